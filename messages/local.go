@@ -1,0 +1,119 @@
+package messages
+
+import (
+	"errors"
+
+	"github.com/troupe-storage/troupe/objects"
+	"github.com/troupe-storage/troupe/objects/slab"
+)
+
+// ErrNoAnswer is the cause of a failure when an actor did not answer in time.
+var ErrNoAnswer = errors.New("no answer in time; the outcome is unknown")
+
+// Failer is a request that can be answered with an error: what a panicking
+// actor does with the message it was handling, and a stopping one with the rest.
+type Failer interface{ Fail(error) }
+
+// PutObject commits an object whose payload fits one slab and goes into the
+// index. Sent by the gateway to the key's write lane, with checksums already
+// verified. Answered by a Receipt when the write is durable at its class, or by
+// a failure. The window stays the sender's; the lane pins slot 0.
+type PutObject struct {
+	Key        objects.Key
+	Meta       objects.Meta // Generation, Payload, Where are the lane's to set
+	Conditions objects.Conditions
+	Window     *slab.Window // nil for an empty payload
+	Reply      Reply[objects.Receipt]
+}
+
+// Fail implements Failer.
+func (m *PutObject) Fail(err error) { m.Reply.Fail(err) }
+
+// OpenObject asks for an object: its record, and what is needed to send its
+// bytes. Sent by the gateway to a read lane of the key's mountpath. Answered by
+// ObjectOpened or by a failure (NotFound, Busy, Corrupt, Offline). An inline
+// payload is copied to slot 0 of Window, which stays the sender's. A file in the
+// answer is the receiver's to close; an answer that nobody waits for any more is
+// closed by the lane.
+type OpenObject struct {
+	Key        objects.Key
+	VersionID  string
+	Window     *slab.Window // nil: only the record is wanted (HEAD)
+	RecordOnly bool
+	Reply      Reply[*ObjectOpened]
+}
+
+// Fail implements Failer.
+func (m *OpenObject) Fail(err error) { m.Reply.Fail(err) }
+
+// DeleteObject removes an object. Sent by the gateway to the key's write lane.
+// Answered when the removal is durable; an object that is not there is no
+// failure, unless the conditions need it.
+type DeleteObject struct {
+	Key        objects.Key
+	VersionID  string
+	Conditions objects.Conditions
+	Reply      Reply[ObjectDeleted]
+}
+
+// Fail implements Failer.
+func (m *DeleteObject) Fail(err error) { m.Reply.Fail(err) }
+
+// ObjectDeleted answers DeleteObject.
+type ObjectDeleted struct {
+	Existed    bool
+	Generation objects.Generation
+}
+
+// ListObjects asks one mountpath for a page of names of a bucket, in byte
+// order. Sent by a bucket's lister to a read lane. Answered by ObjectPage.
+type ListObjects struct {
+	Bucket    objects.Bucket
+	Prefix    string
+	After     string // names after this one
+	Delimiter string // names that hold it after Prefix are rolled up into one CommonPrefix
+	Limit     int    // entries wanted, at least 1; rolled-up prefixes count as one
+	Reply     Reply[*ObjectPage]
+}
+
+// Fail implements Failer.
+func (m *ListObjects) Fail(err error) { m.Reply.Fail(err) }
+
+// ObjectPage is a page of names in byte order. More says that there are names
+// after the last entry.
+type ObjectPage struct {
+	Entries []ObjectEntry
+	More    bool
+}
+
+// ObjectEntry is one object, or one common prefix, in a page. Meta is nil for
+// a common prefix, and holds at least Size, ETag, Modified, Checksums (their
+// algorithms and types) for an object.
+type ObjectEntry struct {
+	Name string
+	Meta *objects.Meta
+}
+
+// SealBucket makes a lane refuse writes to a bucket id from now on, or (Open)
+// take them again. Sent by the buckets coordinator to every write lane; answered
+// when the lane's earlier writes are done.
+type SealBucket struct {
+	Bucket objects.BucketID
+	Open   bool
+	Reply  Reply[struct{}]
+}
+
+// Fail implements Failer.
+func (m *SealBucket) Fail(err error) { m.Reply.Fail(err) }
+
+// DropBucket removes everything a mountpath has of a sealed bucket. Sent by the
+// buckets coordinator to each mountpath's coordinator once the document says
+// that the bucket is destroyed. Answered when the removal is durable; space
+// comes back in the background.
+type DropBucket struct {
+	Bucket objects.Bucket
+	Reply  Reply[struct{}]
+}
+
+// Fail implements Failer.
+func (m *DropBucket) Fail(err error) { m.Reply.Fail(err) }

@@ -1,0 +1,44 @@
+package messages
+
+import (
+	"os"
+
+	"github.com/troupe-storage/troupe/objects"
+)
+
+// ObjectOpened answers OpenObject. The receiver closes it exactly once.
+type ObjectOpened struct {
+	Meta   *objects.Meta
+	Inline int      // bytes of payload in slot 0 of the window, for objects.Inline
+	File   *os.File // for objects.File: its own descriptor, at offset 0
+	Parts  *PartReader
+	Lease  Lease // for objects.Chunks: keeps the part files while it is open
+}
+
+// Close gives back what the answer holds. Idempotent.
+func (o *ObjectOpened) Close() {
+	if o == nil {
+		return
+	}
+	if o.File != nil {
+		_ = o.File.Close() // it was only read: nothing can be lost here
+		o.File = nil
+	}
+	if o.Lease != nil {
+		o.Lease.Release()
+		o.Lease = nil
+	}
+}
+
+// Lease keeps the payload files of one generation from being reclaimed until it
+// is released or its deadline passes. Release is idempotent and safe from any
+// goroutine; it is a table entry's end, not a message, so that a body stream can
+// call it in Close.
+type Lease interface{ Release() }
+
+// PartReader opens the part files of a chunked object one after the other.
+type PartReader struct {
+	Parts []objects.Part
+	// Open opens the file of Parts[i]; the caller closes it. Safe for concurrent use.
+	Open func(i int) (*os.File, error)
+}

@@ -1,0 +1,54 @@
+package messages
+
+import (
+	"time"
+
+	"github.com/troupe-storage/troupe/objects/errs"
+)
+
+// Reply is where the answer to a message goes: a channel with room for one, so
+// that who answers never blocks, and who gave up waiting costs nothing. Only
+// the first answer counts.
+type Reply[T any] chan Result[T]
+
+// Result is an answer: a value or an error.
+type Result[T any] struct {
+	Value T
+	Err   error
+}
+
+// NewReply makes a reply for one request.
+func NewReply[T any]() Reply[T] { return make(chan Result[T], 1) }
+
+// Send answers. A second answer is dropped.
+func (r Reply[T]) Send(value T, err error) {
+	select {
+	case r <- Result[T]{value, err}:
+	default:
+	}
+}
+
+// Fail answers with an error.
+func (r Reply[T]) Fail(err error) {
+	var zero T
+	r.Send(zero, err)
+}
+
+// Wait returns the answer, or errs.Busy when none came within the time given:
+// the message may have been lost with an actor, or may still be carried out.
+func (r Reply[T]) Wait(op errs.Op, within time.Duration) (T, error) {
+	select { // the answer that is there already needs no timer
+	case x := <-r:
+		return x.Value, x.Err
+	default:
+	}
+	timer := time.NewTimer(within)
+	defer timer.Stop()
+	select {
+	case x := <-r:
+		return x.Value, x.Err
+	case <-timer.C:
+		var zero T
+		return zero, errs.E(op, errs.Busy, ErrNoAnswer)
+	}
+}

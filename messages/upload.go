@@ -1,0 +1,72 @@
+package messages
+
+import (
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/troupe-storage/troupe/objects"
+	"github.com/troupe-storage/troupe/objects/checksum"
+	"github.com/troupe-storage/troupe/objects/slab"
+)
+
+// OpenUpload asks a mountpath's coordinator for a transfer that takes a large
+// payload: an object, or a part of a multipart upload (Part > 0). Sent by the
+// gateway. Answered by UploadOpened, or by a failure (Busy beyond the mountpath's
+// transfers, NoSpace, Offline). The transfer ends by FinishUpload, AbandonUpload,
+// or when it heard nothing for its idle time.
+type OpenUpload struct {
+	Key        objects.Key
+	Draft      objects.Draft
+	Conditions objects.Conditions
+	ETag       objects.ETagKind
+	Sums       []checksum.Algorithm // to compute, beside xxhash64 and the ETag
+	SizeHint   int64                // -1: unknown
+	UploadID   string               // of a multipart upload, for a part
+	Part       int                  // number of the part; 0: an object
+	Window     *slab.Window         // the sender's; the transfer pins one slab per chunk
+	Written    chan ChunkWritten    // with room for every slab of the window
+	Reply      Reply[UploadOpened]
+}
+
+// Fail implements Failer.
+func (m *OpenUpload) Fail(err error) { m.Reply.Fail(err) }
+
+// UploadOpened answers OpenUpload.
+type UploadOpened struct{ Transfer *actor.PID }
+
+// WriteChunk appends the first Len bytes of the window's slab Slot. Sent by the
+// gateway to the transfer, in order. Answered on OpenUpload.Written; after a
+// failure every further chunk fails with it.
+type WriteChunk struct {
+	Slot int
+	Len  int
+}
+
+// ChunkWritten answers WriteChunk: the slab may be filled again.
+type ChunkWritten struct {
+	Slot int
+	Err  error
+}
+
+// FinishUpload says that the body is complete. Sent by the gateway to the
+// transfer, which compares the checksums expected, syncs, and hands the work file
+// to the key's lane; the lane (or the transfer, failing) answers.
+type FinishUpload struct {
+	Size   int64            // must be what was written
+	MD5    string           // raw, expected; empty: not given
+	SHA256 string           // raw, expected of the payload by its signature; empty: not given
+	Expect []checksum.Value // as the client sent them, in header or trailer
+	Reply  Reply[Uploaded]
+}
+
+// Fail implements Failer.
+func (m *FinishUpload) Fail(err error) { m.Reply.Fail(err) }
+
+// Uploaded answers FinishUpload: the receipt of the object, or the part.
+type Uploaded struct {
+	Receipt objects.Receipt
+	Part    objects.Part
+}
+
+// AbandonUpload says that no more will come: the client vanished or its
+// signature did not hold. Sent by the gateway to the transfer; not answered.
+type AbandonUpload struct{ Reason error }

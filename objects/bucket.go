@@ -1,0 +1,185 @@
+package objects
+
+import (
+	"encoding/hex"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+)
+
+// BucketID names one life of a bucket: destroying and recreating a bucket gives
+// another id, so nothing of the old one can come back. Random, never zero.
+type BucketID [8]byte
+
+// String returns the id as 16 hexadecimal digits.
+func (id BucketID) String() string { return hex.EncodeToString(id[:]) }
+
+// IsZero reports whether the id is not set.
+func (id BucketID) IsZero() bool { return id == BucketID{} }
+
+// ParseBucketID reads what String wrote.
+func ParseBucketID(s string) (BucketID, error) {
+	var id BucketID
+	b, err := hex.DecodeString(s)
+	if err != nil || len(b) != len(id) {
+		return BucketID{}, fmt.Errorf("bucket id %q is not 16 hexadecimal digits", s)
+	}
+	copy(id[:], b)
+	return id, nil
+}
+
+// MarshalText and UnmarshalText make the id readable in JSON documents.
+func (id BucketID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
+
+// UnmarshalText reads what MarshalText wrote.
+func (id *BucketID) UnmarshalText(b []byte) (err error) {
+	*id, err = ParseBucketID(string(b))
+	return err
+}
+
+// ProviderAIS is the provider of buckets that live in Troupe itself.
+const ProviderAIS = "ais"
+
+// Bucket identifies a bucket: where it comes from, its name, and which life.
+type Bucket struct {
+	ID        BucketID `json:"id"`
+	Provider  string   `json:"provider"`            // ProviderAIS, later "aws", "gcp", …
+	Namespace string   `json:"namespace,omitempty"` // "uuid#name"; empty is the global namespace
+	Name      string   `json:"name"`
+}
+
+// String returns the bucket's name, as people say it.
+func (b Bucket) String() string { return b.Name }
+
+// Uname returns the bucket's unique name as AIStore writes it, the prefix of
+// every key's uname: "ais/@#/photos/". (specs: AIStore native API, Placement)
+func (b Bucket) Uname() string {
+	ns := b.Namespace
+	if ns == "" {
+		ns = "#"
+	}
+	return b.Provider + "/@" + ns + "/" + b.Name + "/"
+}
+
+// Global reports whether payloads of this bucket lie under the bucket's own
+// name on a mountpath: provider ais and the global namespace.
+func (b Bucket) Global() bool { return b.Provider == ProviderAIS && b.Namespace == "" }
+
+// Durability is the class of a bucket: what an acknowledged write survives.
+type Durability string
+
+const (
+	// Synced: payload and record are on stable storage; survives a power cut.
+	Synced Durability = "synced"
+	// Relaxed: the record is on stable storage, the operating system has the
+	// payload; survives a process kill.
+	Relaxed Durability = "relaxed"
+)
+
+// ETagKind says how a bucket's entity tags are made.
+type ETagKind string
+
+const (
+	// ETagMD5 is S3's: the MD5 of the payload.
+	ETagMD5 ETagKind = "md5"
+	// ETagFast is the xxhash64 and size of the payload, never 32 hexadecimal digits.
+	ETagFast ETagKind = "fast"
+)
+
+// Versioning is S3's versioning status of a bucket.
+type Versioning string
+
+const (
+	// VersioningOff: never enabled.
+	VersioningOff Versioning = ""
+	// VersioningEnabled keeps every version.
+	VersioningEnabled Versioning = "Enabled"
+	// VersioningSuspended keeps what was versioned and replaces the null version.
+	VersioningSuspended Versioning = "Suspended"
+)
+
+// BucketProps are the properties of a bucket. The zero value of each field
+// stands for its default.
+type BucketProps struct {
+	Durability      Durability `json:"durability,omitempty"` // default Synced
+	ETag            ETagKind   `json:"etag,omitempty"`       // default ETagMD5
+	Versioning      Versioning `json:"versioning,omitempty"`
+	ValidateWarmGet bool       `json:"validate_warm_get,omitempty"` // verify checksums on kernel-sent and ranged reads too
+}
+
+// Class returns the durability class with the default filled in.
+func (p BucketProps) Class() Durability {
+	if p.Durability == "" {
+		return Synced
+	}
+	return p.Durability
+}
+
+// ETagKind returns the kind of entity tags with the default filled in.
+func (p BucketProps) ETagKind() ETagKind {
+	if p.ETag == "" {
+		return ETagMD5
+	}
+	return p.ETag
+}
+
+// BucketState is where a bucket's document stands in its life.
+type BucketState string
+
+const (
+	// BucketLive: in use.
+	BucketLive BucketState = "live"
+	// BucketDeleting: sealed; being checked for emptiness.
+	BucketDeleting BucketState = "deleting"
+	// BucketDestroyed: gone; kept so that its data is known to be trash.
+	BucketDestroyed BucketState = "destroyed"
+)
+
+// BucketDoc is the agreed document of a bucket: its identity, properties and
+// state. Immutable once published; a change is a new document with a higher Version.
+type BucketDoc struct {
+	Bucket
+	Version uint64      `json:"version"` // counts the changes of this document, from 1
+	State   BucketState `json:"state"`
+	Created time.Time   `json:"created"`
+	Props   BucketProps `json:"props"`
+}
+
+// CheckS3BucketName says why S3 refuses the name for a new bucket, or nil.
+// Source: Amazon S3 user guide, "General purpose bucket naming rules".
+func CheckS3BucketName(name string) error {
+	bad := func(why string) error { return fmt.Errorf("%w: %q %s", ErrBucketName, name, why) }
+	if len(name) < 3 || len(name) > 63 {
+		return bad("must be 3 to 63 characters long")
+	}
+	alnum := func(c byte) bool { return 'a' <= c && c <= 'z' || '0' <= c && c <= '9' }
+	for i := range len(name) {
+		if c := name[i]; !alnum(c) && c != '-' && c != '.' {
+			return bad("may hold lower-case letters, digits, '-' and '.' only")
+		}
+	}
+	if !alnum(name[0]) || !alnum(name[len(name)-1]) {
+		return bad("must begin and end with a letter or a digit")
+	}
+	if strings.Contains(name, "..") {
+		return bad("must not hold two dots in a row")
+	}
+	if strings.Contains(name, ".-") || strings.Contains(name, "-.") {
+		return bad("must not hold a dash next to a dot")
+	}
+	if net.ParseIP(name) != nil {
+		return bad("must not look like an IP address")
+	}
+	for _, prefix := range []string{"xn--", "sthree-", "amzn-s3-demo-"} {
+		if strings.HasPrefix(name, prefix) {
+			return bad("must not begin with " + prefix)
+		}
+	}
+	for _, suffix := range []string{"-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3"} {
+		if strings.HasSuffix(name, suffix) {
+			return bad("must not end with " + suffix)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,63 @@
+package objects
+
+import (
+	"cmp"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+)
+
+// GenerationBytes is the length of a generation in keys, attributes and names.
+const GenerationBytes = 24
+
+// Generation orders writes: map version, then start counter, then sequence.
+// Never a wall clock. The zero value comes before every generation in use.
+type Generation struct {
+	Map   uint64 // version of the Smap under which it was taken; constant 1 on a single node
+	Start uint64 // start counter of the node that took it, from 1
+	Seq   uint64 // sequence within that start, from 1
+}
+
+// Compare returns -1, 0 or 1 as g comes before, is, or comes after h.
+func (g Generation) Compare(h Generation) int {
+	return cmp.Or(cmp.Compare(g.Map, h.Map), cmp.Compare(g.Start, h.Start), cmp.Compare(g.Seq, h.Seq))
+}
+
+// IsZero reports whether the generation is not set.
+func (g Generation) IsZero() bool { return g == Generation{} }
+
+// AppendTo appends the 24 bytes, big-endian, so that byte order is generation order.
+func (g Generation) AppendTo(b []byte) []byte {
+	b = binary.BigEndian.AppendUint64(b, g.Map)
+	b = binary.BigEndian.AppendUint64(b, g.Start)
+	return binary.BigEndian.AppendUint64(b, g.Seq)
+}
+
+// GenerationOf reads 24 bytes written by AppendTo.
+func GenerationOf(b []byte) (Generation, error) {
+	if len(b) != GenerationBytes {
+		return Generation{}, fmt.Errorf("generation of %d bytes, want %d", len(b), GenerationBytes)
+	}
+	return Generation{
+		Map:   binary.BigEndian.Uint64(b),
+		Start: binary.BigEndian.Uint64(b[8:]),
+		Seq:   binary.BigEndian.Uint64(b[16:]),
+	}, nil
+}
+
+// String returns the generation as "1-7-42": hexadecimal fields that a file
+// name can hold.
+func (g Generation) String() string { return fmt.Sprintf("%x-%x-%x", g.Map, g.Start, g.Seq) }
+
+// ParseGeneration reads what String wrote.
+func ParseGeneration(s string) (Generation, error) {
+	var g Generation
+	if n, err := fmt.Sscanf(s, "%x-%x-%x", &g.Map, &g.Start, &g.Seq); err != nil || n != 3 || g.String() != s {
+		return Generation{}, fmt.Errorf("%q is not a generation", s)
+	}
+	return g, nil
+}
+
+// Hex returns the 24 bytes as 48 hexadecimal digits: names whose order is
+// generation order.
+func (g Generation) Hex() string { return hex.EncodeToString(g.AppendTo(nil)) }

@@ -1,0 +1,102 @@
+package objects
+
+import (
+	"time"
+
+	"github.com/troupe-storage/troupe/objects/checksum"
+)
+
+// Where says what holds an object's payload.
+type Where uint8
+
+const (
+	// Inline: in the index, beside the record.
+	Inline Where = 1
+	// File: one plain file.
+	File Where = 2
+	// Chunks: part files of a completed multipart upload, in order.
+	Chunks Where = 3
+	// Slices: erasure-coded slices (later).
+	Slices Where = 4
+	// Remote: known to a backend, not here (later).
+	Remote Where = 5
+)
+
+// Pair is one entry of user metadata or of a tag set.
+type Pair struct{ Name, Value string }
+
+// Headers are the content headers that a client gives with an object and gets
+// back with it. Empty: not given.
+type Headers struct {
+	ContentType        string
+	ContentEncoding    string
+	ContentDisposition string
+	ContentLanguage    string
+	CacheControl       string
+	Expires            string // as sent; S3 does not read it
+	Redirect           string // x-amz-website-redirect-location
+}
+
+// Draft is what is known of an object before its body: what a writer asks for.
+type Draft struct {
+	Headers Headers
+	User    []Pair // user metadata: lower-case names without x-amz-meta-, in the order sent
+	Tags    []Pair
+	Class   Durability
+	// VersionID is the id of the version to be made; empty where the bucket is
+	// not versioned. (The API that fills it follows; the format has it.)
+	VersionID string
+}
+
+// Meta is the record of one version of an object: everything but its bytes.
+// A Meta is immutable once it was published; Headers and slices are shared.
+type Meta struct {
+	Generation Generation // orders writes; taken in the lane's turn
+	Payload    Generation // names the bytes; taken when the transfer started
+	Deleted    bool       // a delete marker: no payload
+	Where      Where
+	Path       string // File: the escaped path below the mountpath; empty: the natural one
+	Inode      uint64 // File: fast check that the file is the one recorded; 0: unknown
+	Birth      int64  // File: birth time in ns, likewise; 0: the filesystem has none
+
+	Size      int64
+	XXHash    uint64 // xxhash64 of the payload (Chunks: of the parts' xxhashes, big-endian)
+	ETag      string // without quotes
+	Checksums []checksum.Value
+	Modified  time.Time // S3's Last-Modified; never used for order
+
+	PartCount int   // Chunks: how many
+	PartSize  int64 // Chunks: size of every part but the last where they are equal, else 0
+
+	Draft
+}
+
+// Part is one part of a multipart upload, or one chunk of an object made from it.
+type Part struct {
+	Number    int        // as the client counts, 1 to 10,000
+	Payload   Generation // names the file parts/<upload>/<number>.<payload>
+	Size      int64
+	XXHash    uint64
+	ETag      string // MD5 in hexadecimal, or a fast one
+	Checksums []checksum.Value
+	Modified  time.Time
+}
+
+// Upload is a multipart upload under way.
+type Upload struct {
+	ID        string // 32 hexadecimal digits
+	Name      string // of the object it will become
+	Initiated time.Time
+	// Checksum is what the client announced for the whole: algorithm and type.
+	Checksum checksum.Wanted
+	Draft
+}
+
+// Receipt is what a write reached, for the answer to it.
+type Receipt struct {
+	Class      Durability
+	Disks      int // mountpaths that hold it
+	Nodes      int
+	Generation Generation
+	Meta       *Meta // the record as committed
+}
