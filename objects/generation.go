@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"sync/atomic"
 )
 
 // GenerationBytes is the length of a generation in keys, attributes and names.
@@ -61,3 +62,22 @@ func ParseGeneration(s string) (Generation, error) {
 // Hex returns the 24 bytes as 48 hexadecimal digits: names whose order is
 // generation order.
 func (g Generation) Hex() string { return hex.EncodeToString(g.AppendTo(nil)) }
+
+// Sequencer hands out the generations of one start of one node, each greater
+// than all before it. Safe for concurrent use.
+type Sequencer struct {
+	mapVersion uint64
+	start      uint64
+	sequence   atomic.Uint64
+}
+
+// NewSequencer begins the sequence of a start. The start counter must be synced
+// to every mountpath present before the first generation is taken.
+func NewSequencer(mapVersion, start uint64) *Sequencer {
+	return &Sequencer{mapVersion: mapVersion, start: start}
+}
+
+// Next takes a generation.
+func (s *Sequencer) Next() Generation {
+	return Generation{Map: s.mapVersion, Start: s.start, Seq: s.sequence.Add(1)}
+}
