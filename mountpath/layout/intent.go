@@ -1,0 +1,98 @@
+package layout
+
+import (
+	"time"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/troupe-storage/troupe/objects"
+	"github.com/troupe-storage/troupe/objects/errs"
+)
+
+// IntentKind says what a transfer will become. Part of the on-disk format.
+type IntentKind uint8
+
+const (
+	// IntentObject: a payload file that will be renamed to Path and get a record.
+	IntentObject IntentKind = 1
+	// IntentPart: a part's file that will be Path and get an entry of its upload.
+	IntentPart IntentKind = 2
+)
+
+// Intent is what is known of a transfer before its body. It is durable before
+// anything of the transfer can have another name than its work file, so that a
+// crash leaves nothing that cannot be explained. With the Attribute, which has
+// what is known after the body, it makes the record.
+type Intent struct {
+	Kind     IntentKind
+	Key      objects.Key
+	Payload  objects.Generation // names the work file
+	Path     string             // where the rename will put it, below the mountpath
+	UploadID string             // IntentPart
+	Part     int                // IntentPart: 1 to 10,000
+	Begun    time.Time          // when the transfer began
+	Draft    objects.Draft      // headers, user metadata, tags, class, version id
+}
+
+// Fields of message Intent.
+const (
+	intentKind     protowire.Number = 1
+	intentKey      protowire.Number = 2
+	intentPayload  protowire.Number = 3
+	intentPath     protowire.Number = 4
+	intentUploadID protowire.Number = 5
+	intentPart     protowire.Number = 6
+	intentBegun    protowire.Number = 7
+	intentDraft    protowire.Number = 8
+)
+
+// AppendIntent appends the value of an intent's key.
+func AppendIntent(dst []byte, i *Intent) []byte {
+	start := len(dst)
+	dst = append(dst, ValueVersion)
+	dst = appendUint(dst, intentKind, uint64(i.Kind))
+	dst = appendKey(dst, intentKey, &i.Key)
+	dst = appendGeneration(dst, intentPayload, i.Payload)
+	dst = appendText(dst, intentPath, i.Path)
+	dst = appendText(dst, intentUploadID, i.UploadID)
+	dst = appendInt(dst, intentPart, int64(i.Part))
+	dst = appendTime(dst, intentBegun, i.Begun)
+	dst = appendDraft(dst, intentDraft, &i.Draft)
+	return seal(dst, start)
+}
+
+// DecodeIntent reads what AppendIntent wrote.
+func DecodeIntent(b []byte) (*Intent, error) {
+	const op errs.Op = "layout.DecodeIntent"
+	c, err := openCopy(op, b)
+	if err != nil {
+		return nil, err
+	}
+	i := new(Intent)
+	for field, form, ok := c.next(); ok; field, form, ok = c.next() {
+		switch field {
+		case intentKind:
+			i.Kind = IntentKind(c.small(form))
+		case intentKey:
+			c.key(form, &i.Key)
+		case intentPayload:
+			i.Payload = c.generation(form)
+		case intentPath:
+			i.Path = c.text(form)
+		case intentUploadID:
+			i.UploadID = c.text(form)
+		case intentPart:
+			i.Part = int(c.int(form))
+		case intentBegun:
+			i.Begun = c.time(form)
+		case intentDraft:
+			c.draft(form, &i.Draft)
+		default:
+			c.skip(field, form)
+		}
+	}
+	if err := c.close(op); err != nil {
+		return nil, err
+	}
+	return i, nil
+}

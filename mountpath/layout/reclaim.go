@@ -1,0 +1,112 @@
+package layout
+
+import (
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/troupe-storage/troupe/objects"
+	"github.com/troupe-storage/troupe/objects/errs"
+)
+
+// ReclaimKind says what a reclaim entry frees. Part of the on-disk format.
+type ReclaimKind uint8
+
+const (
+	// ReclaimFile: the file at Path goes to the trash if its attribute names
+	// Payload; then the trash's file of Payload is unlinked.
+	ReclaimFile ReclaimKind = 1
+	// ReclaimUpload: everything in the directory of UploadID goes, but for files
+	// whose payload is in Keep; an empty Keep takes manifest and directory too.
+	ReclaimUpload ReclaimKind = 2
+	// ReclaimPart: the file of part Part of UploadID with Payload goes.
+	ReclaimPart ReclaimKind = 3
+	// ReclaimBucketDir: the directory at Path, a destroyed bucket's that was moved
+	// to the trash, goes with all that is in it.
+	ReclaimBucketDir ReclaimKind = 4
+)
+
+// Reclaim is something deleted that still takes space. It is committed with the
+// change that made it so; only such an entry lets anything be unlinked.
+type Reclaim struct {
+	Kind     ReclaimKind
+	Bucket   objects.BucketID
+	Name     string             // of the object; empty for ReclaimBucketDir
+	Payload  objects.Generation // which bytes
+	Path     string             // below the mountpath
+	UploadID string
+	Part     int
+	Bytes    int64                // what will be free again, for the gauge
+	Keep     []objects.Generation // ReclaimUpload: payloads that stay, in no order
+}
+
+// Fields of message Reclaim.
+const (
+	reclaimKind     protowire.Number = 1
+	reclaimBucket   protowire.Number = 2
+	reclaimName     protowire.Number = 3
+	reclaimPayload  protowire.Number = 4
+	reclaimPath     protowire.Number = 5
+	reclaimUploadID protowire.Number = 6
+	reclaimPart     protowire.Number = 7
+	reclaimBytes    protowire.Number = 8
+	reclaimKeep     protowire.Number = 9
+)
+
+// AppendReclaim appends the value of a reclaim entry's key.
+func AppendReclaim(dst []byte, r *Reclaim) []byte {
+	start := len(dst)
+	dst = append(dst, ValueVersion)
+	dst = appendUint(dst, reclaimKind, uint64(r.Kind))
+	dst = appendBucketID(dst, reclaimBucket, r.Bucket)
+	dst = appendText(dst, reclaimName, r.Name)
+	dst = appendGeneration(dst, reclaimPayload, r.Payload)
+	dst = appendText(dst, reclaimPath, r.Path)
+	dst = appendText(dst, reclaimUploadID, r.UploadID)
+	dst = appendInt(dst, reclaimPart, int64(r.Part))
+	dst = appendInt(dst, reclaimBytes, r.Bytes)
+	for _, g := range r.Keep {
+		dst = appendGenerationElement(dst, reclaimKeep, g)
+	}
+	return seal(dst, start)
+}
+
+// DecodeReclaim reads what AppendReclaim wrote.
+func DecodeReclaim(b []byte) (*Reclaim, error) {
+	const op errs.Op = "layout.DecodeReclaim"
+	c, err := openCopy(op, b)
+	if err != nil {
+		return nil, err
+	}
+	r := new(Reclaim)
+	for field, form, ok := c.next(); ok; field, form, ok = c.next() {
+		switch field {
+		case reclaimKind:
+			r.Kind = ReclaimKind(c.small(form))
+		case reclaimBucket:
+			r.Bucket = c.bucketID(form)
+		case reclaimName:
+			r.Name = c.text(form)
+		case reclaimPayload:
+			r.Payload = c.generation(form)
+		case reclaimPath:
+			r.Path = c.text(form)
+		case reclaimUploadID:
+			r.UploadID = c.text(form)
+		case reclaimPart:
+			r.Part = int(c.int(form))
+		case reclaimBytes:
+			r.Bytes = c.int(form)
+		case reclaimKeep:
+			g := c.generation(form)
+			if r.Keep == nil {
+				r.Keep = room[objects.Generation](&c, field)
+			}
+			r.Keep = append(r.Keep, g)
+		default:
+			c.skip(field, form)
+		}
+	}
+	if err := c.close(op); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
