@@ -41,6 +41,10 @@ type FS interface {
 	GetAttr(path, name string) ([]byte, error)
 	// Space returns what the filesystem has and what is free to us.
 	Space() (Space, error)
+	// SyncDir makes every change of names in a directory durable.
+	SyncDir(path string) error
+	// SyncAll makes everything written to the filesystem so far durable (syncfs).
+	SyncAll() error
 	// Lock takes an exclusive lock on a file, creating it; EWOULDBLOCK (as
 	// ErrLocked) if another holds it, in this process or another.
 	Lock(path string) (io.Closer, error)
@@ -122,3 +126,6 @@ type Space struct {
 	FreeFiles  uint64
 	ReadOnly   bool
 }
+
+// ReadOnly is the flag of OpenFile for reading.
+const ReadOnly = os.O_RDONLY
