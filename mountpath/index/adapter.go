@@ -1,0 +1,371 @@
+package index
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/troupe-storage/troupe/mountpath/disk"
+)
+
+const (
+	fileMode      os.FileMode = 0o640 // the index belongs to Troupe; its group may look
+	directoryMode os.FileMode = 0o750
+)
+
+// adapter gives one mountpath's disk.FS to Pebble as a vfs.FS. Pebble's paths
+// are relative to the mountpath's root, as disk.FS wants them.
+//
+// Files fall in two classes. Tables and blobs are written by flushes and
+// compactions: their errors go to Pebble, held back for a moment. Everything
+// else (write-ahead log, manifest, markers, options, directory syncs) is what
+// Pebble cannot do without: an error there kills the instance and parks the
+// caller. Removing and reading return their errors in both classes.
+//
+// There is one adapter per instance. Safe for concurrent use.
+type adapter struct {
+	disk     disk.FS
+	instance *instance
+	lock     *lock
+}
+
+var _ vfs.FS = (*adapter)(nil)
+
+// lock is the index's lock file. It belongs to the index, not to Pebble: a dead
+// instance never closes, and its successor takes the lock over.
+type lock struct {
+	mu        sync.Mutex
+	closer    io.Closer // nil: not held
+	abandoned bool      // held by an instance that failed to open, until its last call returns
+}
+
+func (l *lock) take(fsys disk.FS, name string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.abandoned {
+		return &os.PathError{Op: "lock", Path: name, Err: syscall.EWOULDBLOCK}
+	}
+	if l.closer != nil {
+		return nil
+	}
+	closer, err := fsys.Lock(name)
+	if err != nil {
+		return err
+	}
+	l.closer = closer
+	return nil
+}
+
+func (l *lock) release() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closer == nil {
+		return nil
+	}
+	err := l.closer.Close()
+	l.closer = nil
+	return err
+}
+
+// abandon releases the lock of an instance that failed to open once none of its
+// calls can reach the disk any more. Until then nobody gets it.
+func (l *lock) abandon(i *instance) error {
+	if i.quiet(time.Now()) {
+		return l.release()
+	}
+	l.mu.Lock()
+	l.abandoned = true
+	l.mu.Unlock()
+	go func() {
+		for i.before.Load() != 0 {
+			<-i.idle
+		}
+		l.mu.Lock()
+		l.abandoned = false
+		l.mu.Unlock()
+		// Nobody is left to hear of an error; the next Open finds the lock held.
+		_ = l.release()
+	}()
+	return nil
+}
+
+// critical tells the class of a file by its name.
+func critical(name string) bool {
+	switch path.Ext(name) {
+	case ".sst", ".blob":
+		return false
+	}
+	return true
+}
+
+// write runs a call that changes the disk. For a critical file it returns only
+// if the call succeeded.
+func (a *adapter) write(isCritical bool, call func() error) error {
+	a.instance.beginWrite()
+	err := call()
+	a.instance.endWrite()
+	if err == nil {
+		return nil
+	}
+	if isCritical {
+		a.instance.die(err)
+		a.instance.park()
+	}
+	a.instance.hold()
+	return err
+}
+
+// Create implements vfs.FS.
+func (a *adapter) Create(name string, _ vfs.DiskWriteCategory) (vfs.File, error) {
+	var file disk.File
+	err := a.write(critical(name), func() (err error) {
+		const flags = os.O_RDWR | os.O_CREATE | os.O_EXCL
+		file, err = a.disk.OpenFile(name, flags, fileMode)
+		// A file of that name is removed, not truncated: it may have a second link.
+		for errors.Is(err, fs.ErrExist) {
+			if err = a.disk.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+			file, err = a.disk.OpenFile(name, flags, fileMode)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return newAdapterFile(a, name, file), nil
+}
+
+// Link implements vfs.FS.
+func (a *adapter) Link(oldName, newName string) error {
+	return a.write(critical(newName), func() error { return a.disk.Link(oldName, newName) })
+}
+
+// Open implements vfs.FS.
+func (a *adapter) Open(name string, options ...vfs.OpenOption) (vfs.File, error) {
+	counter := a.instance.beginRead()
+	file, err := a.disk.OpenFile(name, os.O_RDONLY, 0)
+	a.instance.endRead(counter)
+	if err != nil {
+		return nil, err
+	}
+	f := newAdapterFile(a, name, file)
+	f.readOnly = true
+	for _, option := range options {
+		option.Apply(f)
+	}
+	return f, nil
+}
+
+// OpenReadWrite implements vfs.FS.
+func (a *adapter) OpenReadWrite(name string, _ vfs.DiskWriteCategory, options ...vfs.OpenOption) (vfs.File, error) {
+	var file disk.File
+	err := a.write(critical(name), func() (err error) {
+		file, err = a.disk.OpenFile(name, os.O_RDWR|os.O_CREATE, fileMode)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	f := newAdapterFile(a, name, file)
+	for _, option := range options {
+		option.Apply(f)
+	}
+	return f, nil
+}
+
+// OpenDir implements vfs.FS.
+func (a *adapter) OpenDir(name string) (vfs.File, error) {
+	counter := a.instance.beginRead()
+	dir, err := a.disk.OpenDir(name)
+	a.instance.endRead(counter)
+	if err != nil {
+		return nil, err
+	}
+	return &adapterDir{adapter: a, name: name, dir: dir}, nil
+}
+
+// Remove implements vfs.FS.
+//
+// Pebble moves a marker by creating the new one, removing the old one and then
+// syncing the directory. Between them a power cut may keep the removal and lose
+// the creation, and the database would look absent. So the directory is synced
+// before a marker is removed.
+func (a *adapter) Remove(name string) error {
+	if strings.HasPrefix(path.Base(name), "marker.") {
+		err := a.write(true, func() error { return a.syncDir(path.Dir(name)) })
+		if err != nil {
+			return err
+		}
+	}
+	a.instance.beginWrite()
+	err := a.disk.Remove(name)
+	a.instance.endWrite()
+	return err
+}
+
+func (a *adapter) syncDir(name string) error {
+	dir, err := a.disk.OpenDir(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+// RemoveAll implements vfs.FS.
+func (a *adapter) RemoveAll(name string) error {
+	a.instance.beginWrite()
+	defer a.instance.endWrite()
+	return a.removeAll(name)
+}
+
+func (a *adapter) removeAll(name string) error {
+	info, err := a.disk.Stat(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case !info.Dir:
+		return a.disk.Remove(name)
+	}
+	var names []string
+	first := a.disk.ReadDir(name, func(entry disk.Entry) bool {
+		names = append(names, entry.Name)
+		return true
+	})
+	for _, child := range names {
+		if err := a.removeAll(path.Join(name, child)); first == nil {
+			first = err
+		}
+	}
+	if first != nil {
+		return first
+	}
+	return a.disk.RemoveDir(name)
+}
+
+// Rename implements vfs.FS.
+func (a *adapter) Rename(oldName, newName string) error {
+	return a.write(critical(newName), func() error { return a.disk.Rename(oldName, newName) })
+}
+
+// ReuseForWrite implements vfs.FS: a used log file is written again, which
+// syncs faster than a new one because its length does not change.
+func (a *adapter) ReuseForWrite(oldName, newName string, _ vfs.DiskWriteCategory) (vfs.File, error) {
+	var file disk.File
+	err := a.write(critical(newName), func() (err error) {
+		if err := a.disk.Rename(oldName, newName); err != nil {
+			return err
+		}
+		file, err = a.disk.OpenFile(newName, os.O_RDWR, 0)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return newAdapterFile(a, newName, file), nil
+}
+
+// MkdirAll implements vfs.FS. Modes are the index's own.
+func (a *adapter) MkdirAll(dir string, _ os.FileMode) error {
+	a.instance.beginWrite()
+	defer a.instance.endWrite()
+	return a.mkdirAll(path.Clean(dir))
+}
+
+func (a *adapter) mkdirAll(dir string) error {
+	if dir == "." {
+		return nil
+	}
+	err := a.disk.Mkdir(dir, directoryMode)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = a.mkdirAll(path.Dir(dir)); err == nil {
+			err = a.disk.Mkdir(dir, directoryMode)
+		}
+	}
+	if errors.Is(err, fs.ErrExist) {
+		info, statErr := a.disk.Stat(dir)
+		if statErr == nil && info.Dir {
+			return nil
+		}
+	}
+	return err
+}
+
+// Lock implements vfs.FS. The index holds the lock before Pebble asks for it
+// and after Pebble lets it go.
+func (a *adapter) Lock(name string) (io.Closer, error) {
+	a.instance.beginWrite()
+	defer a.instance.endWrite()
+	if err := a.lock.take(a.disk, name); err != nil {
+		return nil, err
+	}
+	return keptLock{}, nil
+}
+
+// keptLock is what Pebble closes; the lock stays with the index.
+type keptLock struct{}
+
+func (keptLock) Close() error { return nil }
+
+// List implements vfs.FS.
+func (a *adapter) List(dir string) ([]string, error) {
+	counter := a.instance.beginRead()
+	defer a.instance.endRead(counter)
+	var names []string
+	err := a.disk.ReadDir(dir, func(entry disk.Entry) bool {
+		names = append(names, entry.Name)
+		return true
+	})
+	if err != nil {
+		return nil, err
+	}
+	return names, nil
+}
+
+// Stat implements vfs.FS.
+func (a *adapter) Stat(name string) (vfs.FileInfo, error) {
+	counter := a.instance.beginRead()
+	info, err := a.disk.Stat(name)
+	a.instance.endRead(counter)
+	if err != nil {
+		return nil, err
+	}
+	return fileInfo{name: path.Base(name), info: info}, nil
+}
+
+// PathBase implements vfs.FS.
+func (a *adapter) PathBase(name string) string { return path.Base(name) }
+
+// PathJoin implements vfs.FS.
+func (a *adapter) PathJoin(elements ...string) string { return path.Join(elements...) }
+
+// PathDir implements vfs.FS.
+func (a *adapter) PathDir(name string) string { return path.Dir(name) }
+
+// GetDiskUsage implements vfs.FS.
+func (a *adapter) GetDiskUsage(string) (vfs.DiskUsage, error) {
+	counter := a.instance.beginRead()
+	space, err := a.disk.Space()
+	a.instance.endRead(counter)
+	if err != nil {
+		return vfs.DiskUsage{}, err
+	}
+	return vfs.DiskUsage{
+		AvailBytes: space.FreeBytes,
+		TotalBytes: space.TotalBytes,
+		UsedBytes:  space.TotalBytes - min(space.FreeBytes, space.TotalBytes),
+	}, nil
+}
+
+// Unwrap implements vfs.FS: there is no vfs.FS below.
+func (a *adapter) Unwrap() vfs.FS { return nil }

@@ -1,0 +1,248 @@
+package index
+
+import (
+	"errors"
+	"io"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/troupe-storage/troupe/mountpath/disk"
+)
+
+// adapterFile is a disk.File as Pebble wants it: with a position for Read and
+// one for Write. As vfs.File says, one Write or Sync at a time; ReadAt may be
+// called concurrently.
+type adapterFile struct {
+	adapter  *adapter
+	name     string
+	file     disk.File
+	fd       uintptr
+	critical bool
+	readOnly bool // opened by Open: nothing of it can be lost, errors are returned
+
+	readOffset  int64
+	writeOffset int64
+	started     int64 // write-back was started below
+}
+
+var _ vfs.File = (*adapterFile)(nil)
+
+func newAdapterFile(a *adapter, name string, file disk.File) *adapterFile {
+	f := &adapterFile{adapter: a, name: name, file: file, fd: vfs.InvalidFd, critical: critical(name)}
+	if osFile := file.OS(); osFile != nil {
+		f.fd = osFile.Fd()
+	}
+	return f
+}
+
+// Close implements vfs.File.
+func (f *adapterFile) Close() error {
+	if f.readOnly {
+		counter := f.adapter.instance.beginRead()
+		defer f.adapter.instance.endRead(counter)
+		return f.file.Close()
+	}
+	return f.adapter.write(f.critical, f.file.Close)
+}
+
+// Read implements vfs.File.
+func (f *adapterFile) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	n, err := f.ReadAt(p, f.readOffset)
+	f.readOffset += int64(n)
+	if n > 0 && err == io.EOF {
+		err = nil
+	}
+	return n, err
+}
+
+// ReadAt implements vfs.File.
+func (f *adapterFile) ReadAt(p []byte, offset int64) (int, error) {
+	counter := f.adapter.instance.beginRead()
+	n, err := f.file.ReadAt(p, offset)
+	f.adapter.instance.endRead(counter)
+	return n, err
+}
+
+// Write implements vfs.File: it appends at the position.
+func (f *adapterFile) Write(p []byte) (int, error) {
+	n, err := f.WriteAt(p, f.writeOffset)
+	f.writeOffset += int64(n)
+	return n, err
+}
+
+// WriteAt implements vfs.File.
+func (f *adapterFile) WriteAt(p []byte, offset int64) (int, error) {
+	f.adapter.instance.beginWrite()
+	n, err := f.file.WriteAt(p, offset)
+	f.adapter.instance.endWrite()
+	if err == nil && n < len(p) {
+		err = io.ErrShortWrite
+	}
+	return n, f.failed(err)
+}
+
+// failed treats the outcome of a call that changes the disk: see adapter.write,
+// which this spares a closure on the way of every log record.
+func (f *adapterFile) failed(err error) error {
+	if err == nil {
+		return nil
+	}
+	if f.critical {
+		f.adapter.instance.die(err)
+		f.adapter.instance.park()
+	}
+	f.adapter.instance.hold()
+	return err
+}
+
+// Preallocate implements vfs.File. Pebble ignores its error: to have no room
+// yet is not to have failed.
+func (f *adapterFile) Preallocate(offset, length int64) error {
+	f.adapter.instance.beginWrite()
+	defer f.adapter.instance.endWrite()
+	return f.file.Preallocate(offset, length)
+}
+
+// Stat implements vfs.File. Pebble panics if it cannot learn the size of a log
+// that it is about to write again.
+func (f *adapterFile) Stat() (vfs.FileInfo, error) {
+	counter := f.adapter.instance.beginRead()
+	info, err := f.file.Stat()
+	f.adapter.instance.endRead(counter)
+	if err != nil {
+		if !f.readOnly {
+			return nil, f.failed(err)
+		}
+		return nil, err
+	}
+	return fileInfo{name: f.adapter.PathBase(f.name), info: info}, nil
+}
+
+// Sync implements vfs.File.
+func (f *adapterFile) Sync() error {
+	f.adapter.instance.beginWrite()
+	err := f.file.Sync()
+	f.adapter.instance.endWrite()
+	return f.failed(err)
+}
+
+// SyncData implements vfs.File.
+func (f *adapterFile) SyncData() error {
+	f.adapter.instance.beginWrite()
+	err := f.file.SyncData()
+	f.adapter.instance.endWrite()
+	return f.failed(err)
+}
+
+// SyncTo implements vfs.File: it starts write-back of what was not started
+// before and promises nothing. Where that cannot be done nothing is lost: the
+// sync at the end does it all.
+func (f *adapterFile) SyncTo(length int64) (fullSync bool, err error) {
+	if length <= f.started {
+		return false, nil
+	}
+	f.adapter.instance.beginWrite()
+	err = f.file.StartWriteback(f.started, length-f.started)
+	f.adapter.instance.endWrite()
+	if errors.Is(err, syscall.ENOSYS) || errors.Is(err, syscall.EOPNOTSUPP) {
+		err = nil
+	}
+	f.started = length
+	return false, f.failed(err)
+}
+
+// Prefetch implements vfs.File. The kernel's own read-ahead does it.
+func (f *adapterFile) Prefetch(int64, int64) error { return nil }
+
+// Fd implements vfs.File; Pebble uses it for advice only.
+func (f *adapterFile) Fd() uintptr { return f.fd }
+
+// adapterDir is an open directory: all it can do is sync.
+type adapterDir struct {
+	adapter *adapter
+	name    string
+	dir     disk.Dir
+}
+
+var _ vfs.File = (*adapterDir)(nil)
+
+func (d *adapterDir) notAFile(operation string) error {
+	return &os.PathError{Op: operation, Path: d.name, Err: syscall.EISDIR}
+}
+
+// Close implements vfs.File.
+func (d *adapterDir) Close() error { return d.dir.Close() }
+
+// Read implements vfs.File.
+func (d *adapterDir) Read([]byte) (int, error) { return 0, d.notAFile("read") }
+
+// ReadAt implements vfs.File.
+func (d *adapterDir) ReadAt([]byte, int64) (int, error) { return 0, d.notAFile("read") }
+
+// Write implements vfs.File.
+func (d *adapterDir) Write([]byte) (int, error) { return 0, d.notAFile("write") }
+
+// WriteAt implements vfs.File.
+func (d *adapterDir) WriteAt([]byte, int64) (int, error) { return 0, d.notAFile("write") }
+
+// Preallocate implements vfs.File.
+func (d *adapterDir) Preallocate(int64, int64) error { return nil }
+
+// Stat implements vfs.File.
+func (d *adapterDir) Stat() (vfs.FileInfo, error) { return d.adapter.Stat(d.name) }
+
+// Sync implements vfs.File: every change of names in the directory is durable.
+func (d *adapterDir) Sync() error { return d.adapter.write(true, d.dir.Sync) }
+
+// SyncTo implements vfs.File.
+func (d *adapterDir) SyncTo(int64) (bool, error) { return false, nil }
+
+// SyncData implements vfs.File.
+func (d *adapterDir) SyncData() error { return d.Sync() }
+
+// Prefetch implements vfs.File.
+func (d *adapterDir) Prefetch(int64, int64) error { return nil }
+
+// Fd implements vfs.File.
+func (d *adapterDir) Fd() uintptr { return vfs.InvalidFd }
+
+// fileInfo is disk.Info as os.FileInfo.
+type fileInfo struct {
+	name string
+	info disk.Info
+}
+
+var _ vfs.FileInfo = fileInfo{}
+
+// Name implements os.FileInfo.
+func (i fileInfo) Name() string { return i.name }
+
+// Size implements os.FileInfo.
+func (i fileInfo) Size() int64 { return i.info.Size }
+
+// Mode implements os.FileInfo.
+func (i fileInfo) Mode() os.FileMode {
+	if i.info.Dir {
+		return os.ModeDir | directoryMode
+	}
+	return fileMode
+}
+
+// ModTime implements os.FileInfo.
+func (i fileInfo) ModTime() time.Time { return i.info.Modified }
+
+// IsDir implements os.FileInfo.
+func (i fileInfo) IsDir() bool { return i.info.Dir }
+
+// Sys implements os.FileInfo.
+func (i fileInfo) Sys() any { return i.info }
+
+// DeviceID implements vfs.FileInfo. Pebble compares devices only where it
+// watches two filesystems; an index has one.
+func (i fileInfo) DeviceID() vfs.DeviceID { return vfs.DeviceID{} }

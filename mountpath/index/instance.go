@@ -1,0 +1,128 @@
+package index
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// instance is the life of one opened Pebble database: alive, or dead for ever
+// with a cause. It also counts the system calls under way, so that a successor
+// over the same directory starts only when no call of this one can still reach
+// the disk. Safe for concurrent use.
+type instance struct {
+	dead    chan struct{} // closed by the first die
+	cause   atomic.Pointer[error]
+	opened  atomic.Bool   // Open handed the instance out: from then on its death is news
+	notify  func(error)   // told of the death of an opened instance, once; never blocks
+	retreat time.Duration // how long an error of a flush or compaction is held back: Pebble retries at once
+
+	before atomic.Int64  // calls under way that began while the instance lived
+	after  atomic.Int64  // reads under way that began after its death: they disturb nobody
+	idle   chan struct{} // capacity 1: before became 0 after the death
+}
+
+func newInstance(retreat time.Duration, notify func(error)) *instance {
+	return &instance{
+		dead:    make(chan struct{}),
+		notify:  notify,
+		retreat: retreat,
+		idle:    make(chan struct{}, 1),
+	}
+}
+
+// die declares the instance dead. Only the first cause counts.
+func (i *instance) die(cause error) {
+	if !i.cause.CompareAndSwap(nil, &cause) {
+		return
+	}
+	close(i.dead)
+	i.wakeSuccessor()
+	if i.opened.Load() {
+		i.notify(cause)
+	}
+}
+
+// err returns the cause of death, nil while the instance lives.
+func (i *instance) err() error {
+	if cause := i.cause.Load(); cause != nil {
+		return *cause
+	}
+	return nil
+}
+
+func (i *instance) isDead() bool { return i.cause.Load() != nil }
+
+// park keeps the calling goroutine for ever. It belongs to Pebble, holds
+// whatever locks it holds, and must neither return nor unwind: both end in a
+// fatal unlock, a panic or a commit that looks done.
+func (i *instance) park() {
+	select {}
+}
+
+// beginWrite starts a call that changes the disk. On a dead instance it does
+// not return: the directory may have a new owner.
+func (i *instance) beginWrite() {
+	i.before.Add(1)
+	if i.isDead() {
+		i.endWrite()
+		i.park()
+	}
+}
+
+// endWrite ends what beginWrite started.
+func (i *instance) endWrite() {
+	if i.before.Add(-1) == 0 && i.isDead() {
+		i.wakeSuccessor()
+	}
+}
+
+// beginRead starts a call that reads; the answer goes to endRead.
+func (i *instance) beginRead() *atomic.Int64 {
+	counter := &i.before
+	if i.isDead() {
+		counter = &i.after
+	}
+	counter.Add(1)
+	return counter
+}
+
+func (i *instance) endRead(counter *atomic.Int64) {
+	if counter.Add(-1) == 0 && counter == &i.before && i.isDead() {
+		i.wakeSuccessor()
+	}
+}
+
+func (i *instance) wakeSuccessor() {
+	select {
+	case i.idle <- struct{}{}:
+	default:
+	}
+}
+
+// quiet waits until no call that began while the instance lived is under way,
+// or until the deadline. REQUIRES: the instance is dead.
+func (i *instance) quiet(deadline time.Time) bool {
+	timer := time.NewTimer(time.Until(deadline))
+	defer timer.Stop()
+	for i.before.Load() != 0 {
+		select {
+		case <-i.idle:
+		case <-timer.C:
+			return i.before.Load() == 0
+		}
+	}
+	return true
+}
+
+// hold waits as long as an error of a flush or compaction is held back.
+func (i *instance) hold() {
+	if i.retreat <= 0 {
+		return
+	}
+	timer := time.NewTimer(i.retreat)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-i.dead:
+	}
+}
