@@ -82,7 +82,8 @@ func appendGenerationElement(dst []byte, field protowire.Number, g objects.Gener
 }
 
 // appendTime writes nanoseconds since 1970; a zero time is left out, 1970 itself
-// is not. Times outside the years 1678 to 2261 become the nearest that fits.
+// is not. Times that 64 bits cannot hold (before 1677, after 2262) become the
+// nearest that they can.
 func appendTime(dst []byte, field protowire.Number, t time.Time) []byte {
 	if t.IsZero() {
 		return dst
@@ -91,11 +92,10 @@ func appendTime(dst []byte, field protowire.Number, t time.Time) []byte {
 }
 
 func nanoseconds(t time.Time) int64 {
-	const limit = math.MaxInt64 / int64(time.Second) // whole seconds that certainly fit
-	switch s := t.Unix(); {
-	case s >= limit:
+	switch {
+	case t.After(time.Unix(0, math.MaxInt64)):
 		return math.MaxInt64
-	case s < -limit:
+	case t.Before(time.Unix(0, math.MinInt64)):
 		return math.MinInt64
 	default:
 		return t.UnixNano()

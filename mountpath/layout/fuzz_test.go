@@ -1,0 +1,198 @@
+package layout
+
+import (
+	"bytes"
+	"reflect"
+	"runtime"
+	"testing"
+
+	"github.com/troupe-storage/troupe/objects"
+	"github.com/troupe-storage/troupe/objects/errs"
+)
+
+// Values come from disks, and disks invent. Every Decode and Parse function
+// takes any bytes: no panic, no memory out of proportion, and what it accepts it
+// also writes. Most damage stops at the CRC, so the targets make it right: what
+// is behind it must hold by itself.
+
+// memoryFactor bounds what decoding allocates, per byte of input, and
+// memoryBase what it allocates for the smallest input: the value, an error.
+const (
+	memoryFactor = 64
+	memoryBase   = 4 << 10
+)
+
+// checkMemory fails if decode allocates more than the bound. Other goroutines
+// allocate too, so the least of three runs counts.
+func checkMemory(t *testing.T, input int, decode func()) {
+	t.Helper()
+	least := ^uint64(0)
+	for range 3 {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		decode()
+		runtime.ReadMemStats(&after)
+		least = min(least, after.TotalAlloc-before.TotalAlloc)
+		if least <= uint64(memoryFactor*input+memoryBase) {
+			return
+		}
+	}
+	t.Fatalf("%d bytes of input cost %d of memory, at most %d each", input, least, memoryFactor)
+}
+
+// The bound can fail: a decoder that believes a length in its input breaks it.
+func TestMemoryBoundFindsATrustingDecoder(t *testing.T) {
+	failed := false
+	func() {
+		probe := &testing.T{}
+		done := make(chan struct{})
+		go func() { // Fatalf ends this goroutine, not the test
+			defer close(done)
+			checkMemory(probe, 10, func() { sink = make([]byte, 1<<20) })
+		}()
+		<-done
+		failed = probe.Failed()
+	}()
+	if !failed {
+		t.Fatal("1 MiB for 10 bytes went unnoticed")
+	}
+}
+
+// sink keeps what is allocated from being optimized away; one per test binary.
+var sink []byte
+
+func FuzzDecode(f *testing.F) {
+	all := forms()
+	for i, form := range all {
+		for seed := range 4 {
+			f.Add(uint8(i), form.encode(form.any.Example(seed)))
+		}
+	}
+	f.Fuzz(func(t *testing.T, which uint8, b []byte) {
+		form := all[int(which)%len(all)]
+		try := func(b []byte) {
+			var value any
+			var err error
+			checkMemory(t, len(b), func() { value, err = form.decode(b) })
+			if err != nil {
+				if kind := errs.KindOf(err); kind != errs.Corrupt && kind != errs.Internal {
+					t.Fatalf("kind %v: %v", kind, err)
+				}
+				return
+			}
+			again, err := form.decode(form.encode(value))
+			if err != nil || !reflect.DeepEqual(again, value) {
+				t.Fatalf("%v\nread    %+v\nwritten %+v", err, value, again)
+			}
+		}
+		try(b)
+		if form.wire {
+			try(seal(append([]byte{ValueVersion}, b...), 0))
+			if len(b) >= frameBytes {
+				try(seal(bytes.Clone(b[:len(b)-crcBytes]), 0))
+			}
+		}
+	})
+}
+
+// A manifest's times and headers may be written in ways that we do not write
+// them; FuzzDecode covers its decoding, this one what a CRC would hide there.
+func FuzzDecodeDocument(f *testing.F) {
+	for _, form := range forms() {
+		if !form.wire {
+			b := form.encode(form.any.Example(1))
+			f.Add(b[4 : bytes.LastIndex(b, []byte(crcMember))-4])
+		}
+	}
+	f.Add([]byte(`"version": 1, "parts": [{}]`))
+	f.Fuzz(func(t *testing.T, members []byte) {
+		b := closeDocument(string(members))
+		checkMemory(t, len(b), func() {
+			if m, err := DecodeManifest(b); err == nil {
+				sink = append(sink[:0], m.Key.Name...)
+			}
+		})
+		checkMemory(t, len(b), func() {
+			if format, err := DecodeFormat(b); err == nil {
+				sink = append(sink[:0], format.NodeID...)
+			}
+		})
+	})
+}
+
+func FuzzDecodeEntry(f *testing.F) {
+	for seed := range 8 {
+		b := AppendRecord(nil, metas().Example(seed))
+		f.Add(b[1 : len(b)-crcBytes])
+	}
+	f.Fuzz(func(t *testing.T, fields []byte) {
+		b := seal(append([]byte{ValueVersion}, fields...), 0)
+		var entry objects.Meta
+		var err error
+		checkMemory(t, len(b), func() { err = DecodeEntry(b, &entry) })
+		m, recordErr := DecodeRecord(b)
+		if recordErr == nil && (err != nil || !reflect.DeepEqual(&entry, entryOf(m))) {
+			t.Fatalf("%v\nentry  %+v\nrecord %+v", err, entry, m)
+		}
+		if err != nil && !reflect.DeepEqual(entry, objects.Meta{}) {
+			t.Fatalf("%v left %+v behind", err, entry)
+		}
+	})
+}
+
+func FuzzParseKey(f *testing.F) {
+	for _, form := range keyForms() {
+		for seed := range 4 {
+			f.Add(form.append(nil, form.only(identities().Example(seed))))
+		}
+	}
+	all := keyForms()
+	f.Fuzz(func(t *testing.T, key []byte) {
+		ObjectName(key)
+		for _, form := range all {
+			var i identity
+			var err error
+			checkMemory(t, len(key), func() { i, err = form.parse(key) })
+			if err != nil {
+				if !errs.Is(errs.Corrupt, err) {
+					t.Fatalf("%v, want corrupt", err)
+				}
+				continue
+			}
+			// A key has one spelling: two keys never mean one thing.
+			if again := form.append(nil, i); !bytes.Equal(again, key) {
+				t.Fatalf("% x reads as %+v, which is written % x", key, i, again)
+			}
+		}
+	})
+}
+
+func FuzzParsePartName(f *testing.F) {
+	f.Add("3.1-7-9")
+	f.Add("10000.ffffffffffffffff-0-1")
+	f.Fuzz(func(t *testing.T, name string) {
+		number, payload, err := ParsePartName(name)
+		if err == nil && PartName(number, payload) != name {
+			t.Fatalf("%q reads as part %d of %v", name, number, payload)
+		}
+	})
+}
+
+func FuzzPaths(f *testing.F) {
+	for _, name := range []string{"a/b", "..", "/a", "a//b", EscapeDir + "/x", "\x00"} {
+		f.Add("photos", name)
+		f.Add("..", name)
+	}
+	f.Fuzz(func(t *testing.T, bucket, name string) {
+		b := objects.Bucket{Provider: objects.ProviderAIS, Name: bucket}
+		escaped := EscapedPath(b, name)
+		checkPath(t, escaped)
+		checkPath(t, UploadDir(name))
+		if natural, ok := NaturalPath(b, name); ok {
+			checkPath(t, natural)
+			if natural != BucketDir(b)+"/"+name || natural == escaped {
+				t.Fatalf("%q, %q", natural, escaped)
+			}
+		}
+	})
+}

@@ -1,0 +1,175 @@
+package layout
+
+import (
+	"bytes"
+	"encoding/hex"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/troupe-storage/troupe/objects"
+	"github.com/troupe-storage/troupe/objects/checksum"
+)
+
+// rewrite makes the golden files anew. A change of one is a change of the format
+// on the disks of everyone: it needs a version, not this flag.
+var rewrite = flag.Bool("rewrite", false, "rewrite the golden files in testdata")
+
+// golden are values with every field set, and values with none.
+func golden() map[string]any {
+	at := func(ns int64) time.Time { return time.Unix(0, ns).UTC() }
+	g := func(seq uint64) objects.Generation { return objects.Generation{Map: 1, Start: 7, Seq: seq} }
+	bucket := objects.Bucket{
+		ID: objects.BucketID{0xb0, 0xb1, 0xb2, 0xb3, 0xb4, 0xb5, 0xb6, 0xb7}, Provider: "ais", Namespace: "u#n", Name: "photos",
+	}
+	key := objects.Key{Bucket: bucket, Name: "2026/cat.jpg"}
+	draft := objects.Draft{
+		Headers: objects.Headers{
+			ContentType: "image/jpeg", ContentEncoding: "identity", ContentDisposition: "inline", ContentLanguage: "en",
+			CacheControl: "no-cache", Expires: "never", Redirect: "/x",
+		},
+		User:  []objects.Pair{{Name: "b", Value: "2"}, {Name: "a", Value: "K\xf6ln"}, {Name: "empty"}},
+		Tags:  []objects.Pair{{Name: "project", Value: "archive"}},
+		Class: objects.Relaxed, VersionID: "v1",
+	}
+	sums := []checksum.Value{
+		{Algorithm: checksum.CRC64NVME, Sum: "12345678"},
+		{Algorithm: checksum.SHA1, Type: checksum.Composite, Parts: 3, Sum: strings.Repeat("s", 20)},
+	}
+	part := objects.Part{
+		Number: 3, Payload: g(9), Size: 5 << 20, XXHash: 0x0102030405060708, ETag: "9e107d9d372bb6826bd81d3542a419d6",
+		Checksums: sums[:1], Modified: at(1_700_000_000_000_000_001),
+	}
+	record := &objects.Meta{
+		Generation: g(4711), Payload: g(4710), Deleted: true, Where: objects.Chunks, Path: "photos/.troupe-escaped/aa/aa",
+		Inode: 300, Birth: 1_600_000_000_000_000_000, Size: 15 << 20, XXHash: 0xffeeddccbbaa9988,
+		ETag: "9e107d9d372bb6826bd81d3542a419d6-3", Checksums: sums, Modified: at(1_700_000_001_987_654_321),
+		PartCount: 3, PartSize: 5 << 20, Draft: draft,
+	}
+	return map[string]any{
+		"record": record, "record-empty": new(objects.Meta),
+		"part": &part, "part-empty": new(objects.Part),
+		"parts": []objects.Part{part, {Number: 10_000}}, "parts-empty": []objects.Part(nil),
+		"upload": &objects.Upload{
+			ID: "0123456789abcdef0123456789abcdef", Name: key.Name, Initiated: at(1_700_000_000_000_000_000),
+			Checksum: checksum.Wanted{Algorithm: checksum.SHA256, Type: checksum.Composite}, Draft: draft,
+		},
+		"upload-empty": new(objects.Upload),
+		"intent": &Intent{
+			Kind: IntentPart, Key: key, Payload: g(4710), Path: "photos/2026/cat.jpg",
+			UploadID: "0123456789abcdef0123456789abcdef", Part: 3, Begun: at(0), Draft: draft,
+		},
+		"intent-empty": new(Intent),
+		"reclaim": &Reclaim{
+			Kind: ReclaimUpload, Bucket: bucket.ID, Name: key.Name, Payload: g(4709), Path: "photos/2026/cat.jpg",
+			UploadID: "0123456789abcdef0123456789abcdef", Part: 2, Bytes: 1 << 30,
+			Keep: []objects.Generation{g(9), {}, g(10)},
+		},
+		"reclaim-empty": new(Reclaim),
+		"attribute": &Attribute{
+			Key: key, Payload: g(4710), Size: 3 << 20, XXHash: 0xffeeddccbbaa9988, ETag: "9e107d9d372bb6826bd81d3542a419d6",
+			Checksums: sums, PartNumber: 3, UploadID: "0123456789abcdef0123456789abcdef", SupersededBy: g(4711), ByMarker: true,
+		},
+		"attribute-empty": new(Attribute),
+		"format": &Format{
+			Version: 1, ClusterID: "c1", NodeID: "n1", MountpathID: "mp1", IndexFormat: "pebble 24",
+			Created: time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC),
+		},
+		"manifest": &Manifest{
+			Key: key, UploadID: "0123456789abcdef0123456789abcdef", Payload: g(4710), Size: 15 << 20, XXHash: 0xffeeddccbbaa9988,
+			ETag: "9e107d9d372bb6826bd81d3542a419d6-3", Checksums: sums, Modified: at(1_700_000_001_987_654_321),
+			Draft: draft, Parts: []objects.Part{part},
+		},
+	}
+}
+
+// The format does not change by accident: each value's bytes are those of the
+// golden file, and the file's bytes are still that value.
+func TestGoldenValues(t *testing.T) {
+	all := forms()
+	for name, want := range golden() {
+		var f form
+		for _, f = range all {
+			if strings.EqualFold(f.name, strings.TrimSuffix(name, "-empty")) {
+				break
+			}
+		}
+		file, plain := filepath.Join("testdata", name+".hex"), false
+		if !f.wire {
+			file, plain = filepath.Join("testdata", name+".json"), true
+		}
+		b := f.encode(want)
+		content := []byte(dump(b))
+		if plain {
+			content = b
+		}
+		compareGolden(t, file, content)
+		stored, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !plain {
+			stored = undump(t, stored)
+		}
+		got, err := f.decode(stored)
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %v\ngot  %+v\nwant %+v", file, err, got, want)
+		}
+	}
+}
+
+// Nor do the keys.
+func TestGoldenKeys(t *testing.T) {
+	b := objects.BucketID{0xb0, 0xb1, 0xb2, 0xb3, 0xb4, 0xb5, 0xb6, 0xb7}
+	g := objects.Generation{Map: 1, Start: 7, Seq: 4711}
+	var out strings.Builder
+	for _, name := range []string{"cat", "a\x00b", ""} {
+		for _, key := range [][]byte{
+			ObjectKey(nil, b, name), VersionKey(nil, b, name, g), PayloadKey(nil, b, name, g), UploadKey(nil, b, name, "id"),
+			PartKey(nil, b, name, "id", 10_000), IntentKey(nil, b, name, g), ReclaimKey(nil, b, name, g),
+		} {
+			fmt.Fprintf(&out, "%x %q\n", key, key)
+		}
+	}
+	compareGolden(t, filepath.Join("testdata", "keys.txt"), []byte(out.String()))
+}
+
+func compareGolden(t *testing.T, file string, got []byte) {
+	t.Helper()
+	if *rewrite {
+		if err := os.WriteFile(file, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("%s: the format changed.\ngot:\n%s\nwant:\n%s", file, got, want)
+	}
+}
+
+// dump writes 16 bytes a line, with their characters, so that a change is seen
+// where it is.
+func dump(b []byte) string { return hex.Dump(b) }
+
+func undump(t *testing.T, text []byte) []byte {
+	t.Helper()
+	var digits strings.Builder
+	for line := range strings.Lines(string(text)) {
+		if len(line) > 60 {
+			digits.WriteString(strings.ReplaceAll(line[10:58], " ", ""))
+		}
+	}
+	b, err := hex.DecodeString(digits.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
