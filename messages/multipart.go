@@ -1,6 +1,9 @@
 package messages
 
-import "github.com/troupe-storage/troupe/objects"
+import (
+	"github.com/troupe-storage/troupe/objects"
+	"github.com/troupe-storage/troupe/objects/checksum"
+)
 
 // CreateUpload begins a multipart upload. Sent by the gateway to the key's write
 // lane; answered when it is durable.
@@ -17,8 +20,8 @@ func (m *CreateUpload) Fail(err error) { m.Reply.Fail(err) }
 type CompletePart struct {
 	Number int
 	ETag   string // without quotes
-	// Checksum is the part's checksum in S3's form if the client repeated it.
-	Checksum string
+	// Checksums are the part's checksums in S3's form, as far as the client repeats them.
+	Checksums map[checksum.Algorithm]string
 }
 
 // CompleteUpload turns parts into an object. Sent by the gateway to the key's
@@ -32,6 +35,7 @@ type CompleteUpload struct {
 	Size        int64  // expected of the whole (x-amz-mp-object-size); -1: not given
 	Checksum    string // expected of the whole in S3's form; empty: not given
 	Conditions  objects.Conditions
+	ETag        objects.ETagKind
 	Reply       Reply[objects.Receipt]
 }
 

@@ -1,6 +1,7 @@
 package messages
 
 import (
+	"io"
 	"os"
 
 	"github.com/troupe-storage/troupe/objects"
@@ -9,8 +10,8 @@ import (
 // ObjectOpened answers OpenObject. The receiver closes it exactly once.
 type ObjectOpened struct {
 	Meta   *objects.Meta
-	Inline int      // bytes of payload in slot 0 of the window, for objects.Inline
-	File   *os.File // for objects.File: its own descriptor, at offset 0
+	Inline int         // bytes of payload in slot 0 of the window, for objects.Inline
+	File   PayloadFile // for objects.File: its own descriptor
 	Parts  *PartReader
 	Lease  Lease // for objects.Chunks: keeps the part files while it is open
 }
@@ -40,5 +41,14 @@ type Lease interface{ Release() }
 type PartReader struct {
 	Parts []objects.Part
 	// Open opens the file of Parts[i]; the caller closes it. Safe for concurrent use.
-	Open func(i int) (*os.File, error)
+	Open func(i int) (PayloadFile, error)
+}
+
+// PayloadFile is an open payload file; a mountpath's disk.File is one.
+type PayloadFile interface {
+	io.ReaderAt
+	io.Closer
+	// OS returns the descriptor from which the kernel can send, at offset 0 and
+	// the caller's to seek; nil where there is none.
+	OS() *os.File
 }

@@ -138,3 +138,11 @@ func KindOf(err error) Kind {
 
 // Is reports whether err is of the kind. A nil error is of no kind.
 func Is(kind Kind, err error) bool { return err != nil && KindOf(err) == kind }
+
+// Wrap puts an operation in front of an error; nil stays nil.
+func Wrap(op Op, err error) error {
+	if err == nil {
+		return nil
+	}
+	return E(op, err)
+}

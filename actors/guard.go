@@ -1,0 +1,75 @@
+package actors
+
+import (
+	"errors"
+	"fmt"
+	"runtime/debug"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"github.com/sirupsen/logrus"
+
+	"github.com/troupe-storage/troupe/messages"
+	"github.com/troupe-storage/troupe/objects/errs"
+)
+
+// guard stands around every actor: it answers what a panic interrupts, keeps
+// the stack that protoactor drops, and refuses what arrives while the actor waits
+// for its children to end. One per incarnation.
+type guard struct {
+	system  *System
+	entry   *entry
+	inner   actor.Actor
+	stopped bool
+}
+
+// Receive implements actor.Actor.
+func (g *guard) Receive(ctx actor.Context) {
+	message := ctx.Message()
+	switch message.(type) {
+	case *actor.Stopping:
+		g.stopped = true
+	case *actor.Stopped:
+		g.system.forget(ctx.Self().Id, g.entry)
+	case *actor.Restarting:
+		g.entry.stats.restarts.Add(1)
+	}
+	request, isRequest := message.(messages.Failer)
+	if isRequest && g.stopped {
+		request.Fail(errs.E("actors.Receive", ctx.Self().Id, errs.Busy, errStopping))
+		return
+	}
+	defer g.recovered(ctx.Self().Id, message, request)
+	g.inner.Receive(ctx)
+}
+
+var errStopping = errors.New("the actor is stopping")
+
+// recovered answers the message that a panic interrupts and lets the panic go
+// on to the supervisor.
+func (g *guard) recovered(id string, message any, request messages.Failer) {
+	reason := recover()
+	if reason == nil {
+		return
+	}
+	g.entry.stats.failed(reason)
+	g.system.log.WithFields(logrus.Fields{
+		"actor": id, "message": fmt.Sprintf("%T", message), "cause": fmt.Sprint(reason), "stack": string(debug.Stack()),
+	}).Error("actor panicked; it is restarted")
+	if request != nil {
+		request.Fail(errs.E("actors.Receive", id, errs.Busy, fmt.Errorf("the actor failed on this request (%v); it may or may not have been carried out", reason)))
+	}
+	panic(reason)
+}
+
+// Unexpected is what a Receive does with a message that it has no case for:
+// protoactor's own life-cycle messages pass, a request is refused, the rest is
+// logged.
+func Unexpected(ctx actor.Context, log *logrus.Entry) {
+	switch m := ctx.Message().(type) {
+	case actor.SystemMessage, actor.AutoReceiveMessage, *actor.Started, *actor.Stopping, *actor.Stopped, *actor.Restarting, *actor.Terminated:
+	case messages.Failer:
+		m.Fail(errs.E("actors.Unexpected", ctx.Self().Id, errs.Internal, fmt.Errorf("no handler for %T", m)))
+	default:
+		log.WithFields(logrus.Fields{"actor": ctx.Self().Id, "message": fmt.Sprintf("%T", m)}).Warn("actor got a message that it has no handler for")
+	}
+}

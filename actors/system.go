@@ -1,0 +1,241 @@
+package actors
+
+import (
+	"errors"
+	"fmt"
+	"sort"
+	"sync"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"github.com/sirupsen/logrus"
+
+	"github.com/troupe-storage/troupe/messages"
+	"github.com/troupe-storage/troupe/objects/errs"
+)
+
+// Spec describes an actor: what it is called among its siblings, how to make it
+// (again after each restart: New has no side effects and opens nothing), and how
+// its parent treats its failures.
+type Spec struct {
+	Name   string
+	New    func() actor.Actor
+	Policy Policy
+}
+
+// Policy says what happens when an actor panics. The pause before a restart
+// doubles from Base to Max with each failure within Window.
+type Policy struct {
+	Base   time.Duration // pause before the first restart; 0: a millisecond
+	Max    time.Duration // longest pause; 0: a second
+	Window time.Duration // failures older than this are forgotten; 0: a minute
+	// Limit is how many failures within Window are restarted; beyond it the actor
+	// is stopped and GaveUp is called. 0: no limit.
+	Limit int
+	// GaveUp is called, on the supervisor's goroutine, when the limit is passed;
+	// it must not block. nil: nothing.
+	GaveUp func(reason any)
+	// Failed is called on every failure, likewise. nil: nothing.
+	Failed func(reason any)
+}
+
+func (p Policy) withDefaults() Policy {
+	if p.Base == 0 {
+		p.Base = time.Millisecond
+	}
+	if p.Max == 0 {
+		p.Max = time.Second
+	}
+	if p.Window == 0 {
+		p.Window = time.Minute
+	}
+	return p
+}
+
+// System is a node's actors. Safe for concurrent use.
+type System struct {
+	actors *actor.ActorSystem
+	log    *logrus.Entry
+	dead   interface{ unsubscribe() }
+
+	mu    sync.Mutex
+	known map[string]*entry // by actor id
+}
+
+// entry is what the kit knows of one actor, through all its restarts.
+type entry struct {
+	spec  Spec
+	stats Stats
+}
+
+// NewSystem makes an empty system that logs through log.
+func NewSystem(log *logrus.Entry) *System {
+	s := &System{log: log, known: make(map[string]*entry)}
+	s.actors = actor.NewActorSystem(actor.WithLoggerFactory(bridge(log)))
+	subscription := s.actors.EventStream.Subscribe(s.onEvent)
+	s.dead = unsubscriber(func() { s.actors.EventStream.Unsubscribe(subscription) })
+	return s
+}
+
+type unsubscriber func()
+
+func (u unsubscriber) unsubscribe() { u() }
+
+// Spawn spawns an actor: as a child of the actor whose context is given, or at
+// the root for Root(). Its address is the parent's, a slash, and the name.
+func (s *System) Spawn(parent actor.SpawnerContext, spec Spec) (*actor.PID, error) {
+	const op errs.Op = "actors.Spawn"
+	if spec.Name == "" || spec.New == nil {
+		return nil, errs.E(op, spec.Name, errs.Internal, errors.New("a spec needs a name and New"))
+	}
+	spec.Policy = spec.Policy.withDefaults()
+	e := &entry{spec: spec}
+	id := spec.Name
+	options := []actor.PropsOption{
+		actor.WithMailbox(actor.Unbounded(&e.stats)),
+		actor.WithSupervisor(supervisor{s}),
+	}
+	if ctx, ok := parent.(actor.Context); ok {
+		id = ctx.Self().Id + "/" + spec.Name
+	} else {
+		options = append(options, actor.WithGuardian(supervisor{s}))
+	}
+	e.stats.address = id
+	props := actor.PropsFromProducer(func() actor.Actor {
+		return &guard{system: s, entry: e, inner: spec.New()}
+	}, options...)
+	s.mu.Lock()
+	_, taken := s.known[id]
+	if !taken {
+		s.known[id] = e
+	}
+	s.mu.Unlock()
+	if taken {
+		return nil, errs.E(op, id, errs.Exists, errors.New("an actor of that name is there"))
+	}
+	pid, err := parent.SpawnNamed(props, spec.Name)
+	if err != nil {
+		s.forget(id, e)
+		return nil, errs.E(op, id, errs.Internal, err)
+	}
+	return pid, nil
+}
+
+// Root returns the context for spawning at the root and for sending from
+// outside of actors.
+func (s *System) Root() *actor.RootContext { return s.actors.Root }
+
+// PID returns the process id of an address; whether anyone is there shows when
+// something is sent.
+func (s *System) PID(address string) *actor.PID { return s.actors.NewLocalPID(address) }
+
+// Log returns the log that the system writes to.
+func (s *System) Log() *logrus.Entry { return s.log }
+
+// forget drops an actor that has ended, unless its name has been taken again.
+func (s *System) forget(id string, e *entry) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.known[id] == e {
+		delete(s.known, id)
+	}
+}
+
+func (s *System) find(id string) *entry {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.known[id]
+}
+
+// Actors returns the state of every actor, ordered by address.
+func (s *System) Actors() []State {
+	s.mu.Lock()
+	entries := make([]*entry, 0, len(s.known))
+	for _, e := range s.known {
+		entries = append(entries, e)
+	}
+	s.mu.Unlock()
+	states := make([]State, len(entries))
+	for i, e := range entries {
+		states[i] = e.stats.state()
+	}
+	sort.Slice(states, func(i, j int) bool { return states[i].Address < states[j].Address })
+	return states
+}
+
+// Stop ends an actor at the root with all below it, after it handled what is in
+// its mailbox, and waits at most ten seconds (protoactor's own limit); then it is
+// stopped whatever it is doing.
+func (s *System) Stop(pid *actor.PID) error {
+	if err := s.actors.Root.PoisonFuture(pid).Wait(); err != nil {
+		s.actors.Root.Stop(pid)
+		return errs.E("actors.Stop", pid.Id, errs.Busy, err)
+	}
+	return nil
+}
+
+// Shutdown ends the system itself. Every root actor must have been stopped.
+func (s *System) Shutdown() {
+	s.dead.unsubscribe()
+	s.actors.Shutdown()
+}
+
+// onEvent answers what was sent to an actor that is gone. It runs on the
+// sender's goroutine and must not panic.
+func (s *System) onEvent(event any) {
+	letter, ok := event.(*actor.DeadLetterEvent)
+	if !ok {
+		return
+	}
+	if request, ok := letter.Message.(messages.Failer); ok {
+		to := "nobody"
+		if letter.PID != nil {
+			to = letter.PID.Id
+		}
+		request.Fail(errs.E("actors.Send", to, errs.Busy, errGone))
+	}
+}
+
+var errGone = errors.New("the actor is not running now")
+
+// supervisor is the strategy of every parent: each child is treated by the
+// policy of its own spec.
+type supervisor struct{ system *System }
+
+// HandleFailure implements actor.SupervisorStrategy.
+func (v supervisor) HandleFailure(system *actor.ActorSystem, parent actor.Supervisor, child *actor.PID,
+	statistics *actor.RestartStatistics, reason, _ any,
+) {
+	publish := func(d actor.Directive) {
+		system.EventStream.Publish(&actor.SupervisorEvent{Child: child, Reason: reason, Directive: d})
+	}
+	e := v.system.find(child.Id)
+	if e == nil { // spawned around the kit
+		publish(actor.StopDirective)
+		parent.StopChildren(child)
+		return
+	}
+	p := e.spec.Policy
+	if statistics.NumberOfFailures(p.Window) == 0 {
+		statistics.Reset() // the list of failure times grows otherwise
+	}
+	statistics.Fail()
+	n := statistics.NumberOfFailures(p.Window)
+	if p.Failed != nil {
+		p.Failed(reason)
+	}
+	if p.Limit > 0 && n > p.Limit {
+		v.system.log.WithFields(logrus.Fields{"actor": child.Id, "failures": n, "cause": fmt.Sprint(reason)}).Error("actor failed too often and is stopped")
+		publish(actor.StopDirective)
+		parent.StopChildren(child)
+		if p.GaveUp != nil {
+			p.GaveUp(reason)
+		}
+		return
+	}
+	pause := min(p.Base<<min(n-1, 20), p.Max)
+	time.AfterFunc(pause, func() {
+		publish(actor.RestartDirective)
+		parent.RestartChildren(child)
+	})
+}

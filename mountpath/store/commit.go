@@ -1,0 +1,124 @@
+package store
+
+import (
+	"errors"
+	"io/fs"
+	"syscall"
+
+	"github.com/troupe-storage/troupe/mountpath/layout"
+	"github.com/troupe-storage/troupe/objects"
+	"github.com/troupe-storage/troupe/objects/errs"
+)
+
+// CommitFile makes a sealed payload the object: what it replaces is linked to
+// the trash, the work file is renamed over the object's name, the names are made
+// durable, and one synced batch commits the record. Meta comes with everything
+// but Generation, Payload, Where, Path, Inode and Birth. CommitFile ends the
+// incoming payload whatever happens. In the key's turn.
+func (s *Store) CommitFile(in *Incoming, meta objects.Meta, conditions objects.Conditions) (objects.Receipt, error) {
+	const op errs.Op = "store.CommitFile"
+	if !in.sealed {
+		return objects.Receipt{}, s.abandonAfter(in, errs.E(op, in.Key, errs.Internal, errors.New("the payload was not sealed")))
+	}
+	indexKey := objectKey(in.Key)
+	old, err := s.judge(op, in.Key, indexKey, conditions)
+	if err != nil {
+		return objects.Receipt{}, s.abandonAfter(in, err)
+	}
+
+	path, linked, renamed, err := s.takeName(in, old)
+	if err != nil && !renamed {
+		s.diskError(in.Key, err)
+		return objects.Receipt{}, s.abandonAfter(in, failed(op, in.Key, err))
+	}
+	if err != nil { // the rename happened, and it cannot be said whether it will last
+		s.diskError(in.Key, err)
+		s.unsettle(indexKey, err)
+		in.release()
+		return objects.Receipt{}, outcomeUnknown(op, in.Key, err)
+	}
+	in.release()
+
+	meta.Generation = s.generations.Next()
+	meta.Payload, meta.Where = in.Payload, objects.File
+	meta.Inode, meta.Birth = in.info.Inode, in.info.Birth
+	meta.Path = path
+	if natural, ok := layout.NaturalPath(in.Key.Bucket, in.Key.Name); ok && natural == path {
+		meta.Path = ""
+	}
+	batch := s.index.NewBatch()
+	batch.Set(indexKey, layout.AppendRecord(nil, &meta))
+	entry := s.retire(batch, in.Key, old)
+	batch.Delete(in.intentKey())
+	if err := s.index.Commit(batch, indexKey); err != nil {
+		return objects.Receipt{}, failed(op, in.Key, err)
+	}
+	if entry != nil && linked {
+		entry.left = true // its name is the new payload's; the trash has its link
+		s.reclaim.add(entry)
+	} else {
+		s.retired(entry)
+	}
+	return receipt(&meta), nil
+}
+
+// abandonAfter abandons the payload because of err, which it returns.
+func (s *Store) abandonAfter(in *Incoming, err error) error {
+	if abandonErr := in.Abandon(); abandonErr != nil {
+		s.log.WithError(abandonErr).WithField("key", in.Key.String()).Warn("the work file of a refused write stays until the next start")
+	}
+	return err
+}
+
+// takeName renames the work file to the object's name: its natural one, or, if
+// another object's name is in the way or no filesystem can hold it, the escaped
+// one. An object whose payload is a file keeps its path. linked says whether the
+// replaced file got a link in the trash first.
+func (s *Store) takeName(in *Incoming, old *objects.Meta) (path string, linked, renamed bool, err error) {
+	sync := in.Class() == objects.Synced
+	if old != nil && old.Where == objects.File && !old.Deleted {
+		path = payloadPath(in.Key, old)
+		err = s.fs.Link(path, layout.TrashPath(old.Payload))
+		linked = err == nil || errors.Is(err, syscall.EEXIST)
+		if !linked && !errors.Is(err, fs.ErrNotExist) {
+			return path, false, false, err
+		}
+		renamed, err = s.names.receive(in.path, path, sync)
+		return path, linked, renamed, err
+	}
+	natural, ok := layout.NaturalPath(in.Key.Bucket, in.Key.Name)
+	if ok {
+		renamed, err = s.names.receive(in.path, natural, sync)
+		if err != nil && !renamed && isDirectoryInTheWay(err) && s.names.clearEmpty(natural) {
+			renamed, err = s.names.receive(in.path, natural, sync)
+		}
+		if err == nil || renamed || !isNameConflict(err) {
+			return natural, false, renamed, err
+		}
+	}
+	escaped := layout.EscapedPath(in.Key.Bucket, in.Key.Name)
+	renamed, err = s.names.receive(in.path, escaped, sync)
+	return escaped, false, renamed, err
+}
+
+// Delete removes an object: the record goes, synced; then its payload leaves its
+// name. It reports whether there was an object. In the key's turn.
+func (s *Store) Delete(key objects.Key, conditions objects.Conditions) (existed bool, generation objects.Generation, err error) {
+	const op errs.Op = "store.Delete"
+	indexKey := objectKey(key)
+	old, err := s.judge(op, key, indexKey, conditions)
+	if err != nil {
+		return false, objects.Generation{}, err
+	}
+	if old == nil {
+		return false, objects.Generation{}, nil
+	}
+	batch := s.index.NewBatch()
+	batch.Delete(indexKey)
+	entry := s.retire(batch, key, old)
+	if err := s.index.Commit(batch, indexKey); err != nil {
+		return false, objects.Generation{}, failed(op, key, err)
+	}
+	s.retired(entry)
+	return !old.Deleted, s.generations.Next(), nil
+}

@@ -1,0 +1,202 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"syscall"
+
+	"github.com/troupe-storage/troupe/mountpath/disk"
+	"github.com/troupe-storage/troupe/mountpath/index"
+	"github.com/troupe-storage/troupe/mountpath/layout"
+	"github.com/troupe-storage/troupe/objects"
+	"github.com/troupe-storage/troupe/objects/checksum"
+	"github.com/troupe-storage/troupe/objects/errs"
+)
+
+// preallocateFrom is the declared size from which room is reserved in advance:
+// below it, fragmentation costs less than the call.
+const preallocateFrom = 1 << 20
+
+// Incoming is a payload on its way into a file: of an object, whose work file
+// CommitFile renames, or of a part, which is born under its own name. Its owner
+// ends it with CommitFile, CommitPart or Abandon. Not safe for concurrent use.
+type Incoming struct {
+	Key     objects.Key
+	Payload objects.Generation
+	Draft   objects.Draft
+
+	uploadID string // of a part
+	number   int    // of a part; 0: an object
+
+	store  *Store
+	path   string // where the bytes are now
+	file   disk.File
+	size   int64
+	info   disk.Info // of the sealed file
+	intent *index.Pending
+	begun  bool // an intent was written (or may have been)
+	sealed bool
+}
+
+// Create begins a large object: its work file is there and its intent on the
+// way to stable storage. sizeHint is the declared size, -1 if there is none.
+func (s *Store) Create(key objects.Key, draft objects.Draft, sizeHint int64) (*Incoming, error) {
+	const op errs.Op = "store.Create"
+	in := &Incoming{Key: key, Payload: s.generations.Next(), Draft: draft, store: s}
+	in.path = layout.WorkPath(in.Payload)
+	if err := in.open(sizeHint); err != nil {
+		return nil, failed(op, key, err)
+	}
+	natural, _ := layout.NaturalPath(key.Bucket, key.Name)
+	batch := s.index.NewBatch()
+	batch.Set(in.intentKey(), layout.AppendIntent(nil, &layout.Intent{
+		Kind: layout.IntentObject, Key: key, Payload: in.Payload, Path: natural, Begun: s.now(), Draft: draft,
+	}))
+	in.intent, in.begun = s.index.CommitAsync(batch), true
+	return in, nil
+}
+
+// CreatePart begins a part of a multipart upload, which must exist.
+func (s *Store) CreatePart(key objects.Key, uploadID string, number int, sizeHint int64) (*Incoming, error) {
+	const op errs.Op = "store.CreatePart"
+	upload, err := s.upload(op, key, uploadID)
+	if err != nil {
+		return nil, err
+	}
+	in := &Incoming{Key: key, Payload: s.generations.Next(), Draft: upload.Draft, uploadID: uploadID, number: number, store: s}
+	in.path = layout.PartPath(uploadID, number, in.Payload)
+	if err := in.open(sizeHint); err != nil {
+		return nil, failed(op, key, err)
+	}
+	return in, nil
+}
+
+func (in *Incoming) intentKey() []byte {
+	return layout.IntentKey(nil, in.Key.Bucket.ID, in.Key.Name, in.Payload)
+}
+
+func (in *Incoming) open(sizeHint int64) (err error) {
+	const flags = os.O_CREATE | os.O_EXCL | os.O_RDWR
+	in.file, err = in.store.fs.OpenFile(in.path, flags, 0o644)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = in.store.names.make(path.Dir(in.path)); err == nil {
+			in.file, err = in.store.fs.OpenFile(in.path, flags, 0o644)
+		}
+	}
+	if err != nil {
+		in.store.diskError(in.Key, err)
+		return err
+	}
+	if sizeHint >= preallocateFrom {
+		err = in.file.Preallocate(0, sizeHint)
+		if errors.Is(err, syscall.EOPNOTSUPP) || errors.Is(err, syscall.ENOSYS) {
+			err = nil // the filesystem cannot; it will tell when it is full
+		}
+		if err != nil {
+			return errors.Join(err, in.discard())
+		}
+	}
+	return nil
+}
+
+// Size returns how many bytes were appended.
+func (in *Incoming) Size() int64 { return in.size }
+
+// Class returns the durability class that the payload is written at.
+func (in *Incoming) Class() objects.Durability {
+	if in.Draft.Class == "" {
+		return objects.Synced
+	}
+	return in.Draft.Class
+}
+
+// Append writes the next bytes of the payload.
+func (in *Incoming) Append(b []byte) error {
+	n, err := in.file.WriteAt(b, in.size)
+	in.size += int64(n)
+	if err != nil {
+		in.store.diskError(in.Key, err)
+		return failed("store.Append", in.Key, err)
+	}
+	return nil
+}
+
+// Seal ends the payload: the attribute names it, and bytes and attribute are
+// synced (in the relaxed class: handed to the operating system); the intent is
+// on stable storage. Blocks on the disk; never in a lane.
+func (in *Incoming) Seal(sums checksum.Sums, etag string) error {
+	const op errs.Op = "store.Seal"
+	if sums.Size != in.size {
+		return errs.E(op, in.Key, errs.Internal, fmt.Errorf("%d bytes were digested, %d written", sums.Size, in.size))
+	}
+	attribute := layout.AppendAttribute(nil, &layout.Attribute{
+		Key: in.Key, Payload: in.Payload, Size: in.size, XXHash: sums.XXHash, ETag: etag, Checksums: sums.Values,
+		UploadID: in.uploadID, PartNumber: in.number,
+	})
+	err := in.file.SetAttr(layout.AttributeName, attribute)
+	if errors.Is(err, syscall.ENOSPC) {
+		// ext4 says ENOSPC when attributes do not fit their block: not fullness.
+		err = fmt.Errorf("an attribute of %d bytes does not fit beside others: %w", len(attribute), syscall.E2BIG)
+	}
+	if err == nil && in.Class() == objects.Synced {
+		err = in.file.Sync()
+	}
+	if err == nil {
+		in.info, err = in.file.Stat()
+	}
+	if err != nil {
+		in.store.diskError(in.Key, err)
+		return failed(op, in.Key, err)
+	}
+	if in.intent != nil {
+		err = in.intent.Wait()
+		in.intent = nil
+		if err != nil {
+			return failed(op, in.Key, err)
+		}
+	}
+	in.sealed = true
+	return nil
+}
+
+// Abandon ends a payload that will not become an object: its file and intent
+// go. What fails here is left to the next open, which finds the intent.
+func (in *Incoming) Abandon() error {
+	if in.file == nil {
+		return nil
+	}
+	err := in.discard()
+	if in.intent != nil {
+		err = errors.Join(err, in.intent.Wait())
+		in.intent = nil
+	}
+	if in.begun {
+		batch := in.store.index.NewBatch()
+		batch.Delete(in.intentKey())
+		err = errors.Join(err, in.store.index.Commit(batch))
+	}
+	if err != nil {
+		return failed("store.Abandon", in.Key, err)
+	}
+	return nil
+}
+
+// discard closes and unlinks the file.
+func (in *Incoming) discard() error {
+	err := in.file.Close()
+	in.file = nil
+	if removeErr := in.store.fs.Remove(in.path); !errors.Is(removeErr, fs.ErrNotExist) {
+		err = errors.Join(err, removeErr) // an upload that was aborted took its part files along
+	}
+	return err
+}
+
+// release closes the file, which has become an object or a part.
+func (in *Incoming) release() {
+	// Everything was synced before: nothing can be lost by a close that fails.
+	_ = in.file.Close()
+	in.file = nil
+}

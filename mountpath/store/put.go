@@ -1,0 +1,149 @@
+package store
+
+import (
+	"errors"
+	"io/fs"
+
+	"github.com/troupe-storage/troupe/mountpath/index"
+	"github.com/troupe-storage/troupe/mountpath/layout"
+	"github.com/troupe-storage/troupe/objects"
+	"github.com/troupe-storage/troupe/objects/errs"
+)
+
+// PutInline stores an object whose payload goes into the index: one synced batch
+// of payload and record. Meta comes with everything but Generation, Payload and
+// Where. Payload is only read, until PutInline returns. In the key's turn.
+func (s *Store) PutInline(key objects.Key, meta objects.Meta, payload []byte, conditions objects.Conditions) (objects.Receipt, error) {
+	const op errs.Op = "store.PutInline"
+	indexKey := objectKey(key)
+	old, err := s.judge(op, key, indexKey, conditions)
+	if err != nil {
+		return objects.Receipt{}, err
+	}
+	meta.Generation = s.generations.Next()
+	meta.Payload = meta.Generation
+	meta.Where, meta.Path, meta.Inode, meta.Birth = objects.Inline, "", 0, 0
+
+	batch := s.index.NewBatch()
+	batch.Set(layout.PayloadKey(nil, key.Bucket.ID, key.Name, meta.Payload), payload)
+	batch.Set(indexKey, layout.AppendRecord(nil, &meta))
+	entry := s.retire(batch, key, old)
+	if err := s.index.Commit(batch, indexKey); err != nil {
+		return objects.Receipt{}, failed(op, key, err)
+	}
+	s.retired(entry)
+	return receipt(&meta), nil
+}
+
+// judge reads the current record of a key and judges the conditions of a write
+// against it. It returns nil for a key that has no object.
+func (s *Store) judge(op errs.Op, key objects.Key, indexKey []byte, conditions objects.Conditions) (*objects.Meta, error) {
+	if s.index.Stalled() {
+		return nil, errs.E(op, key, errs.Busy, errors.New("the index is compacting; writes wait"))
+	}
+	old, err := s.current(op, key, indexKey)
+	if err != nil {
+		return nil, err
+	}
+	visible := old
+	if old != nil && old.Deleted {
+		visible = nil
+	}
+	if err := conditions.ForWrite(visible); err != nil {
+		kind := errs.Conflict
+		if errors.Is(err, objects.ErrNoSuchKey) {
+			kind = errs.NotFound
+		}
+		return nil, errs.E(op, key, kind, err)
+	}
+	return old, nil
+}
+
+// retire adds to a batch what becomes of the payload that the batch replaces or
+// deletes, and returns the reclaim entry, if there is one, for retired.
+func (s *Store) retire(batch *index.Batch, key objects.Key, old *objects.Meta) *reclaimEntry {
+	if old == nil || old.Deleted {
+		return nil
+	}
+	var reclaim layout.Reclaim
+	switch old.Where {
+	case objects.Inline:
+		batch.DeleteSized(layout.PayloadKey(nil, key.Bucket.ID, key.Name, old.Payload), int(old.Size))
+		return nil
+	case objects.File:
+		reclaim = layout.Reclaim{Kind: layout.ReclaimFile, Path: payloadPath(key, old), Bytes: old.Size}
+	case objects.Chunks:
+		batch.Delete(layout.PayloadKey(nil, key.Bucket.ID, key.Name, old.Payload)) // the part table
+		reclaim = layout.Reclaim{Kind: layout.ReclaimUpload, UploadID: old.Path, Bytes: old.Size}
+	default:
+		return nil
+	}
+	reclaim.Bucket, reclaim.Name, reclaim.Payload = key.Bucket.ID, key.Name, old.Payload
+	return addReclaim(batch, reclaim)
+}
+
+// addReclaim adds a reclaim entry to a batch.
+func addReclaim(batch *index.Batch, reclaim layout.Reclaim) *reclaimEntry {
+	entry := &reclaimEntry{
+		Reclaim: reclaim,
+		key:     layout.ReclaimKey(nil, reclaim.Bucket, reclaim.Name, reclaim.Payload),
+	}
+	batch.Set(entry.key, layout.AppendReclaim(nil, &reclaim))
+	return entry
+}
+
+// retired does, after the batch of retire is committed, what must be done before
+// the key's next write: a file that is no longer any object's leaves its name.
+func (s *Store) retired(entry *reclaimEntry) {
+	if entry == nil {
+		return
+	}
+	if entry.Kind == layout.ReclaimFile {
+		s.leaveName(entry)
+	}
+	s.reclaim.add(entry)
+}
+
+// leaveName moves the file of a reclaim entry from its name to the trash, if
+// the name still holds that payload. What fails here is tried again when the
+// entry is drained: the entry stays until the file is gone.
+func (s *Store) leaveName(entry *reclaimEntry) {
+	holds, err := s.holds(entry.Path, entry.Payload)
+	if err == nil && holds {
+		s.names.lock.RLock()
+		err = s.fs.Rename(entry.Path, layout.TrashPath(entry.Payload))
+		s.names.lock.RUnlock()
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		s.diskError(entry.objectKey(), err)
+		return
+	}
+	entry.left = true
+}
+
+// holds reports whether the file at a path carries the payload generation in
+// its attribute. A missing file, or one without our attribute, does not.
+func (s *Store) holds(path string, payload objects.Generation) (bool, error) {
+	attribute, err := s.attribute(path)
+	if err != nil || attribute == nil {
+		return false, err
+	}
+	return attribute.Payload == payload, nil
+}
+
+// payloadPath is the path of the file of an object whose payload is a file.
+func payloadPath(key objects.Key, meta *objects.Meta) string {
+	if meta.Path != "" {
+		return meta.Path
+	}
+	path, _ := layout.NaturalPath(key.Bucket, key.Name)
+	return path
+}
+
+func receipt(meta *objects.Meta) objects.Receipt {
+	class := meta.Class
+	if class == "" {
+		class = objects.Synced
+	}
+	return objects.Receipt{Class: class, Disks: 1, Nodes: 1, Generation: meta.Generation, Meta: meta}
+}

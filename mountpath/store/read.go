@@ -1,0 +1,194 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/OneOfOne/xxhash"
+
+	"github.com/troupe-storage/troupe/messages"
+	"github.com/troupe-storage/troupe/mountpath/disk"
+	"github.com/troupe-storage/troupe/mountpath/layout"
+	"github.com/troupe-storage/troupe/objects"
+	"github.com/troupe-storage/troupe/objects/errs"
+)
+
+// errMoved says that the payload a record names is not where it was: the key
+// was written between the two looks. Twice in a row it is for the key's lane to
+// judge, since in the key's turn nothing moves.
+var errMoved = errors.New("the payload moved while it was opened")
+
+// AskTheLane reports whether a failed Open must be repeated in the key's turn
+// (OpenInTurn), because writes of the key overtook it twice.
+func AskTheLane(err error) bool { return errors.Is(err, errMoved) }
+
+// Head returns the record of an object; errs.NotFound if there is none.
+func (s *Store) Head(key objects.Key) (*objects.Meta, error) {
+	const op errs.Op = "store.Head"
+	meta, err := s.current(op, key, objectKey(key))
+	if err != nil {
+		return nil, err
+	}
+	if meta == nil || meta.Deleted {
+		return nil, noSuchKey(op, key)
+	}
+	return meta, nil
+}
+
+// Open opens an object for reading. An inline payload is copied into room,
+// which must hold InlineLimit bytes, and is verified. The caller closes what it
+// gets. Beside a writer of the same key it may ask for a turn: see AskTheLane.
+func (s *Store) Open(key objects.Key, room []byte) (*messages.ObjectOpened, error) {
+	const op errs.Op = "store.Open"
+	var err error
+	for range 2 {
+		var opened *messages.ObjectOpened
+		if opened, err = s.open(op, key, room); err == nil || !errors.Is(err, errMoved) {
+			return opened, err
+		}
+	}
+	return nil, errs.E(op, key, errs.Busy, err)
+}
+
+// OpenInTurn is Open in the key's turn: a payload that is not where the record
+// says is damage, reported and never served.
+func (s *Store) OpenInTurn(key objects.Key, room []byte) (*messages.ObjectOpened, error) {
+	const op errs.Op = "store.OpenInTurn"
+	opened, err := s.open(op, key, room)
+	if errors.Is(err, errMoved) {
+		err = errs.E(op, key, errs.Corrupt, errors.New("the payload that the record names is not there"))
+		s.onEvent(Event{Kind: Damaged, Key: key, Err: err})
+	}
+	return opened, err
+}
+
+func (s *Store) open(op errs.Op, key objects.Key, room []byte) (*messages.ObjectOpened, error) {
+	meta, err := s.current(op, key, objectKey(key))
+	if err != nil {
+		return nil, err
+	}
+	if meta == nil || meta.Deleted {
+		return nil, noSuchKey(op, key)
+	}
+	opened := &messages.ObjectOpened{Meta: meta}
+	switch meta.Where {
+	case objects.Inline:
+		err = s.openInline(key, opened, room)
+	case objects.File:
+		err = s.openFile(key, opened)
+	case objects.Chunks:
+		err = s.openChunks(key, opened)
+	default:
+		err = errs.E(op, key, errs.Corrupt, fmt.Errorf("the record says that the payload is at %d", meta.Where))
+	}
+	if err != nil {
+		opened.Close()
+		if errors.Is(err, errMoved) {
+			return nil, err
+		}
+		return nil, failed(op, key, err)
+	}
+	return opened, nil
+}
+
+func (s *Store) openInline(key objects.Key, opened *messages.ObjectOpened, room []byte) error {
+	var keyRoom [256]byte
+	value, err := s.index.Get(layout.PayloadKey(keyRoom[:0], key.Bucket.ID, key.Name, opened.Meta.Payload))
+	if errs.Is(errs.NotFound, err) {
+		return errMoved
+	}
+	if err != nil {
+		return err
+	}
+	defer value.Close()
+	if len(value.Bytes) > len(room) {
+		return errs.E("store.openInline", key, errs.Internal, fmt.Errorf("%d bytes do not fit the %d given", len(value.Bytes), len(room)))
+	}
+	opened.Inline = copy(room, value.Bytes)
+	if got := xxhash.Checksum64(room[:opened.Inline]); got != opened.Meta.XXHash || int64(opened.Inline) != opened.Meta.Size {
+		err := errs.E("store.openInline", key, errs.Corrupt, fmt.Errorf("%d bytes with xxhash %016x, want %d with %016x", opened.Inline, got, opened.Meta.Size, opened.Meta.XXHash))
+		s.onEvent(Event{Kind: Damaged, Key: key, Err: err})
+		return err
+	}
+	return nil
+}
+
+func (s *Store) openFile(key objects.Key, opened *messages.ObjectOpened) error {
+	file, err := s.fs.OpenFile(payloadPath(key, opened.Meta), disk.ReadOnly, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return errMoved
+	}
+	if err != nil {
+		s.diskError(key, err)
+		return err
+	}
+	opened.File = file
+	info, err := file.Stat()
+	if err != nil {
+		s.diskError(key, err)
+		return err
+	}
+	if info.Inode != opened.Meta.Inode || info.Birth != opened.Meta.Birth {
+		raw, err := file.GetAttr(layout.AttributeName)
+		if err != nil {
+			return errMoved
+		}
+		attribute, err := layout.DecodeAttribute(raw)
+		if err != nil || attribute.Payload != opened.Meta.Payload {
+			return errMoved
+		}
+	}
+	if info.Size != opened.Meta.Size {
+		err := errs.E("store.openFile", key, errs.Corrupt, fmt.Errorf("the file has %d bytes, the record says %d", info.Size, opened.Meta.Size))
+		s.onEvent(Event{Kind: Damaged, Key: key, Err: err})
+		return err
+	}
+	return nil
+}
+
+func (s *Store) openChunks(key objects.Key, opened *messages.ObjectOpened) error {
+	lease := s.leases.take(opened.Meta.Payload, LeaseTime)
+	opened.Lease = lease
+	value, err := s.index.Get(layout.PayloadKey(nil, key.Bucket.ID, key.Name, opened.Meta.Payload))
+	if errs.Is(errs.NotFound, err) {
+		return errMoved
+	}
+	if err != nil {
+		return err
+	}
+	defer value.Close()
+	parts, err := layout.DecodeParts(value.Bytes)
+	if err != nil {
+		return err
+	}
+	uploadID := opened.Meta.Path
+	opened.Parts = &messages.PartReader{Parts: parts, Open: func(i int) (messages.PayloadFile, error) {
+		return s.openPart(key, uploadID, parts[i])
+	}}
+	return nil
+}
+
+// openPart opens the file of one part and checks that it is that part's.
+func (s *Store) openPart(key objects.Key, uploadID string, part objects.Part) (messages.PayloadFile, error) {
+	const op errs.Op = "store.openPart"
+	file, err := s.fs.OpenFile(layout.PartPath(uploadID, part.Number, part.Payload), disk.ReadOnly, 0)
+	if err != nil {
+		s.diskError(key, err)
+		if errors.Is(err, fs.ErrNotExist) {
+			err = errs.E(op, key, errs.Corrupt, fmt.Errorf("part %d is missing: %w", part.Number, err))
+			s.onEvent(Event{Kind: Damaged, Key: key, Err: err})
+		}
+		return nil, failed(op, key, err)
+	}
+	info, err := file.Stat()
+	if err == nil && info.Size != part.Size {
+		err = errs.E(op, key, errs.Corrupt, fmt.Errorf("part %d has %d bytes, the record says %d", part.Number, info.Size, part.Size))
+		s.onEvent(Event{Kind: Damaged, Key: key, Err: err})
+	}
+	if err != nil {
+		_ = file.Close() // it was only read
+		return nil, failed(op, key, err)
+	}
+	return file, nil
+}

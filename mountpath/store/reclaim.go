@@ -1,0 +1,261 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"strings"
+	"sync"
+
+	"github.com/troupe-storage/troupe/mountpath/disk"
+	"github.com/troupe-storage/troupe/mountpath/layout"
+	"github.com/troupe-storage/troupe/objects"
+	"github.com/troupe-storage/troupe/objects/errs"
+)
+
+// reclaimEntry is one entry of the index that says what may be unlinked. It
+// stays in the index until the space is back.
+type reclaimEntry struct {
+	layout.Reclaim
+	key  []byte // in the index
+	left bool   // ReclaimFile: the payload is at its name no more
+}
+
+func (e *reclaimEntry) objectKey() objects.Key {
+	return objects.Key{Bucket: objects.Bucket{ID: e.Bucket, Name: e.Bucket.String()}, Name: e.Name}
+}
+
+// reclaimQueue holds the entries that are to be drained, oldest first. Safe for
+// concurrent use.
+type reclaimQueue struct {
+	mu      sync.Mutex
+	entries []*reclaimEntry
+	bytes   int64
+}
+
+func (q *reclaimQueue) add(entries ...*reclaimEntry) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, e := range entries {
+		q.entries = append(q.entries, e)
+		q.bytes += e.Bytes
+	}
+}
+
+func (q *reclaimQueue) take(limit int) []*reclaimEntry {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	n := min(limit, len(q.entries))
+	taken := append([]*reclaimEntry(nil), q.entries[:n]...)
+	q.entries = q.entries[n:]
+	for _, e := range taken {
+		q.bytes -= e.Bytes
+	}
+	return taken
+}
+
+// Reclaimable returns how many payloads are deleted and not yet reclaimed, and
+// their bytes.
+func (s *Store) Reclaimable() (payloads int, bytes int64) {
+	s.reclaim.mu.Lock()
+	defer s.reclaim.mu.Unlock()
+	return len(s.reclaim.entries), s.reclaim.bytes
+}
+
+// Reclaim gives back the space of up to limit entries and returns how many it
+// finished. Entries that a reader pins, or that fail, go back to the queue. One
+// caller at a time.
+//
+// Each step is synced before the next, once for all entries: names are left,
+// files are unlinked, entries are deleted. Otherwise a power cut could bring back
+// a name or a file that no entry speaks of any more.
+func (s *Store) Reclaim(limit int) (finished int, err error) {
+	r := &reclaiming{store: s, dirs: make(map[string]struct{})}
+	r.entries = s.reclaim.take(limit)
+	if len(r.entries) == 0 {
+		return 0, nil
+	}
+	r.each(r.leaveName)
+	r.syncDirs()
+	r.each(r.unlink)
+	r.syncDirs()
+	r.commit()
+	s.reclaim.add(r.back...)
+	return len(r.entries), errors.Join(r.failures...)
+}
+
+// reclaiming is one run of Reclaim.
+type reclaiming struct {
+	store    *Store
+	entries  []*reclaimEntry // still on their way
+	back     []*reclaimEntry // to be tried again
+	dirs     map[string]struct{}
+	failures []error
+}
+
+// errPinned says that a reader holds the payload.
+var errPinned = errors.New("a reader holds the payload")
+
+// each takes a step with every entry; those that fail leave the run.
+func (r *reclaiming) each(step func(*reclaimEntry) error) {
+	kept := r.entries[:0]
+	for _, e := range r.entries {
+		switch err := step(e); {
+		case err == nil:
+			kept = append(kept, e)
+		case errors.Is(err, errPinned):
+			r.back = append(r.back, e)
+		default:
+			r.fail(e.objectKey(), err)
+			r.back = append(r.back, e)
+		}
+	}
+	r.entries = kept
+}
+
+func (r *reclaiming) fail(key objects.Key, err error) {
+	r.store.diskError(key, err)
+	r.failures = append(r.failures, errs.E("store.Reclaim", key, kindOf(err), err))
+}
+
+// syncDirs syncs the directories that lost names since the last time. If one
+// cannot be synced, no entry goes on.
+func (r *reclaiming) syncDirs() {
+	for dir := range r.dirs {
+		if err := absent(r.store.fs.SyncDir(dir)); err != nil {
+			r.fail(objects.Key{}, err)
+			r.back = append(r.back, r.entries...)
+			r.entries = nil
+		}
+	}
+	clear(r.dirs)
+}
+
+func (r *reclaiming) leaveName(e *reclaimEntry) error {
+	if r.store.leases.pinned(e.Payload) {
+		return errPinned
+	}
+	if e.Kind != layout.ReclaimFile {
+		return nil
+	}
+	if !e.left {
+		if r.store.leaveName(e); !e.left {
+			return errors.New("the payload cannot leave its name")
+		}
+	}
+	r.dirs[path.Dir(e.Path)] = struct{}{}
+	return nil
+}
+
+func (r *reclaiming) unlink(e *reclaimEntry) error {
+	switch e.Kind {
+	case layout.ReclaimFile:
+		r.dirs[layout.TrashDir] = struct{}{}
+		return absent(r.store.fs.Remove(layout.TrashPath(e.Payload)))
+	case layout.ReclaimPart:
+		name := layout.PartPath(e.UploadID, e.Part, e.Payload)
+		r.dirs[path.Dir(name)] = struct{}{}
+		return absent(r.store.fs.Remove(name))
+	case layout.ReclaimUpload:
+		r.dirs[layout.PartsDir] = struct{}{}
+		return r.store.removeTree(layout.UploadDir(e.UploadID))
+	case layout.ReclaimBucketDir:
+		r.dirs[layout.TrashDir] = struct{}{}
+		return r.store.removeTree(e.Path)
+	default:
+		return fmt.Errorf("a reclaim entry of unknown kind %d", e.Kind)
+	}
+}
+
+// commit deletes the entries that went all the way, and sweeps the directories
+// that they may have left empty.
+func (r *reclaiming) commit() {
+	if len(r.entries) == 0 {
+		return
+	}
+	batch := r.store.index.NewBatch()
+	for _, e := range r.entries {
+		batch.Delete(e.key)
+	}
+	if err := r.store.index.Commit(batch); err != nil {
+		r.fail(objects.Key{}, err)
+		r.back, r.entries = append(r.back, r.entries...), nil
+		return
+	}
+	for _, e := range r.entries {
+		if dir := path.Dir(e.Path); e.Kind == layout.ReclaimFile && strings.Contains(dir, "/") {
+			bucketDir, _, _ := strings.Cut(dir, "/")
+			r.store.names.sweep(dir, bucketDir)
+		}
+	}
+}
+
+// absent turns "it is not there" into success.
+func absent(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// removeTree removes a directory with all that is below it.
+func (s *Store) removeTree(dirPath string) error {
+	var entries []disk.Entry
+	err := s.fs.ReadDir(dirPath, func(e disk.Entry) bool {
+		entries = append(entries, e)
+		return true
+	})
+	if err != nil {
+		return absent(err)
+	}
+	for _, e := range entries {
+		below := path.Join(dirPath, e.Name)
+		if !e.Dir && !e.Regular {
+			info, err := s.fs.Stat(below)
+			if err != nil {
+				return absent(err)
+			}
+			e.Dir = info.Dir
+		}
+		if e.Dir {
+			err = s.removeTree(below)
+		} else {
+			err = absent(s.fs.Remove(below))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	s.names.forget(dirPath)
+	return absent(s.fs.RemoveDir(dirPath))
+}
+
+// loadReclaims reads the entries of the index into the queue. Files leave their
+// names now, before any write of their keys.
+func (s *Store) loadReclaims() error {
+	lower, upper := []byte{layout.KindReclaim}, []byte{layout.KindReclaim + 1}
+	scan, err := s.index.Scan(lower, upper)
+	if err != nil {
+		return err
+	}
+	for scan.Next() {
+		value, err := scan.Value()
+		var reclaim *layout.Reclaim
+		if err == nil {
+			reclaim, err = layout.DecodeReclaim(value)
+		}
+		if err != nil {
+			return errors.Join(err, scan.Close())
+		}
+		entry := &reclaimEntry{Reclaim: *reclaim, key: append([]byte(nil), scan.Key()...)}
+		if entry.Kind == layout.ReclaimFile {
+			s.leaveName(entry)
+			if !entry.left {
+				return errors.Join(errs.E("store.loadReclaims", entry.objectKey(), errs.IO, errors.New("a deleted payload cannot leave its name")), scan.Close())
+			}
+		}
+		s.reclaim.add(entry)
+	}
+	return errors.Join(scan.Err(), scan.Close())
+}

@@ -1,0 +1,228 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/troupe-storage/troupe/mountpath/disk"
+	"github.com/troupe-storage/troupe/mountpath/layout"
+	"github.com/troupe-storage/troupe/objects"
+	"github.com/troupe-storage/troupe/objects/errs"
+)
+
+// recover brings the disk to the state that the index and the intents say:
+// every intent is settled, the work directory is empty, deleted payloads have
+// left their names. Nothing else is looked at.
+func (s *Store) recover() error {
+	if err := s.settleIntents(); err != nil {
+		return err
+	}
+	if err := s.emptyWork(); err != nil {
+		return err
+	}
+	return s.loadReclaims()
+}
+
+func (s *Store) settleIntents() error {
+	const op errs.Op = "store.settleIntents"
+	lower, upper := []byte{layout.KindIntent}, []byte{layout.KindIntent + 1}
+	scan, err := s.index.Scan(lower, upper)
+	if err != nil {
+		return errs.E(op, err)
+	}
+	var intents []*layout.Intent
+	for scan.Next() {
+		value, err := scan.Value()
+		var intent *layout.Intent
+		if err == nil {
+			intent, err = layout.DecodeIntent(value)
+		}
+		if err != nil {
+			return errs.E(op, errors.Join(err, scan.Close()))
+		}
+		intents = append(intents, intent)
+	}
+	if err := errors.Join(scan.Err(), scan.Close()); err != nil {
+		return errs.E(op, err)
+	}
+	for _, intent := range intents {
+		if err := s.settle(intent); err != nil {
+			return errs.E(op, intent.Key, err)
+		}
+	}
+	return nil
+}
+
+// settle decides what became of one large write that a crash interrupted. m is
+// its payload; n is what the record names now; P is the file under the object's
+// natural or escaped path.
+//
+//	n is m               done: drop the intent
+//	P holds m            forward: make the name durable, commit the record
+//	P holds anything else back: unlink the work file, undo the link in the trash
+//
+// Writes of one key take turns, and a write holds its turn from its rename to its
+// commit. So where P holds m and the record does not name m, the rename came after
+// whatever the record names, even if that has the greater payload generation
+// (payload generations are taken when a transfer starts, not in the turn).
+func (s *Store) settle(intent *layout.Intent) error {
+	key, indexKey := intent.Key, objectKey(intent.Key)
+	intentKey := layout.IntentKey(nil, key.Bucket.ID, key.Name, intent.Payload)
+	old, err := s.record(indexKey)
+	if err != nil && !errs.Is(errs.NotFound, err) {
+		return err
+	}
+	path, attribute, err := s.findPayload(intent, old)
+	if err != nil {
+		return err
+	}
+	committed := old != nil && !old.Deleted && old.Payload == intent.Payload
+	switch {
+	case committed && attribute == nil:
+		err := errs.E("store.settle", key, errs.Corrupt, errors.New("the record names a payload that is at none of its paths"))
+		s.onEvent(Event{Kind: Damaged, Key: key, Err: err})
+		s.log.WithError(err).Error("recovery found damage; the record stays")
+		return s.dropIntent(intentKey)
+	case committed:
+		return s.dropIntent(intentKey)
+	case attribute != nil:
+		return s.forward(intent, attribute, path, old, indexKey, intentKey)
+	default:
+		return s.back(intent, old, intentKey)
+	}
+}
+
+// findPayload looks for the intent's payload at the paths where its rename can
+// have put it; attribute is nil if it is at none of them.
+func (s *Store) findPayload(intent *layout.Intent, old *objects.Meta) (path string, attribute *layout.Attribute, err error) {
+	var paths []string
+	if natural, ok := layout.NaturalPath(intent.Key.Bucket, intent.Key.Name); ok {
+		paths = append(paths, natural)
+	}
+	paths = append(paths, layout.EscapedPath(intent.Key.Bucket, intent.Key.Name))
+	if old != nil && old.Where == objects.File && old.Path != "" {
+		paths = append(paths, old.Path)
+	}
+	for _, p := range paths {
+		attribute, err := s.attribute(p)
+		if err != nil {
+			return "", nil, err
+		}
+		if attribute != nil && attribute.Payload == intent.Payload {
+			return p, attribute, nil
+		}
+	}
+	return "", nil, nil
+}
+
+// attribute reads the attribute of the file at a path; nil if there is no file,
+// or none of ours.
+func (s *Store) attribute(path string) (*layout.Attribute, error) {
+	raw, err := s.fs.GetAttr(path, layout.AttributeName)
+	if err != nil {
+		if isNoPayload(err) {
+			return nil, nil
+		}
+		return nil, err
+	}
+	attribute, err := layout.DecodeAttribute(raw)
+	if err != nil {
+		return nil, nil // not a payload that anything of ours can trust
+	}
+	return attribute, nil
+}
+
+// forward finishes a write whose rename happened.
+func (s *Store) forward(intent *layout.Intent, attribute *layout.Attribute, path string, old *objects.Meta, indexKey, intentKey []byte) error {
+	if intent.Draft.Class != objects.Relaxed {
+		if err := s.names.syncPath(path); err != nil {
+			return err
+		}
+	}
+	info, err := s.fs.Stat(path)
+	if err != nil {
+		return err
+	}
+	meta := &objects.Meta{
+		Generation: s.generations.Next(), Payload: intent.Payload, Where: objects.File,
+		Inode: info.Inode, Birth: info.Birth,
+		Size: attribute.Size, XXHash: attribute.XXHash, ETag: attribute.ETag, Checksums: attribute.Checksums,
+		Modified: info.Modified, Draft: intent.Draft,
+	}
+	if natural, ok := layout.NaturalPath(intent.Key.Bucket, intent.Key.Name); !ok || natural != path {
+		meta.Path = path
+	}
+	if info.Size != attribute.Size {
+		return errs.E("store.forward", intent.Key, errs.Corrupt, fmt.Errorf("the file has %d bytes, its attribute says %d", info.Size, attribute.Size))
+	}
+	batch := s.index.NewBatch()
+	batch.Set(indexKey, layout.AppendRecord(nil, meta))
+	s.retire(batch, intent.Key, old) // loadReclaims finds the entry
+	batch.Delete(intentKey)
+	return s.index.Commit(batch, indexKey)
+}
+
+// back undoes a write whose rename did not happen: the work file goes, and the
+// link that the replaced file got in the trash goes too. Should the replaced
+// file's own name have gone, it comes back from that link.
+func (s *Store) back(intent *layout.Intent, old *objects.Meta, intentKey []byte) error {
+	if err := absent(s.fs.Remove(layout.WorkPath(intent.Payload))); err != nil {
+		return err
+	}
+	if old != nil && !old.Deleted && old.Where == objects.File {
+		if err := s.restore(payloadPath(intent.Key, old), layout.TrashPath(old.Payload)); err != nil {
+			return err
+		}
+	}
+	return s.dropIntent(intentKey)
+}
+
+// restore makes sure that a payload is under its name, and not also in the trash.
+func (s *Store) restore(name, trash string) error {
+	kept, err := s.fs.Stat(trash)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	current, err := s.fs.Stat(name)
+	switch {
+	case err == nil && current.Inode == kept.Inode:
+		return absent(s.fs.Remove(trash))
+	case errors.Is(err, fs.ErrNotExist):
+		renamed, err := s.names.receive(trash, name, true)
+		if err != nil && renamed {
+			return fmt.Errorf("%s was put back, but its directory cannot be synced: %w", name, err)
+		}
+		return err
+	default:
+		return err // nil: another payload has the name; the trash entry is some reclaim's
+	}
+}
+
+func (s *Store) dropIntent(intentKey []byte) error {
+	batch := s.index.NewBatch()
+	batch.Delete(intentKey)
+	return s.index.Commit(batch)
+}
+
+// emptyWork unlinks what is left in the work directory: with every intent
+// settled, nothing names it.
+func (s *Store) emptyWork() error {
+	var names []string
+	err := s.fs.ReadDir(layout.WorkDir, func(e disk.Entry) bool {
+		names = append(names, e.Name)
+		return true
+	})
+	if err != nil {
+		return errs.E("store.emptyWork", kindOf(err), err)
+	}
+	for _, name := range names {
+		if err := absent(s.fs.Remove(layout.WorkDir + "/" + name)); err != nil {
+			return errs.E("store.emptyWork", kindOf(err), err)
+		}
+	}
+	return nil
+}
