@@ -35,6 +35,13 @@ type adapter struct {
 	disk     disk.FS
 	instance *instance
 	lock     *lock
+	buffers  sync.Pool // of *[bufferBytes]byte
+}
+
+func newAdapter(fsys disk.FS, i *instance, l *lock) *adapter {
+	a := &adapter{disk: fsys, instance: i, lock: l}
+	a.buffers.New = func() any { return new([bufferBytes]byte) }
+	return a
 }
 
 var _ vfs.FS = (*adapter)(nil)
@@ -155,6 +162,9 @@ func (a *adapter) Open(name string, options ...vfs.OpenOption) (vfs.File, error)
 	file, err := a.disk.OpenFile(name, os.O_RDONLY, 0)
 	a.instance.endRead(counter)
 	if err != nil {
+		if !critical(name) && inBackground() {
+			a.instance.hold()
+		}
 		return nil, err
 	}
 	f := newAdapterFile(a, name, file)
@@ -201,7 +211,7 @@ func (a *adapter) OpenDir(name string) (vfs.File, error) {
 // before a marker is removed.
 func (a *adapter) Remove(name string) error {
 	if strings.HasPrefix(path.Base(name), "marker.") {
-		err := a.write(true, func() error { return a.syncDir(path.Dir(name)) })
+		err := a.write(true, func() error { return a.disk.SyncDir(path.Dir(name)) })
 		if err != nil {
 			return err
 		}
@@ -210,14 +220,6 @@ func (a *adapter) Remove(name string) error {
 	err := a.disk.Remove(name)
 	a.instance.endWrite()
 	return err
-}
-
-func (a *adapter) syncDir(name string) error {
-	dir, err := a.disk.OpenDir(name)
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }
 
 // RemoveAll implements vfs.FS.

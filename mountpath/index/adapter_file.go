@@ -24,9 +24,15 @@ type adapterFile struct {
 	readOnly bool // opened by Open: nothing of it can be lost, errors are returned
 
 	readOffset  int64
-	writeOffset int64
-	started     int64 // write-back was started below
+	writeOffset int64  // of what was handed to the disk
+	started     int64  // write-back was started below
+	buffer      []byte // of a table or blob: written, but not handed to the disk yet; nil: none
 }
+
+// bufferBytes is what a table or blob collects before it is handed to the disk.
+// Pebble writes block by block, and a call for each 8 KiB costs more than the
+// bytes do. Only files being written have a buffer: four for each index at most.
+const bufferBytes = 128 << 10
 
 var _ vfs.File = (*adapterFile)(nil)
 
@@ -45,7 +51,33 @@ func (f *adapterFile) Close() error {
 		defer f.adapter.instance.endRead(counter)
 		return f.file.Close()
 	}
-	return f.adapter.write(f.critical, f.file.Close)
+	flushErr := f.flush()
+	f.recycle()
+	err := f.adapter.write(f.critical, f.file.Close)
+	if flushErr != nil {
+		return flushErr
+	}
+	return err
+}
+
+// flush hands the buffer to the disk.
+func (f *adapterFile) flush() error {
+	if len(f.buffer) == 0 {
+		return nil
+	}
+	n, err := f.WriteAt(f.buffer, f.writeOffset)
+	f.writeOffset += int64(n)
+	f.buffer = f.buffer[:copy(f.buffer, f.buffer[n:])]
+	return err
+}
+
+// recycle gives the buffer back.
+func (f *adapterFile) recycle() {
+	if f.buffer != nil {
+		buffer := (*[bufferBytes]byte)(f.buffer[:bufferBytes])
+		f.buffer = nil
+		f.adapter.buffers.Put(buffer)
+	}
 }
 
 // Read implements vfs.File.
@@ -66,14 +98,40 @@ func (f *adapterFile) ReadAt(p []byte, offset int64) (int, error) {
 	counter := f.adapter.instance.beginRead()
 	n, err := f.file.ReadAt(p, offset)
 	f.adapter.instance.endRead(counter)
+	if err != nil && err != io.EOF && !f.critical && inBackground() {
+		f.adapter.instance.hold()
+	}
 	return n, err
 }
 
 // Write implements vfs.File: it appends at the position.
 func (f *adapterFile) Write(p []byte) (int, error) {
+	if !f.critical && !f.readOnly {
+		return f.collect(p)
+	}
 	n, err := f.WriteAt(p, f.writeOffset)
 	f.writeOffset += int64(n)
 	return n, err
+}
+
+// collect appends to the buffer, handing it to the disk whenever it is full.
+func (f *adapterFile) collect(p []byte) (int, error) {
+	if f.buffer == nil {
+		f.buffer = f.adapter.buffers.Get().(*[bufferBytes]byte)[:0]
+	}
+	written := 0
+	for len(p) > 0 {
+		if len(f.buffer) == bufferBytes {
+			if err := f.flush(); err != nil {
+				return written, err
+			}
+		}
+		n := copy(f.buffer[len(f.buffer):bufferBytes], p)
+		f.buffer = f.buffer[:len(f.buffer)+n]
+		p = p[n:]
+		written += n
+	}
+	return written, nil
 }
 
 // WriteAt implements vfs.File.
@@ -126,6 +184,9 @@ func (f *adapterFile) Stat() (vfs.FileInfo, error) {
 
 // Sync implements vfs.File.
 func (f *adapterFile) Sync() error {
+	if err := f.flush(); err != nil {
+		return err
+	}
 	f.adapter.instance.beginWrite()
 	err := f.file.Sync()
 	f.adapter.instance.endWrite()
@@ -134,6 +195,9 @@ func (f *adapterFile) Sync() error {
 
 // SyncData implements vfs.File.
 func (f *adapterFile) SyncData() error {
+	if err := f.flush(); err != nil {
+		return err
+	}
 	f.adapter.instance.beginWrite()
 	err := f.file.SyncData()
 	f.adapter.instance.endWrite()
@@ -144,6 +208,9 @@ func (f *adapterFile) SyncData() error {
 // before and promises nothing. Where that cannot be done nothing is lost: the
 // sync at the end does it all.
 func (f *adapterFile) SyncTo(length int64) (fullSync bool, err error) {
+	if err := f.flush(); err != nil {
+		return false, err
+	}
 	if length <= f.started {
 		return false, nil
 	}

@@ -167,7 +167,7 @@ func openInstance(options Options, l *lock, deadline time.Time) (*Index, error) 
 		options.Log.WithError(cause).Error("the index died")
 		options.OnEvent(Event{Kind: Died, Err: cause})
 	})
-	a := &adapter{disk: options.FS, instance: x.instance, lock: l}
+	a := newAdapter(options.FS, x.instance, l)
 	p := pebbleOptions(options, a, listener(&x.stalled, options.OnEvent))
 
 	type outcome struct {
