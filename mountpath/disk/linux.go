@@ -266,6 +266,31 @@ func visitDirents(dirents []byte, visit func(Entry) bool) bool {
 	return true
 }
 
+// SyncDir implements FS.
+func (l *Linux) SyncDir(path string) error {
+	number, err := l.open(path, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return l.pathError("syncdir", path, err)
+	}
+	err = retry(func() error { return unix.Fsync(number) })
+	if closing := closeDescriptor(number); err == nil {
+		err = closing
+	}
+	if err != nil {
+		return l.pathError("syncdir", path, err)
+	}
+	return nil
+}
+
+// SyncAll implements FS with syncfs(2). Linux tells errors of writing back since
+// version 5.8; the call waits for what others have written there, too.
+func (l *Linux) SyncAll() error {
+	if err := l.at(".", func(root int, _ string) error { return unix.Syncfs(root) }); err != nil {
+		return l.pathError("syncall", ".", err)
+	}
+	return nil
+}
+
 // GetAttr implements FS.
 func (l *Linux) GetAttr(path, name string) ([]byte, error) {
 	// There is no getxattr relative to a descriptor before Linux 6.13; O_NONBLOCK,

@@ -62,3 +62,11 @@ func checkFlag(flag int) error {
 	}
 	return nil
 }
+
+// join returns the path of a name in a directory.
+func join(directory, name string) string {
+	if directory == "" || directory == "." {
+		return name
+	}
+	return directory + "/" + name
+}
