@@ -38,22 +38,22 @@ func appendKey(dst []byte, field protowire.Number, k *objects.Key) []byte {
 }
 
 func (c *cursor) key(form protowire.Type, k *objects.Key) {
-	n := c.message(form)
-	for field, form, ok := n.next(); ok; field, form, ok = n.next() {
+	outer := c.enter(form)
+	for field, form, ok := c.next(); ok; field, form, ok = c.next() {
 		switch field {
 		case keyBucketID:
-			k.Bucket.ID = n.bucketID(form)
+			k.Bucket.ID = c.bucketID(form)
 		case keyProvider:
-			k.Bucket.Provider = n.text(form)
+			k.Bucket.Provider = c.text(form)
 		case keyNamespace:
-			k.Bucket.Namespace = n.text(form)
+			k.Bucket.Namespace = c.text(form)
 		case keyBucket:
-			k.Bucket.Name = n.text(form)
+			k.Bucket.Name = c.text(form)
 		case keyName:
-			k.Name = n.text(form)
+			k.Name = c.text(form)
 		default:
-			n.skip(field, form)
+			c.skip(field, form)
 		}
 	}
-	c.done(&n)
+	c.leave(outer)
 }

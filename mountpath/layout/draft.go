@@ -74,33 +74,33 @@ func appendPairs(dst []byte, field protowire.Number, pairs []objects.Pair) []byt
 }
 
 func (c *cursor) draft(form protowire.Type, d *objects.Draft) {
-	n := c.message(form)
-	for field, form, ok := n.next(); ok; field, form, ok = n.next() {
+	outer := c.enter(form)
+	for field, form, ok := c.next(); ok; field, form, ok = c.next() {
 		switch field {
 		case draftClass:
-			d.Class = objects.Durability(n.text(form))
+			d.Class = objects.Durability(c.text(form))
 		case draftVersionID:
-			d.VersionID = n.text(form)
+			d.VersionID = c.text(form)
 		case draftHeaders:
-			n.headers(form, &d.Headers)
+			c.headers(form, &d.Headers)
 		case draftUser:
-			n.pair(form, field, &d.User)
+			c.pair(form, field, &d.User)
 		case draftTags:
-			n.pair(form, field, &d.Tags)
+			c.pair(form, field, &d.Tags)
 		default:
-			n.skip(field, form)
+			c.skip(field, form)
 		}
 	}
-	c.done(&n)
+	c.leave(outer)
 }
 
 // draftKind reads class and version id only. The version stays a part of the value.
 func (c *cursor) draftKind(form protowire.Type, kind *objects.Durability, version *[]byte) {
-	n := c.message(form)
-	for field, form, ok := n.next(); ok; field, form, ok = n.next() {
+	outer := c.enter(form)
+	for field, form, ok := c.next(); ok; field, form, ok = c.next() {
 		switch field {
 		case draftClass:
-			switch b := n.bytes(form); {
+			switch b := c.bytes(form); {
 			case string(b) == string(objects.Synced):
 				*kind = objects.Synced
 			case string(b) == string(objects.Relaxed):
@@ -109,54 +109,54 @@ func (c *cursor) draftKind(form protowire.Type, kind *objects.Durability, versio
 				*kind = objects.Durability(b)
 			}
 		case draftVersionID:
-			*version = n.bytes(form)
+			*version = c.bytes(form)
 		default:
-			n.skip(field, form)
+			c.skip(field, form)
 		}
 	}
-	c.done(&n)
+	c.leave(outer)
 }
 
 func (c *cursor) headers(form protowire.Type, h *objects.Headers) {
-	n := c.message(form)
-	for field, form, ok := n.next(); ok; field, form, ok = n.next() {
+	outer := c.enter(form)
+	for field, form, ok := c.next(); ok; field, form, ok = c.next() {
 		switch field {
 		case headersContentType:
-			h.ContentType = n.text(form)
+			h.ContentType = c.text(form)
 		case headersContentEncoding:
-			h.ContentEncoding = n.text(form)
+			h.ContentEncoding = c.text(form)
 		case headersContentDisposition:
-			h.ContentDisposition = n.text(form)
+			h.ContentDisposition = c.text(form)
 		case headersContentLanguage:
-			h.ContentLanguage = n.text(form)
+			h.ContentLanguage = c.text(form)
 		case headersCacheControl:
-			h.CacheControl = n.text(form)
+			h.CacheControl = c.text(form)
 		case headersExpires:
-			h.Expires = n.text(form)
+			h.Expires = c.text(form)
 		case headersRedirect:
-			h.Redirect = n.text(form)
+			h.Redirect = c.text(form)
 		default:
-			n.skip(field, form)
+			c.skip(field, form)
 		}
 	}
-	c.done(&n)
+	c.leave(outer)
 }
 
 // pair reads one element of a list into it.
 func (c *cursor) pair(form protowire.Type, of protowire.Number, list *[]objects.Pair) {
 	var p objects.Pair
-	n := c.message(form)
-	for field, form, ok := n.next(); ok; field, form, ok = n.next() {
+	outer := c.enter(form)
+	for field, form, ok := c.next(); ok; field, form, ok = c.next() {
 		switch field {
 		case pairName:
-			p.Name = n.text(form)
+			p.Name = c.text(form)
 		case pairValue:
-			p.Value = n.text(form)
+			p.Value = c.text(form)
 		default:
-			n.skip(field, form)
+			c.skip(field, form)
 		}
 	}
-	c.done(&n)
+	c.leave(outer)
 	if *list == nil {
 		*list = room[objects.Pair](c, of)
 	}

@@ -103,9 +103,9 @@ func DecodeParts(b []byte) ([]objects.Part, error) {
 			continue
 		}
 		var p objects.Part
-		n := c.message(form)
-		n.part(&p)
-		c.done(&n)
+		outer := c.enter(form)
+		c.part(&p)
+		c.leave(outer)
 		if parts == nil {
 			parts = room[objects.Part](&c, field)
 		}

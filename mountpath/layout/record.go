@@ -172,22 +172,22 @@ func appendChecksums(dst []byte, field protowire.Number, values []checksum.Value
 // checksum reads one element of a list into it.
 func (c *cursor) checksum(form protowire.Type, of protowire.Number, list *[]checksum.Value) {
 	var v checksum.Value
-	n := c.message(form)
-	for field, form, ok := n.next(); ok; field, form, ok = n.next() {
+	outer := c.enter(form)
+	for field, form, ok := c.next(); ok; field, form, ok = c.next() {
 		switch field {
 		case checksumAlgorithm:
-			v.Algorithm = checksum.Algorithm(n.small(form))
+			v.Algorithm = checksum.Algorithm(c.small(form))
 		case checksumType:
-			v.Type = checksum.Type(n.small(form))
+			v.Type = checksum.Type(c.small(form))
 		case checksumParts:
-			v.Parts = int(n.int(form))
+			v.Parts = int(c.int(form))
 		case checksumSum:
-			v.Sum = n.text(form)
+			v.Sum = c.text(form)
 		default:
-			n.skip(field, form)
+			c.skip(field, form)
 		}
 	}
-	c.done(&n)
+	c.leave(outer)
 	if *list == nil {
 		*list = room[checksum.Value](c, of)
 	}
@@ -197,18 +197,18 @@ func (c *cursor) checksum(form protowire.Type, of protowire.Number, list *[]chec
 // checksumKind reads one element of a list, its algorithm and type only.
 func (c *cursor) checksumKind(form protowire.Type, of protowire.Number, list *[]checksum.Value) {
 	var v checksum.Value
-	n := c.message(form)
-	for field, form, ok := n.next(); ok; field, form, ok = n.next() {
+	outer := c.enter(form)
+	for field, form, ok := c.next(); ok; field, form, ok = c.next() {
 		switch field {
 		case checksumAlgorithm:
-			v.Algorithm = checksum.Algorithm(n.small(form))
+			v.Algorithm = checksum.Algorithm(c.small(form))
 		case checksumType:
-			v.Type = checksum.Type(n.small(form))
+			v.Type = checksum.Type(c.small(form))
 		default:
-			n.skip(field, form)
+			c.skip(field, form)
 		}
 	}
-	c.done(&n)
+	c.leave(outer)
 	if *list == nil {
 		*list = room[checksum.Value](c, of)
 	}

@@ -177,6 +177,10 @@ func (c *cursor) next() (field protowire.Number, form protowire.Type, ok bool) {
 	if c.at >= c.end || c.fault != nil {
 		return 0, 0, false
 	}
+	if tag := c.b[c.at]; 8 <= tag && tag < 0x80 { // one byte: every field of ours below 16
+		c.at++
+		return protowire.Number(tag >> 3), protowire.Type(tag & 7), true
+	}
 	field, form, n := protowire.ConsumeTag(c.b[c.at:c.end])
 	if n < 0 {
 		c.fail("bad tag: %w", protowire.ParseError(n))
@@ -188,6 +192,14 @@ func (c *cursor) next() (field protowire.Number, form protowire.Type, ok bool) {
 
 // skip passes over a field that this binary does not know.
 func (c *cursor) skip(field protowire.Number, form protowire.Type) {
+	switch form { // the common ones, without protowire's checks for groups
+	case protowire.BytesType:
+		c.span(form)
+		return
+	case protowire.Fixed64Type:
+		c.fixed(form)
+		return
+	}
 	n := protowire.ConsumeFieldValue(field, form, c.b[c.at:c.end])
 	if n < 0 {
 		c.fail("field %d: %w", field, protowire.ParseError(n))
@@ -256,6 +268,11 @@ func (c *cursor) span(form protowire.Type) (from, to int) {
 	if !c.wants(form, protowire.BytesType) {
 		return c.at, c.at
 	}
+	if c.at < c.end && c.b[c.at] < 0x80 && int(c.b[c.at]) < c.end-c.at { // one byte: most lengths
+		from = c.at + 1
+		c.at = from + int(c.b[c.at])
+		return from, c.at
+	}
 	length, n := protowire.ConsumeVarint(c.b[c.at:c.end])
 	if n < 0 || length > uint64(c.end-c.at-n) {
 		c.fail("a length reaches beyond the end")
@@ -302,13 +319,16 @@ func (c *cursor) bucketID(form protowire.Type) (id objects.BucketID) {
 	return id
 }
 
-// message returns a cursor for a nested message; done gives back its fault.
-func (c *cursor) message(form protowire.Type) cursor {
+// enter narrows the cursor to a nested message; leave, with what enter
+// returned, widens it again behind the message.
+func (c *cursor) enter(form protowire.Type) (outer int) {
 	from, to := c.span(form)
-	return cursor{b: c.b, s: c.s, at: from, end: to, fault: c.fault}
+	outer = c.end
+	c.at, c.end = from, to
+	return outer
 }
 
-func (c *cursor) done(nested *cursor) { c.fault = nested.fault }
+func (c *cursor) leave(outer int) { c.end = outer }
 
 // room returns an empty list with room for this element of a repeated field and
 // all that follow in the message, so that a list is allocated once and at its
