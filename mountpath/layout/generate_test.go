@@ -213,7 +213,6 @@ func intents() *rapid.Generator[*Intent] {
 		return &Intent{
 			Kind: IntentKind(rapid.Byte().Draw(t, "kind")), Key: keys().Draw(t, "key"),
 			Payload: generations().Draw(t, "payload"), Path: texts().Draw(t, "path"),
-			UploadID: texts().Draw(t, "upload"), Part: int(integers().Draw(t, "part")),
 			Begun: times().Draw(t, "begun"), Draft: drafts().Draw(t, "draft"),
 		}
 	})
@@ -225,7 +224,7 @@ func reclaims() *rapid.Generator[*Reclaim] {
 			Kind: ReclaimKind(rapid.Byte().Draw(t, "kind")), Bucket: bucketIDs().Draw(t, "bucket"),
 			Name: texts().Draw(t, "name"), Payload: generations().Draw(t, "payload"), Path: texts().Draw(t, "path"),
 			UploadID: texts().Draw(t, "upload"), Part: int(integers().Draw(t, "part")),
-			Bytes: integers().Draw(t, "bytes"), Keep: listsOf(generations()).Draw(t, "keep"),
+			Bytes: integers().Draw(t, "bytes"),
 		}
 	})
 }

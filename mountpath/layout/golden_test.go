@@ -61,14 +61,13 @@ func golden() map[string]any {
 		},
 		"upload-empty": new(objects.Upload),
 		"intent": &Intent{
-			Kind: IntentPart, Key: key, Payload: g(4710), Path: "photos/2026/cat.jpg",
-			UploadID: "0123456789abcdef0123456789abcdef", Part: 3, Begun: at(0), Draft: draft,
+			Kind: IntentObject, Key: key, Payload: g(4710), Path: "photos/2026/cat.jpg",
+			Begun: at(0), Draft: draft,
 		},
 		"intent-empty": new(Intent),
 		"reclaim": &Reclaim{
 			Kind: ReclaimUpload, Bucket: bucket.ID, Name: key.Name, Payload: g(4709), Path: "photos/2026/cat.jpg",
 			UploadID: "0123456789abcdef0123456789abcdef", Part: 2, Bytes: 1 << 30,
-			Keep: []objects.Generation{g(9), {}, g(10)},
 		},
 		"reclaim-empty": new(Reclaim),
 		"attribute": &Attribute{

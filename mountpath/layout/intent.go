@@ -15,35 +15,30 @@ type IntentKind uint8
 const (
 	// IntentObject: a payload file that will be renamed to Path and get a record.
 	IntentObject IntentKind = 1
-	// IntentPart: a part's file that will be Path and get an entry of its upload.
-	IntentPart IntentKind = 2
 )
 
 // Intent is what is known of a transfer before its body. It is durable before
 // anything of the transfer can have another name than its work file, so that a
 // crash leaves nothing that cannot be explained. With the Attribute, which has
-// what is known after the body, it makes the record.
+// what is known after the body, it makes the record. Parts need none: a part's
+// file is born under its own name and replaces nothing.
 type Intent struct {
-	Kind     IntentKind
-	Key      objects.Key
-	Payload  objects.Generation // names the work file
-	Path     string             // where the rename will put it, below the mountpath
-	UploadID string             // IntentPart
-	Part     int                // IntentPart: 1 to 10,000
-	Begun    time.Time          // when the transfer began
-	Draft    objects.Draft      // headers, user metadata, tags, class, version id
+	Kind    IntentKind
+	Key     objects.Key
+	Payload objects.Generation // names the work file
+	Path    string             // natural path; empty: the name has none. The escaped path is always possible too
+	Begun   time.Time          // when the transfer began
+	Draft   objects.Draft      // headers, user metadata, tags, class, version id
 }
 
 // Fields of message Intent.
 const (
-	intentKind     protowire.Number = 1
-	intentKey      protowire.Number = 2
-	intentPayload  protowire.Number = 3
-	intentPath     protowire.Number = 4
-	intentUploadID protowire.Number = 5
-	intentPart     protowire.Number = 6
-	intentBegun    protowire.Number = 7
-	intentDraft    protowire.Number = 8
+	intentKind    protowire.Number = 1
+	intentKey     protowire.Number = 2
+	intentPayload protowire.Number = 3
+	intentPath    protowire.Number = 4
+	intentBegun   protowire.Number = 5
+	intentDraft   protowire.Number = 6
 )
 
 // AppendIntent appends the value of an intent's key.
@@ -54,8 +49,6 @@ func AppendIntent(dst []byte, i *Intent) []byte {
 	dst = appendKey(dst, intentKey, &i.Key)
 	dst = appendGeneration(dst, intentPayload, i.Payload)
 	dst = appendText(dst, intentPath, i.Path)
-	dst = appendText(dst, intentUploadID, i.UploadID)
-	dst = appendInt(dst, intentPart, int64(i.Part))
 	dst = appendTime(dst, intentBegun, i.Begun)
 	dst = appendDraft(dst, intentDraft, &i.Draft)
 	return seal(dst, start)
@@ -79,10 +72,6 @@ func DecodeIntent(b []byte) (*Intent, error) {
 			i.Payload = c.generation(form)
 		case intentPath:
 			i.Path = c.text(form)
-		case intentUploadID:
-			i.UploadID = c.text(form)
-		case intentPart:
-			i.Part = int(c.int(form))
 		case intentBegun:
 			i.Begun = c.time(form)
 		case intentDraft:

@@ -119,7 +119,7 @@ func TestFieldsHaveTheirNames(t *testing.T) {
 	})
 	intent := read("Intent", "intent")
 	check("intent", intent, map[string]any{
-		"kind": uint64(2), "key": "set", "payload": generation(4710), "path": path, "upload_id": upload, "part": int64(3),
+		"kind": uint64(1), "key": "set", "payload": generation(4710), "path": path,
 		"begun": int64(0), "draft": "set",
 	})
 	if begun := intent.Descriptor().Fields().ByName("begun"); !intent.Has(begun) {
@@ -130,7 +130,7 @@ func TestFieldsHaveTheirNames(t *testing.T) {
 	})
 	check("reclaim", read("Reclaim", "reclaim"), map[string]any{
 		"kind": uint64(2), "bucket": bucketID, "name": "2026/cat.jpg", "payload": generation(4709), "path": path, "upload_id": upload,
-		"part": int64(2), "bytes": int64(1 << 30), "keep": 3,
+		"part": int64(2), "bytes": int64(1 << 30),
 	})
 	check("attribute", read("Attribute", "attribute"), map[string]any{
 		"key": "set", "payload": generation(4710), "size": int64(3 << 20), "xxhash": uint64(0xffeeddccbbaa9988), "etag": etag, "checksums": 2,

@@ -14,8 +14,7 @@ const (
 	// ReclaimFile: the file at Path goes to the trash if its attribute names
 	// Payload; then the trash's file of Payload is unlinked.
 	ReclaimFile ReclaimKind = 1
-	// ReclaimUpload: everything in the directory of UploadID goes, but for files
-	// whose payload is in Keep; an empty Keep takes manifest and directory too.
+	// ReclaimUpload: the directory of UploadID goes with all that is in it.
 	ReclaimUpload ReclaimKind = 2
 	// ReclaimPart: the file of part Part of UploadID with Payload goes.
 	ReclaimPart ReclaimKind = 3
@@ -34,8 +33,7 @@ type Reclaim struct {
 	Path     string             // below the mountpath
 	UploadID string
 	Part     int
-	Bytes    int64                // what will be free again, for the gauge
-	Keep     []objects.Generation // ReclaimUpload: payloads that stay, in no order
+	Bytes    int64 // what will be free again, for the gauge
 }
 
 // Fields of message Reclaim.
@@ -48,7 +46,6 @@ const (
 	reclaimUploadID protowire.Number = 6
 	reclaimPart     protowire.Number = 7
 	reclaimBytes    protowire.Number = 8
-	reclaimKeep     protowire.Number = 9
 )
 
 // AppendReclaim appends the value of a reclaim entry's key.
@@ -63,9 +60,6 @@ func AppendReclaim(dst []byte, r *Reclaim) []byte {
 	dst = appendText(dst, reclaimUploadID, r.UploadID)
 	dst = appendInt(dst, reclaimPart, int64(r.Part))
 	dst = appendInt(dst, reclaimBytes, r.Bytes)
-	for _, g := range r.Keep {
-		dst = appendGenerationElement(dst, reclaimKeep, g)
-	}
 	return seal(dst, start)
 }
 
@@ -95,12 +89,6 @@ func DecodeReclaim(b []byte) (*Reclaim, error) {
 			r.Part = int(c.int(form))
 		case reclaimBytes:
 			r.Bytes = c.int(form)
-		case reclaimKeep:
-			g := c.generation(form)
-			if r.Keep == nil {
-				r.Keep = room[objects.Generation](&c, field)
-			}
-			r.Keep = append(r.Keep, g)
 		default:
 			c.skip(field, form)
 		}

@@ -72,11 +72,6 @@ func appendGeneration(dst []byte, field protowire.Number, g objects.Generation) 
 	if g.IsZero() {
 		return dst
 	}
-	return appendGenerationElement(dst, field, g)
-}
-
-// appendGenerationElement writes one of a list, where zero counts too.
-func appendGenerationElement(dst []byte, field protowire.Number, g objects.Generation) []byte {
 	dst = protowire.AppendTag(dst, field, protowire.BytesType)
 	return g.AppendTo(protowire.AppendVarint(dst, objects.GenerationBytes))
 }
