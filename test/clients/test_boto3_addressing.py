@@ -1,0 +1,97 @@
+"""boto3: how a client may say which bucket, and how it may sign."""
+
+import socket
+import unittest.mock
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from conftest import KIB, MIB, content, new_bucket_name, same
+
+
+@pytest.fixture
+def localhost_names():
+    """Makes every name below localhost mean this machine, which some resolvers do and glibc may not."""
+    real = socket.getaddrinfo
+
+    def resolve(host, *arguments, **keywords):
+        if isinstance(host, str) and host.endswith(".localhost"):
+            host = "127.0.0.1"
+        return real(host, *arguments, **keywords)
+
+    with unittest.mock.patch("socket.getaddrinfo", resolve):
+        yield
+
+
+def exercise(s3, bucket):
+    """One round of everything that names a bucket."""
+    s3.create_bucket(Bucket=bucket)
+    assert bucket in [b["Name"] for b in s3.list_buckets()["Buckets"]]
+    s3.put_object(Bucket=bucket, Key="a b/ü", Body=content(100 * KIB))
+    same(s3.get_object(Bucket=bucket, Key="a b/ü")["Body"].read(), content(100 * KIB), "a b/ü")
+    s3.copy_object(Bucket=bucket, Key="copy", CopySource={"Bucket": bucket, "Key": "a b/ü"})
+    answer = s3.list_objects_v2(Bucket=bucket, Delimiter="/")
+    assert [p["Prefix"] for p in answer["CommonPrefixes"]] == ["a b/"]
+    assert [c["Key"] for c in answer["Contents"]] == ["copy"]
+    s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": "a b/ü"}, {"Key": "copy"}]})
+    s3.delete_bucket(Bucket=bucket)
+
+
+def test_virtual_host_style(node, localhost_names):
+    s3 = node.client(url=f"http://localhost:{node.port}", s3={"addressing_style": "virtual"})
+    seen = []
+    s3.meta.events.register("before-send.s3", lambda request, **_: seen.append(request.url))
+    bucket = new_bucket_name("virtual")
+    exercise(s3, bucket)
+    # Negative control: the requests really named the bucket in the host.
+    assert any(url.startswith(f"http://{bucket}.localhost:{node.port}/") for url in seen), seen[:3]
+
+
+def test_path_style_on_localhost(node):
+    exercise(node.client(url=f"http://localhost:{node.port}"), new_bucket_name("path"))
+
+
+@pytest.mark.parametrize("region", ["us-east-1", "eu-central-1"])
+def test_any_region_may_be_signed_for(node, region):
+    # An endpoint of one's own has no region; clients are configured with all kinds.
+    s3 = boto3.client(
+        "s3",
+        endpoint_url=node.url,
+        aws_access_key_id=node.access,
+        aws_secret_access_key=node.secret,
+        region_name=region,
+        config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}),
+    )
+    bucket = new_bucket_name("region")
+    place = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+    s3.create_bucket(Bucket=bucket, **place)
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x")
+    s3.delete_object(Bucket=bucket, Key="k")
+    s3.delete_bucket(Bucket=bucket)
+
+
+@pytest.mark.parametrize("size", [0, 4 * KIB, 3 * MIB])
+@pytest.mark.parametrize("checksums", ["when_required", "when_supported"])
+@pytest.mark.parametrize("payload", [True, False], ids=["signed", "unsigned"])
+def test_every_way_to_sign_a_body(node, bucket, size, checksums, payload):
+    s3 = node.client(
+        request_checksum_calculation=checksums,
+        response_checksum_validation=checksums,
+        s3={"addressing_style": "path", "payload_signing_enabled": payload},
+    )
+    s3.put_object(Bucket=bucket, Key="k", Body=content(size))
+    same(s3.get_object(Bucket=bucket, Key="k")["Body"].read(), content(size), "k")
+    s3.delete_object(Bucket=bucket, Key="k")
+
+
+def test_one_connection_serves_many_requests(node, bucket):
+    # Errors, bodies that are refused, and empty answers all leave the connection usable.
+    s3 = node.client(max_pool_connections=1)
+    for turn in range(20):
+        s3.put_object(Bucket=bucket, Key=f"k{turn}", Body=content(turn * 9000))
+        with pytest.raises(s3.exceptions.NoSuchKey):
+            s3.get_object(Bucket=bucket, Key="missing")
+        with pytest.raises(s3.exceptions.ClientError):
+            s3.put_object(Bucket=bucket, Key="k0", Body=content(200 * KIB), IfNoneMatch="*")
+        same(s3.get_object(Bucket=bucket, Key=f"k{turn}")["Body"].read(), content(turn * 9000), f"k{turn}")

@@ -1,0 +1,286 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// The root pair of every node that this package starts; also the default pair.
+const (
+	AccessKey = "troupe"
+	SecretKey = "troupe-secret"
+)
+
+// How long a node may take to answer after its start and to end after SIGTERM.
+// Both are an order of magnitude above what is promised (3 s after kill -9 with
+// a million objects), so that a busy machine fails no test and a hang does.
+const (
+	readyWithin = 60 * time.Second
+	stopWithin  = 60 * time.Second
+)
+
+// readyProbe is the pause between two questions whether a starting node is ready.
+const readyProbe = 10 * time.Millisecond
+
+// logTailBytes is how much of a node's log an error carries.
+const logTailBytes = 16 << 10
+
+// Config says what node to start.
+type Config struct {
+	// Binary is the path of the troupe binary; see Build.
+	Binary string
+	// Dir is the directory that holds the mountpaths (d0, d1, …) and the log
+	// (node.log). It belongs to the node until Stop or Kill.
+	Dir string
+	// Mountpaths is how many mountpaths to make; default 4.
+	Mountpaths int
+	// Args are further arguments of `troupe serve`.
+	Args []string
+	// Env are further variables (NAME=value) of the node's environment.
+	Env []string
+}
+
+// Node is a troupe process. Its methods are called by one goroutine at a time;
+// its fields may be read by any.
+type Node struct {
+	// S3 and Native are the addresses (127.0.0.1:PORT) of the listeners. They
+	// stay the same over restarts.
+	S3, Native string
+	// Mountpaths are the directories that the node was given.
+	Mountpaths []string
+
+	config  Config
+	process *os.Process
+	ended   chan struct{} // closed when the process has ended
+	exit    error         // why it ended; valid once ended is closed
+}
+
+// Start starts a node and returns when it is ready. The caller ends it with
+// Stop or Kill.
+func Start(ctx context.Context, config Config) (*Node, error) {
+	if config.Mountpaths == 0 {
+		config.Mountpaths = 4
+	}
+	n := &Node{config: config}
+	for i := range config.Mountpaths {
+		path := filepath.Join(config.Dir, "d"+strconv.Itoa(i))
+		if err := os.MkdirAll(path, 0o755); err != nil {
+			return nil, fmt.Errorf("process.Start: %w", err)
+		}
+		n.Mountpaths = append(n.Mountpaths, path)
+	}
+	ports, err := freeAddresses(2)
+	if err != nil {
+		return nil, fmt.Errorf("process.Start: %w", err)
+	}
+	n.S3, n.Native = ports[0], ports[1]
+	if err := n.Restart(ctx); err != nil {
+		return nil, err
+	}
+	return n, nil
+}
+
+// freeAddresses returns loopback addresses that nobody listens on. Another
+// process may take one before the node does; the node then fails to start and
+// says so.
+func freeAddresses(count int) ([]string, error) {
+	var addresses []string
+	for range count {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		defer listener.Close() // all stay open until the last is known, so that no two are the same
+		addresses = append(addresses, listener.Addr().String())
+	}
+	return addresses, nil
+}
+
+// Restart starts the process again on the same directories and ports after
+// Stop or Kill, and returns when it is ready.
+func (n *Node) Restart(ctx context.Context) error {
+	if n.process != nil {
+		return errors.New("process.Restart: the node is still running")
+	}
+	log, err := os.OpenFile(n.LogPath(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	if err != nil {
+		return fmt.Errorf("process.Restart: %w", err)
+	}
+	defer log.Close() // the process has its own descriptor
+
+	args := []string{"serve"}
+	for _, path := range n.Mountpaths {
+		args = append(args, "--data", path)
+	}
+	args = append(args, "--native", n.Native, "--s3", n.S3)
+	command := exec.Command(n.config.Binary, append(args, n.config.Args...)...)
+	command.Dir = n.config.Dir
+	command.Env = append(os.Environ(), "TROUPE_ROOT_ACCESS_KEY="+AccessKey, "TROUPE_ROOT_SECRET_KEY="+SecretKey)
+	command.Env = append(command.Env, n.config.Env...)
+	command.Stdout, command.Stderr = log, log
+	// A process group of its own: Ctrl-C in a terminal reaches the test, which
+	// then ends the node in its own way.
+	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+
+	started := make(chan error)
+	n.ended = make(chan struct{})
+	go func() {
+		// The kernel sends Pdeathsig when the *thread* that forked ends: this
+		// goroutine keeps its thread until the node is gone.
+		runtime.LockOSThread()
+		err := command.Start()
+		started <- err
+		if err == nil {
+			n.exit = command.Wait()
+		}
+		close(n.ended)
+	}()
+	if err := <-started; err != nil {
+		return fmt.Errorf("process.Restart: %w", err)
+	}
+	n.process = command.Process
+	if err := n.awaitReady(ctx); err != nil {
+		return errors.Join(err, n.Kill())
+	}
+	return nil
+}
+
+// awaitReady returns when the node answers that it is ready; it fails when the
+// process ends or the time is over.
+func (n *Node) awaitReady(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, readyWithin)
+	defer cancel()
+	probe := time.NewTicker(readyProbe)
+	defer probe.Stop()
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	said := errors.New("not asked yet")
+	for {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+n.Native+"/v1/health?readiness=true", nil)
+		if err != nil {
+			return fmt.Errorf("process.awaitReady: %w", err)
+		}
+		answer, err := client.Do(request)
+		if err == nil {
+			answer.Body.Close()
+			if answer.StatusCode == http.StatusOK {
+				return nil
+			}
+			err = errors.New(answer.Status)
+		}
+		if ctx.Err() == nil {
+			said = err
+		}
+		select {
+		case <-n.ended:
+			return fmt.Errorf("process.awaitReady: the node ended before it was ready: %w\n%s", n.exit, n.Log())
+		case <-ctx.Done():
+			return fmt.Errorf("process.awaitReady: %w; its last answer: %w\n%s", ctx.Err(), said, n.Log())
+		case <-probe.C:
+		}
+	}
+}
+
+// Running says whether the process is there. It is false after Stop and Kill,
+// and after the process ended by itself.
+func (n *Node) Running() bool {
+	if n.process == nil {
+		return false
+	}
+	select {
+	case <-n.ended:
+		return false
+	default:
+		return true
+	}
+}
+
+// PID is the process id of a running node.
+func (n *Node) PID() int { return n.process.Pid }
+
+// Stop asks the node to end, as a service manager does, and waits for it. An
+// exit code other than 0, an end before Stop, and no end in time are errors,
+// which carry the node's log. The process is gone afterwards in any case.
+func (n *Node) Stop(ctx context.Context) error {
+	if n.process == nil {
+		return errors.New("process.Stop: the node is not running")
+	}
+	if !n.Running() {
+		n.process = nil
+		return fmt.Errorf("process.Stop: the node had ended by itself: %w\n%s", n.exit, n.Log())
+	}
+	if err := n.process.Signal(syscall.SIGTERM); err != nil {
+		return errors.Join(fmt.Errorf("process.Stop: %w", err), n.Kill())
+	}
+	ctx, cancel := context.WithTimeout(ctx, stopWithin)
+	defer cancel()
+	select {
+	case <-n.ended:
+		n.process = nil
+		if n.exit != nil {
+			return fmt.Errorf("process.Stop: %w\n%s", n.exit, n.Log())
+		}
+		return nil
+	case <-ctx.Done():
+		err := fmt.Errorf("process.Stop: the node did not end: %w\n%s", ctx.Err(), n.stacks())
+		return errors.Join(err, n.Kill())
+	}
+}
+
+// stacks makes a Go process that hangs write the stacks of its goroutines, and
+// returns the log with them.
+func (n *Node) stacks() string {
+	if err := n.process.Signal(syscall.SIGQUIT); err == nil {
+		select {
+		case <-n.ended:
+		case <-time.After(5 * time.Second):
+		}
+	}
+	return n.Log()
+}
+
+// Kill ends the process with SIGKILL and waits until it is gone. A node that
+// is not running is no error.
+func (n *Node) Kill() error {
+	if n.process == nil {
+		return nil
+	}
+	err := n.process.Signal(syscall.SIGKILL)
+	if err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("process.Kill: %w", err)
+	}
+	<-n.ended
+	n.process = nil
+	return nil
+}
+
+// LogPath is the file that holds what the node wrote, over all its restarts.
+func (n *Node) LogPath() string { return filepath.Join(n.config.Dir, "node.log") }
+
+// Log returns the end of what the node wrote.
+func (n *Node) Log() string {
+	data, err := os.ReadFile(n.LogPath())
+	if err != nil {
+		return err.Error()
+	}
+	if cut := len(data) - logTailBytes; cut > 0 {
+		data = append([]byte("…"), data[cut:]...)
+	}
+	return "log of the node:\n" + strings.TrimRight(string(data), "\n")
+}
+
+// Environment returns the variables that the clients' scripts read: where the
+// S3 listener is, and the root pair.
+func (n *Node) Environment() []string {
+	return []string{"TROUPE_S3=http://" + n.S3, "TROUPE_ACCESS=" + AccessKey, "TROUPE_SECRET=" + SecretKey}
+}
