@@ -14,8 +14,10 @@
 //
 //   - Path: what was sent, decoded once and encoded once. %2F stays %2F, for it
 //     is not the separator "/"; dots and double slashes stay too. Clients sign
-//     what they send (botocore, the AWS SDKs), so this loses none of them, and
-//     a signature binds the exact key.
+//     what they send (botocore signs the bytes of its URL, which it has encoded
+//     by the same rules), so this loses none of them, and a signature binds the
+//     exact key. A URL with more escapes than needed (%7E for "~"), signed as it
+//     is, is a mismatch, as the documentation has it.
 //   - Query: pairs are decoded and encoded once and sorted by encoded name, then
 //     value. "x" is "x=". A "+" is a space, as S3 and every form parser read it;
 //     botocore never sends one, Go's SDK writes %20 instead before it signs.
