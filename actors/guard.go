@@ -54,7 +54,7 @@ func (g *guard) recovered(id string, message any, request messages.Failer) {
 	g.entry.stats.failed(reason)
 	g.system.log.WithFields(logrus.Fields{
 		"actor": id, "message": fmt.Sprintf("%T", message), "cause": fmt.Sprint(reason), "stack": string(debug.Stack()),
-	}).Error("actor panicked; it is restarted")
+	}).Error("actor panicked")
 	if request != nil {
 		request.Fail(errs.E("actors.Receive", id, errs.Busy, fmt.Errorf("the actor failed on this request (%v); it may or may not have been carried out", reason)))
 	}

@@ -29,6 +29,9 @@ type Policy struct {
 	Base   time.Duration // pause before the first restart; 0: a millisecond
 	Max    time.Duration // longest pause; 0: a second
 	Window time.Duration // failures older than this are forgotten; 0: a minute
+	// NoRestart stops the actor at its first failure: for workers that live for
+	// one request, whose state is gone with them.
+	NoRestart bool
 	// Limit is how many failures within Window are restarted; beyond it the actor
 	// is stopped and GaveUp is called. 0: no limit.
 	Limit int
@@ -223,6 +226,11 @@ func (v supervisor) HandleFailure(system *actor.ActorSystem, parent actor.Superv
 	n := statistics.NumberOfFailures(p.Window)
 	if p.Failed != nil {
 		p.Failed(reason)
+	}
+	if p.NoRestart {
+		publish(actor.StopDirective)
+		parent.StopChildren(child)
+		return
 	}
 	if p.Limit > 0 && n > p.Limit {
 		v.system.log.WithFields(logrus.Fields{"actor": child.Id, "failures": n, "cause": fmt.Sprint(reason)}).Error("actor failed too often and is stopped")

@@ -10,6 +10,13 @@ import (
 // ErrNoAnswer is the cause of a failure when an actor did not answer in time.
 var ErrNoAnswer = errors.New("no answer in time; the outcome is unknown")
 
+// ErrOvertaken is the cause of a failed read that writes of the same key
+// overtook twice. Asked again in the key's turn, nothing moves.
+var ErrOvertaken = errors.New("writes of the key overtook the read")
+
+// Overtaken reports whether a failed OpenObject should go to the key's write lane.
+func Overtaken(err error) bool { return errors.Is(err, ErrOvertaken) }
+
 // Failer is a request that can be answered with an error: what a panicking
 // actor does with the message it was handling, and a stopping one with the rest.
 type Failer interface{ Fail(error) }
@@ -33,8 +40,9 @@ func (m *PutObject) Fail(err error) { m.Reply.Fail(err) }
 // bytes. Sent by the gateway to a read lane of the key's mountpath. Answered by
 // ObjectOpened or by a failure (NotFound, Busy, Corrupt, Offline). An inline
 // payload is copied to slot 0 of Window, which stays the sender's. A file in the
-// answer is the receiver's to close; an answer that nobody waits for any more is
-// closed by the lane.
+// answer is the receiver's to close; one that nobody waited for any more ends with
+// the file's finalizer and the lease's deadline. Sent to the key's write lane, it
+// is answered in the key's turn.
 type OpenObject struct {
 	Key        objects.Key
 	VersionID  string

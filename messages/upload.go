@@ -1,6 +1,8 @@
 package messages
 
 import (
+	"time"
+
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/troupe-storage/troupe/objects"
@@ -19,11 +21,13 @@ type OpenUpload struct {
 	Conditions objects.Conditions
 	ETag       objects.ETagKind
 	Sums       []checksum.Algorithm // to compute, beside xxhash64 and the ETag
+	WantMD5    bool                 // the client sent one, whatever the ETag is
+	WantSHA256 bool                 // the signature names one
 	SizeHint   int64                // -1: unknown
 	UploadID   string               // of a multipart upload, for a part
 	Part       int                  // number of the part; 0: an object
 	Window     *slab.Window         // the sender's; the transfer pins one slab per chunk
-	Written    chan ChunkWritten    // with room for every slab of the window
+	Written    chan ChunkWritten    // with room for every slab of the window, and one
 	Reply      Reply[UploadOpened]
 }
 
@@ -41,7 +45,8 @@ type WriteChunk struct {
 	Len  int
 }
 
-// ChunkWritten answers WriteChunk: the slab may be filled again.
+// ChunkWritten answers WriteChunk: the slab may be filled again. Slot -1 says
+// that the transfer has ended.
 type ChunkWritten struct {
 	Slot int
 	Err  error
@@ -51,11 +56,12 @@ type ChunkWritten struct {
 // transfer, which compares the checksums expected, syncs, and hands the work file
 // to the key's lane; the lane (or the transfer, failing) answers.
 type FinishUpload struct {
-	Size   int64            // must be what was written
-	MD5    string           // raw, expected; empty: not given
-	SHA256 string           // raw, expected of the payload by its signature; empty: not given
-	Expect []checksum.Value // as the client sent them, in header or trailer
-	Reply  Reply[Uploaded]
+	Size     int64            // must be what was written
+	MD5      string           // raw, expected; empty: not given
+	SHA256   string           // raw, expected of the payload by its signature; empty: not given
+	Expect   []checksum.Value // as the client sent them, in header or trailer
+	Modified time.Time        // the object's Last-Modified
+	Reply    Reply[Uploaded]
 }
 
 // Fail implements Failer.

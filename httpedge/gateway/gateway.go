@@ -2,79 +2,133 @@
 // messages, answers to bodies. It knows where a key lives and nothing about S3
 // or the native API, whose edges call it.
 //
-//	s3api, native ──▶ gateway ──message──▶ lane, transfer, reader
+//	s3api, native ──▶ gateway ──message──▶ lane, transfer, lister
 //	                     └── window (leased here, pinned there)
+//
+// A small payload travels in one slab and one message. A large one streams
+// through a window of a few slabs to a transfer: as many chunks in flight as
+// slabs, which is the flow control. What the kernel can send by itself is handed
+// to the edge as a file.
 //
 // Start with Gateway, then upload.go and object.go.
 package gateway
 
 import (
 	"context"
-	"io"
+	"fmt"
+	"sync/atomic"
 	"time"
 
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/troupe-storage/troupe/actors"
 	"github.com/troupe-storage/troupe/messages"
 	"github.com/troupe-storage/troupe/objects"
-	"github.com/troupe-storage/troupe/objects/checksum"
+	"github.com/troupe-storage/troupe/objects/errs"
+	"github.com/troupe-storage/troupe/objects/slab"
 )
 
+// Deadline is how long a request waits for one answer of an actor.
+const Deadline = 30 * time.Second
+
+// uploadSlabs is the window of a large upload: one slab being filled from the
+// socket, one being digested and written, two to even out.
+const uploadSlabs = 4
+
+// Config is what a gateway needs. Every field is required.
+type Config struct {
+	System  *actors.System
+	Slabs   *slab.Pool
+	Roster  *atomic.Pointer[messages.Roster]
+	Buckets *atomic.Pointer[messages.BucketSet]
+	// BucketsActor is the coordinator of buckets.
+	BucketsActor *actor.PID
+	// InlineLimit is the mountpaths': payloads up to it go into the index.
+	InlineLimit int
+	// MinPartBytes is the least size of a part that is not the last.
+	MinPartBytes int64
+	Now          func() time.Time
+}
+
 // Gateway serves the edges of one node. Safe for concurrent use.
-type Gateway struct{}
+type Gateway struct{ Config }
 
-// Put is one object (or part) on its way in.
-type Put struct {
-	Name       string
-	Draft      objects.Draft // Class is filled in from the bucket
-	Conditions objects.Conditions
-	Size       int64     // declared; -1: not known before the end
-	Body       io.Reader // read to io.EOF; its own errors (bad chunk signature, short body) end the upload and are returned
-	MD5        string    // raw 16 bytes, expected (Content-MD5); empty: not given
-	SHA256     string    // raw 32 bytes, expected (x-amz-content-sha256); empty: not given
-	Sums       []checksum.Algorithm
-	// Expect returns what the client says the checksums are, asked after Body
-	// ended (trailers); nil: nothing.
-	Expect func() ([]checksum.Value, error)
+// New makes a gateway.
+func New(c Config) *Gateway { return &Gateway{Config: c} }
+
+// Buckets returns the live buckets ordered by name. What the slice points to is
+// shared: only read.
+func (g *Gateway) Buckets() []*objects.BucketDoc {
+	views := g.Config.Buckets.Load().All()
+	docs := make([]*objects.BucketDoc, len(views))
+	for i, v := range views {
+		docs[i] = v.Doc
+	}
+	return docs
 }
 
-// Buckets returns the live buckets ordered by name. The slice and what it
-// points to are shared: only read.
-func (g *Gateway) Buckets() []*objects.BucketDoc { return nil }
-
-// Bucket finds a live bucket by name; errs.NotFound (objects.ErrNoSuchBucket) if there is none.
-func (g *Gateway) Bucket(name string) (*objects.BucketDoc, error) { return nil, nil }
-
-// CreateBucket makes a bucket; errs.Exists (objects.ErrBucketExists) if its name is taken.
-func (g *Gateway) CreateBucket(ctx context.Context, name string, props objects.BucketProps) (*objects.BucketDoc, error) {
-	return nil, nil
+// Bucket finds a live bucket by name; errs.NotFound (objects.ErrNoSuchBucket) if
+// there is none.
+func (g *Gateway) Bucket(name string) (*objects.BucketDoc, error) {
+	view := g.Config.Buckets.Load().Find(name)
+	if view == nil {
+		return nil, errs.E("gateway.Bucket", name, errs.NotFound, objects.ErrNoSuchBucket)
+	}
+	return view.Doc, nil
 }
 
-// DeleteBucket destroys an empty bucket; errs.Conflict (objects.ErrBucketNotEmpty) otherwise.
-func (g *Gateway) DeleteBucket(ctx context.Context, name string) error { return nil }
-
-// Put stores an object and answers when it is durable at the bucket's class.
-func (g *Gateway) Put(ctx context.Context, bucket *objects.BucketDoc, put *Put) (objects.Receipt, error) {
-	return objects.Receipt{}, nil
+// CreateBucket makes a bucket; errs.Exists (objects.ErrBucketExists) if its name
+// is taken.
+func (g *Gateway) CreateBucket(_ context.Context, name string, props objects.BucketProps) (*objects.BucketDoc, error) {
+	m := &messages.CreateBucket{Name: name, Props: props, Reply: messages.NewReply[*objects.BucketDoc]()}
+	g.System.Root().Send(g.BucketsActor, m)
+	return m.Reply.Wait("gateway.CreateBucket", Deadline)
 }
 
-// PutPart stores a part of a multipart upload.
-func (g *Gateway) PutPart(ctx context.Context, bucket *objects.BucketDoc, uploadID string, number int, put *Put) (objects.Part, error) {
-	return objects.Part{}, nil
+// SetBucketProps replaces the properties of a bucket.
+func (g *Gateway) SetBucketProps(_ context.Context, name string, props objects.BucketProps) (*objects.BucketDoc, error) {
+	m := &messages.SetBucketProps{Name: name, Props: props, Reply: messages.NewReply[*objects.BucketDoc]()}
+	g.System.Root().Send(g.BucketsActor, m)
+	return m.Reply.Wait("gateway.SetBucketProps", Deadline)
 }
 
-// Head returns an object's record.
-func (g *Gateway) Head(ctx context.Context, bucket *objects.BucketDoc, name, versionID string) (*objects.Meta, error) {
-	return nil, nil
+// DeleteBucket destroys an empty bucket; errs.Conflict (objects.ErrBucketNotEmpty)
+// otherwise.
+func (g *Gateway) DeleteBucket(_ context.Context, name string) error {
+	m := &messages.DestroyBucket{Name: name, Reply: messages.NewReply[struct{}]()}
+	g.System.Root().Send(g.BucketsActor, m)
+	_, err := m.Reply.Wait("gateway.DeleteBucket", 2*Deadline)
+	return err
 }
 
-// Open opens an object for reading. The caller closes it, or hands it to
-// Object.Send, which does.
-func (g *Gateway) Open(ctx context.Context, bucket *objects.BucketDoc, name, versionID string) (*Object, error) {
-	return nil, nil
+// owner finds the mountpath of a key; errs.Offline if it cannot be used now.
+func (g *Gateway) owner(op errs.Op, key objects.Key) (*messages.MountpathView, uint64, error) {
+	if err := objects.CheckName(key.Name); err != nil {
+		return nil, 0, errs.E(op, key, errs.Invalid, err)
+	}
+	digest := key.Digest()
+	view := g.Roster.Load().Owner(digest)
+	switch {
+	case view == nil:
+		return nil, 0, errs.E(op, key, errs.Offline, fmt.Errorf("the node has no mountpath"))
+	case view.Offline != "":
+		return nil, 0, errs.E(op, key, errs.Offline, fmt.Errorf("mountpath %s: %s", view.Path, view.Offline))
+	}
+	return view, digest, nil
 }
 
-// Delete removes an object; one that is not there is no failure unless the conditions need it.
-func (g *Gateway) Delete(ctx context.Context, bucket *objects.BucketDoc, name, versionID string, c objects.Conditions) (messages.ObjectDeleted, error) {
-	return messages.ObjectDeleted{}, nil
+// Delete removes an object; one that is not there is no failure unless the
+// conditions need it.
+func (g *Gateway) Delete(_ context.Context, bucket *objects.BucketDoc, name, versionID string, c objects.Conditions) (messages.ObjectDeleted, error) {
+	const op errs.Op = "gateway.Delete"
+	key := objects.Key{Bucket: bucket.Bucket, Name: name}
+	owner, digest, err := g.owner(op, key)
+	if err != nil {
+		return messages.ObjectDeleted{}, err
+	}
+	m := &messages.DeleteObject{Key: key, VersionID: versionID, Conditions: c, Reply: messages.NewReply[messages.ObjectDeleted]()}
+	g.System.Root().Send(owner.Writer(digest), m)
+	return m.Reply.Wait(op, Deadline)
 }
 
 // ListRequest asks for a page of a bucket's names.
@@ -85,44 +139,19 @@ type ListRequest struct {
 
 // List returns a page in byte order, merged from every mountpath; it fails
 // rather than leave one out.
-func (g *Gateway) List(ctx context.Context, bucket *objects.BucketDoc, r ListRequest) (*messages.ObjectPage, error) {
-	return nil, nil
+func (g *Gateway) List(_ context.Context, bucket *objects.BucketDoc, r ListRequest) (*messages.ObjectPage, error) {
+	const op errs.Op = "gateway.List"
+	view := g.Config.Buckets.Load().Find(bucket.Name)
+	if view == nil {
+		return nil, errs.E(op, bucket.Bucket, errs.NotFound, objects.ErrNoSuchBucket)
+	}
+	if r.Limit <= 0 {
+		return &messages.ObjectPage{}, nil
+	}
+	m := &messages.ListObjects{
+		Bucket: bucket.Bucket, Prefix: r.Prefix, After: r.After, Delimiter: r.Delimiter, Limit: r.Limit,
+		Reply: messages.NewReply[*messages.ObjectPage](),
+	}
+	g.System.Root().Send(view.Actor, m)
+	return m.Reply.Wait(op, Deadline)
 }
-
-// CreateUpload begins a multipart upload and returns its id.
-func (g *Gateway) CreateUpload(ctx context.Context, bucket *objects.BucketDoc, name string, draft objects.Draft, wanted checksum.Wanted) (string, error) {
-	return "", nil
-}
-
-// Complete is what a client says when completing an upload.
-type Complete struct {
-	Name       string
-	UploadID   string
-	Parts      []messages.CompletePart
-	Size       int64  // -1: not given
-	Checksum   string // of the whole, in S3's form; empty: not given
-	Conditions objects.Conditions
-}
-
-// CompleteUpload turns the parts of an upload into an object.
-func (g *Gateway) CompleteUpload(ctx context.Context, bucket *objects.BucketDoc, c Complete) (objects.Receipt, error) {
-	return objects.Receipt{}, nil
-}
-
-// AbortUpload ends an upload and reclaims its parts.
-func (g *Gateway) AbortUpload(ctx context.Context, bucket *objects.BucketDoc, name, uploadID string) error {
-	return nil
-}
-
-// ListParts returns the parts of an upload with numbers after after, in order.
-func (g *Gateway) ListParts(ctx context.Context, bucket *objects.BucketDoc, name, uploadID string, after, limit int) (*messages.PartPage, error) {
-	return nil, nil
-}
-
-// ListUploads returns the uploads under way in a bucket, ordered by name, then id.
-func (g *Gateway) ListUploads(ctx context.Context, bucket *objects.BucketDoc, prefix, afterName, afterID string, limit int) (*messages.UploadPage, error) {
-	return nil, nil
-}
-
-// Deadline is how long a request may wait for one answer of an actor.
-const Deadline = 30 * time.Second

@@ -1,31 +1,153 @@
 package gateway
 
 import (
+	"context"
 	"io"
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/troupe-storage/troupe/messages"
 	"github.com/troupe-storage/troupe/objects"
+	"github.com/troupe-storage/troupe/objects/errs"
+	"github.com/troupe-storage/troupe/objects/slab"
 )
+
+// Head returns an object's record.
+func (g *Gateway) Head(_ context.Context, bucket *objects.BucketDoc, name, versionID string) (*objects.Meta, error) {
+	const op errs.Op = "gateway.Head"
+	key := objects.Key{Bucket: bucket.Bucket, Name: name}
+	owner, digest, err := g.owner(op, key)
+	if err != nil {
+		return nil, err
+	}
+	m := &messages.OpenObject{Key: key, VersionID: versionID, RecordOnly: true, Reply: messages.NewReply[*messages.ObjectOpened]()}
+	g.System.Root().Send(owner.Reader(digest), m)
+	opened, err := m.Reply.Wait(op, Deadline)
+	if err != nil {
+		return nil, err
+	}
+	return opened.Meta, nil
+}
+
+// Open opens an object for reading. The caller closes it, or hands it to
+// Object.Send, which does.
+func (g *Gateway) Open(_ context.Context, bucket *objects.BucketDoc, name, versionID string) (*Object, error) {
+	const op errs.Op = "gateway.Open"
+	key := objects.Key{Bucket: bucket.Bucket, Name: name}
+	owner, digest, err := g.owner(op, key)
+	if err != nil {
+		return nil, err
+	}
+	window, err := g.Slabs.Lease(1)
+	if err != nil {
+		return nil, errs.E(op, key, err)
+	}
+	opened, err := g.open(op, key, versionID, window, owner.Reader(digest))
+	if errs.Is(errs.Busy, err) && messages.Overtaken(err) {
+		opened, err = g.open(op, key, versionID, window, owner.Writer(digest))
+	}
+	if err != nil {
+		window.Release()
+		return nil, err
+	}
+	object := &Object{Meta: opened.Meta, opened: opened, key: key, verify: bucket.Props.ValidateWarmGet}
+	if opened.Meta.Where == objects.Inline {
+		object.window = window
+	} else {
+		window.Release() // only an inline payload comes in it
+	}
+	return object, nil
+}
+
+// open asks one lane.
+func (g *Gateway) open(op errs.Op, key objects.Key, versionID string, window *slab.Window, lane pid) (*messages.ObjectOpened, error) {
+	m := &messages.OpenObject{Key: key, VersionID: versionID, Window: window, Reply: messages.NewReply[*messages.ObjectOpened]()}
+	g.System.Root().Send(lane, m)
+	return m.Reply.Wait(op, Deadline)
+}
 
 // Object is an object opened for reading. Its owner closes it exactly once, or
 // hands it to Send. Not safe for concurrent use.
 type Object struct {
 	Meta *objects.Meta
+
+	key    objects.Key
+	opened *messages.ObjectOpened
+	window *slab.Window // of an inline payload; nil otherwise, and once closed
+	verify bool         // the bucket wants every read verified
 }
 
 // Send makes length bytes from offset the body of the response and takes over
 // the object: it is closed when the response has been written or has failed.
 // The status and headers (but Content-Length) are the caller's to set.
-func (o *Object) Send(ctx *fasthttp.RequestCtx, offset, length int64) {}
+func (o *Object) Send(ctx *fasthttp.RequestCtx, offset, length int64) {
+	switch {
+	case length == 0:
+		ctx.Response.Header.SetContentLength(0)
+		o.Close()
+	case o.window != nil:
+		ctx.Response.SetBodyRaw(o.window.Slab(0)[offset : offset+length])
+		ctx.SetUserValue(closerKey{}, closer{o}) // closed by fasthttp once the response is written
+	default:
+		ctx.SetBodyStream(newBody(o, ctx.Conn(), offset, length), int(length))
+	}
+}
+
+// closerKey is the request's user value that fasthttp closes after the response.
+type closerKey struct{}
+
+// closer makes an Object an io.Closer for fasthttp.
+type closer struct{ object *Object }
+
+// Close implements io.Closer.
+func (c closer) Close() error {
+	c.object.Close()
+	return nil
+}
 
 // Reader returns length bytes from offset, verified where they are the whole
 // object; the object must stay open until they are read.
-func (o *Object) Reader(offset, length int64) io.Reader { return nil }
+func (o *Object) Reader(offset, length int64) io.Reader {
+	if o.window != nil {
+		return &rawReader{o.window.Slab(0)[offset : offset+length]}
+	}
+	return &verifiedReader{pieces: o.pieces(offset, length), key: o.key}
+}
 
 // Part returns the offset and length of part n (from 1) of a chunked object; ok
-// is false if there is no such part. An object that is not chunked is its own part 1.
-func (o *Object) Part(n int) (offset, length int64, ok bool) { return 0, 0, false }
+// is false if there is no such part. An object that is not chunked is its own
+// part 1.
+func (o *Object) Part(n int) (offset, length int64, ok bool) {
+	if o.opened.Parts == nil {
+		return 0, o.Meta.Size, n == 1
+	}
+	for _, p := range o.opened.Parts.Parts {
+		if p.Number == n {
+			return offset, p.Size, true
+		}
+		offset += p.Size
+	}
+	return 0, 0, false
+}
 
 // Close gives back what the object holds. Idempotent.
-func (o *Object) Close() {}
+func (o *Object) Close() {
+	o.opened.Close()
+	if o.window != nil {
+		o.window.Release()
+		o.window = nil
+	}
+}
+
+// rawReader reads bytes that are in memory and verified already.
+type rawReader struct{ rest []byte }
+
+// Read implements io.Reader.
+func (r *rawReader) Read(b []byte) (int, error) {
+	if len(r.rest) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(b, r.rest)
+	r.rest = r.rest[n:]
+	return n, nil
+}

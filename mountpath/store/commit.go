@@ -105,6 +105,9 @@ func (s *Store) takeName(in *Incoming, old *objects.Meta) (path string, linked, 
 // name. It reports whether there was an object. In the key's turn.
 func (s *Store) Delete(key objects.Key, conditions objects.Conditions) (existed bool, generation objects.Generation, err error) {
 	const op errs.Op = "store.Delete"
+	if err := s.admitDelete(op, key); err != nil {
+		return false, objects.Generation{}, err
+	}
 	indexKey := objectKey(key)
 	old, err := s.judge(op, key, indexKey, conditions)
 	if err != nil {

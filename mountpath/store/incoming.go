@@ -45,6 +45,9 @@ type Incoming struct {
 // way to stable storage. sizeHint is the declared size, -1 if there is none.
 func (s *Store) Create(key objects.Key, draft objects.Draft, sizeHint int64) (*Incoming, error) {
 	const op errs.Op = "store.Create"
+	if err := s.admitWrite(op, key); err != nil {
+		return nil, err
+	}
 	in := &Incoming{Key: key, Payload: s.generations.Next(), Draft: draft, store: s}
 	in.path = layout.WorkPath(in.Payload)
 	if err := in.open(sizeHint); err != nil {
@@ -62,6 +65,9 @@ func (s *Store) Create(key objects.Key, draft objects.Draft, sizeHint int64) (*I
 // CreatePart begins a part of a multipart upload, which must exist.
 func (s *Store) CreatePart(key objects.Key, uploadID string, number int, sizeHint int64) (*Incoming, error) {
 	const op errs.Op = "store.CreatePart"
+	if err := s.admitWrite(op, key); err != nil {
+		return nil, err
+	}
 	upload, err := s.upload(op, key, uploadID)
 	if err != nil {
 		return nil, err

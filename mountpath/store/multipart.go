@@ -22,9 +22,13 @@ import (
 
 // CreateUpload begins a multipart upload. In the key's turn.
 func (s *Store) CreateUpload(key objects.Key, upload objects.Upload) error {
+	const op errs.Op = "store.CreateUpload"
+	if err := s.admitWrite(op, key); err != nil {
+		return err
+	}
 	batch := s.index.NewBatch()
 	batch.Set(layout.UploadKey(nil, key.Bucket.ID, key.Name, upload.ID), layout.AppendUpload(nil, &upload))
-	return failed("store.CreateUpload", key, s.index.Commit(batch))
+	return failed(op, key, s.index.Commit(batch))
 }
 
 // upload reads an upload under way; errs.NotFound (objects.ErrNoSuchUpload) if

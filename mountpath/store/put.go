@@ -15,6 +15,9 @@ import (
 // Where. Payload is only read, until PutInline returns. In the key's turn.
 func (s *Store) PutInline(key objects.Key, meta objects.Meta, payload []byte, conditions objects.Conditions) (objects.Receipt, error) {
 	const op errs.Op = "store.PutInline"
+	if err := s.admitWrite(op, key); err != nil {
+		return objects.Receipt{}, err
+	}
 	indexKey := objectKey(key)
 	old, err := s.judge(op, key, indexKey, conditions)
 	if err != nil {
@@ -38,9 +41,6 @@ func (s *Store) PutInline(key objects.Key, meta objects.Meta, payload []byte, co
 // judge reads the current record of a key and judges the conditions of a write
 // against it. It returns nil for a key that has no object.
 func (s *Store) judge(op errs.Op, key objects.Key, indexKey []byte, conditions objects.Conditions) (*objects.Meta, error) {
-	if s.index.Stalled() {
-		return nil, errs.E(op, key, errs.Busy, errors.New("the index is compacting; writes wait"))
-	}
 	old, err := s.current(op, key, indexKey)
 	if err != nil {
 		return nil, err

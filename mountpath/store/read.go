@@ -17,11 +17,7 @@ import (
 // errMoved says that the payload a record names is not where it was: the key
 // was written between the two looks. Twice in a row it is for the key's lane to
 // judge, since in the key's turn nothing moves.
-var errMoved = errors.New("the payload moved while it was opened")
-
-// AskTheLane reports whether a failed Open must be repeated in the key's turn
-// (OpenInTurn), because writes of the key overtook it twice.
-func AskTheLane(err error) bool { return errors.Is(err, errMoved) }
+var errMoved = messages.ErrOvertaken
 
 // Head returns the record of an object; errs.NotFound if there is none.
 func (s *Store) Head(key objects.Key) (*objects.Meta, error) {
@@ -38,7 +34,8 @@ func (s *Store) Head(key objects.Key) (*objects.Meta, error) {
 
 // Open opens an object for reading. An inline payload is copied into room,
 // which must hold InlineLimit bytes, and is verified. The caller closes what it
-// gets. Beside a writer of the same key it may ask for a turn: see AskTheLane.
+// gets. Writers of
+// the same key may overtake it: messages.Overtaken, and OpenInTurn is to be asked.
 func (s *Store) Open(key objects.Key, room []byte) (*messages.ObjectOpened, error) {
 	const op errs.Op = "store.Open"
 	var err error

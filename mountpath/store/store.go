@@ -73,6 +73,10 @@ type Store struct {
 	log         *logrus.Entry
 	onEvent     func(Event)
 
+	memTableBytes int                        // of the index, for the reserve
+	space         atomic.Pointer[disk.Space] // as last measured
+	fullness      atomic.Uint32              // a Fullness
+
 	names   *names
 	leases  *leases
 	reclaim *reclaimQueue
@@ -93,6 +97,9 @@ func Open(o Options) (_ *Store, err error) {
 	}
 	if s.inlineLimit == 0 {
 		s.inlineLimit = DefaultInlineLimit
+	}
+	if s.memTableBytes = o.MemTableBytes; s.memTableBytes == 0 {
+		s.memTableBytes = index.MaxMemTableBytes
 	}
 	if s.now == nil {
 		s.now = time.Now
@@ -170,9 +177,6 @@ func (s *Store) InlineLimit() int { return s.inlineLimit }
 
 // Leases returns how many leases readers hold.
 func (s *Store) Leases() int { return s.leases.count() }
-
-// Space returns what the mountpath's filesystem has.
-func (s *Store) Space() (disk.Space, error) { return s.fs.Space() }
 
 // Dead is closed when the index has died: nothing can be written any more.
 func (s *Store) Dead() <-chan struct{} { return s.index.Dead() }

@@ -1,0 +1,199 @@
+package bucket
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/troupe-storage/troupe/messages"
+	"github.com/troupe-storage/troupe/objects"
+	"github.com/troupe-storage/troupe/objects/errs"
+)
+
+var errListings = errors.New("too many listings of the bucket are under way")
+
+// listTime bounds the wait for one page of one mountpath.
+const listTime = 20 * time.Second
+
+// listing is what listers have in common: a bucket and its mountpaths.
+type listing struct {
+	config Config
+	bucket objects.Bucket
+}
+
+// mountpaths returns every mountpath of the node; a listing without one of them
+// would be wrong, so that one is offline fails it.
+func (l *listing) mountpaths(op errs.Op) ([]messages.MountpathView, error) {
+	mountpaths := l.config.Roster.Load().Mountpaths
+	for _, m := range mountpaths {
+		if m.Offline != "" {
+			return nil, errs.E(op, l.bucket, errs.Offline, fmt.Errorf("mountpath %s: %s", m.Path, m.Offline))
+		}
+	}
+	return mountpaths, nil
+}
+
+// objectLister is the worker of one listing of objects: it asks every mountpath
+// for a share of the page, merges, and asks again where one runs dry.
+type objectLister struct {
+	listing
+	request *messages.ListObjects
+}
+
+// Receive implements actor.Actor.
+func (l *objectLister) Receive(ctx actor.Context) {
+	switch ctx.Message().(type) {
+	case *actor.Started:
+		l.request.Reply.Send(l.page())
+		ctx.Stop(ctx.Self())
+	case *actor.Stopping: // after a panic; else it is answered already
+		l.request.Fail(errs.E("bucket.List", l.bucket, errs.Busy, errors.New("the listing failed")))
+	}
+}
+
+// source is one mountpath's part of a listing.
+type source struct {
+	view  *messages.MountpathView
+	page  *messages.ObjectPage
+	next  int // the entry of page that comes next
+	reply messages.Reply[*messages.ObjectPage]
+}
+
+func (l *objectLister) page() (*messages.ObjectPage, error) {
+	const op errs.Op = "bucket.List"
+	mountpaths, err := l.mountpaths(op)
+	if err != nil {
+		return nil, err
+	}
+	// HRW spreads names evenly: a third more than the share, and a few, so that
+	// a mountpath seldom has to be asked twice.
+	share := (l.request.Limit*13+len(mountpaths)*10-1)/(len(mountpaths)*10) + 8
+	sources := make([]source, len(mountpaths))
+	for i := range sources {
+		sources[i].view = &mountpaths[i]
+		l.ask(&sources[i], l.request.After, share)
+	}
+	page := &messages.ObjectPage{Entries: make([]messages.ObjectEntry, 0, l.request.Limit)}
+	for {
+		var least *source
+		for i := range sources {
+			s := &sources[i]
+			if err := l.fill(op, s, share); err != nil {
+				return nil, err
+			}
+			if s.next < len(s.page.Entries) && (least == nil || s.page.Entries[s.next].Name < least.page.Entries[least.next].Name) {
+				least = s
+			}
+		}
+		if least == nil {
+			return page, nil
+		}
+		entry := least.page.Entries[least.next]
+		if n := len(page.Entries); n > 0 && page.Entries[n-1].Name == entry.Name && entry.Meta == nil {
+			least.next++ // the same common prefix from another mountpath
+			continue
+		}
+		if len(page.Entries) == l.request.Limit {
+			page.More = true
+			return page, nil
+		}
+		page.Entries = append(page.Entries, entry)
+		least.next++
+	}
+}
+
+// ask sends for the entries of one mountpath after a name.
+func (l *objectLister) ask(s *source, after string, limit int) {
+	m := *l.request
+	m.After, m.Limit, m.Reply = after, limit, messages.NewReply[*messages.ObjectPage]()
+	s.reply = m.Reply
+	l.config.System.Root().Send(s.view.Readers[0], &m)
+}
+
+// fill makes sure that a source has an entry, or none any more.
+func (l *objectLister) fill(op errs.Op, s *source, share int) error {
+	for {
+		if s.reply != nil {
+			page, err := s.reply.Wait(op, listTime)
+			if err != nil {
+				return errs.E(op, l.bucket, fmt.Errorf("mountpath %s: %w", s.view.Path, err))
+			}
+			s.page, s.next, s.reply = page, 0, nil
+		}
+		if s.next < len(s.page.Entries) || !s.page.More {
+			return nil
+		}
+		l.ask(s, s.page.Entries[len(s.page.Entries)-1].Name, share)
+	}
+}
+
+// uploadLister is the worker of one listing of uploads under way.
+type uploadLister struct {
+	listing
+	request *messages.ListUploads
+}
+
+// Receive implements actor.Actor.
+func (l *uploadLister) Receive(ctx actor.Context) {
+	switch ctx.Message().(type) {
+	case *actor.Started:
+		l.request.Reply.Send(l.page())
+		ctx.Stop(ctx.Self())
+	case *actor.Stopping: // after a panic; else it is answered already
+		l.request.Fail(errs.E("bucket.ListUploads", l.bucket, errs.Busy, errors.New("the listing failed")))
+	}
+}
+
+// page merges whole pages: uploads are few, so every mountpath is asked for a
+// full one.
+func (l *uploadLister) page() (*messages.UploadPage, error) {
+	const op errs.Op = "bucket.ListUploads"
+	mountpaths, err := l.mountpaths(op)
+	if err != nil {
+		return nil, err
+	}
+	replies := make([]messages.Reply[*messages.UploadPage], len(mountpaths))
+	for i := range mountpaths {
+		m := *l.request
+		m.Reply = messages.NewReply[*messages.UploadPage]()
+		replies[i] = m.Reply
+		l.config.System.Root().Send(mountpaths[i].Readers[0], &m)
+	}
+	merged := &messages.UploadPage{}
+	pages := make([][]objects.Upload, len(replies))
+	for i, r := range replies {
+		page, err := r.Wait(op, listTime)
+		if err != nil {
+			return nil, errs.E(op, l.bucket, fmt.Errorf("mountpath %s: %w", mountpaths[i].Path, err))
+		}
+		pages[i] = page.Uploads
+		merged.More = merged.More || page.More
+	}
+	for {
+		least := -1
+		for i, p := range pages {
+			if len(p) > 0 && (least < 0 || before(&p[0], &pages[least][0])) {
+				least = i
+			}
+		}
+		if least < 0 {
+			return merged, nil
+		}
+		if len(merged.Uploads) == l.request.Limit {
+			merged.More = true
+			return merged, nil
+		}
+		merged.Uploads = append(merged.Uploads, pages[least][0])
+		pages[least] = pages[least][1:]
+	}
+}
+
+// before orders uploads by name, then id.
+func before(a, b *objects.Upload) bool {
+	if a.Name != b.Name {
+		return a.Name < b.Name
+	}
+	return a.ID < b.ID
+}

@@ -1,0 +1,104 @@
+package gateway
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+
+	"github.com/troupe-storage/troupe/messages"
+	"github.com/troupe-storage/troupe/objects"
+	"github.com/troupe-storage/troupe/objects/checksum"
+	"github.com/troupe-storage/troupe/objects/errs"
+)
+
+// CreateUpload begins a multipart upload and returns its id.
+func (g *Gateway) CreateUpload(_ context.Context, bucket *objects.BucketDoc, name string, draft objects.Draft, wanted checksum.Wanted) (string, error) {
+	const op errs.Op = "gateway.CreateUpload"
+	key := objects.Key{Bucket: bucket.Bucket, Name: name}
+	owner, digest, err := g.owner(op, key)
+	if err != nil {
+		return "", err
+	}
+	var id [16]byte
+	if _, err := rand.Read(id[:]); err != nil {
+		return "", errs.E(op, key, errs.Internal, err)
+	}
+	draft.Class = bucket.Props.Class()
+	m := &messages.CreateUpload{
+		Key: key, Reply: messages.NewReply[struct{}](),
+		Upload: objects.Upload{ID: hex.EncodeToString(id[:]), Name: name, Initiated: g.Now(), Checksum: wanted, Draft: draft},
+	}
+	g.System.Root().Send(owner.Writer(digest), m)
+	if _, err := m.Reply.Wait(op, Deadline); err != nil {
+		return "", err
+	}
+	return m.Upload.ID, nil
+}
+
+// Complete is what a client says when completing an upload.
+type Complete struct {
+	Name       string
+	UploadID   string
+	Parts      []messages.CompletePart
+	Size       int64  // -1: not given
+	Checksum   string // of the whole, in S3's form; empty: not given
+	Conditions objects.Conditions
+}
+
+// CompleteUpload turns the parts of an upload into an object.
+func (g *Gateway) CompleteUpload(_ context.Context, bucket *objects.BucketDoc, c Complete) (objects.Receipt, error) {
+	const op errs.Op = "gateway.CompleteUpload"
+	key := objects.Key{Bucket: bucket.Bucket, Name: c.Name}
+	owner, digest, err := g.owner(op, key)
+	if err != nil {
+		return objects.Receipt{}, err
+	}
+	m := &messages.CompleteUpload{
+		Key: key, UploadID: c.UploadID, Parts: c.Parts, MinPartSize: g.MinPartBytes, Size: c.Size, Checksum: c.Checksum,
+		Conditions: c.Conditions, ETag: bucket.Props.ETagKind(), Reply: messages.NewReply[objects.Receipt](),
+	}
+	g.System.Root().Send(owner.Writer(digest), m)
+	return m.Reply.Wait(op, Deadline)
+}
+
+// AbortUpload ends an upload and reclaims its parts.
+func (g *Gateway) AbortUpload(_ context.Context, bucket *objects.BucketDoc, name, uploadID string) error {
+	const op errs.Op = "gateway.AbortUpload"
+	key := objects.Key{Bucket: bucket.Bucket, Name: name}
+	owner, digest, err := g.owner(op, key)
+	if err != nil {
+		return err
+	}
+	m := &messages.AbortUpload{Key: key, UploadID: uploadID, Reply: messages.NewReply[struct{}]()}
+	g.System.Root().Send(owner.Writer(digest), m)
+	_, err = m.Reply.Wait(op, Deadline)
+	return err
+}
+
+// ListParts returns the parts of an upload with numbers after after, in order.
+func (g *Gateway) ListParts(_ context.Context, bucket *objects.BucketDoc, name, uploadID string, after, limit int) (*messages.PartPage, error) {
+	const op errs.Op = "gateway.ListParts"
+	key := objects.Key{Bucket: bucket.Bucket, Name: name}
+	owner, digest, err := g.owner(op, key)
+	if err != nil {
+		return nil, err
+	}
+	m := &messages.ListParts{Key: key, UploadID: uploadID, After: after, Limit: limit, Reply: messages.NewReply[*messages.PartPage]()}
+	g.System.Root().Send(owner.Reader(digest), m)
+	return m.Reply.Wait(op, Deadline)
+}
+
+// ListUploads returns the uploads under way in a bucket, ordered by name, then id.
+func (g *Gateway) ListUploads(_ context.Context, bucket *objects.BucketDoc, prefix, afterName, afterID string, limit int) (*messages.UploadPage, error) {
+	const op errs.Op = "gateway.ListUploads"
+	view := g.Config.Buckets.Load().Find(bucket.Name)
+	if view == nil {
+		return nil, errs.E(op, bucket.Bucket, errs.NotFound, objects.ErrNoSuchBucket)
+	}
+	m := &messages.ListUploads{
+		Bucket: bucket.Bucket, Prefix: prefix, AfterName: afterName, AfterID: afterID, Limit: limit,
+		Reply: messages.NewReply[*messages.UploadPage](),
+	}
+	g.System.Root().Send(view.Actor, m)
+	return m.Reply.Wait(op, Deadline)
+}

@@ -1,0 +1,257 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/troupe-storage/troupe/messages"
+	"github.com/troupe-storage/troupe/objects"
+	"github.com/troupe-storage/troupe/objects/checksum"
+	"github.com/troupe-storage/troupe/objects/errs"
+	"github.com/troupe-storage/troupe/objects/slab"
+)
+
+// Put is one object, or one part of a multipart upload, on its way in.
+type Put struct {
+	Name       string
+	Draft      objects.Draft // Class is filled in from the bucket
+	Conditions objects.Conditions
+	Size       int64     // declared; -1: not known before the end
+	Body       io.Reader // read to io.EOF; its own errors (bad chunk signature, short body) end the upload and are returned
+	MD5        string    // raw 16 bytes, expected (Content-MD5); empty: not given
+	SHA256     string    // raw 32 bytes, expected (x-amz-content-sha256); empty: not given
+	Sums       []checksum.Algorithm
+	// Expect returns what the client says the checksums are, asked after Body
+	// ended (trailers); nil: nothing.
+	Expect func() ([]checksum.Value, error)
+}
+
+// expected is what the client says of the payload, once its body has ended.
+func (p *Put) expected() (checksum.Expected, error) {
+	e := checksum.Expected{Size: p.Size, MD5: p.MD5, SHA256: p.SHA256}
+	if p.Expect == nil {
+		return e, nil
+	}
+	var err error
+	e.Values, err = p.Expect()
+	return e, err
+}
+
+// Put stores an object and answers when it is durable at the bucket's class.
+func (g *Gateway) Put(_ context.Context, bucket *objects.BucketDoc, put *Put) (objects.Receipt, error) {
+	const op errs.Op = "gateway.Put"
+	key := objects.Key{Bucket: bucket.Bucket, Name: put.Name}
+	owner, digest, err := g.owner(op, key)
+	if err != nil {
+		return objects.Receipt{}, err
+	}
+	put.Draft.Class = bucket.Props.Class()
+	if put.Size > int64(g.InlineLimit) {
+		uploaded, err := g.stream(op, key, owner, bucket.Props.ETagKind(), put, part{}, nil, 0)
+		return uploaded.Receipt, err
+	}
+	return g.putSmall(op, key, owner, digest, bucket.Props.ETagKind(), put)
+}
+
+// putSmall reads a payload that may fit the index into one slab. One that turns
+// out to be larger goes on as a stream that begins with that slab.
+func (g *Gateway) putSmall(op errs.Op, key objects.Key, owner *messages.MountpathView, digest uint64, etag objects.ETagKind, put *Put) (objects.Receipt, error) {
+	window, err := g.Slabs.Lease(1)
+	if err != nil {
+		return objects.Receipt{}, errs.E(op, key, err)
+	}
+	defer window.Release()
+	room := window.Slab(0)
+	n, err := readFull(put.Body, room[:g.InlineLimit+1])
+	if err != nil && err != io.EOF {
+		return objects.Receipt{}, err
+	}
+	if n > g.InlineLimit {
+		uploaded, err := g.stream(op, key, owner, etag, put, part{}, window, n)
+		return uploaded.Receipt, err
+	}
+	digests := checksum.NewDigests(checksum.Want{
+		MD5: etag == objects.ETagMD5 || put.MD5 != "", SHA256: put.SHA256 != "", Sums: put.Sums,
+	})
+	digests.Write(room[:n])
+	sums := digests.Sums()
+	expected, err := put.expected()
+	if err != nil {
+		return objects.Receipt{}, err
+	}
+	if err := sums.Compare(expected); err != nil {
+		return objects.Receipt{}, errs.E(op, key, errs.Invalid, errors.Join(objects.ErrBadDigest, err))
+	}
+	if etag == objects.ETagFast {
+		sums.MD5 = ""
+	}
+	m := &messages.PutObject{
+		Key: key, Conditions: put.Conditions, Window: window, Reply: messages.NewReply[objects.Receipt](),
+		Meta: objects.Meta{
+			Size: sums.Size, XXHash: sums.XXHash, ETag: sums.ETag(), Checksums: sums.Values, Modified: g.Now(), Draft: put.Draft,
+		},
+	}
+	g.System.Root().Send(owner.Writer(digest), m)
+	return m.Reply.Wait(op, Deadline)
+}
+
+// PutPart stores a part of a multipart upload.
+func (g *Gateway) PutPart(_ context.Context, bucket *objects.BucketDoc, uploadID string, number int, put *Put) (objects.Part, error) {
+	const op errs.Op = "gateway.PutPart"
+	key := objects.Key{Bucket: bucket.Bucket, Name: put.Name}
+	owner, _, err := g.owner(op, key)
+	if err != nil {
+		return objects.Part{}, err
+	}
+	uploaded, err := g.stream(op, key, owner, bucket.Props.ETagKind(), put, part{uploadID, number}, nil, 0)
+	return uploaded.Part, err
+}
+
+// part says which part of which upload a stream is; the zero value is an object.
+type part struct {
+	uploadID string
+	number   int
+}
+
+// sealTime bounds the wait for the end of a large upload: the fsync of what the
+// kernel still holds of it, and the lane's turn.
+const sealTime = 5 * time.Minute
+
+// stream sends a payload to a transfer, chunk by chunk. Begun is nil, or a
+// window whose slab 0 holds the first n bytes; it stays its owner's.
+func (g *Gateway) stream(op errs.Op, key objects.Key, owner *messages.MountpathView, etag objects.ETagKind, put *Put, p part, begun *slab.Window, n int) (messages.Uploaded, error) {
+	window, err := g.Slabs.Lease(g.windowFor(put.Size))
+	if err != nil {
+		return messages.Uploaded{}, errs.E(op, key, err)
+	}
+	defer window.Release()
+	s := &stream{gateway: g, op: op, key: key, window: window, written: make(chan messages.ChunkWritten, window.Len()+1)}
+	open := &messages.OpenUpload{
+		Key: key, Draft: put.Draft, Conditions: put.Conditions, ETag: etag, Sums: put.Sums,
+		WantMD5: put.MD5 != "", WantSHA256: put.SHA256 != "", SizeHint: put.Size,
+		UploadID: p.uploadID, Part: p.number, Window: window, Written: s.written,
+		Reply: messages.NewReply[messages.UploadOpened](),
+	}
+	g.System.Root().Send(owner.Coordinator, open)
+	opened, err := open.Reply.Wait(op, Deadline)
+	if err != nil {
+		return messages.Uploaded{}, err
+	}
+	s.transfer = opened.Transfer
+	finished := false
+	defer func() {
+		if !finished {
+			g.System.Root().Send(s.transfer, &messages.AbandonUpload{})
+		}
+	}()
+	if err := s.copy(put.Body, begun, n); err != nil {
+		return messages.Uploaded{}, err
+	}
+	expected, err := put.expected()
+	if err != nil {
+		return messages.Uploaded{}, err
+	}
+	if expected.Size < 0 {
+		expected.Size = s.size
+	}
+	finish := &messages.FinishUpload{
+		Size: expected.Size, MD5: expected.MD5, SHA256: expected.SHA256, Expect: expected.Values,
+		Modified: g.Now(), Reply: messages.NewReply[messages.Uploaded](),
+	}
+	finished = true
+	g.System.Root().Send(s.transfer, finish)
+	return finish.Reply.Wait(op, sealTime)
+}
+
+// windowFor is how many slabs an upload of the declared size needs.
+func (g *Gateway) windowFor(size int64) int {
+	if size < 0 {
+		return uploadSlabs
+	}
+	return int(min(uploadSlabs, max(1, (size+slab.Bytes-1)/slab.Bytes)))
+}
+
+// stream is one payload on its way to a transfer. Its slabs are free, being
+// filled, or with the transfer.
+type stream struct {
+	gateway  *Gateway
+	op       errs.Op
+	key      objects.Key
+	window   *slab.Window
+	transfer *actor.PID
+	written  chan messages.ChunkWritten
+
+	sent, answered int
+	size           int64
+}
+
+// copy sends begun's first n bytes and then body, to its end, and waits until
+// all is written.
+func (s *stream) copy(body io.Reader, begun *slab.Window, n int) error {
+	for i, ended := 0, false; !ended; i++ {
+		slot := i % s.window.Len()
+		if s.sent-s.answered == s.window.Len() {
+			if err := s.await(); err != nil {
+				return err
+			}
+		}
+		room := s.window.Slab(slot)
+		filled := 0
+		if i == 0 && begun != nil {
+			filled = copy(room, begun.Slab(0)[:n])
+		}
+		read, err := readFull(body, room[filled:])
+		filled += read
+		switch err {
+		case nil:
+		case io.EOF:
+			ended = true
+		default:
+			return err
+		}
+		if filled > 0 {
+			s.gateway.System.Root().Send(s.transfer, &messages.WriteChunk{Slot: slot, Len: filled})
+			s.sent++
+			s.size += int64(filled)
+		}
+	}
+	for s.answered < s.sent {
+		if err := s.await(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// await waits for the oldest chunk under way. Chunks are answered in order, so
+// the slab that comes next is free afterwards.
+func (s *stream) await() error {
+	timer := time.NewTimer(Deadline)
+	defer timer.Stop()
+	select {
+	case w := <-s.written:
+		s.answered++
+		return w.Err
+	case <-timer.C:
+		return errs.E(s.op, s.key, errs.Busy, fmt.Errorf("the disk did not take a chunk in %s: %w", Deadline, messages.ErrNoAnswer))
+	}
+}
+
+// readFull fills room from r. It returns io.EOF only when r has ended, with what
+// came before it; a body that ends exactly with room is found out by the next call.
+func readFull(r io.Reader, room []byte) (int, error) {
+	n := 0
+	for n < len(room) {
+		read, err := r.Read(room[n:])
+		n += read
+		if err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}

@@ -1,0 +1,186 @@
+package mountpath
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"github.com/sirupsen/logrus"
+
+	"github.com/troupe-storage/troupe/actors"
+	"github.com/troupe-storage/troupe/messages"
+	"github.com/troupe-storage/troupe/mountpath/store"
+	"github.com/troupe-storage/troupe/objects/errs"
+)
+
+// errorLimit is how many disk errors within errorWindow disable a mountpath: a
+// single one may be a bad block, five in ten seconds are a disk.
+const (
+	errorLimit  = 5
+	errorWindow = 10 * time.Second
+)
+
+// tickTime is how often a coordinator looks at its disk.
+const tickTime = 250 * time.Millisecond
+
+// coordinator admits, orders and accounts for work on one mountpath. It answers
+// at once, forwards or spawns; its children block.
+// Its fields belong to the actor: only Receive and the on… methods touch them.
+type coordinator struct {
+	system  *actors.System
+	limits  Limits
+	mount   Mount
+	disable func(reason string)
+
+	lanes    []*actor.PID
+	keeper   *actor.PID
+	running  int    // transfers under way; 0 ≤ running ≤ limits.Transfers
+	named    uint64 // numbers the transfers
+	keeping  bool   // the keeper is at work
+	disabled bool
+	errors   []time.Time // of disk errors within errorWindow
+	ticker   *time.Timer
+}
+
+func newCoordinator(system *actors.System, limits Limits, mount Mount, disable func(string)) *coordinator {
+	return &coordinator{system: system, limits: limits, mount: mount, disable: disable}
+}
+
+// Receive implements actor.Actor.
+func (c *coordinator) Receive(ctx actor.Context) {
+	switch m := ctx.Message().(type) {
+	case *actor.Started:
+		c.onStarted(ctx)
+	case *actor.Restarting, *actor.Stopping:
+		c.ticker.Stop()
+	case *actor.Terminated:
+		c.onTerminated(m)
+
+	case *messages.OpenUpload:
+		c.onOpenUpload(ctx, m)
+	case *messages.DropBucket:
+		ctx.Send(c.keeper, m)
+
+	case *tick:
+		c.onTick(ctx)
+	case *kept:
+		c.keeping = false
+
+	default:
+		actors.Unexpected(ctx, c.system.Log())
+	}
+}
+
+// tick says that some time has passed.
+type tick struct{}
+
+func (c *coordinator) onStarted(ctx actor.Context) {
+	for i := range c.limits.WriteLanes {
+		c.lanes = append(c.lanes, c.spawn(ctx, "w"+strconv.Itoa(i), func() actor.Actor {
+			return &writeLane{system: c.system, store: c.mount.Store}
+		}))
+	}
+	for i := range c.limits.ReadLanes {
+		c.spawn(ctx, "r"+strconv.Itoa(i), func() actor.Actor {
+			return &readLane{system: c.system, store: c.mount.Store}
+		})
+	}
+	c.keeper = c.spawn(ctx, "keeper", func() actor.Actor {
+		return &keeper{system: c.system, store: c.mount.Store}
+	})
+	c.schedule(ctx.Self())
+}
+
+func (c *coordinator) spawn(ctx actor.Context, name string, make func() actor.Actor) *actor.PID {
+	pid, err := c.system.Spawn(ctx, actors.Spec{Name: name, New: make})
+	if err != nil {
+		panic(err) // the names are ours: a fault of the program
+	}
+	return pid
+}
+
+// schedule sends the next tick; one timer at a time, ended with the actor.
+func (c *coordinator) schedule(self *actor.PID) {
+	c.ticker = time.AfterFunc(tickTime, func() { c.system.Root().Send(self, &tick{}) })
+}
+
+func (c *coordinator) onTick(ctx actor.Context) {
+	defer c.schedule(ctx.Self())
+	c.readEvents()
+	if c.disabled {
+		return
+	}
+	select {
+	case <-c.mount.Store.Dead():
+		c.giveUp(fmt.Sprintf("its index stopped: %v", c.mount.Store.Index().Err()))
+		return
+	default:
+	}
+	if !c.keeping {
+		c.keeping = true
+		ctx.Request(c.keeper, &keep{})
+	}
+}
+
+// readEvents empties the store's events and judges the disk by its errors.
+func (c *coordinator) readEvents() {
+	now := time.Now()
+	for {
+		select {
+		case e := <-c.mount.Events:
+			c.system.Log().WithFields(logrus.Fields{"mountpath": c.mount.Path, "event": string(e.Kind), "key": e.Key.Name}).WithError(e.Err).Warn("disk event")
+			if e.Kind == store.DiskError {
+				c.errors = append(c.errors, now)
+			}
+		default:
+			for len(c.errors) > 0 && now.Sub(c.errors[0]) > errorWindow {
+				c.errors = c.errors[1:]
+			}
+			if len(c.errors) >= errorLimit && !c.disabled {
+				c.giveUp(fmt.Sprintf("%d disk errors within %s", len(c.errors), errorWindow))
+			}
+			return
+		}
+	}
+}
+
+func (c *coordinator) giveUp(reason string) {
+	c.disabled = true
+	c.disable(reason)
+}
+
+func (c *coordinator) onOpenUpload(ctx actor.Context, m *messages.OpenUpload) {
+	const op errs.Op = "mountpath.OpenUpload"
+	if c.disabled {
+		m.Fail(errs.E(op, m.Key, errs.Offline, errors.New("the mountpath is disabled")))
+		return
+	}
+	if c.running == c.limits.Transfers {
+		m.Fail(errs.E(op, m.Key, errs.Busy, fmt.Errorf("%d transfers are under way", c.running)))
+		return
+	}
+	c.named++
+	lane := c.lanes[laneOf(m.Key.Digest(), len(c.lanes))]
+	pid, err := c.system.Spawn(ctx, actors.Spec{
+		Name:   transferPrefix + strconv.FormatUint(c.named, 36),
+		New:    func() actor.Actor { return newTransfer(c.system, c.mount.Store, c.limits, m, lane) },
+		Policy: actors.Policy{NoRestart: true},
+	})
+	if err != nil {
+		m.Fail(errs.E(op, m.Key, errs.Busy, err))
+		return
+	}
+	c.running++
+	m.Reply.Send(messages.UploadOpened{Transfer: pid}, nil)
+}
+
+// transferPrefix begins the names of transfers among a coordinator's children.
+const transferPrefix = "t"
+
+func (c *coordinator) onTerminated(m *actor.Terminated) {
+	if isTransfer(m.Who.Id) {
+		c.running--
+	}
+}

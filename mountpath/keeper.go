@@ -1,0 +1,54 @@
+package mountpath
+
+import (
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/troupe-storage/troupe/actors"
+	"github.com/troupe-storage/troupe/messages"
+	"github.com/troupe-storage/troupe/mountpath/store"
+)
+
+// keep asks the keeper to do what has to be done now and then; kept answers.
+type (
+	keep struct{}
+	kept struct{}
+)
+
+// reclaimAtOnce is how many payloads are reclaimed with one commit.
+const reclaimAtOnce = 256
+
+// keeper does the housekeeping of one mountpath: it blocks on the disk so that
+// the coordinator need not.
+type keeper struct {
+	system *actors.System
+	store  *store.Store
+}
+
+// Receive implements actor.Actor.
+func (k *keeper) Receive(ctx actor.Context) {
+	switch m := ctx.Message().(type) {
+	case *keep:
+		k.onKeep()
+		ctx.Respond(&kept{})
+	case *messages.DropBucket:
+		m.Reply.Send(struct{}{}, k.store.DropBucket(m.Bucket))
+	default:
+		actors.Unexpected(ctx, k.system.Log())
+	}
+}
+
+func (k *keeper) onKeep() {
+	if err := k.store.MeasureSpace(); err != nil {
+		k.system.Log().WithError(err).Warn("the free space of a mountpath cannot be measured")
+	}
+	for {
+		finished, err := k.store.Reclaim(reclaimAtOnce)
+		if err != nil {
+			k.system.Log().WithError(err).Warn("deleted payloads cannot be reclaimed now; they are tried again")
+			return
+		}
+		if finished < reclaimAtOnce {
+			return
+		}
+	}
+}

@@ -1,0 +1,196 @@
+package mountpath
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/troupe-storage/troupe/actors"
+	"github.com/troupe-storage/troupe/messages"
+	"github.com/troupe-storage/troupe/mountpath/store"
+	"github.com/troupe-storage/troupe/objects"
+	"github.com/troupe-storage/troupe/objects/checksum"
+	"github.com/troupe-storage/troupe/objects/errs"
+)
+
+// laneOf is the write lane of a key; messages.Roster computes the same.
+func laneOf(digest uint64, lanes int) int { return int((digest >> 32) % uint64(lanes)) }
+
+// isTransfer tells a transfer's address from a lane's.
+func isTransfer(id string) bool {
+	return strings.HasPrefix(id[strings.LastIndexByte(id, '/')+1:], transferPrefix)
+}
+
+// writeLane gives the keys that are hashed to it their turns: it handles one
+// command at a time and blocks on its own disk while it does.
+type writeLane struct {
+	system *actors.System
+	store  *store.Store
+	sealed map[objects.BucketID]struct{} // buckets whose writes are refused
+}
+
+// commitFile asks a lane to make a sealed payload the object or the part that
+// it is for. Sent by the transfer; the lane answers the gateway.
+type commitFile struct {
+	incoming   *store.Incoming
+	meta       objects.Meta // for an object
+	sums       checksum.Sums
+	part       bool
+	conditions objects.Conditions
+	reply      messages.Reply[messages.Uploaded]
+}
+
+// Fail implements messages.Failer.
+func (m *commitFile) Fail(err error) { m.reply.Fail(err) }
+
+// Receive implements actor.Actor.
+func (l *writeLane) Receive(ctx actor.Context) {
+	switch m := ctx.Message().(type) {
+	case *messages.PutObject:
+		m.Reply.Send(l.onPutObject(m))
+	case *commitFile:
+		m.reply.Send(l.onCommitFile(m))
+	case *messages.DeleteObject:
+		m.Reply.Send(l.onDeleteObject(m))
+
+	case *messages.CreateUpload:
+		m.Reply.Send(struct{}{}, l.onCreateUpload(m))
+	case *messages.CompleteUpload:
+		m.Reply.Send(l.onCompleteUpload(m))
+	case *messages.AbortUpload:
+		m.Reply.Send(struct{}{}, l.store.AbortUpload(m.Key, m.UploadID))
+
+	case *messages.OpenObject:
+		m.Reply.Send(l.onOpenObject(m))
+
+	case *messages.SealBucket:
+		l.onSealBucket(m)
+
+	default:
+		actors.Unexpected(ctx, l.system.Log())
+	}
+}
+
+// errSealed says that a bucket is being destroyed.
+var errSealed = errors.New("the bucket is being deleted")
+
+func (l *writeLane) refuses(op errs.Op, key objects.Key) error {
+	if _, sealed := l.sealed[key.Bucket.ID]; sealed {
+		return errs.E(op, key, errs.Busy, errSealed)
+	}
+	return nil
+}
+
+func (l *writeLane) onPutObject(m *messages.PutObject) (objects.Receipt, error) {
+	const op errs.Op = "lane.PutObject"
+	if err := l.refuses(op, m.Key); err != nil {
+		return objects.Receipt{}, err
+	}
+	var payload []byte
+	if m.Window != nil {
+		slab, ok := m.Window.Pin(0)
+		if !ok {
+			return objects.Receipt{}, errs.E(op, m.Key, errs.Canceled, errors.New("the sender has gone"))
+		}
+		defer m.Window.Unpin()
+		payload = slab[:m.Meta.Size]
+	}
+	return l.store.PutInline(m.Key, m.Meta, payload, m.Conditions)
+}
+
+func (l *writeLane) onCommitFile(m *commitFile) (messages.Uploaded, error) {
+	if err := l.refuses("lane.CommitFile", m.incoming.Key); err != nil {
+		return messages.Uploaded{}, errors.Join(err, m.incoming.Abandon())
+	}
+	if m.part {
+		part, err := l.store.CommitPart(m.incoming, m.sums, m.meta.ETag)
+		return messages.Uploaded{Part: part}, err
+	}
+	receipt, err := l.store.CommitFile(m.incoming, m.meta, m.conditions)
+	return messages.Uploaded{Receipt: receipt}, err
+}
+
+func (l *writeLane) onDeleteObject(m *messages.DeleteObject) (messages.ObjectDeleted, error) {
+	if err := l.refuses("lane.DeleteObject", m.Key); err != nil {
+		return messages.ObjectDeleted{}, err
+	}
+	existed, generation, err := l.store.Delete(m.Key, m.Conditions)
+	return messages.ObjectDeleted{Existed: existed, Generation: generation}, err
+}
+
+func (l *writeLane) onCreateUpload(m *messages.CreateUpload) error {
+	if err := l.refuses("lane.CreateUpload", m.Key); err != nil {
+		return err
+	}
+	return l.store.CreateUpload(m.Key, m.Upload)
+}
+
+func (l *writeLane) onCompleteUpload(m *messages.CompleteUpload) (objects.Receipt, error) {
+	if err := l.refuses("lane.CompleteUpload", m.Key); err != nil {
+		return objects.Receipt{}, err
+	}
+	return l.store.CompleteUpload(m)
+}
+
+// onOpenObject opens an object in its key's turn: a read lane saw it move twice.
+func (l *writeLane) onOpenObject(m *messages.OpenObject) (*messages.ObjectOpened, error) {
+	return open(m, l.store.OpenInTurn)
+}
+
+func (l *writeLane) onSealBucket(m *messages.SealBucket) {
+	if m.Open {
+		delete(l.sealed, m.Bucket)
+	} else {
+		if l.sealed == nil {
+			l.sealed = make(map[objects.BucketID]struct{})
+		}
+		l.sealed[m.Bucket] = struct{}{}
+	}
+	m.Reply.Send(struct{}{}, nil)
+}
+
+// readLane answers reads. Any read lane can serve any key; it blocks on its disk.
+type readLane struct {
+	system *actors.System
+	store  *store.Store
+}
+
+// Receive implements actor.Actor.
+func (l *readLane) Receive(ctx actor.Context) {
+	switch m := ctx.Message().(type) {
+	case *messages.OpenObject:
+		m.Reply.Send(l.onOpenObject(m))
+	case *messages.ListObjects:
+		m.Reply.Send(l.store.List(store.ListRequest{
+			Bucket: m.Bucket, Prefix: m.Prefix, After: m.After, Delimiter: m.Delimiter, Limit: m.Limit,
+		}))
+	case *messages.ListParts:
+		m.Reply.Send(l.store.Parts(m.Key, m.UploadID, m.After, m.Limit))
+	case *messages.ListUploads:
+		m.Reply.Send(l.store.Uploads(m.Bucket, m.Prefix, m.AfterName, m.AfterID, m.Limit))
+	default:
+		actors.Unexpected(ctx, l.system.Log())
+	}
+}
+
+func (l *readLane) onOpenObject(m *messages.OpenObject) (*messages.ObjectOpened, error) {
+	if m.RecordOnly {
+		meta, err := l.store.Head(m.Key)
+		if err != nil {
+			return nil, err
+		}
+		return &messages.ObjectOpened{Meta: meta}, nil
+	}
+	return open(m, l.store.Open)
+}
+
+// open opens an object with slot 0 of the message's window pinned.
+func open(m *messages.OpenObject, how func(objects.Key, []byte) (*messages.ObjectOpened, error)) (*messages.ObjectOpened, error) {
+	slab, ok := m.Window.Pin(0)
+	if !ok {
+		return nil, errs.E("lane.OpenObject", m.Key, errs.Canceled, errors.New("the sender has gone"))
+	}
+	defer m.Window.Unpin()
+	return how(m.Key, slab)
+}
