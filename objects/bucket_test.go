@@ -1,0 +1,66 @@
+package objects
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+)
+
+// S3's rules for new buckets. Source: Amazon S3 user guide, "General purpose
+// bucket naming rules", one case or more for each.
+func TestS3BucketNames(t *testing.T) {
+	for _, name := range []string{"abc", "my-bucket", "my.bucket", "1a2", "123", "1.2.3", "256.1.1.1.1", strings.Repeat("a", 63), "xn-a"} {
+		if err := CheckS3BucketName(name); err != nil {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+	for _, name := range []string{
+		"", "ab", strings.Repeat("a", 64), "Abc", "a_b", "a b", "a/b", "-abc", "abc-", ".abc", "abc.", "a..b", "a.-b", "a-.b",
+		"192.168.5.4", "xn--abc", "sthree-abc", "amzn-s3-demo-x", "abc-s3alias", "abc--ol-s3", "abc.mrap", "abc--x-s3",
+		"abc--table-s3", "köln", "abc\n", "..", ".troupe",
+	} {
+		if err := CheckS3BucketName(name); !errors.Is(err, ErrBucketName) {
+			t.Errorf("%q: %v, want refused", name, err)
+		}
+	}
+}
+
+// Ids are read back from text and JSON, and nothing else is an id.
+func TestBucketID(t *testing.T) {
+	id := BucketID{0xb0, 1, 2, 3, 4, 5, 6, 0xff}
+	if id.String() != "b0010203040506ff" || id.IsZero() || !(BucketID{}).IsZero() {
+		t.Fatalf("%s", id)
+	}
+	b, err := json.Marshal(Bucket{ID: id, Provider: ProviderAIS, Name: "photos"})
+	if err != nil || string(b) != `{"id":"b0010203040506ff","provider":"ais","name":"photos"}` {
+		t.Fatalf("%s, %v", b, err)
+	}
+	var back Bucket
+	if err := json.Unmarshal(b, &back); err != nil || back.ID != id {
+		t.Fatalf("%+v, %v", back, err)
+	}
+	for _, s := range []string{"", "b0", "b0010203040506f", "b0010203040506ff00", "g0010203040506ff"} {
+		if id, err := ParseBucketID(s); err == nil {
+			t.Errorf("%q was read as %s", s, id)
+		}
+	}
+}
+
+// Properties that nobody set have their defaults.
+func TestBucketDefaults(t *testing.T) {
+	if p := (BucketProps{}); p.Class() != Synced || p.ETagKind() != ETagMD5 {
+		t.Errorf("%q, %q", p.Class(), p.ETagKind())
+	}
+	if p := (BucketProps{Durability: Relaxed, ETag: ETagFast}); p.Class() != Relaxed || p.ETagKind() != ETagFast {
+		t.Errorf("%q, %q", p.Class(), p.ETagKind())
+	}
+	for want, b := range map[bool]Bucket{true: {Provider: "ais"}, false: {Provider: "ais", Namespace: "u#n"}} {
+		if b.Global() != want {
+			t.Errorf("%+v: global is %v", b, !want)
+		}
+	}
+	if (Bucket{Provider: "aws"}).Global() {
+		t.Error("a bucket of aws is global")
+	}
+}
