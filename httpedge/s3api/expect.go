@@ -1,0 +1,49 @@
+package s3api
+
+import (
+	"strconv"
+
+	"github.com/valyala/fasthttp"
+)
+
+// Expect judges an upload whose client waits for "100 Continue" before it sends
+// the body; it fits fasthttp.Server.ExpectHandler. It answers the status to
+// refuse with, or 100, after looks that cost no disk: is anyone named as the
+// sender, is the length allowed, does the bucket exist. The full answer, with
+// its XML, is the Handler's. It never panics and does not block.
+func (h *Handler) Expect(ctx *fasthttp.RequestCtx) (status int) {
+	defer func() {
+		if p := recover(); p != nil {
+			h.config.Log.WithField("panic", p).Error("s3api: a look at Expect panicked")
+			status = fasthttp.StatusInternalServerError
+		}
+	}()
+	if err := h.expect(ctx); err != nil {
+		return errorOf(err, target{}).Status()
+	}
+	return fasthttp.StatusContinue
+}
+
+func (h *Handler) expect(ctx *fasthttp.RequestCtx) error {
+	at, err := h.addressing.parse(string(ctx.Request.Header.RequestURI()), string(ctx.Host()))
+	if err != nil {
+		return err
+	}
+	arguments := ctx.URI().QueryArgs()
+	if len(ctx.Request.Header.Peek("Authorization")) == 0 && !arguments.Has("X-Amz-Signature") && !arguments.Has("Signature") {
+		return refuse(codeAccessDenied, "")
+	}
+	length := int64(ctx.Request.Header.ContentLength())
+	if decoded := ctx.Request.Header.Peek("X-Amz-Decoded-Content-Length"); len(decoded) > 0 {
+		if n, err := strconv.ParseInt(string(decoded), 10, 64); err == nil {
+			length = n
+		}
+	}
+	if length > h.config.Limits.ObjectBytes {
+		return refuse(codeEntityTooLarge, "")
+	}
+	if at.level() == levelObject {
+		_, err = h.config.Gateway.Bucket(at.bucket)
+	}
+	return err
+}

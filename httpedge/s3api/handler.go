@@ -1,0 +1,125 @@
+package s3api
+
+import (
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+
+	"github.com/valyala/fasthttp"
+)
+
+// Handler answers S3 requests. Safe for concurrent use.
+type Handler struct {
+	config     Config
+	addressing addressing
+	routes     routes
+	requests   sync.Pool // of *request
+}
+
+// New makes a handler out of a valid configuration; it starts nothing. The
+// server that it is given to must stream request bodies (StreamRequestBody) and
+// normalise header names, which is fasthttp's default.
+func New(config Config) (*Handler, error) {
+	if err := config.Validate(); err != nil {
+		return nil, err
+	}
+	config = config.withDefaults()
+	return &Handler{
+		config:     config,
+		addressing: newAddressing(config.Prefix, config.Domains),
+		routes:     newRoutes(),
+		requests:   sync.Pool{New: func() any { return new(request) }},
+	}, nil
+}
+
+// Handle answers one request. It never panics: what an operation panics with is
+// logged with its stack and answered InternalError, which clients retry.
+func (h *Handler) Handle(ctx *fasthttp.RequestCtx) {
+	r := h.begin(ctx)
+	defer func() {
+		if p := recover(); p != nil {
+			r.onPanic(p) // the request is not reused: who knows who holds it
+			return
+		}
+		r.recycle()
+	}()
+	if err := r.serve(); err != nil {
+		r.fail(err)
+	}
+}
+
+// begin makes the request and sets what every answer has.
+func (h *Handler) begin(ctx *fasthttp.RequestCtx) *request {
+	r := h.requests.Get().(*request)
+	r.h, r.ctx, r.context = h, ctx, h.config.Context
+	r.id = h.config.RequestID()
+	ctx.Response.Header.DisableNormalizing() // S3 writes ETag and x-amz-…
+	r.set("x-amz-request-id", r.id)
+	r.set("x-amz-id-2", h.config.HostID)
+	return r
+}
+
+// recycle forgets the request and lets another use its memory. User metadata
+// was handed to the gateway and may be shared with a record: it is not reused.
+func (r *request) recycle() {
+	h, sums, query := r.h, r.header.sums, r.query
+	clear(sums)
+	clear(query)
+	*r = request{query: query[:0], header: header{sums: sums[:0]}}
+	h.requests.Put(r)
+}
+
+// serve finds out what is asked and by whom, and does it.
+func (r *request) serve() error {
+	r.method = string(r.ctx.Method())
+	r.header.read(&r.ctx.Request.Header)
+	var err error
+	if r.target, err = r.h.addressing.parse(string(r.ctx.Request.Header.RequestURI()), string(r.ctx.Host())); err != nil {
+		return err
+	}
+	if r.query, err = parseQuery(string(r.ctx.URI().QueryString()), r.query); err != nil {
+		return err
+	}
+	if r.method == fasthttp.MethodOptions {
+		return r.preflight()
+	}
+	operation, err := r.h.routes.find(r)
+	if err != nil {
+		return err
+	}
+	if r.caller, err = r.h.config.Auth.Authenticate(r.ctx); err != nil {
+		return err
+	}
+	if r.caller.Anonymous {
+		return refuse(codeAccessDenied, "")
+	}
+	return operation(r)
+}
+
+// onPanic answers a request whose operation panicked.
+func (r *request) onPanic(p any) {
+	cause := fmt.Errorf("panic: %v", p)
+	r.log().WithError(cause).WithField("stack", string(debug.Stack())).Error("s3api: an operation panicked")
+	r.ctx.Response.Reset()
+	r.ctx.Response.Header.DisableNormalizing()
+	r.set("x-amz-request-id", r.id)
+	r.set("x-amz-id-2", r.h.config.HostID)
+	r.ctx.SetConnectionClose() // what was read of the body is unknown
+	r.fail(refuse(codeInternalError, "").because(cause))
+}
+
+// ServeError answers a request that fasthttp could not parse; it fits
+// fasthttp.Server.ErrorHandler. The connection is closed afterwards.
+func (h *Handler) ServeError(ctx *fasthttp.RequestCtx, err error) {
+	r := h.begin(ctx)
+	var small *fasthttp.ErrSmallBuffer
+	switch {
+	case errors.As(err, &small):
+		r.fail(refuse(codeRequestHeaderTooLarge, "").because(err))
+	case isTimeout(err):
+		r.fail(refuse(codeRequestTimeout, "").because(err))
+	default:
+		r.fail(refuse(codeBadRequest, "").because(err))
+	}
+}
