@@ -1,0 +1,2 @@
+// Package helpers has a name that says nothing.
+package helpers // want "name"
