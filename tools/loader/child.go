@@ -1,0 +1,275 @@
+package loader
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/troupe-storage/troupe/objects/errs"
+)
+
+const (
+	// readyPatience is how long a server may take until it is ready.
+	readyPatience = 60 * time.Second
+	readyPoll     = 20 * time.Millisecond
+	// stopPatience is how long a server may take to end after SIGTERM; a clean
+	// stop flushes memtables, 16 MiB for each mountpath.
+	stopPatience = 30 * time.Second
+	// logTail is how much of a server's output an error repeats.
+	logTail = 2 << 10
+)
+
+// Child is a server that the generator started. It ends with the generator.
+type Child struct {
+	Process *Process
+
+	command  *exec.Cmd
+	lifeline io.WriteCloser // its standard input
+	exited   chan struct{}  // closed when it has ended
+	err      error          // how it ended; read after exited
+}
+
+// startChild starts a command in a process group of its own, so that Ctrl-C
+// reaches the generator only, which then stops its children in order.
+func startChild(command *exec.Cmd) (*Child, error) {
+	const op errs.Op = "loader.startChild"
+	lifeline, err := command.StdinPipe()
+	if err != nil {
+		return nil, errs.E(op, command.Path, errs.IO, err)
+	}
+	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
+	child := &Child{command: command, lifeline: lifeline, exited: make(chan struct{})}
+	started := make(chan error, 1)
+	go func() {
+		// Pdeathsig is about the thread that started the child: it must live as long.
+		runtime.LockOSThread()
+		defer close(child.exited)
+		err := command.Start()
+		started <- err
+		if err == nil {
+			child.err = command.Wait()
+		}
+	}()
+	if err := <-started; err != nil {
+		return nil, errs.E(op, command.Path, errs.IO, err)
+	}
+	if child.Process, err = OpenProcess(command.Process.Pid); err != nil {
+		return nil, errs.E(op, command.Path, errors.Join(err, child.Stop()))
+	}
+	return child, nil
+}
+
+// Stop ends the child: the end of its input for those that heed it and SIGTERM;
+// then, when its patience is over, SIGKILL, which is an error. May be called again.
+func (c *Child) Stop() error {
+	const op errs.Op = "loader.Stop"
+	closeErr := c.lifeline.Close()
+	if errors.Is(closeErr, os.ErrClosed) {
+		closeErr = nil
+	}
+	if err := c.command.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return errs.E(op, c.command.Path, errs.IO, err)
+	}
+	select {
+	case <-c.exited:
+	case <-time.After(stopPatience):
+		killErr := c.command.Process.Kill()
+		<-c.exited
+		return errs.E(op, c.command.Path, errs.IO, errors.Join(
+			fmt.Errorf("it did not end within %v of SIGTERM and was killed", stopPatience), killErr))
+	}
+	var exit *exec.ExitError
+	if errors.As(c.err, &exit) {
+		if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signaled() && status.Signal() == syscall.SIGTERM {
+			return nil // it has no handler: a bare handler
+		}
+	}
+	if err := errors.Join(closeErr, c.err); err != nil {
+		return errs.E(op, c.command.Path, errs.IO, err)
+	}
+	return nil
+}
+
+// bareServer is the bare handler in a process of its own.
+type bareServer struct {
+	*Child
+	endpoint string
+}
+
+// startBare starts the bare handler with the command line that runs ServeBare.
+func startBare(line []string, directory string) (*bareServer, error) {
+	const op errs.Op = "loader.startBare"
+	command := exec.Command(line[0], append(line[1:len(line):len(line)], "--directory", directory)...)
+	command.Stderr = os.Stderr
+	announced, announce, err := os.Pipe()
+	if err != nil {
+		return nil, errs.E(op, errs.IO, err)
+	}
+	defer announced.Close() //nolint:errcheck // only read
+	command.Stdout = announce
+	child, err := startChild(command)
+	if err = errors.Join(err, announce.Close()); err != nil {
+		return nil, errs.E(op, err)
+	}
+	if err := announced.SetReadDeadline(time.Now().Add(readyPatience)); err != nil {
+		return nil, errs.E(op, errs.IO, errors.Join(err, child.Stop()))
+	}
+	address, err := bufio.NewReader(announced).ReadString('\n')
+	if err != nil {
+		return nil, errs.E(op, errs.IO, errors.Join(fmt.Errorf("it said no address: %w", err), child.Stop()))
+	}
+	return &bareServer{Child: child, endpoint: "http://" + strings.TrimSpace(address)}, nil
+}
+
+// served is a server under test that the generator started in a directory of
+// its own.
+type served struct {
+	*Child
+	endpoint string // of S3
+	native   string // of the native listener
+	log      string // file with its output
+}
+
+// startServer starts the server that a command line describes and waits until it
+// is ready. In the line, {data} stands for the directory (every path that begins
+// with it is made), {s3} and {native} for free loopback addresses.
+func startServer(ctx context.Context, line, directory string, load Load) (*served, error) {
+	const op errs.Op = "loader.startServer"
+	words, err := splitWords(line)
+	if err != nil || len(words) == 0 {
+		return nil, errs.E(op, line, errs.Invalid, errors.Join(errors.New("not a command line"), err))
+	}
+	addresses, err := freeAddresses(2)
+	if err != nil {
+		return nil, errs.E(op, errs.IO, err)
+	}
+	data := filepath.Join(directory, "data")
+	fill := strings.NewReplacer("{data}", data, "{s3}", addresses[0], "{native}", addresses[1])
+	for i, word := range words {
+		words[i] = fill.Replace(word)
+		for path := range strings.FieldsFuncSeq(words[i], func(c rune) bool { return c == ',' || c == '=' }) {
+			if path != data && !strings.HasPrefix(path, data+"/") {
+				continue
+			}
+			if err := os.MkdirAll(path, 0o755); err != nil {
+				return nil, errs.E(op, errs.IO, err)
+			}
+		}
+	}
+	s := &served{endpoint: load.Endpoint, log: filepath.Join(directory, "server.log")}
+	if strings.Contains(line, "{s3}") {
+		s.endpoint = "http://" + addresses[0]
+	}
+	if strings.Contains(line, "{native}") {
+		s.native = "http://" + addresses[1]
+	}
+	log, err := os.Create(s.log)
+	if err != nil {
+		return nil, errs.E(op, errs.IO, err)
+	}
+	command := exec.Command(words[0], words[1:]...)
+	command.Stdout, command.Stderr = log, log
+	s.Child, err = startChild(command)
+	if err = errors.Join(err, log.Close()); err != nil {
+		return nil, errs.E(op, line, err)
+	}
+	if err := s.awaitReady(ctx); err != nil {
+		return nil, errs.E(op, line, errors.Join(err, s.Stop(), s.tail()))
+	}
+	return s, nil
+}
+
+// awaitReady asks until the server says that it is ready, or that it cannot be.
+func (s *served) awaitReady(ctx context.Context) error {
+	if s.native == "" {
+		return nil // dialing waits a little
+	}
+	poll := time.NewTicker(readyPoll)
+	defer poll.Stop()
+	patience := time.After(readyPatience)
+	for {
+		status, _, err := ask(ctx, "GET", s.native+"/v1/health?readiness=true", nil, maxErrorBytes)
+		if err == nil && status == 200 {
+			return nil
+		}
+		select {
+		case <-poll.C:
+		case <-s.exited:
+			return errs.E("", errs.Offline, errors.Join(errors.New("the server ended"), s.err))
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-patience:
+			return errs.E("", errs.Offline, errors.Join(fmt.Errorf("not ready after %v, status %d", readyPatience, status), err))
+		}
+	}
+}
+
+// tail is the end of the server's output as an error, or nil if it said nothing.
+func (s *served) tail() error {
+	content, err := os.ReadFile(s.log)
+	if err != nil {
+		return err
+	}
+	if len(content) == 0 {
+		return nil
+	}
+	return fmt.Errorf("its output ends: %s", content[max(0, len(content)-logTail):])
+}
+
+// freeAddresses returns loopback addresses nobody listens at. Somebody else may
+// take one before it is used; the server then says so.
+func freeAddresses(n int) ([]string, error) {
+	var addresses []string
+	for range n {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		defer listener.Close() //nolint:errcheck // nobody connected
+		addresses = append(addresses, listener.Addr().String())
+	}
+	return addresses, nil
+}
+
+// splitWords splits a command line at spaces; single and double quotes keep them.
+func splitWords(line string) ([]string, error) {
+	var words []string
+	var word strings.Builder
+	inside, quote := false, rune(0)
+	for _, c := range line {
+		switch {
+		case quote != 0 && c == quote:
+			quote = 0
+		case quote != 0:
+			word.WriteRune(c)
+		case c == '\'' || c == '"':
+			quote, inside = c, true
+		case c == ' ' || c == '\t' || c == '\n':
+			if inside {
+				words = append(words, word.String())
+				word.Reset()
+				inside = false
+			}
+		default:
+			word.WriteRune(c)
+			inside = true
+		}
+	}
+	if quote != 0 {
+		return nil, fmt.Errorf("%c is not closed in %q", quote, line)
+	}
+	if inside {
+		words = append(words, word.String())
+	}
+	return words, nil
+}
