@@ -2,12 +2,8 @@ package auth
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"io"
 	"math"
-	"net"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -21,13 +17,6 @@ import (
 
 const opBody errs.Op = "auth.Body"
 
-// StallPolicy is the slowest client that is served. Only time spent waiting for
-// the client counts, not time in which the node was busy elsewhere.
-type StallPolicy struct {
-	Window   time.Duration // default 10 s
-	MinBytes int64         // that have to arrive in a window, or the body's end; default 64 KiB
-}
-
 // BodyOptions bound a request's body.
 type BodyOptions struct {
 	MaxBytes int64 // of the payload, decoded; default 5 GiB, the largest S3 takes in one request
@@ -39,6 +28,7 @@ func (o BodyOptions) withDefaults() BodyOptions {
 	if o.MaxBytes <= 0 {
 		o.MaxBytes = 5 << 30
 	}
+	o.MaxBytes = min(o.MaxBytes, math.MaxInt64-1) // limited reads one byte beyond
 	if o.Stall.Window <= 0 {
 		o.Stall.Window = 10 * time.Second
 	}
@@ -71,7 +61,7 @@ func (a *Authenticator) NewBody(ctx *fasthttp.RequestCtx, identity sigv4.Identit
 // that are held in memory.
 func (a *Authenticator) NewBodyUpTo(ctx *fasthttp.RequestCtx, identity sigv4.Identity, maxBytes int64) (*Body, error) {
 	o := a.body
-	o.MaxBytes = maxBytes
+	o.MaxBytes = min(max(maxBytes, 0), math.MaxInt64-1)
 	return newBody(ctx, identity, o)
 }
 
@@ -116,7 +106,7 @@ func newBody(ctx *fasthttp.RequestCtx, identity sigv4.Identity, o BodyOptions) (
 // extensions that say nothing may not go beyond that. Signed chunks have 8 KiB.
 func maxEncoded(size int64) int64 {
 	if size > math.MaxInt64/16 {
-		return math.MaxInt64
+		return math.MaxInt64 - 1
 	}
 	return 8*size + 16<<10
 }
@@ -189,100 +179,5 @@ func tooLarge(limit int64) *sigv4.Error {
 	e := refuse(sigv4.EntityTooLarge, "Your proposed upload exceeds the maximum allowed object size.",
 		objects.Pair{Name: "MaxSizeAllowed", Value: fmt.Sprint(limit)})
 	e.Err = errs.E(opBody, errs.Invalid, objects.ErrTooLarge)
-	return e
-}
-
-// limited reads at most left bytes and fails if there are more.
-type limited struct {
-	from  io.Reader
-	left  int64
-	limit int64 // for the message
-}
-
-// Read implements io.Reader.
-func (l *limited) Read(p []byte) (int, error) {
-	// One byte beyond the limit tells a body that ends there from one that does not.
-	if int64(len(p)) > l.left+1 {
-		p = p[:l.left+1]
-	}
-	n, err := l.from.Read(p)
-	if l.left -= int64(n); l.left < 0 {
-		return 0, tooLarge(l.limit)
-	}
-	return n, err
-}
-
-// wire reads the bytes of a body as they come from the client: it tells a
-// truncated body from a whole one (fasthttp returns io.EOF for both), and a
-// slow client from a stalled one.
-type wire struct {
-	conn     interface{ SetReadDeadline(time.Time) error }
-	from     io.Reader
-	declared int64 // Content-Length; negative: chunked transfer encoding
-	policy   StallPolicy
-
-	total  int64         // bytes read
-	waited time.Duration // for the client, in this window
-	got    int64         // bytes in this window
-	err    error         // final
-}
-
-// Read implements io.Reader.
-func (w *wire) Read(p []byte) (int, error) {
-	if w.err != nil {
-		return 0, w.err
-	}
-	if len(p) == 0 {
-		return 0, nil
-	}
-	began := time.Now()
-	if err := w.conn.SetReadDeadline(began.Add(w.policy.Window - w.waited)); err != nil {
-		w.err = errs.E(opBody, errs.Canceled, err)
-		return 0, w.err
-	}
-	n, err := w.from.Read(p)
-	w.total += int64(n)
-	w.got += int64(n)
-	w.waited += time.Since(began)
-	switch {
-	case err == nil && w.got >= w.policy.MinBytes:
-		w.got, w.waited = 0, 0
-	case err == nil && w.waited >= w.policy.Window:
-		err = os.ErrDeadlineExceeded
-	}
-	if err != nil {
-		w.err = w.final(err)
-		if n > 0 {
-			return n, nil // the error comes with the next call
-		}
-		return 0, w.err
-	}
-	return n, nil
-}
-
-// final says what the end of the stream means.
-func (w *wire) final(err error) error {
-	var timeout net.Error
-	switch {
-	case errors.Is(err, io.EOF):
-		if w.declared < 0 || w.total == w.declared {
-			return io.EOF
-		}
-		return incomplete()
-	case errors.Is(err, io.ErrUnexpectedEOF):
-		return incomplete()
-	case errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
-		e := refuse(sigv4.RequestTimeout, "Your socket connection to the server was not read from or written to "+
-			"within the timeout period. Idle connections will be closed.")
-		e.Err = errs.E(opBody, errs.Canceled, err)
-		return e
-	default:
-		return errs.E(opBody, errs.Canceled, err)
-	}
-}
-
-func incomplete() *sigv4.Error {
-	e := refuse(sigv4.IncompleteBody, "You did not provide the number of bytes specified by the Content-Length HTTP header")
-	e.Err = errs.E(opBody, errs.Invalid, objects.ErrIncompleteBody)
 	return e
 }
