@@ -38,6 +38,10 @@ func (g *guard) Receive(ctx actor.Context) {
 		request.Fail(errs.E("actors.Receive", ctx.Self().Id, errs.Busy, errStopping))
 		return
 	}
+	if ping, ok := message.(*messages.Ping); ok {
+		ping.Reply.Send(struct{}{}, nil)
+		return
+	}
 	defer g.recovered(ctx.Self().Id, message, request)
 	g.inner.Receive(ctx)
 }

@@ -69,6 +69,7 @@ type System struct {
 type entry struct {
 	spec  Spec
 	stats Stats
+	ended []chan struct{} // closed when the actor has ended; guarded by System.mu
 }
 
 // NewSystem makes an empty system that logs through log.
@@ -135,6 +136,40 @@ func (s *System) PID(address string) *actor.PID { return s.actors.NewLocalPID(ad
 // Log returns the log that the system writes to.
 func (s *System) Log() *logrus.Entry { return s.log }
 
+// Await waits until the actors at the addresses have handled what was sent to
+// them so far, at least their Started.
+func (s *System) Await(within time.Duration, addresses ...string) error {
+	var failures []error
+	for _, a := range addresses {
+		ping := &messages.Ping{Reply: messages.NewReply[struct{}]()}
+		s.actors.Root.Send(s.PID(a), ping)
+		if _, err := ping.Reply.Wait("actors.Await", within); err != nil {
+			failures = append(failures, fmt.Errorf("%s: %w", a, err))
+		}
+	}
+	return errors.Join(failures...)
+}
+
+// AwaitEnd waits until the actor at an address has ended, with all below it.
+func (s *System) AwaitEnd(within time.Duration, address string) error {
+	ended := make(chan struct{})
+	s.mu.Lock()
+	if e := s.known[address]; e != nil {
+		e.ended = append(e.ended, ended)
+	} else {
+		close(ended)
+	}
+	s.mu.Unlock()
+	timer := time.NewTimer(within)
+	defer timer.Stop()
+	select {
+	case <-ended:
+		return nil
+	case <-timer.C:
+		return errs.E("actors.AwaitEnd", address, errs.Busy, fmt.Errorf("it has not ended within %s", within))
+	}
+}
+
 // forget drops an actor that has ended, unless its name has been taken again.
 func (s *System) forget(id string, e *entry) {
 	s.mu.Lock()
@@ -142,6 +177,10 @@ func (s *System) forget(id string, e *entry) {
 	if s.known[id] == e {
 		delete(s.known, id)
 	}
+	for _, ended := range e.ended {
+		close(ended)
+	}
+	e.ended = nil
 }
 
 func (s *System) find(id string) *entry {
@@ -174,7 +213,7 @@ func (s *System) Stop(pid *actor.PID) error {
 		s.actors.Root.Stop(pid)
 		return errs.E("actors.Stop", pid.Id, errs.Busy, err)
 	}
-	return nil
+	return s.AwaitEnd(time.Second, pid.Id) // the future is answered a moment before
 }
 
 // Shutdown ends the system itself. Every root actor must have been stopped.

@@ -183,3 +183,16 @@ func CheckS3BucketName(name string) error {
 	}
 	return nil
 }
+
+// Check says which property has a value that it cannot have, or nil.
+func (p BucketProps) Check() error {
+	switch {
+	case p.Class() != Synced && p.Class() != Relaxed:
+		return fmt.Errorf("durability %q is neither %q nor %q", p.Durability, Synced, Relaxed)
+	case p.ETagKind() != ETagMD5 && p.ETagKind() != ETagFast:
+		return fmt.Errorf("etag %q is neither %q nor %q", p.ETag, ETagMD5, ETagFast)
+	case p.Versioning != VersioningOff && p.Versioning != VersioningEnabled && p.Versioning != VersioningSuspended:
+		return fmt.Errorf("versioning %q is neither %q nor %q", p.Versioning, VersioningEnabled, VersioningSuspended)
+	}
+	return nil
+}

@@ -1,0 +1,305 @@
+// Package embedded is the cluster of one node: its identity, its start counter
+// and its buckets, kept as small JSON documents on every mountpath.
+//
+// A document is written to all mountpaths present before it counts. At start the
+// newest version that a majority of the mountpaths present has, or has a newer
+// one of, is in force, and those that differ are brought up to it: a change that
+// a crash interrupted half way either happened or did not.
+//
+// Start with Open.
+package embedded
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sort"
+	"strings"
+	"sync"
+
+	"github.com/troupe-storage/troupe/objects"
+	"github.com/troupe-storage/troupe/objects/errs"
+)
+
+// Shelf keeps documents on one mountpath. Write is durable and whole when it
+// returns; Read answers errs.NotFound for what is not there. Safe for concurrent
+// use of different names.
+type Shelf interface {
+	Read(name string) ([]byte, error)
+	Write(name string, content []byte) error
+	// List returns the names below a directory, in no order.
+	List(dir string) ([]string, error)
+	// Remove removes a document durably; one that is not there is no failure.
+	Remove(name string) error
+	// String names the mountpath for people.
+	fmt.Stringer
+}
+
+// Mountpath is a mountpath that belongs to the node.
+type Mountpath struct {
+	ID   string `json:"id"`
+	Path string `json:"path"`
+}
+
+// Node is the document of the node itself.
+type Node struct {
+	Version    uint64      `json:"version"` // counts the changes of this document, from 1
+	ClusterID  string      `json:"cluster"`
+	NodeID     string      `json:"node"`
+	Start      uint64      `json:"start"` // the start counter: part of every generation taken since
+	Mountpaths []Mountpath `json:"mountpaths"`
+}
+
+// Documents is the node's documents. Safe for concurrent use.
+type Documents struct {
+	mu      sync.Mutex
+	shelves []Shelf
+	node    Node
+	buckets map[objects.BucketID]*objects.BucketDoc
+}
+
+const (
+	nodeDocument  = "node.json"
+	bucketsFolder = "buckets"
+)
+
+// NewID makes a random id of 16 hexadecimal digits, for nodes, clusters and
+// mountpaths.
+func NewID() (string, error) {
+	var b [8]byte
+	if _, err := rand.Read(b[:]); err != nil {
+		return "", errs.E("embedded.NewID", errs.Internal, err)
+	}
+	return hex.EncodeToString(b[:]), nil
+}
+
+// Open reads the documents from the shelves that existed before this start. With
+// none, it makes the documents of a new node.
+func Open(shelves []Shelf) (*Documents, error) {
+	const op errs.Op = "embedded.Open"
+	d := &Documents{shelves: shelves, buckets: make(map[objects.BucketID]*objects.BucketDoc)}
+	node, err := inForce[Node](shelves, nodeDocument, func(n *Node) uint64 { return n.Version })
+	if err != nil {
+		return nil, errs.E(op, err)
+	}
+	if node == nil {
+		node = &Node{}
+		if node.ClusterID, err = NewID(); err != nil {
+			return nil, errs.E(op, err)
+		}
+		if node.NodeID, err = NewID(); err != nil {
+			return nil, errs.E(op, err)
+		}
+	}
+	d.node = *node
+	if d.node.Start, err = greatestStart(shelves, d.node.Start); err != nil {
+		return nil, errs.E(op, err)
+	}
+	names := make(map[string]struct{})
+	for _, s := range shelves {
+		list, err := s.List(bucketsFolder)
+		if err != nil && !errs.Is(errs.NotFound, err) {
+			return nil, errs.E(op, s, err)
+		}
+		for _, name := range list {
+			if strings.HasSuffix(name, ".json") {
+				names[name] = struct{}{}
+			}
+		}
+	}
+	for name := range names {
+		doc, err := inForce[objects.BucketDoc](shelves, bucketsFolder+"/"+name, func(b *objects.BucketDoc) uint64 { return b.Version })
+		if err != nil {
+			return nil, errs.E(op, err)
+		}
+		if doc != nil {
+			d.buckets[doc.ID] = doc
+		}
+	}
+	return d, nil
+}
+
+// greatestStart returns the greatest start counter on any shelf: a generation of
+// that start may be on any mountpath, whatever the majority says.
+func greatestStart(shelves []Shelf, start uint64) (uint64, error) {
+	for _, s := range shelves {
+		n, err := read[Node](s, nodeDocument)
+		if err != nil {
+			return 0, err
+		}
+		if n != nil {
+			start = max(start, n.Start)
+		}
+	}
+	return start, nil
+}
+
+// read reads one copy; nil if there is none.
+func read[T any](s Shelf, name string) (*T, error) {
+	content, err := s.Read(name)
+	if errs.Is(errs.NotFound, err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, errs.E("embedded.read", fmt.Sprintf("%s on %s", name, s), err)
+	}
+	doc := new(T)
+	if err := json.Unmarshal(content, doc); err != nil {
+		return nil, errs.E("embedded.read", fmt.Sprintf("%s on %s", name, s), errs.Corrupt, err)
+	}
+	return doc, nil
+}
+
+// inForce returns the newest version of a document that more than half of the
+// shelves have, or have a newer one of; nil if there is none. A copy that cannot
+// be read counts as absent unless no copy can.
+func inForce[T any](shelves []Shelf, name string, version func(*T) uint64) (*T, error) {
+	var copies []*T
+	var failures []error
+	for _, s := range shelves {
+		doc, err := read[T](s, name)
+		if err != nil {
+			failures = append(failures, err)
+		} else if doc != nil {
+			copies = append(copies, doc)
+		}
+	}
+	if len(copies) == 0 {
+		return nil, errors.Join(failures...)
+	}
+	sort.Slice(copies, func(i, j int) bool { return version(copies[i]) > version(copies[j]) })
+	voters := len(shelves) - len(failures)
+	if need := voters/2 + 1; len(copies) >= need {
+		return copies[need-1], nil
+	}
+	return nil, nil // a minority's: it was never in force
+}
+
+// Begin attaches the shelves that are present, gives the node the mountpaths
+// named, takes the next start counter and brings every shelf up to date. It
+// returns once all of that is durable: generations may be taken from then on.
+func (d *Documents) Begin(present []Shelf, mountpaths []Mountpath) (Node, error) {
+	const op errs.Op = "embedded.Begin"
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.shelves = present
+	next := d.node
+	next.Version++
+	next.Start++
+	next.Mountpaths = mountpaths
+	if err := d.write(nodeDocument, &next); err != nil {
+		return Node{}, errs.E(op, err)
+	}
+	d.node = next
+	for _, doc := range d.buckets {
+		if err := d.writeWhereStale(doc); err != nil {
+			return Node{}, errs.E(op, doc.Bucket, err)
+		}
+	}
+	return next, nil
+}
+
+// writeWhereStale writes a bucket's document to the shelves that have another.
+func (d *Documents) writeWhereStale(doc *objects.BucketDoc) error {
+	content, err := encode(doc)
+	if err != nil {
+		return err
+	}
+	for _, s := range d.shelves {
+		if have, err := s.Read(bucketName(doc.ID)); err == nil && string(have) == string(content) {
+			continue
+		}
+		if err := s.Write(bucketName(doc.ID), content); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func bucketName(id objects.BucketID) string { return bucketsFolder + "/" + id.String() + ".json" }
+
+func encode(doc any) ([]byte, error) {
+	content, err := json.MarshalIndent(doc, "", "  ")
+	if err != nil {
+		return nil, errs.E("embedded.encode", errs.Internal, err)
+	}
+	return append(content, '\n'), nil
+}
+
+// write writes a document to every shelf, and fails if one of them fails.
+func (d *Documents) write(name string, doc any) error {
+	content, err := encode(doc)
+	if err != nil {
+		return err
+	}
+	var failures []error
+	for _, s := range d.shelves {
+		if err := s.Write(name, content); err != nil {
+			failures = append(failures, errs.E("embedded.write", fmt.Sprintf("%s on %s", name, s), err))
+		}
+	}
+	return errors.Join(failures...)
+}
+
+// Node returns the node's document.
+func (d *Documents) Node() Node {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.node
+}
+
+// Buckets returns the documents of all buckets, those being deleted and
+// destroyed ones included, in no order.
+func (d *Documents) Buckets() []*objects.BucketDoc {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	docs := make([]*objects.BucketDoc, 0, len(d.buckets))
+	for _, doc := range d.buckets {
+		docs = append(docs, doc)
+	}
+	return docs
+}
+
+// PutBucket stores a bucket's document on every mountpath present in place of
+// its predecessor, whose Version is one less; errs.Conflict if another change
+// came first. If a mountpath fails, so does PutBucket, and the next start decides
+// by majority whether the change happened. Blocks on the disks.
+func (d *Documents) PutBucket(doc *objects.BucketDoc) error {
+	const op errs.Op = "embedded.PutBucket"
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	have := uint64(0)
+	if was := d.buckets[doc.ID]; was != nil {
+		have = was.Version
+	}
+	if doc.Version != have+1 {
+		return errs.E(op, doc.Bucket, errs.Conflict, fmt.Errorf("version %d follows %d", doc.Version, have))
+	}
+	if err := d.write(bucketName(doc.ID), doc); err != nil {
+		return errs.E(op, doc.Bucket, err)
+	}
+	d.buckets[doc.ID] = doc
+	return nil
+}
+
+// Forget removes the document of a destroyed bucket once no mountpath has data
+// of it any more.
+func (d *Documents) Forget(id objects.BucketID) error {
+	const op errs.Op = "embedded.Forget"
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if doc := d.buckets[id]; doc != nil && doc.State != objects.BucketDestroyed {
+		return errs.E(op, doc.Bucket, errs.Conflict, errors.New("the bucket is not destroyed"))
+	}
+	var failures []error
+	for _, s := range d.shelves {
+		failures = append(failures, s.Remove(bucketName(id)))
+	}
+	if err := errors.Join(failures...); err != nil {
+		return errs.E(op, id, err)
+	}
+	delete(d.buckets, id)
+	return nil
+}

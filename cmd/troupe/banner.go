@@ -1,0 +1,35 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/troupe-storage/troupe/supervisors"
+)
+
+// banner tells a newcomer where the node is and what to paste next.
+func banner(config supervisors.Config, node *supervisors.Node) string {
+	var b strings.Builder
+	secret := "(as set)"
+	exports := fmt.Sprintf("export AWS_ACCESS_KEY_ID=%s AWS_SECRET_ACCESS_KEY=… AWS_REGION=%s", config.RootAccessKey, config.Region)
+	if config.RootSecretKey == supervisors.DefaultSecretKey {
+		secret = config.RootSecretKey
+		exports = fmt.Sprintf("export AWS_ACCESS_KEY_ID=%s AWS_SECRET_ACCESS_KEY=%s AWS_REGION=%s", config.RootAccessKey, config.RootSecretKey, config.Region)
+	}
+	fmt.Fprintf(&b, "\nTroupe %s\n\n", version)
+	fmt.Fprintf(&b, "  S3       http://%s\n", node.S3())
+	fmt.Fprintf(&b, "  Native   http://%s   (health, metrics, S3 under /s3)\n", node.Native())
+	fmt.Fprintf(&b, "  Keys     %s / %s\n", config.RootAccessKey, secret)
+	for i, dir := range config.Data {
+		label := "Data"
+		if i > 0 {
+			label = ""
+		}
+		fmt.Fprintf(&b, "  %-8s %s\n", label, dir)
+	}
+	fmt.Fprintf(&b, "\nTry it:\n\n")
+	fmt.Fprintf(&b, "  %s\n", exports)
+	fmt.Fprintf(&b, "  aws --endpoint-url http://%s s3 mb s3://hello\n", node.S3())
+	fmt.Fprintf(&b, "  aws --endpoint-url http://%s s3 cp /etc/hostname s3://hello/\n\n", node.S3())
+	return b.String()
+}

@@ -1,0 +1,188 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sort"
+	"strconv"
+	"strings"
+
+	"github.com/knadh/koanf/parsers/yaml"
+	"github.com/knadh/koanf/providers/env/v2"
+	"github.com/knadh/koanf/providers/file"
+	"github.com/knadh/koanf/providers/posflag"
+	"github.com/knadh/koanf/v2"
+	"github.com/sirupsen/logrus"
+	"github.com/spf13/pflag"
+
+	"github.com/troupe-storage/troupe/supervisors"
+)
+
+// addSettings defines the flags of a node. Every setting is a flag, but for the
+// root key pair: a secret on a command line is everybody's.
+func addSettings(flags *pflag.FlagSet) {
+	d := supervisors.Config{}.WithDefaults()
+	flags.String("config", "", "file of settings, in YAML")
+	flags.StringSlice("data", nil, "directory of a mountpath; repeatable")
+	flags.String("native", d.Native, "HOST:PORT of the native API, metrics, and S3 under /s3")
+	flags.String("s3", d.S3, "HOST:PORT of S3 at the root")
+	flags.String("intra", d.Intra, "HOST:PORT for payloads between nodes (opened in a cluster only)")
+	flags.String("remote", d.Remote, "HOST:PORT for messages between nodes (opened in a cluster only)")
+	flags.String("region", d.Region, "region that S3 clients are told")
+	flags.StringSlice("domain", d.Domains, "base domain of virtual-host style requests; repeatable")
+	flags.String("memory", "1GiB", "memory that the node may use, at least 64MiB")
+	flags.String("min-part", "5MiB", "least size of a part that is not the last")
+	flags.String("inline", "32KiB", "largest payload that is kept in the index, at most 64KiB")
+	flags.Int("max-connections", d.MaxConnections, "connections of each listener at a time")
+	flags.String("log-level", "info", "least level that is logged: debug, info, warning or error")
+	flags.String("log-format", "text", "form of the log: text or json")
+}
+
+// Settings that have no flag.
+const (
+	rootAccessKey = "root-access-key"
+	rootSecretKey = "root-secret-key"
+)
+
+// loadSettings reads the settings from file, environment and flags, in this
+// order: the later wins. An unknown or wrong setting is an error that names it
+// and says what it accepts.
+func loadSettings(flags *pflag.FlagSet) (supervisors.Config, error) {
+	none := supervisors.Config{}
+	k := koanf.New("\x00") // names have no parts
+	known := map[string]bool{rootAccessKey: true, rootSecretKey: true}
+	flags.VisitAll(func(f *pflag.Flag) { known[f.Name] = true })
+	delete(known, "help")
+
+	path, err := flags.GetString("config")
+	if err != nil {
+		return none, err
+	}
+	if path == "" {
+		path = os.Getenv("TROUPE_CONFIG")
+	}
+	if path != "" {
+		if err := k.Load(file.Provider(path), yaml.Parser()); err != nil {
+			return none, fmt.Errorf("config %s: %w", path, err)
+		}
+		if unknown := unknownNames(k, known); len(unknown) > 0 {
+			return none, fmt.Errorf("config %s: no such setting: %s; there are: %s", path, strings.Join(unknown, ", "), strings.Join(names(known), ", "))
+		}
+	}
+	environment := env.Provider("\x00", env.Opt{Prefix: "TROUPE_", TransformFunc: func(name, value string) (string, any) {
+		name = strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(name, "TROUPE_")), "_", "-")
+		if !known[name] {
+			return "", nil // clients of Troupe have variables of their own
+		}
+		if name == "data" || name == "domain" {
+			return name, strings.Split(value, ",")
+		}
+		return name, value
+	}})
+	if err := k.Load(environment, nil); err != nil {
+		return none, fmt.Errorf("environment: %w", err)
+	}
+	if err := k.Load(posflag.Provider(flags, "\x00", k), nil); err != nil {
+		return none, fmt.Errorf("flags: %w", err)
+	}
+	return settingsOf(k)
+}
+
+// settingsOf turns what was loaded into a configuration.
+func settingsOf(k *koanf.Koanf) (supervisors.Config, error) {
+	var faults []error
+	size := func(name string) int64 {
+		n, err := parseSize(k.String(name))
+		if err != nil {
+			faults = append(faults, fmt.Errorf("%s: %w", name, err))
+		}
+		return n
+	}
+	log, err := newLog(k.String("log-level"), k.String("log-format"))
+	if err != nil {
+		faults = append(faults, err)
+	}
+	connections, err := strconv.Atoi(k.String("max-connections"))
+	if err != nil {
+		faults = append(faults, fmt.Errorf("max-connections: %q is not a whole number", k.String("max-connections")))
+	}
+	config := supervisors.Config{
+		Data: list(k, "data"), Native: k.String("native"), S3: k.String("s3"), Intra: k.String("intra"), Remote: k.String("remote"),
+		RootAccessKey: k.String(rootAccessKey), RootSecretKey: k.String(rootSecretKey),
+		Region: k.String("region"), Domains: list(k, "domain"),
+		MemoryBytes: size("memory"), MinPartBytes: size("min-part"), InlineBytes: int(size("inline")), MaxConnections: connections,
+		Log: log,
+	}
+	if err := errors.Join(faults...); err != nil {
+		return supervisors.Config{}, err
+	}
+	return config, config.WithDefaults().Validate()
+}
+
+// list reads a setting that may be a list or one value.
+func list(k *koanf.Koanf, name string) []string {
+	if values := k.Strings(name); len(values) > 0 {
+		return values
+	}
+	if one := k.String(name); one != "" && one != "[]" {
+		return strings.Split(one, ",")
+	}
+	return nil
+}
+
+func unknownNames(k *koanf.Koanf, known map[string]bool) []string {
+	var unknown []string
+	for _, name := range k.Keys() {
+		if top, _, _ := strings.Cut(name, "\x00"); !known[top] {
+			unknown = append(unknown, top)
+		}
+	}
+	return unknown
+}
+
+func names(known map[string]bool) []string {
+	var list []string
+	for name := range known {
+		if name != "config" {
+			list = append(list, name)
+		}
+	}
+	sort.Strings(list)
+	return list
+}
+
+// parseSize reads a number of bytes: "1048576", "64KiB", "5MB", "1g".
+func parseSize(s string) (int64, error) {
+	text := strings.ToLower(strings.TrimSpace(s))
+	digits := strings.TrimRight(text, "abcdefghijklmnopqrstuvwxyz ")
+	unit := strings.TrimSpace(text[len(digits):])
+	multiplier := map[string]int64{
+		"": 1, "b": 1, "k": 1 << 10, "kib": 1 << 10, "kb": 1000, "m": 1 << 20, "mib": 1 << 20, "mb": 1e6,
+		"g": 1 << 30, "gib": 1 << 30, "gb": 1e9, "t": 1 << 40, "tib": 1 << 40, "tb": 1e12,
+	}[unit]
+	n, err := strconv.ParseInt(digits, 10, 64)
+	if err != nil || multiplier == 0 || n < 0 || n > (1<<62)/max(multiplier, 1) {
+		return 0, fmt.Errorf("%q is not a size such as 64KiB, 5MiB or 1GiB", s)
+	}
+	return n * multiplier, nil
+}
+
+// newLog makes the node's log, to standard error.
+func newLog(level, format string) (*logrus.Logger, error) {
+	log := logrus.New()
+	parsed, err := logrus.ParseLevel(level)
+	if err != nil {
+		return nil, fmt.Errorf("log-level: %q is none of debug, info, warning, error", level)
+	}
+	log.SetLevel(parsed)
+	switch format {
+	case "text":
+		log.SetFormatter(&logrus.TextFormatter{FullTimestamp: true})
+	case "json":
+		log.SetFormatter(&logrus.JSONFormatter{})
+	default:
+		return nil, fmt.Errorf("log-format: %q is neither text nor json", format)
+	}
+	return log, nil
+}

@@ -1,0 +1,212 @@
+// Package httpedge has the listeners of a node. Each is an actor of its own, so
+// that they fail separately; what they speak is in the rooms below: s3api and
+// native over gateway, with auth in front.
+//
+// Start with listener.go.
+package httpedge
+
+import (
+	"fmt"
+	"net"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"github.com/sirupsen/logrus"
+	"github.com/valyala/fasthttp"
+
+	"github.com/troupe-storage/troupe/actors"
+	"github.com/troupe-storage/troupe/objects/errs"
+)
+
+// The time that clients have, and the room that connections get. Long bodies
+// extend their deadlines as they go, so these bound heads and silence.
+const (
+	headTime        = 30 * time.Second
+	writeTime       = 60 * time.Second
+	idleTime        = 75 * time.Second
+	readBufferBytes = 16 << 10 // request line and headers: 8 KiB of S3's headers, and cookies
+	writeBuffer     = 8 << 10
+)
+
+// Listener describes one listener.
+type Listener struct {
+	Name    string // of the actor: "s3", "native"
+	Address string // host:port
+	// Socket is the socket bound at start, so that a port in use is found out
+	// then; after a restart of the actor it is bound again.
+	Socket  net.Listener
+	Handler fasthttp.RequestHandler
+	// Expect judges the head of a request that waits for 100 Continue; nil: go on.
+	Expect func(*fasthttp.RequestCtx) int
+	// Failed answers what cannot be parsed as HTTP; nil: in plain words.
+	Failed         func(ctx *fasthttp.RequestCtx, err error)
+	MaxConnections int // at a time
+	// Grace is how long requests under way may take once the node stops.
+	Grace time.Duration
+}
+
+// Spec describes the listener's actor.
+func Spec(system *actors.System, l Listener) actors.Spec {
+	return actors.Spec{Name: l.Name, New: func() actor.Actor { return &edge{system: system, listener: l} }}
+}
+
+// Bind binds a listener's address; errs.Exists if the port is in use.
+func Bind(address string) (net.Listener, error) {
+	socket, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, errs.E("httpedge.Bind", address, errs.Exists, err)
+	}
+	return socket, nil
+}
+
+// edge is the actor of one listener. A goroutine of its own serves; it ends with
+// the actor.
+type edge struct {
+	system   *actors.System
+	listener Listener
+
+	server      *fasthttp.Server
+	connections *connections
+	served      chan error // the end of the serving goroutine
+}
+
+// stopped says that the serving goroutine ended by itself.
+type stopped struct{ err error }
+
+// Receive implements actor.Actor.
+func (e *edge) Receive(ctx actor.Context) {
+	switch m := ctx.Message().(type) {
+	case *actor.Started:
+		e.onStarted(ctx)
+	case *actor.Restarting:
+		e.shutdown(0)
+	case *actor.Stopping:
+		e.shutdown(e.listener.Grace)
+	case *stopped:
+		panic(fmt.Errorf("listener %s ended: %w", e.listener.Name, m.err)) // the supervisor starts it again
+	default:
+		actors.Unexpected(ctx, e.system.Log())
+	}
+}
+
+func (e *edge) onStarted(ctx actor.Context) {
+	socket := e.listener.Socket
+	e.listener.Socket = nil
+	if socket == nil {
+		var err error
+		if socket, err = Bind(e.listener.Address); err != nil {
+			panic(err)
+		}
+	}
+	e.connections = &connections{open: make(map[net.Conn]struct{})}
+	e.server = e.newServer()
+	e.served = make(chan error, 1)
+	self, root := ctx.Self(), e.system.Root()
+	server, served := e.server, e.served
+	go func() {
+		err := server.Serve(socket)
+		served <- err
+		if err != nil {
+			root.Send(self, &stopped{err})
+		}
+	}()
+}
+
+func (e *edge) newServer() *fasthttp.Server {
+	return &fasthttp.Server{
+		Handler:                      e.guarded(e.listener.Handler),
+		ExpectHandler:                e.listener.Expect,
+		ErrorHandler:                 e.listener.Failed,
+		Name:                         "Troupe",
+		StreamRequestBody:            true,
+		DisablePreParseMultipartForm: true,
+		ReadBufferSize:               readBufferBytes,
+		WriteBufferSize:              writeBuffer,
+		ReadTimeout:                  headTime,
+		WriteTimeout:                 writeTime,
+		IdleTimeout:                  idleTime,
+		Concurrency:                  e.listener.MaxConnections,
+		NoDefaultContentType:         true,
+		CloseOnShutdown:              true,
+		TCPKeepalive:                 true,
+		TCPKeepalivePeriod:           time.Minute,
+		ConnState:                    e.connections.onState,
+		Logger:                       quiet{e.system.Log()},
+	}
+}
+
+// guarded keeps a panic in a handler from ending the process: fasthttp does not.
+func (e *edge) guarded(handler fasthttp.RequestHandler) fasthttp.RequestHandler {
+	return func(ctx *fasthttp.RequestCtx) {
+		defer func() {
+			if reason := recover(); reason != nil {
+				e.system.Log().WithFields(logrus.Fields{"listener": e.listener.Name, "cause": fmt.Sprint(reason), "stack": string(debug.Stack())}).Error("a request handler panicked")
+				ctx.Response.Reset()
+				ctx.SetConnectionClose()
+				ctx.Error("internal error; the request may be repeated", fasthttp.StatusInternalServerError)
+			}
+		}()
+		handler(ctx)
+	}
+}
+
+// shutdown stops taking connections, lets requests under way finish within the
+// grace given, and then cuts what is left.
+func (e *edge) shutdown(grace time.Duration) {
+	if e.server == nil {
+		return
+	}
+	done := make(chan error, 1)
+	go func() { done <- e.server.Shutdown() }()
+	if grace > 0 {
+		timer := time.NewTimer(grace)
+		defer timer.Stop()
+		select {
+		case <-done:
+			e.server = nil
+			return
+		case <-timer.C:
+		}
+	}
+	if n := e.connections.closeAll(); n > 0 && grace > 0 {
+		e.system.Log().WithFields(logrus.Fields{"listener": e.listener.Name, "connections": n}).Warn("connections were cut at stop")
+	}
+	<-done
+	e.server = nil
+}
+
+// connections is the set of open connections, so that they can be cut at stop.
+type connections struct {
+	mu   sync.Mutex
+	open map[net.Conn]struct{}
+}
+
+func (c *connections) onState(conn net.Conn, state fasthttp.ConnState) {
+	switch state {
+	case fasthttp.StateNew:
+		c.mu.Lock()
+		c.open[conn] = struct{}{}
+		c.mu.Unlock()
+	case fasthttp.StateClosed, fasthttp.StateHijacked:
+		c.mu.Lock()
+		delete(c.open, conn)
+		c.mu.Unlock()
+	}
+}
+
+func (c *connections) closeAll() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for conn := range c.open {
+		_ = conn.Close() // cutting it is all that is wanted
+	}
+	return len(c.open)
+}
+
+// quiet is fasthttp's logger: what clients do wrong is for those who debug.
+type quiet struct{ log *logrus.Entry }
+
+// Printf implements fasthttp.Logger.
+func (q quiet) Printf(format string, args ...any) { q.log.Debugf(format, args...) }

@@ -1,0 +1,150 @@
+package supervisors
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/troupe-storage/troupe/actors"
+)
+
+// The root key pair that a node has when none is given. With it, no listener
+// leaves loopback.
+const (
+	DefaultAccessKey = "troupe"
+	DefaultSecretKey = "troupe-secret"
+)
+
+// Config says what a node is made of. Fields with a default may be left zero.
+type Config struct {
+	Data   []string // directories of mountpaths, one or more
+	Native string   // host:port of the native listener; default 127.0.0.1:8080
+	S3     string   // host:port of the S3 listener; default 127.0.0.1:9000
+	Intra  string   // host:port for payloads between nodes; checked, and opened only in a cluster; default 127.0.0.1:8082
+	Remote string   // host:port for messages between nodes; likewise; default 127.0.0.1:8083
+
+	RootAccessKey string // default DefaultAccessKey
+	RootSecretKey string // default DefaultSecretKey
+
+	Region  string   // that S3 clients sign for and are told; default us-east-1
+	Domains []string // base domains of virtual-host style requests; default localhost
+
+	// MemoryBytes is what the node may use: slabs, caches, memtables and heap; at
+	// least MinMemoryBytes; default 1 GiB.
+	MemoryBytes    int64
+	MinPartBytes   int64 // least size of a part that is not the last, in bytes; default 5 MiB, at least 1
+	MaxConnections int   // of each listener at a time; default 4096
+	InlineBytes    int   // largest payload that goes into the index, in bytes; default 32 KiB; at most 64 KiB
+
+	Log *logrus.Logger // default: text to standard error at Info
+
+	// Extensions are actors of one's own, spawned under the node after its own.
+	Extensions []actors.Spec
+}
+
+// MinMemoryBytes is the least budget that a node works with.
+const MinMemoryBytes = 64 << 20
+
+// WithDefaults fills in what is not set.
+func (c Config) WithDefaults() Config {
+	set := func(field *string, value string) {
+		if *field == "" {
+			*field = value
+		}
+	}
+	set(&c.Native, "127.0.0.1:8080")
+	set(&c.S3, "127.0.0.1:9000")
+	set(&c.Intra, "127.0.0.1:8082")
+	set(&c.Remote, "127.0.0.1:8083")
+	if c.RootAccessKey == "" && c.RootSecretKey == "" {
+		c.RootAccessKey, c.RootSecretKey = DefaultAccessKey, DefaultSecretKey
+	}
+	set(&c.Region, "us-east-1")
+	if c.Domains == nil {
+		c.Domains = []string{"localhost"}
+	}
+	if c.MemoryBytes == 0 {
+		c.MemoryBytes = 1 << 30
+	}
+	if c.MinPartBytes == 0 {
+		c.MinPartBytes = 5 << 20
+	}
+	if c.MaxConnections == 0 {
+		c.MaxConnections = 4096
+	}
+	if c.InlineBytes == 0 {
+		c.InlineBytes = 32 << 10
+	}
+	if c.Log == nil {
+		c.Log = logrus.New()
+	}
+	return c
+}
+
+// Validate reports every setting that cannot be, naming it as people set it and
+// saying what it accepts. The configuration must have its defaults.
+func (c Config) Validate() error {
+	var faults []error
+	bad := func(setting, format string, args ...any) {
+		faults = append(faults, fmt.Errorf("%s: %s", setting, fmt.Sprintf(format, args...)))
+	}
+	if len(c.Data) == 0 {
+		bad("data", "no directory is given; at least one is needed (--data DIR, repeatable)")
+	}
+	for _, dir := range c.Data {
+		if strings.TrimSpace(dir) == "" {
+			bad("data", "a directory is empty")
+		}
+	}
+	for _, l := range []struct{ setting, address string }{
+		{"native", c.Native}, {"s3", c.S3}, {"intra", c.Intra}, {"remote", c.Remote},
+	} {
+		host, port, err := net.SplitHostPort(l.address)
+		if err != nil {
+			bad(l.setting, "%q is not HOST:PORT, for example 127.0.0.1:9000", l.address)
+			continue
+		}
+		if _, err := net.LookupPort("tcp", port); err != nil {
+			bad(l.setting, "%q has no valid port (0 to 65535)", l.address)
+		}
+		if c.hasDefaultKeys() && !isLoopback(host) && (l.setting == "native" || l.setting == "s3") {
+			bad(l.setting, "%q leaves loopback while the root key pair is the default one; set TROUPE_ROOT_ACCESS_KEY and TROUPE_ROOT_SECRET_KEY, or listen on 127.0.0.1", l.address)
+		}
+	}
+	if c.RootAccessKey == "" || c.RootSecretKey == "" {
+		bad("root key pair", "the access key and the secret key must both be set (TROUPE_ROOT_ACCESS_KEY, TROUPE_ROOT_SECRET_KEY)")
+	}
+	if c.RootSecretKey != "" && len(c.RootSecretKey) < 8 {
+		bad("TROUPE_ROOT_SECRET_KEY", "it has %d characters; at least 8", len(c.RootSecretKey))
+	}
+	if c.MemoryBytes < MinMemoryBytes {
+		bad("memory", "%d bytes; at least %d (64 MiB)", c.MemoryBytes, MinMemoryBytes)
+	}
+	if c.MinPartBytes < 1 || c.MinPartBytes > 5<<30 {
+		bad("min-part", "%d bytes; 1 to 5 GiB", c.MinPartBytes)
+	}
+	if c.MaxConnections < 1 || c.MaxConnections > 1<<20 {
+		bad("max-connections", "%d; 1 to 1048576", c.MaxConnections)
+	}
+	if c.InlineBytes < 1 || c.InlineBytes > 64<<10 {
+		bad("inline", "%d bytes; 1 to 65536", c.InlineBytes)
+	}
+	return errors.Join(faults...)
+}
+
+func (c Config) hasDefaultKeys() bool {
+	return c.RootAccessKey == DefaultAccessKey && c.RootSecretKey == DefaultSecretKey
+}
+
+// isLoopback reports whether a listener on the host can be reached from this
+// machine only.
+func isLoopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}

@@ -1,0 +1,108 @@
+package supervisors
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/troupe-storage/troupe/actors"
+	"github.com/troupe-storage/troupe/mountpath"
+	"github.com/troupe-storage/troupe/objects/slab"
+)
+
+// metrics collects what the parts of a node know of themselves when somebody
+// asks; nothing is counted for it in between.
+type metrics struct {
+	system *actors.System
+	slabs  *slab.Pool
+	mounts []mountpath.Mount
+
+	debt, indexBytes, readAmp, inFlight        *prometheus.Desc
+	freeBytes, totalBytes, fullness, unsettled *prometheus.Desc
+	reclaimPayloads, reclaimBytes, leases      *prometheus.Desc
+	slabsInUse, slabsTotal                     *prometheus.Desc
+	actorsRunning, actorsQueued, actorsRestart *prometheus.Desc
+}
+
+// newMetrics registers a node's metrics with a registry of its own.
+func newMetrics(system *actors.System, slabs *slab.Pool, mounts []mountpath.Mount) (*prometheus.Registry, error) {
+	perDisk := func(name, help string) *prometheus.Desc {
+		return prometheus.NewDesc("troupe_"+name, help, []string{"mountpath"}, nil)
+	}
+	node := func(name, help string) *prometheus.Desc {
+		return prometheus.NewDesc("troupe_"+name, help, nil, nil)
+	}
+	m := &metrics{
+		system: system, slabs: slabs, mounts: mounts,
+		debt:            perDisk("index_compaction_debt_bytes", "Bytes that compactions of the index have to rewrite before it is at rest."),
+		indexBytes:      perDisk("index_disk_bytes", "Bytes of the index on disk, write-ahead log included."),
+		readAmp:         perDisk("index_read_amplification", "Sorted runs that a scan of the index merges."),
+		inFlight:        perDisk("index_keys_in_flight", "Keys whose commit has not been synced yet."),
+		freeBytes:       perDisk("mountpath_free_bytes", "Free bytes of the mountpath's filesystem."),
+		totalBytes:      perDisk("mountpath_total_bytes", "Bytes of the mountpath's filesystem."),
+		fullness:        perDisk("mountpath_fullness", "0 roomy, 1 full (no writes), 2 exhausted (no deletes either)."),
+		unsettled:       perDisk("mountpath_unsettled_keys", "Keys that are busy until the next start because a write failed after its rename."),
+		reclaimPayloads: perDisk("reclaimable_payloads", "Payloads deleted and not yet reclaimed."),
+		reclaimBytes:    perDisk("reclaimable_bytes", "Bytes deleted and not yet reclaimed."),
+		leases:          perDisk("leases", "Payload generations that readers keep from being reclaimed."),
+		slabsInUse:      node("slabs_in_use", "Slabs leased."),
+		slabsTotal:      node("slabs", "Slabs there are."),
+		actorsRunning:   node("actors", "Actors running."),
+		actorsQueued:    node("actors_queued_messages", "Messages in mailboxes."),
+		actorsRestart:   node("actors_restarts", "Restarts of the actors that are running."),
+	}
+	registry := prometheus.NewRegistry()
+	for _, c := range []prometheus.Collector{m, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})} {
+		if err := registry.Register(c); err != nil {
+			return nil, err
+		}
+	}
+	return registry, nil
+}
+
+// Describe implements prometheus.Collector.
+func (m *metrics) Describe(out chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{
+		m.debt, m.indexBytes, m.readAmp, m.inFlight, m.freeBytes, m.totalBytes, m.fullness, m.unsettled,
+		m.reclaimPayloads, m.reclaimBytes, m.leases, m.slabsInUse, m.slabsTotal, m.actorsRunning, m.actorsQueued, m.actorsRestart,
+	} {
+		out <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (m *metrics) Collect(out chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	for _, mp := range m.mounts {
+		if mp.Store == nil {
+			continue
+		}
+		if x, err := mp.Store.Index().Metrics(); err == nil {
+			gauge(m.debt, float64(x.DebtBytes), mp.Path)
+			gauge(m.indexBytes, float64(x.DiskBytes), mp.Path)
+			gauge(m.readAmp, float64(x.ReadAmp), mp.Path)
+			gauge(m.inFlight, float64(x.KeysInFlight), mp.Path)
+		}
+		space := mp.Store.Space()
+		gauge(m.freeBytes, float64(space.FreeBytes), mp.Path)
+		gauge(m.totalBytes, float64(space.TotalBytes), mp.Path)
+		gauge(m.fullness, float64(mp.Store.Fullness()), mp.Path)
+		gauge(m.unsettled, float64(mp.Store.Unsettled()), mp.Path)
+		payloads, bytes := mp.Store.Reclaimable()
+		gauge(m.reclaimPayloads, float64(payloads), mp.Path)
+		gauge(m.reclaimBytes, float64(bytes), mp.Path)
+		gauge(m.leases, float64(mp.Store.Leases()), mp.Path)
+	}
+	gauge(m.slabsInUse, float64(m.slabs.InUse()))
+	gauge(m.slabsTotal, float64(m.slabs.Total()))
+	var queued, restarts int64
+	states := m.system.Actors()
+	for _, s := range states {
+		queued += s.Queued
+		restarts += s.Restarts
+	}
+	gauge(m.actorsRunning, float64(len(states)))
+	gauge(m.actorsQueued, float64(queued))
+	gauge(m.actorsRestart, float64(restarts))
+}

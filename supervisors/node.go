@@ -1,0 +1,317 @@
+package supervisors
+
+import (
+	"context"
+	"errors"
+	"net"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"github.com/sirupsen/logrus"
+
+	"github.com/troupe-storage/troupe/actors"
+	"github.com/troupe-storage/troupe/actors/bucket"
+	"github.com/troupe-storage/troupe/cluster/embedded"
+	"github.com/troupe-storage/troupe/httpedge"
+	"github.com/troupe-storage/troupe/httpedge/auth"
+	"github.com/troupe-storage/troupe/httpedge/gateway"
+	"github.com/troupe-storage/troupe/httpedge/native"
+	"github.com/troupe-storage/troupe/httpedge/s3api"
+	"github.com/troupe-storage/troupe/messages"
+	"github.com/troupe-storage/troupe/mountpath"
+	"github.com/troupe-storage/troupe/mountpath/index"
+	"github.com/troupe-storage/troupe/mountpath/store"
+	"github.com/troupe-storage/troupe/objects"
+	"github.com/troupe-storage/troupe/objects/errs"
+	"github.com/troupe-storage/troupe/objects/slab"
+)
+
+// nodeName is the address of the tree's root.
+const nodeName = "node"
+
+// startTime bounds the wait for actors to be at work; opening stores comes before.
+const startTime = 30 * time.Second
+
+// stopGrace is how long requests under way may take when the node stops.
+const stopGrace = 10 * time.Second
+
+// Node is a running node. Stop ends it.
+type Node struct {
+	config  Config
+	log     *logrus.Entry
+	mounts  []*mount
+	shared  *index.Shared
+	slabs   *slab.Pool
+	system  *actors.System
+	root    *actor.PID
+	roster  atomic.Pointer[messages.Roster]
+	buckets atomic.Pointer[messages.BucketSet]
+	gateway *gateway.Gateway
+	sockets []net.Listener // bound and not yet an edge's
+	cancel  context.CancelFunc
+
+	native, s3 string // addresses as bound
+}
+
+// Start starts a node and returns when it serves. On failure nothing is left
+// running, and the error says which setting or directory is the cause.
+func Start(config Config) (_ *Node, err error) {
+	const op errs.Op = "supervisors.Start"
+	config = config.WithDefaults()
+	if err := config.Validate(); err != nil {
+		return nil, errs.E(op, errs.Invalid, err)
+	}
+	n := &Node{config: config, log: logrus.NewEntry(config.Log)}
+	defer func() {
+		if err != nil {
+			err = errs.E(op, errors.Join(err, n.Stop()))
+		}
+	}()
+	started := time.Now()
+	nativeSocket, err := n.bind(config.Native)
+	if err != nil {
+		return nil, err
+	}
+	s3Socket, err := n.bind(config.S3)
+	if err != nil {
+		return nil, err
+	}
+	n.native, n.s3 = nativeSocket.Addr().String(), s3Socket.Addr().String()
+
+	mounts, documents, err := n.openDisks(started)
+	if err != nil {
+		return nil, err
+	}
+	budget := budgetOf(config.MemoryBytes, len(mounts))
+	if n.slabs, err = slab.NewPool(budget.slabs); err != nil {
+		return nil, err
+	}
+	debug.SetMemoryLimit(budget.heap)
+	n.system = actors.NewSystem(n.log)
+	if n.root, err = n.system.Spawn(n.system.Root(), actors.Spec{Name: nodeName, New: func() actor.Actor { return supervisorOnly{n.system} }}); err != nil {
+		return nil, err
+	}
+	if err := n.spawnStorage(mounts, documents); err != nil {
+		return nil, err
+	}
+	registry, err := newMetrics(n.system, n.slabs, mounts)
+	if err != nil {
+		return nil, err
+	}
+	n.gateway = gateway.New(gateway.Config{
+		System: n.system, Slabs: n.slabs, Roster: &n.roster, Buckets: &n.buckets,
+		BucketsActor: n.system.PID(nodeName + "/" + bucket.Name),
+		InlineLimit:  config.InlineBytes, MinPartBytes: config.MinPartBytes, Now: time.Now,
+	})
+	listeners, err := n.listeners(registry, documents.Node().NodeID, started)
+	if err != nil {
+		return nil, err
+	}
+	listeners[0].Socket, listeners[1].Socket, n.sockets = nativeSocket, s3Socket, nil
+	if err := n.spawnEdges(listeners); err != nil {
+		return nil, err
+	}
+	for _, spec := range config.Extensions {
+		if err := n.spawn(spec); err != nil {
+			return nil, err
+		}
+	}
+	n.log.WithFields(logrus.Fields{"native": n.native, "s3": n.s3, "mountpaths": len(mounts), "took": time.Since(started).Round(time.Millisecond)}).Info("node serves")
+	return n, nil
+}
+
+func (n *Node) bind(address string) (net.Listener, error) {
+	socket, err := httpedge.Bind(address)
+	if err == nil {
+		n.sockets = append(n.sockets, socket)
+	}
+	return socket, err
+}
+
+// openDisks opens the mountpaths, takes the start counter, and brings every
+// store to the state that its index says.
+func (n *Node) openDisks(now time.Time) ([]mountpath.Mount, *embedded.Documents, error) {
+	found, err := findMounts(n.config.Data)
+	if err != nil {
+		return nil, nil, err
+	}
+	n.mounts = found
+	documents, all, err := identify(found, now)
+	if err != nil {
+		return nil, nil, err
+	}
+	var present []embedded.Shelf
+	for _, m := range found {
+		present = append(present, store.Shelf{FS: m.fs, Name: m.path})
+	}
+	node, err := documents.Begin(present, all)
+	if err != nil {
+		return nil, nil, err
+	}
+	budget := budgetOf(n.config.MemoryBytes, len(all))
+	n.shared = index.NewShared(budget.blockCache, len(found))
+	mounts, err := openStores(found, all, store.Options{
+		Shared: n.shared, Generations: objects.NewSequencer(1, node.Start),
+		MemTableBytes: index.MemTableBytes(n.config.MemoryBytes, len(found)), InlineLimit: n.config.InlineBytes, Log: n.log,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, m := range mounts {
+		if m.Store == nil {
+			n.log.WithFields(logrus.Fields{"mountpath": m.Path, "reason": m.Why}).Error("mountpath is offline; its keys answer 503")
+		}
+	}
+	return mounts, documents, dropDestroyed(documents, mounts)
+}
+
+// spawnStorage spawns mountpaths and buckets and waits until they are at work.
+func (n *Node) spawnStorage(mounts []mountpath.Mount, documents *embedded.Documents) error {
+	if err := n.spawn(mountpath.Spec(mountpath.Config{System: n.system, Published: &n.roster, Mounts: mounts})); err != nil {
+		return err
+	}
+	var docs []*objects.BucketDoc
+	for _, d := range documents.Buckets() {
+		if d.State != objects.BucketDestroyed {
+			docs = append(docs, d)
+		}
+	}
+	err := n.spawn(bucket.Spec(bucket.Config{
+		System: n.system, Documents: documents, Roster: &n.roster, Published: &n.buckets, Docs: docs, Now: time.Now,
+	}))
+	if err != nil {
+		return err
+	}
+	addresses := []string{nodeName + "/" + bucket.Name}
+	for _, m := range n.roster.Load().Mountpaths {
+		if m.Coordinator != nil {
+			addresses = append(addresses, m.Coordinator.Id)
+		}
+	}
+	return n.system.Await(startTime, addresses...)
+}
+
+// listeners describes the native and the S3 listener, in this order.
+func (n *Node) listeners(registry gatherer, nodeID string, started time.Time) ([]httpedge.Listener, error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	n.cancel = cancel
+	signatures := auth.New(auth.Options{
+		Credentials: auth.Root{AccessKey: n.config.RootAccessKey, SecretKey: n.config.RootSecretKey},
+	})
+	base := s3api.Config{
+		Gateway: s3api.Over(n.gateway), Auth: s3api.Signatures(signatures), Region: n.config.Region, Context: ctx, Log: n.log,
+		Limits: s3api.Limits{MinPartBytes: n.config.MinPartBytes}, HostID: nodeID,
+	}
+	atRoot, below := base, base
+	atRoot.Domains = n.config.Domains
+	below.Prefix = "/s3"
+	s3, err := s3api.New(atRoot)
+	if err != nil {
+		return nil, err
+	}
+	s3Below, err := s3api.New(below)
+	if err != nil {
+		return nil, err
+	}
+	nativeHandler := native.New(native.Config{
+		Gateway: n.gateway, Roster: n.roster.Load, Metrics: registry, S3: s3Below.Handle, NodeID: nodeID,
+		Started: started, Now: time.Now, Context: ctx,
+	})
+	return []httpedge.Listener{
+		{Name: "native", Address: n.native, Handler: nativeHandler.Handle, MaxConnections: n.config.MaxConnections, Grace: stopGrace},
+		{Name: "s3", Address: n.s3, Handler: s3.Handle, Expect: s3.Expect, Failed: s3.ServeError, MaxConnections: n.config.MaxConnections, Grace: stopGrace},
+	}, nil
+}
+
+// spawnEdges spawns the listeners under a supervisor of their own.
+func (n *Node) spawnEdges(listeners []httpedge.Listener) error {
+	var specs []actors.Spec
+	addresses := []string{nodeName + "/edges"}
+	for _, l := range listeners {
+		specs = append(specs, httpedge.Spec(n.system, l))
+		addresses = append(addresses, nodeName+"/edges/"+l.Name)
+	}
+	err := n.spawn(actors.Spec{Name: "edges", New: func() actor.Actor { return &parent{system: n.system, children: specs} }})
+	if err != nil {
+		return err
+	}
+	if err := n.system.Await(startTime, addresses[0]); err != nil {
+		return err
+	}
+	return n.system.Await(startTime, addresses[1:]...)
+}
+
+// spawn spawns a child of the node and waits until it is at work.
+func (n *Node) spawn(spec actors.Spec) error {
+	reply := messages.NewReply[struct{}]()
+	n.system.Root().Send(n.root, &spawnChild{spec: spec, reply: reply})
+	if _, err := reply.Wait("supervisors.spawn", startTime); err != nil {
+		return err
+	}
+	return n.system.Await(startTime, nodeName+"/"+spec.Name)
+}
+
+// Native returns the address of the native listener as bound.
+func (n *Node) Native() string { return n.native }
+
+// S3 returns the address of the S3 listener as bound.
+func (n *Node) S3() string { return n.s3 }
+
+// System returns the node's actors, for tests and control.
+func (n *Node) System() *actors.System { return n.system }
+
+// Slabs returns the node's memory for payloads, for tests and metrics.
+func (n *Node) Slabs() *slab.Pool { return n.slabs }
+
+// Stop ends the node in order: listeners first, so that requests under way are
+// answered, then the tree, then the stores. It returns what could not be ended
+// cleanly. Idempotent.
+func (n *Node) Stop() error {
+	var failures []error
+	if n.root != nil {
+		if edges := n.system.PID(nodeName + "/edges"); n.gateway != nil {
+			n.system.Root().Stop(edges)
+			failures = append(failures, n.system.AwaitEnd(stopGrace+5*time.Second, nodeName+"/edges"))
+		}
+		failures = append(failures, n.system.Stop(n.root))
+		n.system.Shutdown()
+		n.root = nil
+	}
+	if n.cancel != nil {
+		n.cancel()
+	}
+	for _, s := range n.sockets {
+		failures = append(failures, s.Close())
+	}
+	n.sockets = nil
+	failures = append(failures, closeMounts(n.mounts))
+	n.mounts = nil
+	if n.shared != nil {
+		n.shared.Close()
+		n.shared = nil
+	}
+	if n.slabs != nil {
+		failures = append(failures, n.slabs.Close())
+		n.slabs = nil
+	}
+	return errors.Join(failures...)
+}
+
+// budget is a node's memory, a line per consumer.
+type budget struct {
+	slabs      int   // number of slabs
+	blockCache int64 // bytes of index blocks
+	heap       int64 // limit of Go's heap
+}
+
+// budgetOf divides the memory: three eighths for payloads on their way, an
+// eighth for blocks of the indexes, an eighth for their memtables (two of each
+// index), and the rest for the heap.
+func budgetOf(memory int64, mountpaths int) budget {
+	memtables := 2 * int64(mountpaths) * int64(index.MemTableBytes(memory, mountpaths))
+	slabs := memory * 3 / 8
+	cache := memory / 8
+	return budget{slabs: int(slabs / slab.Bytes), blockCache: cache, heap: max(memory-slabs-cache-memtables, memory/4)}
+}
