@@ -59,6 +59,9 @@ func (d *fileData) sync() {
 
 // drop marks what was written since the last sync as lost.
 func (d *fileData) drop() {
+	if !d.dirty {
+		return
+	}
 	d.now.snapshot() // from here on a write makes a new block, and is told from a lost one
 	differences(&d.now, &d.synced, d.now.size, func(index int64) {
 		if written := d.now.at(index); written != nil {

@@ -179,6 +179,24 @@ func (f *memFile) dropUnsynced() {
 	f.node.file.drop()
 }
 
+// dropUnsynced does the same to every file.
+func (m *Mem) dropUnsynced() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.root.dropFiles()
+}
+
+// dropFiles drops what is not synced of every file below a directory.
+func (n *node) dropFiles() {
+	for _, child := range n.directory.names {
+		if child.directory != nil {
+			child.dropFiles()
+		} else {
+			child.file.drop()
+		}
+	}
+}
+
 func (f *memFile) Preallocate(offset, length int64) error {
 	f.mem.begin(Operation{Call: CallPreallocate, Path: f.path, Offset: offset, Length: length})
 	f.mem.mu.Lock()

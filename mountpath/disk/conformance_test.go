@@ -1,0 +1,617 @@
+package disk_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	iofs "io/fs"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/troupe-storage/troupe/mountpath/disk"
+)
+
+// Every FS keeps the contract: what runs on one in a test runs on the other in
+// service.
+func TestConformance(t *testing.T) {
+	implementations := map[string]func(t *testing.T) disk.FS{
+		"Linux": func(t *testing.T) disk.FS { return newLinux(t) },
+		"Mem":   func(t *testing.T) disk.FS { return disk.NewMem(7) },
+		"Faulty Mem": func(t *testing.T) disk.FS {
+			return disk.NewFaulty(disk.NewMem(7))
+		},
+		"Faulty Linux": func(t *testing.T) disk.FS { return disk.NewFaulty(newLinux(t)) },
+	}
+	checks := map[string]func(t *testing.T, fs disk.FS){
+		"read and write":       checkReadWrite,
+		"create":               checkCreate,
+		"refused paths":        checkRefusedPaths,
+		"refused flags":        checkRefusedFlags,
+		"names":                checkNames,
+		"rename":               checkRename,
+		"link":                 checkLink,
+		"directories":          checkDirectories,
+		"receive":              checkReceive,
+		"removed while open":   checkRemovedWhileOpen,
+		"attributes":           checkAttributes,
+		"many names":           checkManyNames,
+		"stat":                 checkStat,
+		"space":                checkSpace,
+		"lock":                 checkLock,
+		"preallocate":          checkPreallocate,
+		"sync":                 checkSync,
+		"closed":               checkClosed,
+		"errors":               checkErrors,
+		"concurrent readers":   checkConcurrentReaders,
+		"concurrent directory": checkConcurrentDirectory,
+	}
+	for name, implementation := range implementations {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for _, check := range slices.Sorted(maps.Keys(checks)) {
+				t.Run(check, func(t *testing.T) { checks[check](t, implementation(t)) })
+			}
+		})
+	}
+}
+
+func newLinux(t *testing.T) *disk.Linux {
+	t.Helper()
+	linux, err := disk.NewLinux(t.TempDir())
+	must(t, err)
+	t.Cleanup(func() { must(t, linux.Close()) })
+	return linux
+}
+
+// want fails the test unless the error is the one.
+func want(t *testing.T, what string, err, target error) {
+	t.Helper()
+	if !errors.Is(err, target) || target == nil && err != nil {
+		t.Errorf("%s: %v, want %v", what, err, target)
+	}
+}
+
+func openError(fs disk.FS, path string, flag int) error {
+	file, err := fs.OpenFile(path, flag, 0o600)
+	if err != nil {
+		return err
+	}
+	return file.Close()
+}
+
+func checkReadWrite(t *testing.T, fs disk.FS) {
+	file := create(t, fs, "f", []byte("hello"))
+	defer file.Close()
+	// A write beyond the end leaves a hole of zeros, across blocks and chunks.
+	_, err := file.WriteAt([]byte("world"), 300_000)
+	must(t, err)
+	expected := make([]byte, 300_005)
+	copy(expected, "hello")
+	copy(expected[300_000:], "world")
+	if got := contentOf(t, fs, "f"); !bytes.Equal(got, expected) {
+		t.Fatal("the file is not what was written")
+	}
+	buffer := []byte("xxxxxxxxxx")
+	n, err := file.ReadAt(buffer, 300_003)
+	if n != 2 || err != io.EOF || string(buffer[:n]) != "ld" {
+		t.Errorf("read across the end: %d %v %q", n, err, buffer[:n])
+	}
+	n, err = file.ReadAt(buffer, 1_000_000)
+	if n != 0 || err != io.EOF {
+		t.Errorf("read beyond the end: %d %v", n, err)
+	}
+	n, err = file.ReadAt(buffer[:5], 300_000)
+	if n != 5 || err != nil {
+		t.Errorf("read to the end: %d %v", n, err)
+	}
+	// What was cut off does not come back.
+	must(t, file.Truncate(3))
+	must(t, file.Truncate(5000))
+	expected = make([]byte, 5000)
+	copy(expected, "hel")
+	if got := contentOf(t, fs, "f"); !bytes.Equal(got, expected) {
+		t.Error("bytes came back after they were cut off")
+	}
+	_, err = file.ReadAt(buffer, -1)
+	want(t, "read before the beginning", err, syscall.EINVAL)
+	_, err = file.WriteAt(buffer, -1)
+	want(t, "write before the beginning", err, syscall.EINVAL)
+	want(t, "cut below nothing", file.Truncate(-1), syscall.EINVAL)
+	for _, advice := range []disk.Advice{disk.Sequential, disk.Random, disk.DontNeed} {
+		must(t, file.Advise(advice))
+	}
+	want(t, "unknown advice", file.Advise(9), syscall.EINVAL)
+	must(t, file.StartWriteback(0, 4096))
+	want(t, "writeback before the beginning", file.StartWriteback(-1, 1), syscall.EINVAL)
+}
+
+func checkCreate(t *testing.T, fs disk.FS) {
+	must(t, create(t, fs, "f", []byte("old")).Close())
+	must(t, fs.Mkdir("d", 0o700))
+	want(t, "exclusive", openError(fs, "f", os.O_RDWR|os.O_CREATE|os.O_EXCL), syscall.EEXIST)
+	want(t, "missing", openError(fs, "g", os.O_RDWR), syscall.ENOENT)
+	want(t, "missing directory", openError(fs, "e/f", os.O_RDWR|os.O_CREATE), syscall.ENOENT)
+	want(t, "below a file", openError(fs, "f/g", os.O_RDWR|os.O_CREATE), syscall.ENOTDIR)
+	want(t, "a directory to write", openError(fs, "d", os.O_RDWR), syscall.EISDIR)
+	want(t, "a directory to read", openError(fs, "d", disk.ReadOnly), syscall.EISDIR)
+	want(t, "the root", openError(fs, "", disk.ReadOnly), syscall.EISDIR)
+	want(t, "a directory to create", openError(fs, "d", os.O_RDWR|os.O_CREATE), syscall.EISDIR)
+	must(t, openError(fs, "f", os.O_RDWR|os.O_CREATE))
+	if got := contentOf(t, fs, "f"); string(got) != "old" {
+		t.Errorf("opening to create what is there changed it to %q", got)
+	}
+	must(t, openError(fs, "f", os.O_RDWR|os.O_TRUNC))
+	if got := contentOf(t, fs, "f"); len(got) > 0 {
+		t.Errorf("truncating left %q", got)
+	}
+
+	reader, err := fs.OpenFile("f", disk.ReadOnly, 0)
+	must(t, err)
+	defer reader.Close()
+	_, err = reader.WriteAt([]byte("x"), 0)
+	want(t, "write to a reader", err, syscall.EBADF)
+	want(t, "truncate a reader", reader.Truncate(0), syscall.EINVAL)
+	want(t, "preallocate a reader", reader.Preallocate(0, 1), syscall.EBADF)
+	must(t, reader.Sync())
+	writer, err := fs.OpenFile("f", os.O_WRONLY, 0)
+	must(t, err)
+	defer writer.Close()
+	_, err = writer.ReadAt(make([]byte, 1), 0)
+	want(t, "read from a writer", err, syscall.EBADF)
+}
+
+// Nothing leaves the root, and nothing has two spellings.
+func checkRefusedPaths(t *testing.T, fs disk.FS) {
+	must(t, fs.Mkdir("d", 0o700))
+	must(t, create(t, fs, "d/f", nil).Close())
+	for _, path := range []string{"/d/f", "../f", "d/../f", "d/./f", "d//f", "d/f/", "./d/f", "d/..", "d/f\x00"} {
+		want(t, fmt.Sprintf("open %q", path), openError(fs, path, disk.ReadOnly), syscall.EINVAL)
+		_, err := fs.Stat(path)
+		want(t, fmt.Sprintf("stat %q", path), err, syscall.EINVAL)
+		want(t, fmt.Sprintf("rename to %q", path), fs.Rename("d/f", path), syscall.EINVAL)
+		want(t, fmt.Sprintf("link from %q", path), fs.Link(path, "g"), syscall.EINVAL)
+	}
+	long := strings.Repeat("n", 256)
+	want(t, "long name", openError(fs, long, os.O_RDWR|os.O_CREATE), syscall.ENAMETOOLONG)
+	want(t, "long directory", fs.Mkdir(long, 0o700), syscall.ENAMETOOLONG)
+	want(t, "long path", fs.Remove(strings.Repeat("d/", 2048)+"f"), syscall.ENAMETOOLONG)
+	must(t, create(t, fs, long[:255], nil).Close())
+	must(t, create(t, fs, "not\xffUTF-8", nil).Close())
+}
+
+func checkRefusedFlags(t *testing.T, fs disk.FS) {
+	must(t, create(t, fs, "f", nil).Close())
+	for _, flag := range []int{os.O_APPEND | os.O_RDWR, os.O_SYNC | os.O_RDWR, os.O_WRONLY | os.O_RDWR} {
+		want(t, fmt.Sprintf("flag %#x", flag), openError(fs, "f", flag), syscall.EINVAL)
+	}
+}
+
+func checkNames(t *testing.T, fs disk.FS) {
+	must(t, create(t, fs, "f", nil).Close())
+	must(t, fs.Mkdir("d", 0o700))
+	must(t, create(t, fs, "d/f", nil).Close())
+	want(t, "remove a missing file", fs.Remove("g"), syscall.ENOENT)
+	want(t, "remove a directory", fs.Remove("d"), syscall.EISDIR)
+	want(t, "remove the root", fs.Remove(""), syscall.EISDIR)
+	want(t, "remove below a file", fs.Remove("f/g"), syscall.ENOTDIR)
+	want(t, "rmdir of a file", fs.RemoveDir("f"), syscall.ENOTDIR)
+	want(t, "rmdir of a full directory", fs.RemoveDir("d"), syscall.ENOTEMPTY)
+	want(t, "rmdir of nothing", fs.RemoveDir("e"), syscall.ENOENT)
+	want(t, "rmdir of the root", fs.RemoveDir(""), syscall.EINVAL)
+	want(t, "mkdir over a file", fs.Mkdir("f", 0o700), syscall.EEXIST)
+	want(t, "mkdir over a directory", fs.Mkdir("d", 0o700), syscall.EEXIST)
+	want(t, "mkdir below nothing", fs.Mkdir("e/f", 0o700), syscall.ENOENT)
+	must(t, fs.Remove("d/f"))
+	must(t, fs.RemoveDir("d"))
+	_, err := fs.Stat("d")
+	want(t, "stat of what is removed", err, syscall.ENOENT)
+}
+
+func checkRename(t *testing.T, fs disk.FS) {
+	must(t, create(t, fs, "a", []byte("a")).Close())
+	must(t, create(t, fs, "b", []byte("b")).Close())
+	must(t, fs.Mkdir("d", 0o700))
+	must(t, fs.Mkdir("d/e", 0o700))
+	must(t, create(t, fs, "d/e/f", []byte("f")).Close())
+	must(t, fs.Mkdir("empty", 0o700))
+
+	want(t, "a file over a directory", fs.Rename("a", "d"), syscall.EISDIR)
+	want(t, "a directory over a file", fs.Rename("d", "a"), syscall.ENOTDIR)
+	want(t, "over a full directory", fs.Rename("empty", "d"), syscall.ENOTEMPTY)
+	want(t, "into itself", fs.Rename("d", "d/e/g"), syscall.EINVAL)
+	want(t, "over its parent", fs.Rename("d/e", "d"), syscall.ENOTEMPTY)
+	want(t, "of nothing", fs.Rename("x", "y"), syscall.ENOENT)
+	want(t, "into nothing", fs.Rename("a", "x/y"), syscall.ENOENT)
+	want(t, "of the root", fs.Rename("", "y"), syscall.EBUSY)
+	want(t, "to itself", fs.Rename("a", "a"), nil)
+
+	must(t, fs.Rename("a", "b"))
+	if got := contentOf(t, fs, "b"); string(got) != "a" {
+		t.Errorf("the new name holds %q", got)
+	}
+	must(t, fs.Rename("d", "empty"))
+	if got := contentOf(t, fs, "empty/e/f"); string(got) != "f" {
+		t.Errorf("the directory lost what it held: %q", got)
+	}
+	if found := slices.Sorted(maps.Keys(inodes(t, fs))); !slices.Equal(found, []string{"b", "empty", "empty/e", "empty/e/f"}) {
+		t.Errorf("there is %v", found)
+	}
+}
+
+func checkLink(t *testing.T, fs disk.FS) {
+	file := create(t, fs, "a", []byte("a"))
+	defer file.Close()
+	must(t, fs.Mkdir("d", 0o700))
+	must(t, fs.Link("a", "d/b"))
+	_, err := file.WriteAt([]byte("z"), 0)
+	must(t, err)
+	if got := contentOf(t, fs, "d/b"); string(got) != "z" {
+		t.Errorf("through the other name: %q", got)
+	}
+	a, err := fs.Stat("a")
+	must(t, err)
+	b, err := fs.Stat("d/b")
+	must(t, err)
+	if a.Inode != b.Inode || a.Links != 2 {
+		t.Errorf("two names of one file: %+v, %+v", a, b)
+	}
+	want(t, "over a name", fs.Link("a", "d"), syscall.EEXIST)
+	want(t, "of a directory", fs.Link("d", "e"), syscall.EPERM)
+	want(t, "of nothing", fs.Link("x", "e"), syscall.ENOENT)
+	// POSIX: renaming one name of a file over another does nothing.
+	must(t, fs.Rename("a", "d/b"))
+	if a, err = fs.Stat("a"); err != nil || a.Links != 2 {
+		t.Errorf("after renaming one name over the other: %+v, %v", a, err)
+	}
+	must(t, fs.Remove("a"))
+	if b, err = fs.Stat("d/b"); err != nil || b.Links != 1 {
+		t.Errorf("after removing one name: %+v, %v", b, err)
+	}
+}
+
+func checkDirectories(t *testing.T, fs disk.FS) {
+	must(t, fs.Mkdir("d", 0o700))
+	must(t, fs.Mkdir("d/e", 0o700))
+	must(t, create(t, fs, "d/f", nil).Close())
+	got := make(map[string]disk.Entry)
+	must(t, fs.ReadDir("d", func(entry disk.Entry) bool {
+		got[entry.Name] = entry
+		return true
+	}))
+	if expected := map[string]disk.Entry{"e": {Name: "e", Dir: true}, "f": {Name: "f", Regular: true}}; !maps.Equal(got, expected) {
+		t.Errorf("entries %v, want %v", got, expected)
+	}
+	visits := 0
+	must(t, fs.ReadDir("d", func(disk.Entry) bool {
+		visits++
+		return false
+	}))
+	if visits != 1 {
+		t.Errorf("%d visits after the first said no more", visits)
+	}
+	want(t, "of a file", fs.ReadDir("d/f", nil), syscall.ENOTDIR)
+	want(t, "of nothing", fs.ReadDir("x", nil), syscall.ENOENT)
+	_, err := fs.OpenDir("d/f")
+	want(t, "open a file", err, syscall.ENOTDIR)
+	_, err = fs.OpenDir("x")
+	want(t, "open nothing", err, syscall.ENOENT)
+	want(t, "sync a file", fs.SyncDir("d/f"), syscall.ENOTDIR)
+	want(t, "sync nothing", fs.SyncDir("x"), syscall.ENOENT)
+	for _, path := range []string{"", "d", "d/e"} {
+		must(t, fs.SyncDir(path))
+	}
+	must(t, fs.SyncAll())
+}
+
+func checkReceive(t *testing.T, fs disk.FS) {
+	must(t, fs.Mkdir("d", 0o700))
+	must(t, create(t, fs, "new", []byte("new")).Close())
+	must(t, create(t, fs, "d/f", []byte("old")).Close())
+	dir, err := fs.OpenDir("d")
+	must(t, err)
+	// The directory is the one that was opened, whatever it is called now.
+	must(t, fs.Rename("d", "moved"))
+	must(t, fs.Mkdir("d", 0o700))
+	must(t, dir.Receive("new", "f"))
+	must(t, dir.Sync())
+	if got := contentOf(t, fs, "moved/f"); string(got) != "new" {
+		t.Errorf("it received %q", got)
+	}
+	want(t, "nothing", dir.Receive("new", "f"), syscall.ENOENT)
+	for _, name := range []string{"", ".", "..", "a/b", "a\x00"} {
+		want(t, fmt.Sprintf("as %q", name), dir.Receive("moved/f", name), syscall.EINVAL)
+	}
+	must(t, dir.Receive("moved/f", "g"))
+	must(t, fs.Remove("moved/g"))
+	must(t, fs.RemoveDir("moved"))
+	must(t, create(t, fs, "late", nil).Close())
+	want(t, "into a removed directory", dir.Receive("late", "f"), syscall.ENOENT)
+	must(t, dir.Sync())
+	must(t, dir.Close())
+	want(t, "into a closed directory", dir.Receive("late", "f"), syscall.EBADF)
+	want(t, "sync a closed directory", dir.Sync(), syscall.EBADF)
+	want(t, "close a closed directory", dir.Close(), syscall.EBADF)
+}
+
+func checkRemovedWhileOpen(t *testing.T, fs disk.FS) {
+	file := create(t, fs, "f", []byte("old"))
+	must(t, fs.Remove("f"))
+	must(t, create(t, fs, "f", []byte("other")).Close())
+	_, err := file.WriteAt([]byte("new"), 3)
+	must(t, err)
+	buffer := make([]byte, 6)
+	if _, err = file.ReadAt(buffer, 0); err != nil || string(buffer) != "oldnew" {
+		t.Errorf("a removed file that is open reads %q, %v", buffer, err)
+	}
+	info, err := file.Stat()
+	if err != nil || info.Links != 0 || info.Size != 6 {
+		t.Errorf("its stat: %+v, %v", info, err)
+	}
+	must(t, file.Sync())
+	must(t, file.Close())
+	if got := contentOf(t, fs, "f"); string(got) != "other" {
+		t.Errorf("the file that took its name holds %q", got)
+	}
+}
+
+func checkAttributes(t *testing.T, fs disk.FS) {
+	file := create(t, fs, "f", nil)
+	defer file.Close()
+	_, err := file.GetAttr("a")
+	want(t, "none", err, syscall.ENODATA)
+	value := bytes.Repeat([]byte("v"), 3<<10)
+	must(t, file.SetAttr("a", value))
+	must(t, file.SetAttr("empty", nil))
+	must(t, fs.Rename("f", "g"))
+	got, err := fs.GetAttr("g", "a")
+	if err != nil || !bytes.Equal(got, value) {
+		t.Errorf("by path: %d bytes, %v", len(got), err)
+	}
+	value[0] = 'w' // the FS keeps a copy
+	if got, err = file.GetAttr("a"); err != nil || got[0] != 'v' {
+		t.Errorf("by file: %q…, %v", got[:1], err)
+	}
+	got[0] = 'x' // and so does the caller
+	if got, err = file.GetAttr("a"); err != nil || got[0] != 'v' {
+		t.Errorf("again: %q…, %v", got[:1], err)
+	}
+	if got, err = file.GetAttr("empty"); err != nil || len(got) != 0 {
+		t.Errorf("the empty one: %q, %v", got, err)
+	}
+	must(t, file.SetAttr("a", []byte("short")))
+	if got, err = file.GetAttr("a"); err != nil || string(got) != "short" {
+		t.Errorf("after replacing it: %q, %v", got, err)
+	}
+	// What does not fit is ENOSPC, and leaves what was there.
+	want(t, "too much", file.SetAttr("a", make([]byte, 5000)), syscall.ENOSPC)
+	want(t, "far too much", file.SetAttr("a", make([]byte, 65537)), syscall.E2BIG)
+	want(t, "long name", file.SetAttr(strings.Repeat("n", 251), nil), syscall.ERANGE)
+	want(t, "no name", file.SetAttr("", nil), syscall.EINVAL)
+	if got, err = file.GetAttr("a"); err != nil || string(got) != "short" {
+		t.Errorf("after failures: %q, %v", got, err)
+	}
+	_, err = fs.GetAttr("x", "a")
+	want(t, "of nothing", err, syscall.ENOENT)
+	must(t, fs.Mkdir("d", 0o700))
+	_, err = fs.GetAttr("d", "a")
+	want(t, "of a directory", err, syscall.ENODATA)
+}
+
+// More names than one system call returns.
+func checkManyNames(t *testing.T, fs disk.FS) {
+	expected := make(map[string]bool)
+	for i := range 2000 {
+		name := fmt.Sprintf("a-name-of-some-length-%05d", i)
+		must(t, create(t, fs, name, nil).Close())
+		expected[name] = true
+	}
+	must(t, fs.ReadDir("", func(entry disk.Entry) bool {
+		if !expected[entry.Name] {
+			t.Errorf("%q twice, or never made", entry.Name)
+		}
+		delete(expected, entry.Name)
+		return true
+	}))
+	if len(expected) > 0 {
+		t.Errorf("%d names were not visited", len(expected))
+	}
+}
+
+func checkStat(t *testing.T, fs disk.FS) {
+	file := create(t, fs, "f", make([]byte, 10_000))
+	defer file.Close()
+	must(t, file.Sync())
+	byFile, err := file.Stat()
+	must(t, err)
+	byPath, err := fs.Stat("f")
+	must(t, err)
+	if byFile != byPath {
+		t.Errorf("by file %+v, by path %+v", byFile, byPath)
+	}
+	if !byFile.Regular || byFile.Dir || byFile.Size != 10_000 || byFile.Links != 1 || byFile.Inode == 0 ||
+		byFile.Birth == 0 || byFile.Modified.IsZero() || byFile.Blocks < 10_000 {
+		t.Errorf("%+v", byFile)
+	}
+	_, err = file.WriteAt([]byte("x"), 0)
+	must(t, err)
+	must(t, fs.Mkdir("d", 0o700))
+	must(t, fs.Rename("f", "d/g"))
+	moved, err := fs.Stat("d/g")
+	must(t, err)
+	if moved.Inode != byFile.Inode || moved.Birth != byFile.Birth {
+		t.Errorf("the inode changed with the name: %+v, %+v", byFile, moved)
+	}
+	root, err := fs.Stat("")
+	if err != nil || !root.Dir || root.Regular {
+		t.Errorf("the root: %+v, %v", root, err)
+	}
+}
+
+func checkSpace(t *testing.T, fs disk.FS) {
+	before, err := fs.Space()
+	must(t, err)
+	if before.Device == 0 || before.TotalBytes == 0 || before.FreeBytes == 0 || before.FreeBytes > before.TotalBytes ||
+		before.FreeFiles > before.TotalFiles || before.ReadOnly {
+		t.Errorf("%+v", before)
+	}
+}
+
+func checkLock(t *testing.T, fs disk.FS) {
+	lock, err := fs.Lock("lock")
+	must(t, err)
+	_, err = fs.Lock("lock")
+	want(t, "twice", err, disk.ErrLocked)
+	want(t, "twice, as an errno", err, syscall.EWOULDBLOCK)
+	other, err := fs.Lock("other")
+	must(t, err)
+	must(t, other.Close())
+	must(t, lock.Close())
+	want(t, "unlock twice", lock.Close(), syscall.EBADF)
+	again, err := fs.Lock("lock")
+	must(t, err)
+	must(t, again.Close())
+	_, err = fs.Lock("x/lock")
+	want(t, "in nothing", err, syscall.ENOENT)
+}
+
+func checkPreallocate(t *testing.T, fs disk.FS) {
+	file := create(t, fs, "f", []byte("x"))
+	defer file.Close()
+	must(t, file.Preallocate(0, 1<<20))
+	info, err := file.Stat()
+	if err != nil || info.Size != 1 || info.Blocks < 1<<20 {
+		t.Errorf("after reserving 1 MiB: %+v, %v", info, err)
+	}
+	must(t, file.Truncate(1))
+	if info, err = file.Stat(); err != nil || info.Blocks >= 1<<20 {
+		t.Errorf("after giving it back: %+v, %v", info, err)
+	}
+	// More than there is fails, and takes nothing from anybody. So much more that
+	// the kernel refuses it, too, before it allocates anything.
+	if err := file.Preallocate(0, 1<<62); err == nil {
+		t.Error("reserved more than there is")
+	}
+	if info, err = file.Stat(); err != nil || info.Blocks >= 1<<20 {
+		t.Errorf("after failing to reserve: %+v, %v", info, err)
+	}
+	want(t, "nothing", file.Preallocate(0, 0), syscall.EINVAL)
+}
+
+func checkSync(t *testing.T, fs disk.FS) {
+	file := create(t, fs, "f", []byte("x"))
+	must(t, file.SetAttr("a", []byte("v")))
+	must(t, file.SyncData())
+	must(t, file.Sync())
+	must(t, file.Sync())
+	must(t, file.Close())
+	must(t, fs.SyncDir(""))
+	must(t, fs.SyncAll())
+}
+
+func checkClosed(t *testing.T, fs disk.FS) {
+	file := create(t, fs, "f", []byte("x"))
+	must(t, file.Close())
+	_, err := file.ReadAt(make([]byte, 1), 0)
+	want(t, "read", err, syscall.EBADF)
+	_, err = file.WriteAt(make([]byte, 1), 0)
+	want(t, "write", err, syscall.EBADF)
+	_, err = file.Stat()
+	want(t, "stat", err, syscall.EBADF)
+	_, err = file.GetAttr("a")
+	want(t, "getattr", err, syscall.EBADF)
+	for what, err := range map[string]error{
+		"sync": file.Sync(), "syncdata": file.SyncData(), "truncate": file.Truncate(0), "setattr": file.SetAttr("a", nil),
+		"preallocate": file.Preallocate(0, 1), "writeback": file.StartWriteback(0, 1), "advise": file.Advise(disk.Random), "close": file.Close(),
+	} {
+		want(t, what, err, syscall.EBADF)
+	}
+}
+
+// Errors say what they are about, in the types of package os, and package io/fs
+// understands them.
+func checkErrors(t *testing.T, fs disk.FS) {
+	_, err := fs.Stat("no/such")
+	var pathError *iofs.PathError
+	if !errors.As(err, &pathError) || !strings.HasSuffix(pathError.Path, "no/such") || !errors.Is(err, iofs.ErrNotExist) {
+		t.Errorf("stat: %v", err)
+	}
+	if _, plain := pathError.Err.(syscall.Errno); !plain {
+		t.Errorf("the path error is around a %T", pathError.Err)
+	}
+	err = fs.Rename("no/such", "other")
+	var linkError *os.LinkError
+	if !errors.As(err, &linkError) || !strings.HasSuffix(linkError.Old, "no/such") || !strings.HasSuffix(linkError.New, "other") {
+		t.Errorf("rename: %v", err)
+	}
+	must(t, fs.Mkdir("d", 0o700))
+	want(t, "mkdir", fs.Mkdir("d", 0o700), iofs.ErrExist)
+}
+
+// ReadAt and WriteAt may run at once: for the race detector, and each byte is
+// one that somebody wrote.
+func checkConcurrentReaders(t *testing.T, fs disk.FS) {
+	file := create(t, fs, "f", make([]byte, 64<<10))
+	defer file.Close()
+	var group sync.WaitGroup
+	for worker := range 4 {
+		group.Go(func() {
+			block := bytes.Repeat([]byte{byte(worker + 1)}, 16<<10)
+			for range 50 {
+				if _, err := file.WriteAt(block, int64(worker)*16<<10); err != nil {
+					t.Error(err)
+				}
+				if _, err := file.ReadAt(make([]byte, 64<<10), 0); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	group.Wait()
+	for i, b := range contentOf(t, fs, "f") {
+		if int(b) != i/(16<<10)+1 {
+			t.Fatalf("byte %d is %d", i, b)
+		}
+	}
+}
+
+// A Dir may be used and closed at once; a closed one says so and no other
+// directory is hit instead.
+func checkConcurrentDirectory(t *testing.T, fs disk.FS) {
+	must(t, fs.Mkdir("d", 0o700))
+	for i := range 200 {
+		must(t, create(t, fs, fmt.Sprintf("f%d", i), nil).Close())
+	}
+	dir, err := fs.OpenDir("d")
+	must(t, err)
+	var group sync.WaitGroup
+	for worker := range 4 {
+		group.Go(func() {
+			for i := worker; i < 200; i += 4 {
+				err := dir.Receive(fmt.Sprintf("f%d", i), fmt.Sprintf("f%d", i))
+				if err != nil && !errors.Is(err, syscall.EBADF) {
+					t.Error(err)
+				}
+				if i == 150 {
+					if err := dir.Close(); err != nil {
+						t.Error(err)
+					}
+				}
+				if other, err := fs.OpenDir(""); err != nil {
+					t.Error(err)
+				} else if err := other.Close(); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	group.Wait()
+	if found := len(inodes(t, fs)); found != 201 {
+		t.Errorf("%d names, want 201", found)
+	}
+}
