@@ -374,7 +374,7 @@ func onlyBlank(a, b []byte) bool {
 func normal(b []byte) []byte {
 	b = bytes.ReplaceAll(b, []byte("\r"), nil)
 	b = bytes.TrimRight(b, "\n")
-	b = bytes.ReplaceAll(b, []byte(" "), nil)
+	b = bytes.ReplaceAll(bytes.ReplaceAll(b, []byte("\t"), nil), []byte(" "), nil)
 	b = bytes.ReplaceAll(b, []byte("\n\n"), []byte("\n"))
 	return bytes.ToLower(b)
 }

@@ -341,7 +341,7 @@ func TestChangedSecret(t *testing.T) {
 // newest day.
 func TestKeyCacheIsBounded(t *testing.T) {
 	var c keyCache
-	for day := range 3 {
+	for day := range 2 {
 		for i := range keyCacheSize {
 			c.put(newSigningKey(fmt.Sprint("key", i), "secret", fmt.Sprint(20240101+day), "r", serviceS3))
 			if n := len(*c.current.Load()); n > keyCacheSize {
@@ -350,9 +350,53 @@ func TestKeyCacheIsBounded(t *testing.T) {
 		}
 	}
 	for _, k := range *c.current.Load() {
-		if k.date != "20240103" {
+		if k.date != "20240102" {
 			t.Fatalf("a key of %s is left", k.date)
 		}
+	}
+}
+
+// A crowd of keys on one day is bounded too, and the newest key is always in.
+func TestKeyCacheIsBoundedOnOneDay(t *testing.T) {
+	var c keyCache
+	for i := range keyCacheSize + 10 {
+		k := newSigningKey(fmt.Sprint("key", i), "secret", "20240101", "r", serviceS3)
+		c.put(k)
+		if n := len(*c.current.Load()); n > keyCacheSize || c.get([]byte(k.credential)) != k {
+			t.Fatalf("%d keys after %d", n, i)
+		}
+	}
+}
+
+// A presigned request may bind its payload by a header that it signs, and a
+// header that repeats what was signed does no harm.
+func TestPresignedPayloads(t *testing.T) {
+	v := verifierAt(testTime, testAccess, testSecret)
+	hash := "44ce7dd67c959e0d3524ffac1771dfbba87d2b6b4b4e99e42034a8b803f8b072"
+	w := presigned(t, Outgoing{Method: "PUT", Path: "/b/k", Host: "h"})
+	set("x-amz-content-sha256", unsignedPayload)(&w)
+	if id, err := v.Verify(w.request()); err != nil || id.Payload != Unsigned {
+		t.Errorf("repeated: %+v, %v", id, err)
+	}
+
+	out := Outgoing{Method: "PUT", Path: "/b/k", Host: "h", Payload: Signed, Headers: []objects.Pair{{Name: "x-amz-content-sha256", Value: hash}}}
+	parseSHA256(&out.PayloadSHA256, []byte(hash))
+	w = presigned(t, out)
+	if id, err := v.Verify(w.request()); err != nil || id.Payload != Signed || id.PayloadSHA256 != out.PayloadSHA256 {
+		t.Errorf("parameter and header: %+v, %v", id, err)
+	}
+	// The same without the parameter, signed by hand: the header alone counts.
+	query("&X-Amz-Content-Sha256="+hash, "")(&w)
+	_, err := v.Verify(w.request())
+	if codeOf(err) != SignatureDoesNotMatch || !strings.HasSuffix(detail(err, "CanonicalRequest"), "\n"+hash) {
+		t.Fatalf("header alone: %v\n%s", err, detail(err, "CanonicalRequest"))
+	}
+	d := newDigest()
+	d.hmac(&newSigningKey(testAccess, testSecret, "20241231", testRegion, serviceS3).key, []byte(detail(err, "StringToSign")))
+	head, _, _ := strings.Cut(w.query, "X-Amz-Signature=")
+	w.query = head + "X-Amz-Signature=" + string(appendHex(nil, d.sum[:]))
+	if id, err := v.Verify(w.request()); err != nil || id.PayloadSHA256 != out.PayloadSHA256 {
+		t.Errorf("header alone: %+v, %v", id, err)
 	}
 }
 
