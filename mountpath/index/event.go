@@ -3,7 +3,7 @@ package index
 import (
 	"fmt"
 	"runtime"
-	"sync/atomic"
+	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/sirupsen/logrus"
@@ -19,7 +19,8 @@ const (
 	Stalled
 	// Unstalled: the write gate is open again.
 	Unstalled
-	// CorruptionFound: what is stored in File is not what was stored.
+	// CorruptionFound: what is stored in File is not what was stored. Sent once
+	// for each table, and once for each damaged block of a blob, not for each read.
 	CorruptionFound
 	// BackgroundFailed: a flush or compaction failed and will be tried again.
 	BackgroundFailed
@@ -44,25 +45,41 @@ func (k EventKind) String() string {
 type Event struct {
 	Kind   EventKind
 	Reason string // of Stalled
-	File   string // of CorruptionFound: the path below the mountpath
+	File   string // of CorruptionFound: the path below the mountpath; empty for a blob, which Err names
 	Err    error  // of Died, CorruptionFound, BackgroundFailed
 }
 
+// damages tells of each damage once. The zero value is ready.
+type damages struct {
+	told sync.Map // files, and for blobs the texts of errors
+}
+
+func (d *damages) tell(tell func(Event), file string, err error) {
+	what := file
+	if what == "" {
+		what = err.Error()
+	}
+	if _, told := d.told.LoadOrStore(what, true); !told {
+		tell(Event{Kind: CorruptionFound, File: file, Err: err})
+	}
+}
+
 // listener translates Pebble's events. None of its functions blocks.
-func listener(stalled *atomic.Bool, tell func(Event)) *pebble.EventListener {
+func (x *Index) listener() *pebble.EventListener {
+	tell := x.options.OnEvent
 	return &pebble.EventListener{
 		BackgroundError: func(err error) {
 			tell(Event{Kind: BackgroundFailed, Err: err})
 		},
 		DataCorruption: func(info pebble.DataCorruptionInfo) {
-			tell(Event{Kind: CorruptionFound, File: info.Path, Err: info.Details})
+			x.damages.tell(tell, info.Path, info.Details)
 		},
 		WriteStallBegin: func(info pebble.WriteStallBeginInfo) {
-			stalled.Store(true)
+			x.stalled.Store(true)
 			tell(Event{Kind: Stalled, Reason: info.Reason})
 		},
 		WriteStallEnd: func() {
-			stalled.Store(false)
+			x.stalled.Store(false)
 			tell(Event{Kind: Unstalled})
 		},
 	}

@@ -25,6 +25,7 @@ type Index struct {
 	db       *pebble.DB
 	detach   func() // gives the memtables' room back to the node's cache
 	stalled  atomic.Bool
+	damages  damages
 
 	batches   sync.Pool
 	flights   *flights
@@ -101,21 +102,35 @@ const (
 // made again.
 func survey(fsys disk.FS, dir string) (condition, error) {
 	state := absent
+	marker := ""
 	err := fsys.ReadDir(dir, func(entry disk.Entry) bool {
 		switch {
-		case strings.HasPrefix(entry.Name, "marker.manifest."):
-			state = present
-			return false
+		case strings.HasPrefix(entry.Name, manifestMarker):
+			// A marker that was moved may have left its old name, with a smaller number.
+			if len(entry.Name) > len(marker) || len(entry.Name) == len(marker) && entry.Name > marker {
+				marker = entry.Name
+			}
 		case !critical(entry.Name):
 			state = ruined
 		}
 		return true
 	})
-	if errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return absent, nil
+	case err != nil || marker == "":
+		return state, err
 	}
-	return state, err
+	// marker.manifest.<number, of six digits or more>.<manifest>, which names a
+	// file with as many digits in every marker of a directory.
+	_, manifest, ok := strings.Cut(marker[len(manifestMarker):], ".")
+	if !ok {
+		return ruined, nil
+	}
+	return present, checkManifest(fsys, dir, manifest)
 }
+
+const manifestMarker = "marker.manifest."
 
 // within runs call on a goroutine of its own and waits for it until the
 // deadline; a call that never returns costs the goroutine.
@@ -144,7 +159,7 @@ func openKind(err error) errs.Kind {
 	switch {
 	case errors.Is(err, errDeadline), errors.Is(err, syscall.EWOULDBLOCK):
 		return errs.Busy
-	case pebble.IsCorruptionError(err), errors.Is(err, pebble.ErrDBNotPristine):
+	case errs.Is(errs.Corrupt, err), pebble.IsCorruptionError(err), errors.Is(err, pebble.ErrDBNotPristine):
 		return errs.Corrupt
 	}
 	return errs.IO
@@ -168,7 +183,7 @@ func openInstance(options Options, l *lock, deadline time.Time) (*Index, error) 
 		options.OnEvent(Event{Kind: Died, Err: cause})
 	})
 	a := newAdapter(options.FS, x.instance, l)
-	p := pebbleOptions(options, a, listener(&x.stalled, options.OnEvent))
+	p := pebbleOptions(options, a, x.listener())
 
 	type outcome struct {
 		db  *pebble.DB

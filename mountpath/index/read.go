@@ -49,6 +49,15 @@ func (x *Index) Get(key []byte) (Value, error) {
 		}
 		return Value{}, readError(op, err)
 	}
+	// A value that lies in a blob is fetched on the way out of db.Get, which
+	// loses the error of that: without this it would pass for an empty value.
+	if iter, ok := closer.(*pebble.Iterator); ok {
+		if err := iter.Error(); err != nil {
+			_ = closer.Close() // returns the same error
+			x.leave()
+			return Value{}, x.blobError(op, err)
+		}
+	}
 	return Value{Bytes: bytes, index: x, closer: closer}, nil
 }
 
@@ -58,6 +67,15 @@ func readError(op errs.Op, err error) error {
 		return errs.E(op, errs.Corrupt, err)
 	}
 	return errs.E(op, errs.IO, err)
+}
+
+// blobError is readError for a value fetched from a blob: Pebble sends no event
+// of its damage.
+func (x *Index) blobError(op errs.Op, err error) error {
+	if pebble.IsCorruptionError(err) {
+		x.damages.tell(x.options.OnEvent, "", err)
+	}
+	return readError(op, err)
 }
 
 // Scan walks the keys of a range, in order, over one consistent view in which
@@ -123,7 +141,7 @@ func (s *Scan) Key() []byte { return s.iter.Key() }
 func (s *Scan) Value() ([]byte, error) {
 	value, err := s.iter.ValueAndErr()
 	if err != nil {
-		return nil, readError("index.Scan", err)
+		return nil, s.index.blobError("index.Scan", err)
 	}
 	return value, nil
 }
