@@ -54,14 +54,45 @@ func newFakeS3() *fakeS3 {
 	}
 }
 
-// serveHTTP serves a handler on a free loopback port until the test ends.
+// change changes the fake while it may be serving.
+func (f *fakeS3) change(how func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	how()
+}
+
+// seen returns how many requests with the method came since the last forget.
+func (f *fakeS3) seen(method string) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.asked[method]
+}
+
+// forget starts counting requests anew.
+func (f *fakeS3) forget() { f.change(func() { clear(f.asked) }) }
+
+// stored returns how many objects a bucket holds.
+func (f *fakeS3) stored(bucket string) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.buckets[bucket].objects)
+}
+
+// serveHTTP serves a handler, with bodies in memory, on a free loopback port until
+// the test ends.
 func serveHTTP(t testing.TB, handler fasthttp.RequestHandler) (endpoint string) {
 	t.Helper()
+	return serve(t, &fasthttp.Server{Handler: handler, MaxRequestBodySize: 16 << 20, CloseOnShutdown: true, ReadBufferSize: 32 << 10})
+}
+
+// serve serves on a free loopback port until the test ends.
+func serve(t testing.TB, server *fasthttp.Server) (endpoint string) {
+	t.Helper()
+	server.Logger = quiet{}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := &fasthttp.Server{Handler: handler, MaxRequestBodySize: 16 << 20, CloseOnShutdown: true, ReadBufferSize: 32 << 10}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	t.Cleanup(func() {
@@ -71,6 +102,11 @@ func serveHTTP(t testing.TB, handler fasthttp.RequestHandler) (endpoint string) 
 	})
 	return "http://" + listener.Addr().String()
 }
+
+// quiet drops what a server says about connections that tests break.
+type quiet struct{}
+
+func (quiet) Printf(string, ...any) {}
 
 // all lets the signature see a request's headers.
 type all struct{ header *fasthttp.RequestHeader }

@@ -2,6 +2,7 @@ package loader
 
 import (
 	"context"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -14,14 +15,14 @@ import (
 func TestCountsAreExact(t *testing.T) {
 	fake := newFakeS3()
 	load := loadOn(t, serveHTTP(t, fake.handle))
-	fake.asked = map[string]int{}
+	fake.forget()
 
 	load.Mix, load.Ops = Only(Put), 1003
 	result := mustRun(t, load, Observed{})
-	if result.Ops != 1003 || result.Errors != 0 || fake.asked["PUT"] != 1003 || result.Bytes != 1003*4096 {
-		t.Errorf("put: %d ops, %d errors, %d bytes; the server saw %d", result.Ops, result.Errors, result.Bytes, fake.asked["PUT"])
+	if result.Ops != 1003 || result.Errors != 0 || fake.seen("PUT") != 1003 || result.Bytes != 1003*4096 {
+		t.Errorf("put: %d ops, %d errors, %d bytes; the server saw %d", result.Ops, result.Errors, result.Bytes, fake.seen("PUT"))
 	}
-	if n := len(fake.buckets["load"].objects); n != 1003 {
+	if n := fake.stored("load"); n != 1003 {
 		t.Errorf("%d objects: keys repeat", n)
 	}
 	if result.Class != "synced" {
@@ -32,19 +33,19 @@ func TestCountsAreExact(t *testing.T) {
 	if result = mustRun(t, load, Observed{}); result.Ops != 10 || result.Bytes != 100<<10 {
 		t.Errorf("100 KiB in objects of 10: %d ops, %d bytes", result.Ops, result.Bytes)
 	}
-	fake.buckets["load"].objects = map[string][]byte{}
+	fake.change(func() { clear(fake.buckets["load"].objects) })
 
 	load.Bytes, load.Sizes = 0, FixedSize(4096)
 	put(t, load, 500)
 	load.Keys.Count, load.Mix, load.Ops, load.Keys.Order, load.Verify = 500, Mix{0, 60, 30, 0, 10}, 2000, Zipf, true
-	fake.asked = map[string]int{}
+	fake.forget()
 	result = mustRun(t, load, Observed{})
 	by := map[string]OperationResult{}
 	for _, o := range result.Operations {
 		by[o.Operation] = o
 	}
-	if result.Ops != 2000 || fake.asked["HEAD"] != int(by["HEAD"].Ops) || fake.asked["GET"] != int(by["GET"].Ops+by["LIST"].Ops) {
-		t.Errorf("mix: %+v; the server saw %v", by, fake.asked)
+	if result.Ops != 2000 || fake.seen("HEAD") != int(by["HEAD"].Ops) || fake.seen("GET") != int(by["GET"].Ops+by["LIST"].Ops) {
+		t.Errorf("mix: %+v; the server saw %d", by, fake.seen("GET"))
 	}
 	if by["GET"].Ops < 1000 || by["GET"].Ops > 1400 || by["LIST"].Entries != 500*by["LIST"].Ops {
 		t.Errorf("mix: %+v", by)
@@ -52,7 +53,7 @@ func TestCountsAreExact(t *testing.T) {
 
 	load.Mix, load.Ops, load.Keys.Order = Only(Delete), 0, Sequential
 	result = mustRun(t, load, Observed{})
-	if n := len(fake.buckets["load"].objects); result.Ops != 500 || n != 0 {
+	if n := fake.stored("load"); result.Ops != 500 || n != 0 {
 		t.Errorf("delete: %d ops, %d objects left", result.Ops, n)
 	}
 }
@@ -92,7 +93,7 @@ func TestVerificationFindsAFlippedBit(t *testing.T) {
 		if result := mustRun(t, load, Observed{}); result.Ops != 20 || result.Errors != 0 || result.Bytes != 20*size {
 			t.Errorf("%d bytes: %+v", size, result)
 		}
-		fake.flip = true
+		fake.change(func() { fake.flip = true })
 		result := mustRun(t, load, Observed{})
 		if result.Errors != 20 || result.Failures[0].Code != codeContent || result.Failed() == nil {
 			t.Errorf("%d bytes, one flipped: %d errors %+v", size, result.Errors, result.Failures)
@@ -101,7 +102,8 @@ func TestVerificationFindsAFlippedBit(t *testing.T) {
 		if result := mustRun(t, load, Observed{}); result.Errors != 0 {
 			t.Errorf("%d bytes, not verified: %+v", size, result.Failures)
 		}
-		fake.flip, load.Verify = false, true
+		fake.change(func() { fake.flip = false })
+		load.Verify = true
 		load.Keys.Seed++ // other names: what was never put is missing
 		if result := mustRun(t, load, Observed{}); result.Errors != 20 || result.Failures[0].Code != "NoSuchKey" {
 			t.Errorf("%d bytes, other seed: %+v", size, result.Failures)
@@ -129,7 +131,7 @@ func TestFailuresAreCountedByCode(t *testing.T) {
 	fake := newFakeS3()
 	load := loadOn(t, serveHTTP(t, fake.handle))
 	put(t, load, 50)
-	fake.refuse["GET"], fake.refuse["HEAD"], fake.sever = 7, 3, 5
+	fake.change(func() { fake.refuse["GET"], fake.refuse["HEAD"], fake.sever = 7, 3, 5 })
 	load.Keys.Count, load.Mix, load.Ops = 50, Mix{0, 1, 1}, 200
 	result := mustRun(t, load, Observed{})
 	got := map[string]uint64{}
@@ -143,7 +145,7 @@ func TestFailuresAreCountedByCode(t *testing.T) {
 		t.Errorf("example %q", example)
 	}
 
-	fake.refuse["GET"] = 1 << 30
+	fake.change(func() { fake.refuse["GET"] = 1 << 30 })
 	load.Mix, load.Ops, load.MaxFailures = Only(Get), 1<<30, 20
 	if result = mustRun(t, load, Observed{}); result.GaveUp == "" || result.Errors < 20 || result.Errors > 24 {
 		t.Errorf("a server that always refuses: %d errors, %q", result.Errors, result.GaveUp)
@@ -166,7 +168,7 @@ func TestDeletedKeysStayDeleted(t *testing.T) {
 		t.Errorf("%+v", result.Failures)
 	}
 	load.Stored = false // some are gone now
-	fake.keep = true
+	fake.change(func() { fake.keep = true })
 	result := mustRun(t, load, Observed{})
 	if result.Errors == 0 || result.Failures[0].Code != codePresent || len(result.Failures) != 1 {
 		t.Errorf("a server that deletes nothing: %+v", result.Failures)
@@ -184,7 +186,7 @@ func TestListing(t *testing.T) {
 	if result.Errors != 0 || result.Entries != 190 { // twice through nine full pages and one of 5
 		t.Errorf("%d keys, %+v", result.Entries, result.Failures)
 	}
-	fake.shuffle = true
+	fake.change(func() { fake.shuffle = true })
 	if result = mustRun(t, load, Observed{}); result.Errors != 20 || result.Failures[0].Code != codeListing {
 		t.Errorf("pages backwards: %d errors, %+v", result.Errors, result.Failures)
 	}
@@ -200,7 +202,7 @@ func TestRateAndInterruption(t *testing.T) {
 		t.Errorf("100 at 500 a second took %v", result.Elapsed)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	fake.asked = map[string]int{}
+	fake.forget()
 	load.Ops, load.Rate = 1<<40, 0
 	load.Keys.Count = 16 // small, for it may run for a while
 	done := make(chan *Result)
@@ -211,14 +213,12 @@ func TestRateAndInterruption(t *testing.T) {
 		}
 		done <- result
 	}()
-	for seen := 0; seen < 50; {
-		fake.mu.Lock()
-		seen = fake.asked["PUT"]
-		fake.mu.Unlock()
+	for fake.seen("PUT") < 50 {
+		runtime.Gosched()
 	}
 	cancel()
-	if result = <-done; !result.Interrupted || result.Ops < 50 || int(result.Ops) != fake.asked["PUT"] || result.Errors != 0 {
-		t.Errorf("interrupted: %+v; the server saw %v", result, fake.asked)
+	if result = <-done; !result.Interrupted || result.Ops < 50 || int(result.Ops) != fake.seen("PUT") || result.Errors != 0 {
+		t.Errorf("interrupted: %+v; the server saw %d", result, fake.seen("PUT"))
 	}
 }
 
@@ -258,11 +258,11 @@ func TestDebt(t *testing.T) {
 	if state, _ := debt.Wait(t.Context()); state != DebtUnknown {
 		t.Errorf("no metric: %s", state)
 	}
-	fake.debts = []int64{5000, 10, 300, 10}
+	fake.change(func() { fake.debts = []int64{5000, 10, 300, 10} })
 	if state, waited := debt.Wait(t.Context()); state != DebtPaid || fake.scrapes != 6 || waited < 5*debtPoll-debtPoll/2 {
 		t.Errorf("%s after %d looks and %v", state, fake.scrapes, waited)
 	}
-	fake.debts = []int64{5000}
+	fake.change(func() { fake.debts = []int64{5000} })
 	debt.Patience = 0
 	if state, _ := debt.Wait(t.Context()); state != DebtLeft {
 		t.Errorf("never paid: %s", state)
