@@ -1,0 +1,113 @@
+# What one does with a clone of Troupe. `make` explains itself: a line that
+# begins with "## " explains the target below it.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+CACHE := $(CURDIR)/.cache
+TOOLS := $(CACHE)/tools
+# What lint and tests run is found in the cache of this clone before the machine's own.
+export PATH := $(TOOLS)/venv/bin:$(PATH)
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+FOLDERS := $(wildcard objects messages api backend actors mountpath cluster httpedge supervisors tools cmd test)
+# The suites that start processes of the real binary; a race detector sees nothing of them.
+PROCESSES := /test/(clients|demo)$$
+
+NATIVE ?= 127.0.0.1:8080
+S3 ?= 127.0.0.1:9000
+FUZZ_SECONDS ?= 60
+TEST_FLAGS ?=
+BENCH_FLAGS ?=
+DEMO_FLAGS ?=
+
+.PHONY: all help build run tools test race lint layers quick check bench soak fuzz proto demo clean
+
+## says what there is (also plain `make`)
+all help:
+	@awk '/^## / { text = substr($$0, 4); next } \
+	      /^[a-z][a-z ]*:/ && text { sub(/:.*/, ""); n = split($$0, t, " "); printf "  make %-7s %s\n", t[n], text } \
+	      { text = "" }' $(firstword $(MAKEFILE_LIST))
+
+## compiles bin/troupe
+build:
+	@go build -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/troupe ./cmd/troupe
+
+## runs one node with four mountpaths under ./data, native API on 127.0.0.1:8080, S3 on 127.0.0.1:9000
+run: build
+	@mkdir -p data/d0 data/d1 data/d2 data/d3
+	@exec bin/troupe serve --data data/d0 --data data/d1 --data data/d2 --data data/d3 --native $(NATIVE) --s3 $(S3)
+
+## installs what lint and test need: rclone, s3cmd, boto3, aws, pytest, mkfs, strace, staticcheck (apt-get needs root)
+tools:
+	@test/tools/install
+
+## runs every test, and fuzzes for 60 s (FUZZ_SECONDS=); tests whose tools are absent are skipped, and counted
+test: build $(CACHE)/summary
+	@{ TROUPE_BINARY=$(CURDIR)/bin/troupe go test -json -count=1 -timeout 20m $(TEST_FLAGS) ./... || status=1; \
+	   [ $(FUZZ_SECONDS) = 0 ] || test/tools/fuzz $(FUZZ_SECONDS) -json || status=1; \
+	   exit $${status:-0}; } | $(CACHE)/summary
+
+## runs the tests of everything in one process under the race detector
+race: $(CACHE)/summary
+	@go list ./... | grep -Ev '$(PROCESSES)' | xargs go test -json -race -count=1 -timeout 60m $(TEST_FLAGS) | $(CACHE)/summary
+
+## checks formatting, vets, and runs staticcheck
+lint: $(TOOLS)/staticcheck
+	@unformatted=$$(gofmt -l $(FOLDERS)); [ -z "$$unformatted" ] || { echo "not formatted:" $$unformatted; exit 1; }
+	@go vet ./...
+	@$(TOOLS)/staticcheck ./...
+
+## checks that folders are floors: imports only go down, nothing lives at package level
+layers:
+	@go test -count=1 ./test
+
+## runs the tests that take seconds
+quick: $(CACHE)/summary
+	@go list ./... | grep -Ev '$(PROCESSES)' | xargs go test -json -short -timeout 10m $(TEST_FLAGS) | $(CACHE)/summary
+
+## is what to run before a commit: lint, layers, quick
+check: lint layers quick
+
+## measures: PUT, GET, HEAD, DELETE, LIST beside a bare handler, with the server's CPU per operation (BENCH_FLAGS=)
+bench: build
+	@bin/troupe bench --suite reference --baseline $(BENCH_FLAGS)
+
+## runs the long forms of the tests, one slice of at most 2 h, and keeps its state in .cache/soak for the next one
+soak: build $(CACHE)/summary
+	@mkdir -p $(CACHE)/soak
+	@go list ./... | TROUPE_SOAK=$(CACHE)/soak TROUPE_BINARY=$(CURDIR)/bin/troupe \
+	   xargs go test -json -count=1 -p 1 -timeout 125m -run Soak $(TEST_FLAGS) | $(CACHE)/summary
+
+## fuzzes every parser for ten minutes in all (FUZZ_SECONDS=)
+fuzz: FUZZ_SECONDS = 600
+fuzz:
+	@test/tools/fuzz $(FUZZ_SECONDS)
+
+## generates Go code from messages/*.proto; says so when there is nothing to generate
+proto:
+	@if ls messages/*.proto >/dev/null 2>&1; then \
+	   command -v protoc >/dev/null || { echo "protoc is not installed: apt-get install protobuf-compiler"; exit 1; }; \
+	   go build -o $(TOOLS)/protoc-gen-go google.golang.org/protobuf/cmd/protoc-gen-go; \
+	   protoc --plugin=$(TOOLS)/protoc-gen-go --go_out=. --go_opt=paths=source_relative messages/*.proto; \
+	   echo "generated messages/*.pb.go"; \
+	 else \
+	   echo "nothing to generate: no message crosses nodes yet (messages/*.proto), and mountpath/layout/record.proto is documentation"; \
+	 fi
+
+## shows it: 15,000 files and one above 1 GiB through aws, rclone and boto3 and back, and a kill -9 in an upload
+demo: build
+	@TROUPE_BINARY=$(CURDIR)/bin/troupe go run ./test/demo $(DEMO_FLAGS)
+
+## removes what was built, and the tools; ./data stays
+clean:
+	@rm -rf bin $(CACHE)
+
+$(CACHE)/summary: $(wildcard test/summary/*.go)
+	@go build -o $@ ./test/summary
+
+$(TOOLS)/staticcheck: test/tools/go.sum
+	@test/tools/install
+	@touch $@
