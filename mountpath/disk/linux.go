@@ -1,11 +1,12 @@
 package disk
 
 import (
+	"bytes"
+	"encoding/binary"
 	"io"
 	"os"
 	"sync"
 	"syscall"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -240,22 +241,22 @@ func (l *Linux) ReadDir(path string, visit func(Entry) bool) (err error) {
 }
 
 // visitDirents calls visit for each linux_dirent64 of what getdents returned,
-// but "." and "..", and returns false when visit did. Format: getdents(2).
+// but "." and "..", and returns false when visit did. Format, getdents(2): inode
+// and offset of 8 bytes each, length of the entry in 2, kind in 1, name and NUL.
 func visitDirents(dirents []byte, visit func(Entry) bool) bool {
-	const nameOffset = unsafe.Offsetof(unix.Dirent{}.Name)
+	const lengthOffset, kindOffset, nameOffset = 16, 18, 19
 	for len(dirents) > 0 {
-		dirent := (*unix.Dirent)(unsafe.Pointer(unsafe.SliceData(dirents)))
-		name := dirents[nameOffset:dirent.Reclen]
-		length := 0
-		for length < len(name) && name[length] != 0 {
-			length++
+		next := binary.NativeEndian.Uint16(dirents[lengthOffset:])
+		kind, name := dirents[kindOffset], dirents[nameOffset:next]
+		dirents = dirents[next:]
+		if end := bytes.IndexByte(name, 0); end >= 0 {
+			name = name[:end]
 		}
 		entry := Entry{
-			Name:    string(name[:length]),
-			Dir:     dirent.Type == unix.DT_DIR,
-			Regular: dirent.Type == unix.DT_REG,
+			Name:    string(name),
+			Dir:     kind == unix.DT_DIR,
+			Regular: kind == unix.DT_REG,
 		}
-		dirents = dirents[dirent.Reclen:]
 		if entry.Name == "." || entry.Name == ".." {
 			continue
 		}

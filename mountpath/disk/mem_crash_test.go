@@ -451,7 +451,6 @@ type writer struct {
 	mem     *disk.Mem
 	file    disk.File
 	content []byte   // now
-	synced  []byte   // at the last sync
 	since   [][]byte // each state since then, the synced one first
 }
 

@@ -34,7 +34,7 @@ func TestMemIsFull(t *testing.T) {
 	want(t, "a reservation", file.Preallocate(10*4096, 1), syscall.ENOSPC)
 	must(t, file.Truncate(5*4096))
 	must(t, file.Preallocate(5*4096, 5*4096))
-	want(t, "beside the reservation", create2(mem, "g", make([]byte, 1)), syscall.ENOSPC)
+	want(t, "beside the reservation", createFull(mem, "g", make([]byte, 1)), syscall.ENOSPC)
 	_, err = file.WriteAt(make([]byte, 5*4096), 5*4096)
 	want(t, "into the reservation", err, nil)
 
@@ -65,8 +65,8 @@ func TestMemIsFull(t *testing.T) {
 	}
 }
 
-// create2 makes a file and returns what refused.
-func create2(fs disk.FS, path string, content []byte) error {
+// createFull makes a file and returns what refused.
+func createFull(fs disk.FS, path string, content []byte) error {
 	file, err := fs.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return err
@@ -156,8 +156,9 @@ func TestMemOrder(t *testing.T) {
 		}))
 		return names
 	}
-	if order(1) != order(1) || order(1) == order(2) {
-		t.Errorf("orders %s, %s and %s", order(1), order(1), order(2))
+	first, again, other := order(1), order(1), order(2)
+	if first != again || first == other {
+		t.Errorf("orders %s, %s and %s", first, again, other)
 	}
 }
 
