@@ -46,13 +46,13 @@ type Bare struct {
 }
 
 // maxMemoryBytes bounds N of memory-N.
-const maxMemoryBytes = 64 << 20
+const maxMemoryBytes = 16 << 20
 
 // NewBare returns a bare handler that keeps its files in the directory.
 func NewBare(directory string) *Bare {
 	return &Bare{
 		directory: directory,
-		content:   newPayloads(0).append(nil, 0, maxMemoryBytes),
+		content:   newPayloads(0).append(make([]byte, 0, maxMemoryBytes), 0, maxMemoryBytes),
 		buffers:   sync.Pool{New: func() any { return new([128 << 10]byte) }},
 	}
 }
