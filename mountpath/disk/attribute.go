@@ -77,7 +77,7 @@ func (l *Linux) CheckAttributes() error {
 			attributePrefix, err))
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.E2BIG), errors.Is(err, syscall.ERANGE):
 		return errs.E(op, l.path, errs.Invalid, fmt.Errorf("the filesystem is full, or its user attributes "+
-			"hold less than the %d bytes that are needed: %w", attributeBytes, err))
+			"hold less than the %d bytes that are needed (ext4 with blocks below 4 KiB): %w", attributeBytes, err))
 	default:
 		return errs.E(op, l.path, errs.IO, err)
 	}

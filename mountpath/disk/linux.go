@@ -160,12 +160,23 @@ func (l *Linux) Link(oldPath, newPath string) error {
 // Rename implements FS.
 func (l *Linux) Rename(oldPath, newPath string) error {
 	err := l.at2(oldPath, newPath, func(root int, oldPath, newPath string) error {
-		return unix.Renameat(root, oldPath, root, newPath)
+		return renameat(root, oldPath, root, newPath)
 	})
 	if err != nil {
 		return l.linkError("rename", oldPath, newPath, err)
 	}
 	return nil
+}
+
+// renameat renames, and says ENOTEMPTY where the kernel says EEXIST: POSIX has
+// both for a directory that is to be replaced and is not empty, and XFS differs
+// from ext4.
+func renameat(oldDirectory int, oldPath string, newDirectory int, newPath string) error {
+	err := unix.Renameat(oldDirectory, oldPath, newDirectory, newPath)
+	if err == unix.EEXIST {
+		return syscall.ENOTEMPTY
+	}
+	return err
 }
 
 // Remove implements FS.

@@ -17,7 +17,7 @@ func (d *linuxDir) Receive(oldPath, name string) error {
 	if err == nil {
 		err = d.use(func(number int) error {
 			return d.fs.at(oldPath, func(root int, oldPath string) error {
-				return unix.Renameat(root, oldPath, number, name)
+				return renameat(root, oldPath, number, name)
 			})
 		})
 	}

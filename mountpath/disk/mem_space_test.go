@@ -65,6 +65,20 @@ func TestMemIsFull(t *testing.T) {
 	}
 }
 
+// Attributes are full where ext4's are; no other filesystem holds less.
+func TestMemAttributesAreFull(t *testing.T) {
+	mem := disk.NewMem(1)
+	file := create(t, mem, "f", nil)
+	must(t, file.SetAttr("a", make([]byte, 3000)))
+	must(t, file.SetAttr("b", make([]byte, 998)))
+	want(t, "one byte more", file.SetAttr("b", make([]byte, 999)), syscall.ENOSPC)
+	must(t, file.SetAttr("a", make([]byte, 10)))
+	must(t, file.SetAttr("b", make([]byte, 3000)))
+	if space, _ := mem.Space(); space.FreeBytes == 0 {
+		t.Error("ENOSPC of an attribute means that the filesystem is full")
+	}
+}
+
 // createFull makes a file and returns what refused.
 func createFull(fs disk.FS, path string, content []byte) error {
 	file, err := fs.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
