@@ -2,6 +2,7 @@ package disk_test
 
 import (
 	"bytes"
+	"os"
 	"slices"
 	"testing"
 
