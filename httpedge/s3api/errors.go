@@ -394,7 +394,7 @@ const retryAfterSeconds = 1
 func (r *request) fail(err error) {
 	e := errorOf(err, r.target)
 	status := e.Status()
-	if status >= fasthttp.StatusInternalServerError && status != fasthttp.StatusNotImplemented {
+	if status == fasthttp.StatusInternalServerError { // overload and what is away are told by those who know them
 		r.log().WithField("code", e.Code).WithError(err).Warn("s3api: request failed")
 	}
 	r.drain()
@@ -415,9 +415,9 @@ func (r *request) fail(err error) {
 	m.text("Code", e.Code)
 	m.text("Message", e.words())
 	for _, d := range e.Details {
-		m.text(d.Name, d.Value)
+		m.text(d.Name, printable(d.Value))
 	}
-	m.text("Resource", r.target.String())
+	m.text("Resource", printable(r.target.String()))
 	m.text("RequestId", r.id)
 	m.text("HostId", r.h.config.HostID)
 	m.raw("</Error>")

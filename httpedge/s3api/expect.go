@@ -25,7 +25,7 @@ func (h *Handler) Expect(ctx *fasthttp.RequestCtx) (status int) {
 }
 
 func (h *Handler) expect(ctx *fasthttp.RequestCtx) error {
-	at, err := h.addressing.parse(string(ctx.Request.Header.RequestURI()), string(ctx.Host()))
+	at, _, err := h.addressing.parse(string(ctx.Request.Header.RequestURI()), string(ctx.Request.Header.Host()))
 	if err != nil {
 		return err
 	}

@@ -260,8 +260,8 @@ func (p *modelPayload) Part(n int) (offset, length int64, ok bool) {
 	if p.object.parts == nil {
 		return 0, p.object.meta.Size, n == 1
 	}
-	for i, part := range p.object.parts {
-		if i+1 == n {
+	for _, part := range p.object.parts {
+		if part.Number == n {
 			return offset, part.Size, true
 		}
 		offset += part.Size
@@ -489,7 +489,9 @@ func (m *model) ListUploads(_ context.Context, bucket *objects.BucketDoc, prefix
 			page.Uploads = append(page.Uploads, u.upload)
 		}
 	}
-	slices.SortFunc(page.Uploads, func(a, b objects.Upload) int { return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.ID, b.ID)) })
+	slices.SortFunc(page.Uploads, func(a, b objects.Upload) int {
+		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.ID, b.ID))
+	})
 	if len(page.Uploads) > limit {
 		page.Uploads, page.More = page.Uploads[:limit], true
 	}

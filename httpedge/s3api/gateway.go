@@ -43,8 +43,8 @@ type Payload interface {
 	Send(ctx *fasthttp.RequestCtx, offset, length int64)
 	// Reader returns length bytes from offset; the payload must stay open meanwhile.
 	Reader(offset, length int64) io.Reader
-	// Part returns where part n (from 1) lies; an object that is not chunked is
-	// its own part 1.
+	// Part returns where the part that was uploaded with number n (from 1) lies;
+	// an object that is not chunked is its own part 1.
 	Part(n int) (offset, length int64, ok bool)
 	// Close gives back what the payload holds. Idempotent.
 	Close()

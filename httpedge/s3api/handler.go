@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"strings"
 	"sync"
 
 	"github.com/valyala/fasthttp"
@@ -73,16 +74,21 @@ func (r *request) recycle() {
 // serve finds out what is asked and by whom, and does it.
 func (r *request) serve() error {
 	r.method = string(r.ctx.Method())
-	r.header.read(&r.ctx.Request.Header)
 	var err error
-	if r.target, err = r.h.addressing.parse(string(r.ctx.Request.Header.RequestURI()), string(r.ctx.Host())); err != nil {
+	head := &r.ctx.Request.Header
+	r.header.read(head)
+	var query string
+	if r.target, query, err = r.h.addressing.parse(string(head.RequestURI()), string(head.Host())); err != nil {
 		return err
 	}
-	if r.query, err = parseQuery(string(r.ctx.URI().QueryString()), r.query); err != nil {
+	if r.query, err = parseQuery(query, r.query); err != nil {
 		return err
 	}
 	if r.method == fasthttp.MethodOptions {
 		return r.preflight()
+	}
+	if r.isForm() {
+		return refuse(codeNotImplemented, "Uploads by HTML forms are not implemented.")
 	}
 	operation, err := r.h.routes.find(r)
 	if err != nil {
@@ -95,6 +101,12 @@ func (r *request) serve() error {
 		return refuse(codeAccessDenied, "")
 	}
 	return operation(r)
+}
+
+// isForm reports whether a browser posts an HTML form, which is signed inside
+// its body and not in its head.
+func (r *request) isForm() bool {
+	return r.method == fasthttp.MethodPost && r.target.level() == levelBucket && strings.HasPrefix(r.header.contentType, "multipart/form-data")
 }
 
 // onPanic answers a request whose operation panicked.

@@ -2,6 +2,7 @@ package s3api
 
 import (
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -176,6 +177,17 @@ func (m *markup) escape(s string) {
 		begin = i
 	}
 	m.raw(s[begin:])
+}
+
+// printable replaces the characters that XML has no place for. An error is read
+// by strict parsers, whatever key it is about.
+func printable(s string) string {
+	return strings.Map(func(c rune) rune {
+		if c < ' ' && c != '\t' && c != '\n' && c != '\r' || c == 0xFFFE || c == 0xFFFF {
+			return utf8.RuneError
+		}
+		return c
+	}, s)
 }
 
 // appendURL appends text percent-encoded as S3 does in listings: a slash stays,

@@ -182,7 +182,7 @@ func (r *request) location() string {
 		scheme = "https://"
 	}
 	path, _, _ := strings.Cut(string(r.ctx.Request.Header.RequestURI()), "?")
-	return scheme + string(r.ctx.Host()) + path
+	return scheme + string(r.ctx.Request.Header.Host()) + path
 }
 
 // abortUpload answers AbortMultipartUpload.

@@ -11,9 +11,9 @@ import (
 )
 
 // partTable is a payload that knows its parts' records, not only where they
-// lie; a payload without it leaves out the parts' checksums.
+// lie; of a payload without it the parts' checksums are left out.
 type partTable interface {
-	// Parts returns the parts in order: only read.
+	// Parts returns the parts in order; the slice is only read.
 	Parts() []objects.Part
 }
 
@@ -98,33 +98,41 @@ func (r *request) attributeParts(m *markup, meta *objects.Meta, payload Payload)
 	}
 	limit = min(limit, r.h.config.Limits.MaxKeys)
 
-	var sums map[int][]checksum.Value
+	sums := map[int][]checksum.Value{}
 	if table, ok := payload.(partTable); ok {
-		sums = make(map[int][]checksum.Value, meta.PartCount)
-		for i, p := range table.Parts() {
-			sums[i+1] = p.Checksums
+		for _, p := range table.Parts() {
+			sums[p.Number] = p.Checksums
 		}
 	}
 	m.open("ObjectParts")
 	m.number("PartsCount", int64(meta.PartCount))
 	m.number("PartNumberMarker", int64(marker))
-	last, written := marker, 0
-	for n := marker + 1; n <= meta.PartCount && written < limit; n++ {
-		_, size, ok := payload.Part(n)
+	next, more := marker, false
+	// Parts have the numbers that they were uploaded with, which need not follow
+	// one another; the one that ends where the object ends is the last.
+	written := 0
+	for n := marker + 1; n <= r.h.config.Limits.MaxParts && limit > 0; n++ {
+		offset, size, ok := payload.Part(n)
 		if !ok {
 			continue
+		}
+		if more = written == limit; more {
+			break
 		}
 		m.open("Part")
 		m.number("PartNumber", int64(n))
 		m.number("Size", size)
 		m.sums(sums[n])
 		m.end("Part")
-		last = n
 		written++
+		next = n
+		if offset+size == meta.Size {
+			break
+		}
 	}
-	m.number("NextPartNumberMarker", int64(last))
+	m.number("NextPartNumberMarker", int64(next))
 	m.number("MaxParts", int64(limit))
-	m.boolean("IsTruncated", limit > 0 && last < meta.PartCount)
+	m.boolean("IsTruncated", more)
 	m.end("ObjectParts")
 	return nil
 }

@@ -1,7 +1,9 @@
 package s3api
 
 import (
-	"fmt"
+	"encoding/binary"
+	"encoding/hex"
+	"strconv"
 
 	"github.com/valyala/fasthttp"
 
@@ -92,6 +94,22 @@ func (r *request) stored(receipt objects.Receipt) {
 // many disks and nodes, the write's place in the order of writes, and the
 // payload's checksum.
 func (r *request) receipt(receipt objects.Receipt) {
-	r.set("X-Troupe-Receipt", fmt.Sprintf("class=%s; disks=%d; nodes=%d; generation=%s; xxhash=%016x",
-		receipt.Class, receipt.Disks, receipt.Nodes, receipt.Generation, receipt.Meta.XXHash))
+	var room [160]byte
+	b := append(room[:0], "class="...)
+	b = append(b, receipt.Class...)
+	b = append(b, "; disks="...)
+	b = strconv.AppendInt(b, int64(receipt.Disks), 10)
+	b = append(b, "; nodes="...)
+	b = strconv.AppendInt(b, int64(receipt.Nodes), 10)
+	b = append(b, "; generation="...)
+	b = strconv.AppendUint(b, receipt.Generation.Map, 16)
+	b = append(b, '-')
+	b = strconv.AppendUint(b, receipt.Generation.Start, 16)
+	b = append(b, '-')
+	b = strconv.AppendUint(b, receipt.Generation.Seq, 16)
+	b = append(b, "; xxhash="...)
+	var sum [8]byte
+	binary.BigEndian.PutUint64(sum[:], receipt.Meta.XXHash)
+	b = hex.AppendEncode(b, sum[:])
+	r.ctx.Response.Header.SetBytesV("X-Troupe-Receipt", b)
 }

@@ -63,7 +63,7 @@ func newRoutes() routes {
 			},
 		},
 		levelBucket: {
-			plain: methods{get: listV1, head: headBucket, put: createBucket, remove: deleteBucket, post: postForm},
+			plain: methods{get: listV1, head: headBucket, put: createBucket, remove: deleteBucket},
 			parameters: set("prefix", "delimiter", "marker", "max-keys", "encoding-type", "list-type", "continuation-token",
 				"start-after", "fetch-owner", "key-marker", "upload-id-marker", "version-id-marker", "max-uploads", "versionId"),
 			subresources: map[string]methods{
@@ -172,9 +172,4 @@ func unsupported(r *request) error {
 		}
 	}
 	return refuse(codeNotImplemented, "")
-}
-
-// postForm answers an upload by an HTML form, which is not implemented.
-func postForm(*request) error {
-	return refuse(codeNotImplemented, "Uploads by HTML forms are not implemented.")
 }

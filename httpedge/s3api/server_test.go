@@ -3,6 +3,7 @@ package s3api
 import (
 	"bufio"
 	"bytes"
+	"encoding/hex"
 	"encoding/xml"
 	"flag"
 	"fmt"
@@ -53,7 +54,7 @@ func (believer) Authenticate(ctx *fasthttp.RequestCtx) (sigv4.Identity, error) {
 		identity.Payload = sigv4.ChunkedUnsignedTrailer
 	case len(hash) == 64:
 		identity.Payload = sigv4.Signed
-		if _, err := fmt.Sscanf(hash, "%64x", &identity.PayloadSHA256); err != nil {
+		if _, err := hex.Decode(identity.PayloadSHA256[:], []byte(hash)); err != nil {
 			return sigv4.Identity{}, err
 		}
 	}

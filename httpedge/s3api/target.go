@@ -58,14 +58,19 @@ func newAddressing(prefix string, domains []string) addressing {
 }
 
 // parse reads the target out of the request line's URI as it was sent, and of
-// the host. The path is split before it is decoded and decoded once, so that
+// the host, and returns the query string, raw. The path is split before it is decoded and decoded once, so that
 // "%2F" is part of a name; it is never cleaned, so that "..", "." and empty
 // segments are part of a name too.
-func (a addressing) parse(uri, host string) (target, error) {
+func (a addressing) parse(uri, host string) (at target, query string, err error) {
 	if !strings.HasPrefix(uri, "/") || strings.Contains(uri, "#") {
-		return target{}, refuse(codeInvalidURI, "the request target must be an absolute path")
+		return target{}, "", refuse(codeInvalidURI, "the request target must be an absolute path")
 	}
-	path, _, _ := strings.Cut(uri, "?")
+	path, query, _ := strings.Cut(uri, "?")
+	at, err = a.parsePath(path, host)
+	return at, query, err
+}
+
+func (a addressing) parsePath(path, host string) (target, error) {
 	path, ok := strings.CutPrefix(path, a.prefix)
 	if !ok || path != "" && path[0] != '/' {
 		return target{}, refuse(codeInvalidURI, "the path is not below "+a.prefix)
