@@ -24,11 +24,12 @@ const (
 // adapter gives one mountpath's disk.FS to Pebble as a vfs.FS. Pebble's paths
 // are relative to the mountpath's root, as disk.FS wants them.
 //
-// Files fall in two classes. Tables and blobs are written by flushes and
-// compactions: their errors go to Pebble, held back for a moment. Everything
-// else (write-ahead log, manifest, markers, options, directory syncs) is what
-// Pebble cannot do without: an error there kills the instance and parks the
-// caller. Removing and reading return their errors in both classes.
+// Files fall in classes. Errors of tables, which are written by flushes and
+// compactions, go to Pebble, held back for a moment. Everything else (write-ahead
+// log, manifest, markers, options, directory syncs) is what Pebble cannot do
+// without: an error there kills the instance and parks the caller. So it is with
+// blobs, except that they wait for room. Errors of removing and reading are
+// returned, whatever the class.
 //
 // There is one adapter per instance. Safe for concurrent use.
 type adapter struct {
@@ -104,25 +105,42 @@ func (l *lock) abandon(i *instance) error {
 	return nil
 }
 
-// critical tells the class of a file by its name.
-func critical(name string) bool {
+// class says what Pebble makes of an error of a file.
+type class uint8
+
+const (
+	// critical: the write-ahead log, the manifest, markers, options: Pebble dies
+	// of any error, or hangs.
+	critical class = iota
+	// table: an sstable. Pebble gives up the flush or compaction and tries again.
+	table
+	// blob: separated values. Pebble (2.1.7) survives an error of creating one;
+	// of writing or finishing it, it panics: sstable/blob.FileWriter.Close aborts
+	// what Finish has closed.
+	blob
+)
+
+// classOf tells the class of a file by its name.
+func classOf(name string) class {
 	switch path.Ext(name) {
-	case ".sst", ".blob":
-		return false
+	case ".sst":
+		return table
+	case ".blob":
+		return blob
 	}
-	return true
+	return critical
 }
 
-// write runs a call that changes the disk. For a critical file it returns only
-// if the call succeeded.
-func (a *adapter) write(isCritical bool, call func() error) error {
+// write runs a call that changes a name or a directory. For a critical file it
+// returns only if the call succeeded.
+func (a *adapter) write(of class, call func() error) error {
 	a.instance.beginWrite()
 	err := call()
 	a.instance.endWrite()
 	if err == nil {
 		return nil
 	}
-	if isCritical {
+	if of == critical {
 		a.instance.die(err)
 		a.instance.park()
 	}
@@ -133,7 +151,7 @@ func (a *adapter) write(isCritical bool, call func() error) error {
 // Create implements vfs.FS.
 func (a *adapter) Create(name string, _ vfs.DiskWriteCategory) (vfs.File, error) {
 	var file disk.File
-	err := a.write(critical(name), func() (err error) {
+	err := a.write(classOf(name), func() (err error) {
 		const flags = os.O_RDWR | os.O_CREATE | os.O_EXCL
 		file, err = a.disk.OpenFile(name, flags, fileMode)
 		// A file of that name is removed, not truncated: it may have a second link.
@@ -153,7 +171,7 @@ func (a *adapter) Create(name string, _ vfs.DiskWriteCategory) (vfs.File, error)
 
 // Link implements vfs.FS.
 func (a *adapter) Link(oldName, newName string) error {
-	return a.write(critical(newName), func() error { return a.disk.Link(oldName, newName) })
+	return a.write(classOf(newName), func() error { return a.disk.Link(oldName, newName) })
 }
 
 // Open implements vfs.FS.
@@ -162,7 +180,7 @@ func (a *adapter) Open(name string, options ...vfs.OpenOption) (vfs.File, error)
 	file, err := a.disk.OpenFile(name, os.O_RDONLY, 0)
 	a.instance.endRead(counter)
 	if err != nil {
-		if !critical(name) && inBackground() {
+		if classOf(name) != critical && inBackground() {
 			a.instance.hold()
 		}
 		return nil, err
@@ -178,7 +196,7 @@ func (a *adapter) Open(name string, options ...vfs.OpenOption) (vfs.File, error)
 // OpenReadWrite implements vfs.FS.
 func (a *adapter) OpenReadWrite(name string, _ vfs.DiskWriteCategory, options ...vfs.OpenOption) (vfs.File, error) {
 	var file disk.File
-	err := a.write(critical(name), func() (err error) {
+	err := a.write(classOf(name), func() (err error) {
 		file, err = a.disk.OpenFile(name, os.O_RDWR|os.O_CREATE, fileMode)
 		return err
 	})
@@ -211,7 +229,7 @@ func (a *adapter) OpenDir(name string) (vfs.File, error) {
 // before a marker is removed.
 func (a *adapter) Remove(name string) error {
 	if strings.HasPrefix(path.Base(name), "marker.") {
-		err := a.write(true, func() error { return a.disk.SyncDir(path.Dir(name)) })
+		err := a.write(critical, func() error { return a.disk.SyncDir(path.Dir(name)) })
 		if err != nil {
 			return err
 		}
@@ -257,14 +275,14 @@ func (a *adapter) removeAll(name string) error {
 
 // Rename implements vfs.FS.
 func (a *adapter) Rename(oldName, newName string) error {
-	return a.write(critical(newName), func() error { return a.disk.Rename(oldName, newName) })
+	return a.write(classOf(newName), func() error { return a.disk.Rename(oldName, newName) })
 }
 
 // ReuseForWrite implements vfs.FS: a used log file is written again, which
 // syncs faster than a new one because its length does not change.
 func (a *adapter) ReuseForWrite(oldName, newName string, _ vfs.DiskWriteCategory) (vfs.File, error) {
 	var file disk.File
-	err := a.write(critical(newName), func() (err error) {
+	err := a.write(classOf(newName), func() (err error) {
 		if err := a.disk.Rename(oldName, newName); err != nil {
 			return err
 		}

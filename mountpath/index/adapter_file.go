@@ -20,7 +20,7 @@ type adapterFile struct {
 	name     string
 	file     disk.File
 	fd       uintptr
-	critical bool
+	class    class
 	readOnly bool // opened by Open: nothing of it can be lost, errors are returned
 
 	readOffset  int64
@@ -37,7 +37,7 @@ const bufferBytes = 128 << 10
 var _ vfs.File = (*adapterFile)(nil)
 
 func newAdapterFile(a *adapter, name string, file disk.File) *adapterFile {
-	f := &adapterFile{adapter: a, name: name, file: file, fd: vfs.InvalidFd, critical: critical(name)}
+	f := &adapterFile{adapter: a, name: name, file: file, fd: vfs.InvalidFd, class: classOf(name)}
 	if osFile := file.OS(); osFile != nil {
 		f.fd = osFile.Fd()
 	}
@@ -53,22 +53,35 @@ func (f *adapterFile) Close() error {
 	}
 	flushErr := f.flush()
 	f.recycle()
-	err := f.adapter.write(f.critical, f.file.Close)
+	f.adapter.instance.beginWrite()
+	err := f.file.Close()
+	f.adapter.instance.endWrite()
 	if flushErr != nil {
 		return flushErr
 	}
-	return err
+	return f.failed(err)
 }
 
-// flush hands the buffer to the disk.
+// flush hands the buffer to the disk. A blob waits for room: what was not
+// written is not lost, and there is no error that Pebble would survive.
 func (f *adapterFile) flush() error {
-	if len(f.buffer) == 0 {
-		return nil
+	for len(f.buffer) > 0 {
+		n, err := f.writeAt(f.buffer, f.writeOffset)
+		f.writeOffset += int64(n)
+		f.buffer = f.buffer[:copy(f.buffer, f.buffer[n:])]
+		switch {
+		case err == nil:
+		case f.class == blob && (errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)):
+			f.adapter.instance.trouble(err)
+			f.adapter.instance.hold()
+			if f.adapter.instance.isDead() {
+				f.adapter.instance.park()
+			}
+		default:
+			return f.failed(err)
+		}
 	}
-	n, err := f.WriteAt(f.buffer, f.writeOffset)
-	f.writeOffset += int64(n)
-	f.buffer = f.buffer[:copy(f.buffer, f.buffer[n:])]
-	return err
+	return nil
 }
 
 // recycle gives the buffer back.
@@ -98,7 +111,7 @@ func (f *adapterFile) ReadAt(p []byte, offset int64) (int, error) {
 	counter := f.adapter.instance.beginRead()
 	n, err := f.file.ReadAt(p, offset)
 	f.adapter.instance.endRead(counter)
-	if err != nil && err != io.EOF && !f.critical && inBackground() {
+	if err != nil && err != io.EOF && f.class != critical && inBackground() {
 		f.adapter.instance.hold()
 	}
 	return n, err
@@ -106,7 +119,7 @@ func (f *adapterFile) ReadAt(p []byte, offset int64) (int, error) {
 
 // Write implements vfs.File: it appends at the position.
 func (f *adapterFile) Write(p []byte) (int, error) {
-	if !f.critical && !f.readOnly {
+	if f.class != critical && !f.readOnly {
 		return f.collect(p)
 	}
 	n, err := f.WriteAt(p, f.writeOffset)
@@ -136,22 +149,27 @@ func (f *adapterFile) collect(p []byte) (int, error) {
 
 // WriteAt implements vfs.File.
 func (f *adapterFile) WriteAt(p []byte, offset int64) (int, error) {
+	n, err := f.writeAt(p, offset)
+	return n, f.failed(err)
+}
+
+func (f *adapterFile) writeAt(p []byte, offset int64) (int, error) {
 	f.adapter.instance.beginWrite()
 	n, err := f.file.WriteAt(p, offset)
 	f.adapter.instance.endWrite()
 	if err == nil && n < len(p) {
 		err = io.ErrShortWrite
 	}
-	return n, f.failed(err)
+	return n, err
 }
 
-// failed treats the outcome of a call that changes the disk: see adapter.write,
-// which this spares a closure on the way of every log record.
+// failed treats the outcome of a call on an open file that is written: Pebble
+// survives it for tables only.
 func (f *adapterFile) failed(err error) error {
 	if err == nil {
 		return nil
 	}
-	if f.critical {
+	if f.class != table {
 		f.adapter.instance.die(err)
 		f.adapter.instance.park()
 	}
@@ -265,7 +283,7 @@ func (d *adapterDir) Preallocate(int64, int64) error { return nil }
 func (d *adapterDir) Stat() (vfs.FileInfo, error) { return d.adapter.Stat(d.name) }
 
 // Sync implements vfs.File: every change of names in the directory is durable.
-func (d *adapterDir) Sync() error { return d.adapter.write(true, d.dir.Sync) }
+func (d *adapterDir) Sync() error { return d.adapter.write(critical, d.dir.Sync) }
 
 // SyncTo implements vfs.File.
 func (d *adapterDir) SyncTo(int64) (bool, error) { return false, nil }

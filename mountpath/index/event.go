@@ -64,12 +64,16 @@ func (d *damages) tell(tell func(Event), file string, err error) {
 	}
 }
 
-// listener translates Pebble's events. None of its functions blocks.
+// listener translates Pebble's events. None of its functions blocks, but for the
+// collector of statistics, which would otherwise try again at once.
 func (x *Index) listener() *pebble.EventListener {
 	tell := x.options.OnEvent
 	return &pebble.EventListener{
 		BackgroundError: func(err error) {
 			tell(Event{Kind: BackgroundFailed, Err: err})
+			if inStatistics() {
+				x.instance.hold()
+			}
 		},
 		DataCorruption: func(info pebble.DataCorruptionInfo) {
 			x.damages.tell(tell, info.Path, info.Details)

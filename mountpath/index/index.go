@@ -110,7 +110,7 @@ func survey(fsys disk.FS, dir string) (condition, error) {
 			if len(entry.Name) > len(marker) || len(entry.Name) == len(marker) && entry.Name > marker {
 				marker = entry.Name
 			}
-		case !critical(entry.Name):
+		case classOf(entry.Name) != critical:
 			state = ruined
 		}
 		return true
@@ -182,6 +182,7 @@ func openInstance(options Options, l *lock, deadline time.Time) (*Index, error) 
 		options.Log.WithError(cause).Error("the index died")
 		options.OnEvent(Event{Kind: Died, Err: cause})
 	})
+	x.instance.trouble = func(err error) { options.OnEvent(Event{Kind: BackgroundFailed, Err: err}) }
 	a := newAdapter(options.FS, x.instance, l)
 	p := pebbleOptions(options, a, x.listener())
 

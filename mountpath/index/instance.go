@@ -14,6 +14,7 @@ type instance struct {
 	cause   atomic.Pointer[error]
 	opened  atomic.Bool   // Open handed the instance out: from then on its death is news
 	notify  func(error)   // told of the death of an opened instance, once; never blocks
+	trouble func(error)   // told of an error that is waited out; never blocks
 	retreat time.Duration // how long an error of a flush or compaction is held back: Pebble retries at once
 
 	before atomic.Int64  // calls under way that began while the instance lived
