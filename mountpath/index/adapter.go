@@ -149,7 +149,16 @@ func (a *adapter) write(of class, call func() error) error {
 }
 
 // Create implements vfs.FS.
+//
+// Pebble creates a manifest, then the marker that names it, and then syncs the
+// directory. A power cut before that may keep the marker and lose the manifest;
+// so the directory is synced before a marker is created.
 func (a *adapter) Create(name string, _ vfs.DiskWriteCategory) (vfs.File, error) {
+	if isMarker(name) {
+		if err := a.syncNames(name); err != nil {
+			return nil, err
+		}
+	}
 	var file disk.File
 	err := a.write(classOf(name), func() (err error) {
 		const flags = os.O_RDWR | os.O_CREATE | os.O_EXCL
@@ -228,9 +237,8 @@ func (a *adapter) OpenDir(name string) (vfs.File, error) {
 // the creation, and the database would look absent. So the directory is synced
 // before a marker is removed.
 func (a *adapter) Remove(name string) error {
-	if strings.HasPrefix(path.Base(name), "marker.") {
-		err := a.write(critical, func() error { return a.disk.SyncDir(path.Dir(name)) })
-		if err != nil {
+	if isMarker(name) {
+		if err := a.syncNames(name); err != nil {
 			return err
 		}
 	}
@@ -238,6 +246,13 @@ func (a *adapter) Remove(name string) error {
 	err := a.disk.Remove(name)
 	a.instance.endWrite()
 	return err
+}
+
+func isMarker(name string) bool { return strings.HasPrefix(path.Base(name), "marker.") }
+
+// syncNames makes every change of names beside name durable.
+func (a *adapter) syncNames(name string) error {
+	return a.write(critical, func() error { return a.disk.SyncDir(path.Dir(name)) })
 }
 
 // RemoveAll implements vfs.FS.

@@ -70,8 +70,10 @@ func open(options Options, l *lock) (*Index, error) {
 		if err != nil {
 			return nil, err
 		}
+		made.instance.opened.Store(false) // nobody has it, nobody is told of its death
 		if err := made.close(deadline, keepLock); err != nil {
-			return nil, err
+			made.instance.die(err)
+			return nil, errors.Join(err, l.abandon(made.instance))
 		}
 	}
 	x, err := openInstance(options, l, deadline)
