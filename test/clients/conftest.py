@@ -12,6 +12,8 @@ The clients are unmodified: what they are told is an endpoint, a region and a
 pair of keys, as a user would tell them.
 """
 
+import contextlib
+import datetime
 import hashlib
 import itertools
 import json
@@ -20,6 +22,8 @@ import pathlib
 import random
 import shutil
 import subprocess
+import time
+import unittest.mock
 
 import boto3
 import pytest
@@ -99,11 +103,17 @@ def same_tree(got, want):
 
 
 def write_tree(root, files):
-    """Makes files (name → bytes) under root."""
+    """Makes files (name → bytes) under root, last changed a day ago.
+
+    The time of an object is told in whole seconds: a file of this very second
+    would look newer than its copy in the bucket, and clients would send it again.
+    """
+    yesterday = time.time() - 86400
     for name, data in files.items():
         path = pathlib.Path(root) / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
+        os.utime(path, (yesterday, yesterday))
     return pathlib.Path(root)
 
 
@@ -158,6 +168,20 @@ class Node:
             region_name="us-east-1",
             config=Config(**config),
         )
+
+
+@contextlib.contextmanager
+def clock_an_hour_ago():
+    """Lets botocore sign as if it were an hour ago, with both of its signers."""
+
+    def past(remove_tzinfo=True):
+        now = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(hours=1)
+        return now.replace(tzinfo=None) if remove_tzinfo else now
+
+    with contextlib.ExitStack() as stack:
+        for module in ("botocore.auth", "botocore.crt.auth"):
+            stack.enter_context(unittest.mock.patch(f"{module}.get_current_datetime", past))
+        yield
 
 
 _numbers = itertools.count(1)

@@ -26,7 +26,7 @@ def aws(node, program, tmp_path):
         "AWS_PAGER": "",
     }
     (tmp_path / "aws-config").write_text(
-        "[default]\ns3 =\n  addressing_style = path\n  multipart_threshold = 8MB\n  multipart_chunksize = 8MB\n"
+        "[default]\ns3 =\n  addressing_style = path\n  signature_version = s3v4\n  multipart_threshold = 8MB\n  multipart_chunksize = 8MB\n"
     )
     path = program("aws")
     return lambda *arguments, want=0, **change: run([path, *arguments], env={**env, **change}, want=want)

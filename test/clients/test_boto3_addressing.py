@@ -64,11 +64,19 @@ def test_any_region_may_be_signed_for(node, region):
         config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}),
     )
     bucket = new_bucket_name("region")
-    place = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
-    s3.create_bucket(Bucket=bucket, **place)
+    s3.create_bucket(Bucket=bucket)
     s3.put_object(Bucket=bucket, Key="k", Body=b"x")
     s3.delete_object(Bucket=bucket, Key="k")
     s3.delete_bucket(Bucket=bucket)
+
+
+def test_a_bucket_of_another_region_is_refused(s3):
+    # The node has one region. A bucket somewhere else is not to be had, and the client is told so.
+    with pytest.raises(s3.exceptions.ClientError) as refused:
+        s3.create_bucket(
+            Bucket=new_bucket_name("region"), CreateBucketConfiguration={"LocationConstraint": "eu-central-1"}
+        )
+    assert refused.value.response["Error"]["Code"] == "InvalidLocationConstraint"
 
 
 @pytest.mark.parametrize("size", [0, 4 * KIB, 3 * MIB])

@@ -4,14 +4,13 @@ import base64
 import datetime
 import hashlib
 import threading
-import unittest.mock
 import urllib.error
 import urllib.request
 
 import pytest
 from botocore.exceptions import ClientError
 
-from conftest import KIB, MIB, content, new_bucket_name, same
+from conftest import KIB, MIB, clock_an_hour_ago, content, new_bucket_name, same
 
 ALGORITHMS = ["CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256"]
 
@@ -203,8 +202,7 @@ def test_who_is_asking(node, s3, bucket):
 
 
 def test_a_clock_that_is_wrong(node):
-    past = datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None) - datetime.timedelta(hours=1)
-    with unittest.mock.patch("botocore.auth.get_current_datetime", lambda: past):
+    with clock_an_hour_ago():
         with pytest.raises(ClientError) as refused:
             node.client().list_buckets()
     assert (code_of(refused), status_of(refused)) == ("RequestTimeTooSkewed", 403)

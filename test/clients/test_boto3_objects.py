@@ -3,14 +3,13 @@
 import datetime
 import hashlib
 import io
-import unittest.mock
 import urllib.error
 import urllib.request
 
 import pytest
 from botocore.exceptions import ClientError
 
-from conftest import KIB, MIB, SIZES, content, new_bucket_name, same
+from conftest import KIB, MIB, SIZES, clock_an_hour_ago, content, new_bucket_name, same
 
 
 def test_buckets_are_made_listed_and_removed(s3):
@@ -262,8 +261,7 @@ def test_presigned_urls_that_are_refused(signer, s3, bucket):
 def test_presigned_url_expires(signer, s3, bucket):
     s3.put_object(Bucket=bucket, Key="k", Body=b"body")
     # Signed an hour ago, so that nothing has to wait for it.
-    past = datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None) - datetime.timedelta(hours=1)
-    with unittest.mock.patch("botocore.auth.get_current_datetime", lambda: past):
+    with clock_an_hour_ago():
         expired = signer.generate_presigned_url("get_object", {"Bucket": bucket, "Key": "k"}, ExpiresIn=60)
         alive = signer.generate_presigned_url("get_object", {"Bucket": bucket, "Key": "k"}, ExpiresIn=7200)
     with urllib.request.urlopen(alive, timeout=60) as answer:

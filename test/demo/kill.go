@@ -76,7 +76,7 @@ func (d *demo) control(ctx context.Context, bucket, journal string) error {
 	}
 	said, err := d.verify(ctx, bucket, journal)
 	if err == nil || !strings.Contains(said, "may hold ['never written']") {
-		return fmt.Errorf("a lost write was not noticed: %w: %s", err, said)
+		return fmt.Errorf("a lost write was not noticed: %v: %s", err, said)
 	}
 	return nil
 }
