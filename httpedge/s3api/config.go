@@ -98,7 +98,6 @@ type Config struct {
 	// Default context.Background().
 	Context context.Context
 	Log     logrus.FieldLogger // default: the standard logger of logrus
-	Clock   func() time.Time   // default time.Now
 	// RequestID makes the id of a request, unique enough to find it in a log.
 	// Default: 16 random hexadecimal digits.
 	RequestID func() string
@@ -145,9 +144,6 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Log == nil {
 		c.Log = logrus.StandardLogger()
-	}
-	if c.Clock == nil {
-		c.Clock = time.Now
 	}
 	if c.RequestID == nil {
 		c.RequestID = randomID

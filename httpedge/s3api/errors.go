@@ -397,7 +397,9 @@ func (r *request) fail(err error) {
 	if status == fasthttp.StatusInternalServerError { // overload and what is away are told by those who know them
 		r.log().WithField("code", e.Code).WithError(err).Warn("s3api: request failed")
 	}
-	r.drain()
+	if e.Code != codeRequestTimeout && e.Code != codeIncompleteBody { // nothing more will come
+		r.drain()
+	}
 	response := &r.ctx.Response
 	response.ResetBody()
 	r.ctx.SetStatusCode(status)

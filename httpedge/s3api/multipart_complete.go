@@ -88,6 +88,10 @@ func completeUpload(r *request) error {
 	if err != nil {
 		return err
 	}
+	id, err := r.uploadID()
+	if err != nil {
+		return err
+	}
 	size := int64(-1)
 	if r.header.objectSize != "" {
 		n, err := strconv.ParseUint(r.header.objectSize, 10, 63)
@@ -113,7 +117,7 @@ func completeUpload(r *request) error {
 	}
 	receipt, err := r.h.config.Gateway.CompleteUpload(r.context, bucket, gateway.Complete{
 		Name:       r.target.key,
-		UploadID:   r.query.value("uploadId"),
+		UploadID:   id,
 		Parts:      parts,
 		Size:       size,
 		Checksum:   expected,
@@ -191,7 +195,11 @@ func abortUpload(r *request) error {
 	if err != nil {
 		return err
 	}
-	if err := r.h.config.Gateway.AbortUpload(r.context, bucket, r.target.key, r.query.value("uploadId")); err != nil {
+	id, err := r.uploadID()
+	if err != nil {
+		return err
+	}
+	if err := r.h.config.Gateway.AbortUpload(r.context, bucket, r.target.key, id); err != nil {
 		return err
 	}
 	return r.empty(fasthttp.StatusNoContent)

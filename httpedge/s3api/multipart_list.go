@@ -29,7 +29,10 @@ func listParts(r *request) error {
 	if err != nil {
 		return err
 	}
-	id := r.query.value("uploadId")
+	id, err := r.uploadID()
+	if err != nil {
+		return err
+	}
 	page, err := r.h.config.Gateway.ListParts(r.context, bucket, r.target.key, id, marker, max(limit, 1))
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package s3api
 
 import (
 	"strings"
+	"unicode/utf8"
 
 	"github.com/valyala/fasthttp"
 
@@ -58,11 +59,25 @@ func putPart(r *request) error {
 
 // findUpload returns the upload that the request names.
 func (r *request) findUpload(bucket *objects.BucketDoc) (*objects.Upload, error) {
-	page, err := r.h.config.Gateway.ListParts(r.context, bucket, r.target.key, r.query.value("uploadId"), 0, 1)
+	id, err := r.uploadID()
+	if err != nil {
+		return nil, err
+	}
+	page, err := r.h.config.Gateway.ListParts(r.context, bucket, r.target.key, id, 0, 1)
 	if err != nil {
 		return nil, err
 	}
 	return &page.Upload, nil
+}
+
+// uploadID returns the upload's id as objects.Upload has it: 32 hexadecimal
+// digits. No other names an upload, and none gets further than this.
+func (r *request) uploadID() (string, error) {
+	id := r.query.value("uploadId")
+	if len(id) != 32 || strings.ContainsFunc(id, func(c rune) bool { return c >= utf8.RuneSelf || unhex(byte(c)) < 0 }) {
+		return "", refuse(codeNoSuchUpload, "").with("UploadId", id)
+	}
+	return id, nil
 }
 
 // partSums returns the checksums to compute of a part: the one that its client
@@ -74,6 +89,8 @@ func partSums(upload *objects.Upload, sent checksum.Algorithm) ([]checksum.Algor
 	switch {
 	case sent == announced || sent == checksum.None:
 		return []checksum.Algorithm{announced}, nil
+	case announced == checksum.None: // an upload that another API began
+		return []checksum.Algorithm{sent}, nil
 	case announced == checksum.CRC64NVME:
 		return []checksum.Algorithm{sent, announced}, nil
 	}

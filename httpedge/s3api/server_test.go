@@ -81,7 +81,7 @@ func newEdge(t *testing.T, change ...func(*Config)) *edge {
 	logger.SetLevel(logrus.DebugLevel)
 	e.log = hook
 	config := Config{
-		Gateway: e.model, Auth: newBeliever(), Log: logger, Clock: func() time.Time { return e.now },
+		Gateway: e.model, Auth: newBeliever(), Log: logger,
 		RequestID: func() string { return "0123456789ABCDEF" }, HostID: "host",
 		Owner: Owner{ID: "owner", DisplayName: "Owner"},
 	}
@@ -307,3 +307,6 @@ func document[T any](r *reply) T {
 	}
 	return v
 }
+
+// identityOf is sigv4.Identity, as the tests' authenticators say it.
+type identityOf = sigv4.Identity
