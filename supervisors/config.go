@@ -26,6 +26,8 @@ type Config struct {
 	Intra  string   // host:port for payloads between nodes; checked, and opened only in a cluster; default 127.0.0.1:8082
 	Remote string   // host:port for messages between nodes; likewise; default 127.0.0.1:8083
 
+	Profile string // host:port of Go's profiles (pprof), loopback only; empty: none
+
 	RootAccessKey string // default DefaultAccessKey
 	RootSecretKey string // default DefaultSecretKey
 
@@ -99,9 +101,13 @@ func (c Config) Validate() error {
 			bad("data", "a directory is empty")
 		}
 	}
-	for _, l := range []struct{ setting, address string }{
+	listeners := []struct{ setting, address string }{
 		{"native", c.Native}, {"s3", c.S3}, {"intra", c.Intra}, {"remote", c.Remote},
-	} {
+	}
+	if c.Profile != "" {
+		listeners = append(listeners, struct{ setting, address string }{"profile", c.Profile})
+	}
+	for _, l := range listeners {
 		host, port, err := net.SplitHostPort(l.address)
 		if err != nil {
 			bad(l.setting, "%q is not HOST:PORT, for example 127.0.0.1:9000", l.address)
@@ -113,6 +119,9 @@ func (c Config) Validate() error {
 		if c.hasDefaultKeys() && !isLoopback(host) && (l.setting == "native" || l.setting == "s3") {
 			bad(l.setting, "%q leaves loopback while the root key pair is the default one; set TROUPE_ROOT_ACCESS_KEY and TROUPE_ROOT_SECRET_KEY, or listen on 127.0.0.1", l.address)
 		}
+	}
+	if host, _, err := net.SplitHostPort(c.Profile); err == nil && !isLoopback(host) {
+		bad("profile", "%q leaves loopback; profiles show memory and are for this machine only", c.Profile)
 	}
 	if c.RootAccessKey == "" || c.RootSecretKey == "" {
 		bad("root key pair", "the access key and the secret key must both be set (TROUPE_ROOT_ACCESS_KEY, TROUPE_ROOT_SECRET_KEY)")

@@ -10,6 +10,7 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 	"github.com/sirupsen/logrus"
+	"github.com/valyala/fasthttp/pprofhandler"
 
 	"github.com/troupe-storage/troupe/actors"
 	"github.com/troupe-storage/troupe/actors/bucket"
@@ -193,7 +194,8 @@ func (n *Node) spawnStorage(mounts []mountpath.Mount, documents *embedded.Docume
 	return n.system.Await(startTime, addresses...)
 }
 
-// listeners describes the native and the S3 listener, in this order.
+// listeners describes the native and the S3 listener, in this order, and that
+// of profiles if one is wanted.
 func (n *Node) listeners(registry gatherer, nodeID string, started time.Time) ([]httpedge.Listener, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	n.cancel = cancel
@@ -219,11 +221,20 @@ func (n *Node) listeners(registry gatherer, nodeID string, started time.Time) ([
 		Gateway: n.gateway, Roster: n.roster.Load, Metrics: registry, S3: s3Below.Handle, NodeID: nodeID,
 		Started: started, Now: time.Now, Context: ctx,
 	})
-	return []httpedge.Listener{
+	listeners := []httpedge.Listener{
 		{Name: "native", Address: n.native, Handler: nativeHandler.Handle, MaxConnections: n.config.MaxConnections, Grace: stopGrace},
 		{Name: "s3", Address: n.s3, Handler: s3.Handle, Expect: s3.Expect, Failed: s3.ServeError, MaxConnections: n.config.MaxConnections, Grace: stopGrace},
-	}, nil
+	}
+	if n.config.Profile != "" {
+		listeners = append(listeners, httpedge.Listener{
+			Name: "profile", Address: n.config.Profile, Handler: pprofhandler.PprofHandler, MaxConnections: maxProfiles,
+		})
+	}
+	return listeners, nil
 }
+
+// maxProfiles is how many connections may take profiles at a time.
+const maxProfiles = 8
 
 // spawnEdges spawns the listeners under a supervisor of their own.
 func (n *Node) spawnEdges(listeners []httpedge.Listener) error {

@@ -20,6 +20,9 @@ type Documents interface {
 	// PutBucket stores a document durably in place of its predecessor, whose
 	// Version is one less; errs.Conflict if another change came first. Blocks.
 	PutBucket(doc *objects.BucketDoc) error
+	// Forget removes the document of a destroyed bucket of which no mountpath has
+	// data any more. Blocks.
+	Forget(id objects.BucketID) error
 }
 
 // Config is what the actors of buckets need.
@@ -316,15 +319,23 @@ func (c *change) destroy() (*objects.BucketDoc, error) {
 	if err := c.config.Documents.PutBucket(&gone); err != nil {
 		return unseal(errs.E(op, c.doc.Bucket, err))
 	}
-	for i := range roster.Mountpaths {
-		drop := &messages.DropBucket{Bucket: c.doc.Bucket, Reply: messages.NewReply[struct{}]()}
-		c.config.System.Root().Send(roster.Mountpaths[i].Coordinator, drop)
-		if _, err := drop.Reply.Wait(op, changeTime); err != nil {
-			// The document says that it is gone: the next start drops what is left.
-			c.config.System.Log().WithError(err).WithField("bucket", c.doc.Name).Warn("a destroyed bucket's data stays until the next start")
-		}
+	if err := c.drop(roster); err != nil {
+		// The document says that it is gone: the next start drops what is left.
+		c.config.System.Log().WithError(err).WithField("bucket", c.doc.Name).Warn("a destroyed bucket's data stays until the next start")
 	}
 	return nil, nil
+}
+
+// drop removes the data of a destroyed bucket everywhere, and then its document.
+func (c *change) drop(roster *messages.Roster) error {
+	for i := range roster.Mountpaths {
+		m := &messages.DropBucket{Bucket: c.doc.Bucket, Reply: messages.NewReply[struct{}]()}
+		c.config.System.Root().Send(roster.Mountpaths[i].Coordinator, m)
+		if _, err := m.Reply.Wait("bucket.drop", changeTime); err != nil {
+			return err
+		}
+	}
+	return c.config.Documents.Forget(c.doc.ID)
 }
 
 // changeTime bounds each wait of a change: an fsync on a busy disk takes

@@ -29,6 +29,7 @@ func addSettings(flags *pflag.FlagSet) {
 	flags.String("s3", d.S3, "HOST:PORT of S3 at the root")
 	flags.String("intra", d.Intra, "HOST:PORT for payloads between nodes (opened in a cluster only)")
 	flags.String("remote", d.Remote, "HOST:PORT for messages between nodes (opened in a cluster only)")
+	flags.String("profile", "", "HOST:PORT of Go's profiles (pprof), loopback only")
 	flags.String("region", d.Region, "region that S3 clients are told")
 	flags.StringSlice("domain", d.Domains, "base domain of virtual-host style requests; repeatable")
 	flags.String("memory", "1GiB", "memory that the node may use, at least 64MiB")
@@ -109,6 +110,7 @@ func settingsOf(k *koanf.Koanf) (supervisors.Config, error) {
 	}
 	config := supervisors.Config{
 		Data: list(k, "data"), Native: k.String("native"), S3: k.String("s3"), Intra: k.String("intra"), Remote: k.String("remote"),
+		Profile:       k.String("profile"),
 		RootAccessKey: k.String(rootAccessKey), RootSecretKey: k.String(rootSecretKey),
 		Region: k.String("region"), Domains: list(k, "domain"),
 		MemoryBytes: size("memory"), MinPartBytes: size("min-part"), InlineBytes: int(size("inline")), MaxConnections: connections,

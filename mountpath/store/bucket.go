@@ -2,7 +2,6 @@ package store
 
 import (
 	"errors"
-	"io/fs"
 
 	"github.com/troupe-storage/troupe/mountpath/index"
 	"github.com/troupe-storage/troupe/mountpath/layout"
@@ -20,9 +19,10 @@ func (s *Store) IsEmpty(bucket objects.Bucket) (bool, error) {
 	return len(page.Entries) == 0, nil
 }
 
-// DropBucket removes everything that the mountpath has of a bucket whose
-// document says that it is destroyed and whose id every lane refuses. Space comes
-// back through the reclaimer. Idempotent.
+// DropBucket removes everything that the mountpath has of a bucket that was
+// found empty, whose document says that it is destroyed, and whose id every lane
+// refuses. Space comes back through the reclaimer. Idempotent, also after a bucket
+// of the same name was made anew.
 func (s *Store) DropBucket(bucket objects.Bucket) error {
 	const op errs.Op = "store.DropBucket"
 	batch := s.index.NewBatch()
@@ -35,30 +35,18 @@ func (s *Store) DropBucket(bucket objects.Bucket) error {
 		lower, upper := layout.BucketBounds(kind, bucket.ID)
 		batch.DeleteRange(lower, upper)
 	}
-	// The directory moves to the trash under the bucket's id, which is never
-	// used again; a new bucket of the same name gets a new directory.
-	grave := layout.TrashDir + "/" + bucket.ID.String()
-	entries = append(entries, addReclaim(batch, layout.Reclaim{
-		Kind: layout.ReclaimBucketDir, Bucket: bucket.ID, Payload: s.generations.Next(), Path: grave,
-	}))
 	if err := s.index.Commit(batch); err != nil {
 		return errs.E(op, bucket, err)
 	}
-	dir := layout.BucketDir(bucket)
-	s.names.lock.Lock()
-	err = s.fs.Rename(dir, grave)
-	s.names.forgetBelow(dir)
-	s.names.lock.Unlock()
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		s.diskError(objects.Key{Bucket: bucket}, err)
-		return errs.E(op, bucket, kindOf(err), err)
-	}
 	s.reclaim.add(entries...)
+	// A bucket that may be dropped is empty: its directory holds only empty
+	// directories, and files that left their records and have reclaim entries. It
+	// is not moved away: by now it may be that of a new bucket of the same name.
+	s.names.clearEmpty(layout.BucketDir(bucket))
 	return nil
 }
 
-// dropPayloads adds to the batch the reclaims of uploads and chunked objects,
-// whose files lie outside the bucket's directory.
+// dropPayloads adds to the batch the reclaims of uploads under way.
 func (s *Store) dropPayloads(batch *index.Batch, bucket objects.Bucket) ([]*reclaimEntry, error) {
 	lower, upper := layout.BucketBounds(layout.KindUpload, bucket.ID)
 	scan, err := s.index.Scan(lower, upper)

@@ -184,11 +184,21 @@ func (r *reclaiming) commit() {
 		return
 	}
 	for _, e := range r.entries {
-		if dir := path.Dir(e.Path); e.Kind == layout.ReclaimFile && strings.Contains(dir, "/") {
-			bucketDir, _, _ := strings.Cut(dir, "/")
-			r.store.names.sweep(dir, bucketDir)
+		if e.Kind == layout.ReclaimFile {
+			r.store.names.sweep(path.Dir(e.Path), bucketDirOf(e.Path))
 		}
 	}
+}
+
+// bucketDirOf returns the bucket's directory of a payload path; it stays when it
+// is empty.
+func bucketDirOf(name string) string {
+	depth := 1
+	if strings.HasPrefix(name, layout.BucketsDir+"/") {
+		depth = strings.Count(layout.BucketsDir, "/") + 2
+	}
+	parts := strings.SplitN(name, "/", depth+1)
+	return strings.Join(parts[:min(depth, len(parts))], "/")
 }
 
 // absent turns "it is not there" into success.

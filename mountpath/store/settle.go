@@ -127,6 +127,9 @@ func (s *Store) attribute(path string) (*layout.Attribute, error) {
 		return nil, err
 	}
 	attribute, err := layout.DecodeAttribute(raw)
+	if errors.Is(err, layout.ErrNewer) {
+		return nil, err // whole, and not ours to judge
+	}
 	if err != nil {
 		return nil, nil // not a payload that anything of ours can trust
 	}
