@@ -27,6 +27,8 @@ type demo struct {
 	node  *process.Node
 	tools tools
 	begin time.Time
+
+	acknowledged int // operations before all kills
 }
 
 // say prints what is shown, with the seconds since the beginning.
@@ -45,21 +47,10 @@ func (d *demo) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	nodeDir := filepath.Join(d.dir, "node")
-	if err := os.MkdirAll(nodeDir, 0o755); err != nil {
-		return err
-	}
-	d.node, err = process.Start(ctx, process.Config{Binary: d.binary, Dir: nodeDir})
-	if err != nil {
+	if err := d.start(ctx); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.node.Kill()) }()
-	d.say("a node with %d mountpaths answers on %s (S3) and %s (native)", len(d.node.Mountpaths), d.node.S3, d.node.Native)
-	d.tools, err = newTools(d.dir, d.node)
-	if err != nil {
-		return err
-	}
-
 	for _, client := range d.clients {
 		if err := d.showRoundTrip(ctx, client, source, want); err != nil {
 			return fmt.Errorf("%s: %w\n%s", client, err, d.node.Log())
@@ -69,12 +60,30 @@ func (d *demo) run(ctx context.Context) (err error) {
 		return fmt.Errorf("plain file: %w\n%s", err, d.node.Log())
 	}
 	if err := d.showKills(ctx); err != nil {
-		return fmt.Errorf("kill -9, seed %d: %w\n%s", d.seed, err, d.node.Log())
+		return err
 	}
 	if err := d.node.Stop(ctx); err != nil {
 		return err
 	}
 	d.say("the node ended on SIGTERM with 0. All of it held.")
+	return nil
+}
+
+// start starts the node and finds the clients. The caller ends the node.
+func (d *demo) start(ctx context.Context) error {
+	dir := filepath.Join(d.dir, "node")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	node, err := process.Start(ctx, process.Config{Binary: d.binary, Dir: dir})
+	if err != nil {
+		return err
+	}
+	d.node = node
+	d.say("a node with %d mountpaths answers on %s (S3) and %s (native)", len(node.Mountpaths), node.S3, node.Native)
+	if d.tools, err = newTools(d.dir, node); err != nil {
+		return errors.Join(err, node.Kill())
+	}
 	return nil
 }
 

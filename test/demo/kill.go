@@ -19,10 +19,19 @@ const (
 	mostAcks   = 400
 )
 
-// showKills lets writer.py write, kills the node after a number of
+// showKills kills the node d.kills times. Its error carries the seed and the
+// node's log.
+func (d *demo) showKills(ctx context.Context) error {
+	if err := d.killAll(ctx); err != nil {
+		return fmt.Errorf("kill -9, seed %d: %w\n%s", d.seed, err, d.node.Log())
+	}
+	return nil
+}
+
+// killAll lets writer.py write, kills the node after a number of
 // acknowledgements that the seed decides, restarts it, and has writer.py
 // compare what is there with what was acknowledged.
-func (d *demo) showKills(ctx context.Context) error {
+func (d *demo) killAll(ctx context.Context) error {
 	const bucket = "demo-kill"
 	if err := d.tools.makeBucket(ctx, "boto3", bucket); err != nil {
 		return err
@@ -44,6 +53,7 @@ func (d *demo) showKills(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("round %d, after %d acknowledgements: %w\n%s", round+1, seen, err, said)
 		}
+		d.acknowledged += seen
 		d.say("kill -9 after %d acknowledged operations, ready again after %.2f s: nothing lost, torn or resurrected (%s)",
 			seen, ready.Seconds(), said)
 	}
