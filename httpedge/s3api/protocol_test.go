@@ -347,7 +347,7 @@ func TestValidate(t *testing.T) {
 		}
 	}
 	c := Config{}.withDefaults()
-	if c.RequestID() == c.RequestID() || len(c.RequestID()) != 16 {
+	if one, other := c.RequestID(), c.RequestID(); one == other || len(one) != 16 {
 		t.Error("bad defaults")
 	}
 }

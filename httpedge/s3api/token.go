@@ -41,7 +41,7 @@ func parseToken(s string) (token, bool) {
 		return token{}, false
 	}
 	t := token{string(b[2:]), b[1] == 'p'}
-	return t, objects.CheckName(t.after) == nil
+	return t, objects.CheckName(t.after) == nil && t.String() == s // base64 decoders skip line ends
 }
 
 // tokenAfter reads a token out of the query and returns the position it stands
