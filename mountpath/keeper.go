@@ -1,6 +1,8 @@
 package mountpath
 
 import (
+	"time"
+
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/troupe-storage/troupe/actors"
@@ -22,7 +24,13 @@ const reclaimAtOnce = 256
 type keeper struct {
 	system *actors.System
 	store  *store.Store
+
+	checkpointed time.Time // when relaxed writes were last made durable
 }
+
+// checkpointTime is how often relaxed writes are made durable: what a crash of
+// the operating system can cost, and how long their predecessors take space.
+const checkpointTime = 5 * time.Second
 
 // Receive implements actor.Actor.
 func (k *keeper) Receive(ctx actor.Context) {
@@ -38,6 +46,12 @@ func (k *keeper) Receive(ctx actor.Context) {
 }
 
 func (k *keeper) onKeep() {
+	if now := time.Now(); now.Sub(k.checkpointed) >= checkpointTime {
+		k.checkpointed = now
+		if err := k.store.Checkpoint(); err != nil {
+			k.system.Log().WithError(err).Warn("relaxed writes cannot be made durable now; it is tried again")
+		}
+	}
 	if err := k.store.MeasureSpace(); err != nil {
 		k.system.Log().WithError(err).Warn("the free space of a mountpath cannot be measured")
 	}

@@ -155,6 +155,7 @@ func (n *Node) openDisks(now time.Time) ([]mountpath.Mount, *embedded.Documents,
 	n.shared = index.NewShared(budget.blockCache, len(found))
 	mounts, err := openStores(found, all, store.Options{
 		Shared: n.shared, Generations: objects.NewSequencer(1, node.Start),
+		BootID:        bootID(),
 		MemTableBytes: index.MemTableBytes(n.config.MemoryBytes, len(found)), InlineLimit: n.config.InlineBytes, Log: n.log,
 	})
 	if err != nil {

@@ -224,9 +224,18 @@ func reclaims() *rapid.Generator[*Reclaim] {
 			Kind: ReclaimKind(rapid.Byte().Draw(t, "kind")), Bucket: bucketIDs().Draw(t, "bucket"),
 			Name: texts().Draw(t, "name"), Payload: generations().Draw(t, "payload"), Path: texts().Draw(t, "path"),
 			UploadID: texts().Draw(t, "upload"), Part: int(integers().Draw(t, "part")),
-			Bytes: integers().Draw(t, "bytes"),
+			Bytes: integers().Draw(t, "bytes"), By: generations().Draw(t, "by"), Previous: optionalBytes(t, "previous"),
 		}
 	})
+}
+
+// optionalBytes draws bytes as they are read back: nil if there are none.
+func optionalBytes(t *rapid.T, label string) []byte {
+	b := rapid.SliceOf(rapid.Byte()).Draw(t, label)
+	if len(b) == 0 {
+		return nil
+	}
+	return b
 }
 
 func attributes() *rapid.Generator[*Attribute] {

@@ -68,6 +68,7 @@ func golden() map[string]any {
 		"reclaim": &Reclaim{
 			Kind: ReclaimUpload, Bucket: bucket.ID, Name: key.Name, Payload: g(4709), Path: "photos/2026/cat.jpg",
 			UploadID: "0123456789abcdef0123456789abcdef", Part: 2, Bytes: 1 << 30,
+			By: g(4711), Previous: []byte("record"),
 		},
 		"reclaim-empty": new(Reclaim),
 		"attribute": &Attribute{

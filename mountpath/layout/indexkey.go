@@ -24,7 +24,7 @@ const (
 	KindIntent byte = 'i'
 	// KindReclaim: what is deleted and still takes space.
 	KindReclaim byte = 'r'
-	// KindJournal: room for journals.
+	// KindJournal: journals, told apart by the byte that follows.
 	KindJournal byte = 'x'
 )
 

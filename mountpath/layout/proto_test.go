@@ -130,7 +130,7 @@ func TestFieldsHaveTheirNames(t *testing.T) {
 	})
 	check("reclaim", read("Reclaim", "reclaim"), map[string]any{
 		"kind": uint64(2), "bucket": bucketID, "name": "2026/cat.jpg", "payload": generation(4709), "path": path, "upload_id": upload,
-		"part": int64(2), "bytes": int64(1 << 30),
+		"part": int64(2), "bytes": int64(1 << 30), "by": generation(4711), "previous": "record",
 	})
 	check("attribute", read("Attribute", "attribute"), map[string]any{
 		"key": "set", "payload": generation(4710), "size": int64(3 << 20), "xxhash": uint64(0xffeeddccbbaa9988), "etag": etag, "checksums": 2,

@@ -18,9 +18,9 @@ const (
 	ReclaimUpload ReclaimKind = 2
 	// ReclaimPart: the file of part Part of UploadID with Payload goes.
 	ReclaimPart ReclaimKind = 3
-	// ReclaimBucketDir: the directory at Path, a destroyed bucket's that was moved
-	// to the trash, goes with all that is in it.
-	ReclaimBucketDir ReclaimKind = 4
+	// ReclaimInline: the payload in the index goes; only where a relaxed write
+	// replaced it, since otherwise it goes with the replacing batch.
+	ReclaimInline ReclaimKind = 4
 )
 
 // Reclaim is something deleted that still takes space. It is committed with the
@@ -28,12 +28,19 @@ const (
 type Reclaim struct {
 	Kind     ReclaimKind
 	Bucket   objects.BucketID
-	Name     string             // of the object; empty for ReclaimBucketDir
+	Name     string             // of the object
 	Payload  objects.Generation // which bytes
 	Path     string             // below the mountpath
 	UploadID string
 	Part     int
 	Bytes    int64 // what will be free again, for the gauge
+	// By is the generation of the relaxed write that replaced the payload, which
+	// must not be unlinked before a checkpoint made that write durable; zero: it
+	// was replaced by a durable one, or deleted.
+	By objects.Generation
+	// Previous is the value of the record that named the payload, so that it can
+	// be put back if the relaxed write does not survive; nil unless By is set.
+	Previous []byte
 }
 
 // Fields of message Reclaim.
@@ -46,6 +53,8 @@ const (
 	reclaimUploadID protowire.Number = 6
 	reclaimPart     protowire.Number = 7
 	reclaimBytes    protowire.Number = 8
+	reclaimBy       protowire.Number = 9
+	reclaimPrevious protowire.Number = 10
 )
 
 // AppendReclaim appends the value of a reclaim entry's key.
@@ -60,6 +69,8 @@ func AppendReclaim(dst []byte, r *Reclaim) []byte {
 	dst = appendText(dst, reclaimUploadID, r.UploadID)
 	dst = appendInt(dst, reclaimPart, int64(r.Part))
 	dst = appendInt(dst, reclaimBytes, r.Bytes)
+	dst = appendGeneration(dst, reclaimBy, r.By)
+	dst = appendText(dst, reclaimPrevious, string(r.Previous))
 	return seal(dst, start)
 }
 
@@ -89,6 +100,12 @@ func DecodeReclaim(b []byte) (*Reclaim, error) {
 			r.Part = int(c.int(form))
 		case reclaimBytes:
 			r.Bytes = c.int(form)
+		case reclaimBy:
+			r.By = c.generation(form)
+		case reclaimPrevious:
+			if previous := c.text(form); previous != "" {
+				r.Previous = []byte(previous)
+			}
 		default:
 			c.skip(field, form)
 		}

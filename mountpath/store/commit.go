@@ -48,7 +48,10 @@ func (s *Store) CommitFile(in *Incoming, meta objects.Meta, conditions objects.C
 	}
 	batch := s.index.NewBatch()
 	batch.Set(indexKey, layout.AppendRecord(nil, &meta))
-	entry := s.retire(batch, in.Key, old)
+	entry := s.retire(batch, in.Key, old, &meta)
+	if meta.Class == objects.Relaxed {
+		s.addRelaxed(batch, in.Key, &meta)
+	}
 	batch.Delete(in.intentKey())
 	if err := s.index.Commit(batch, indexKey); err != nil {
 		return objects.Receipt{}, failed(op, in.Key, err)
@@ -82,6 +85,11 @@ func (s *Store) takeName(in *Incoming, old *objects.Meta) (path string, linked, 
 		linked = err == nil || errors.Is(err, syscall.EEXIST)
 		if !linked && !errors.Is(err, fs.ErrNotExist) {
 			return path, false, false, err
+		}
+		if linked && !sync { // the rename may last and the payload not: the link must last too
+			if err := s.fs.SyncDir(layout.TrashDir); err != nil {
+				return path, true, false, err
+			}
 		}
 		renamed, err = s.names.receive(in.path, path, sync)
 		return path, linked, renamed, err
@@ -118,7 +126,7 @@ func (s *Store) Delete(key objects.Key, conditions objects.Conditions) (existed 
 	}
 	batch := s.index.NewBatch()
 	batch.Delete(indexKey)
-	entry := s.retire(batch, key, old)
+	entry := s.retire(batch, key, old, nil)
 	if err := s.index.Commit(batch, indexKey); err != nil {
 		return false, objects.Generation{}, failed(op, key, err)
 	}

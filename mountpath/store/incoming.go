@@ -111,9 +111,10 @@ func (in *Incoming) open(sizeHint int64) (err error) {
 // Size returns how many bytes were appended.
 func (in *Incoming) Size() int64 { return in.size }
 
-// Class returns the durability class that the payload is written at.
+// Class returns the durability class that the payload is written at. A part is
+// durable before its answer, whatever the bucket's class.
 func (in *Incoming) Class() objects.Durability {
-	if in.Draft.Class == "" {
+	if in.Draft.Class == "" || in.number > 0 {
 		return objects.Synced
 	}
 	return in.Draft.Class

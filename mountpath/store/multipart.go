@@ -202,7 +202,7 @@ func (s *Store) CompleteUpload(m *messages.CompleteUpload) (objects.Receipt, err
 	batch.Set(layout.PayloadKey(nil, key.Bucket.ID, key.Name, meta.Payload), layout.AppendParts(nil, parts))
 	lower, upper := layout.UploadBounds(key.Bucket.ID, key.Name, m.UploadID)
 	batch.DeleteRange(lower, upper)
-	entry := s.retire(batch, key, old)
+	entry := s.retire(batch, key, old, meta)
 	named := make(map[objects.Generation]bool, len(parts))
 	for _, p := range parts {
 		named[p.Payload] = true
@@ -325,9 +325,6 @@ func (s *Store) writeManifest(key objects.Key, uploadID string, meta *objects.Me
 	defer func() { err = errors.Join(err, file.Close()) }()
 	if _, err := file.WriteAt(content, 0); err != nil {
 		return err
-	}
-	if meta.Class == objects.Relaxed {
-		return nil
 	}
 	if err := file.Sync(); err != nil {
 		return err

@@ -30,7 +30,7 @@ func (s *Store) PutInline(key objects.Key, meta objects.Meta, payload []byte, co
 	batch := s.index.NewBatch()
 	batch.Set(layout.PayloadKey(nil, key.Bucket.ID, key.Name, meta.Payload), payload)
 	batch.Set(indexKey, layout.AppendRecord(nil, &meta))
-	entry := s.retire(batch, key, old)
+	entry := s.retire(batch, key, old, &meta)
 	if err := s.index.Commit(batch, indexKey); err != nil {
 		return objects.Receipt{}, failed(op, key, err)
 	}
@@ -59,22 +59,32 @@ func (s *Store) judge(op errs.Op, key objects.Key, indexKey []byte, conditions o
 	return old, nil
 }
 
-// retire adds to a batch what becomes of the payload that the batch replaces or
-// deletes, and returns the reclaim entry, if there is one, for retired.
-func (s *Store) retire(batch *index.Batch, key objects.Key, old *objects.Meta) *reclaimEntry {
+// retire adds to a batch what becomes of the payload that the batch replaces
+// (by the object by) or deletes (by nil), and returns the reclaim entry, if there
+// is one, for retired.
+func (s *Store) retire(batch *index.Batch, key objects.Key, old, by *objects.Meta) *reclaimEntry {
 	if old == nil || old.Deleted {
 		return nil
 	}
 	var reclaim layout.Reclaim
+	keep := by != nil && by.Class == objects.Relaxed && by.Where == objects.File
+	if keep { // what it replaces may have to come back
+		reclaim.By, reclaim.Previous = by.Generation, layout.AppendRecord(nil, old)
+	}
 	switch old.Where {
 	case objects.Inline:
-		batch.DeleteSized(layout.PayloadKey(nil, key.Bucket.ID, key.Name, old.Payload), int(old.Size))
-		return nil
+		if !keep {
+			batch.DeleteSized(layout.PayloadKey(nil, key.Bucket.ID, key.Name, old.Payload), int(old.Size))
+			return nil
+		}
+		reclaim.Kind, reclaim.Bytes = layout.ReclaimInline, old.Size
 	case objects.File:
-		reclaim = layout.Reclaim{Kind: layout.ReclaimFile, Path: payloadPath(key, old), Bytes: old.Size}
+		reclaim.Kind, reclaim.Path, reclaim.Bytes = layout.ReclaimFile, payloadPath(key, old), old.Size
 	case objects.Chunks:
-		batch.Delete(layout.PayloadKey(nil, key.Bucket.ID, key.Name, old.Payload)) // the part table
-		reclaim = layout.Reclaim{Kind: layout.ReclaimUpload, UploadID: old.Path, Bytes: old.Size}
+		if !keep {
+			batch.Delete(layout.PayloadKey(nil, key.Bucket.ID, key.Name, old.Payload)) // the part table
+		}
+		reclaim.Kind, reclaim.UploadID, reclaim.Bytes = layout.ReclaimUpload, old.Path, old.Size
 	default:
 		return nil
 	}

@@ -94,8 +94,9 @@ type reclaiming struct {
 	failures []error
 }
 
-// errPinned says that a reader holds the payload.
-var errPinned = errors.New("a reader holds the payload")
+// errPinned says that a reader holds the payload, or that the relaxed write that
+// replaced it is not durable yet.
+var errPinned = errors.New("the payload is still held")
 
 // each takes a step with every entry; those that fail leave the run.
 func (r *reclaiming) each(step func(*reclaimEntry) error) {
@@ -133,7 +134,7 @@ func (r *reclaiming) syncDirs() {
 }
 
 func (r *reclaiming) leaveName(e *reclaimEntry) error {
-	if r.store.leases.pinned(e.Payload) {
+	if r.store.leases.pinned(e.Payload) || !r.store.isCheckpointed(e.By) {
 		return errPinned
 	}
 	if e.Kind != layout.ReclaimFile {
@@ -160,9 +161,8 @@ func (r *reclaiming) unlink(e *reclaimEntry) error {
 	case layout.ReclaimUpload:
 		r.dirs[layout.PartsDir] = struct{}{}
 		return r.store.removeTree(layout.UploadDir(e.UploadID))
-	case layout.ReclaimBucketDir:
-		r.dirs[layout.TrashDir] = struct{}{}
-		return r.store.removeTree(e.Path)
+	case layout.ReclaimInline:
+		return nil // the payload goes with the entry
 	default:
 		return fmt.Errorf("a reclaim entry of unknown kind %d", e.Kind)
 	}
@@ -177,6 +177,9 @@ func (r *reclaiming) commit() {
 	batch := r.store.index.NewBatch()
 	for _, e := range r.entries {
 		batch.Delete(e.key)
+		if e.Kind == layout.ReclaimInline || e.Kind == layout.ReclaimUpload && !e.By.IsZero() {
+			batch.Delete(layout.PayloadKey(nil, e.Bucket, e.Name, e.Payload))
+		}
 	}
 	if err := r.store.index.Commit(batch); err != nil {
 		r.fail(objects.Key{}, err)

@@ -14,8 +14,11 @@ import (
 // recover brings the disk to the state that the index and the intents say:
 // every intent is settled, the work directory is empty, deleted payloads have
 // left their names. Nothing else is looked at.
-func (s *Store) recover() error {
+func (s *Store) recover(bootID string) error {
 	if err := s.settleIntents(); err != nil {
+		return err
+	}
+	if err := s.recoverRelaxed(bootID); err != nil {
 		return err
 	}
 	if err := s.emptyWork(); err != nil {
@@ -161,7 +164,10 @@ func (s *Store) forward(intent *layout.Intent, attribute *layout.Attribute, path
 	}
 	batch := s.index.NewBatch()
 	batch.Set(indexKey, layout.AppendRecord(nil, meta))
-	s.retire(batch, intent.Key, old) // loadReclaims finds the entry
+	if meta.Class == objects.Relaxed {
+		s.addRelaxed(batch, intent.Key, meta)
+	}
+	s.retire(batch, intent.Key, old, meta) // loadReclaims finds the entry
 	batch.Delete(intentKey)
 	return s.index.Commit(batch, indexKey)
 }

@@ -33,11 +33,14 @@ type Options struct {
 	FS            disk.FS
 	Shared        *index.Shared
 	Generations   *objects.Sequencer
-	MemTableBytes int              // of the index; 0: its default
-	InlineLimit   int              // bytes; 0: DefaultInlineLimit
-	Now           func() time.Time // nil: time.Now
-	Log           *logrus.Entry    // nil: discarded
-	OnEvent       func(Event)      // nil: none; must not block
+	MemTableBytes int // of the index; 0: its default
+	InlineLimit   int // bytes; 0: DefaultInlineLimit
+	// BootID is another one after each start of the operating system. With an
+	// empty one every open is taken to follow a crash of the system.
+	BootID  string
+	Now     func() time.Time // nil: time.Now
+	Log     *logrus.Entry    // nil: discarded
+	OnEvent func(Event)      // nil: none; must not block
 }
 
 // Event is something that happened to the disk, for the mountpath's coordinator.
@@ -85,6 +88,11 @@ type Store struct {
 	// the disk is unknown until the next open settles it, so they are Busy.
 	unsettled      sync.Map // objects.Key's index key as string → error
 	unsettledCount atomic.Int64
+
+	// relaxed says that there are relaxed writes since the last checkpoint, whose
+	// generation is checkpoint (nil: there was none).
+	relaxed    atomic.Bool
+	checkpoint atomic.Pointer[objects.Generation]
 }
 
 // Open takes the mountpath's lock, opens its index, settles what a crash left
@@ -140,7 +148,7 @@ func Open(o Options) (_ *Store, err error) {
 	if err != nil {
 		return nil, errs.E(op, err)
 	}
-	if err = s.recover(); err != nil {
+	if err = s.recover(o.BootID); err != nil {
 		return nil, errs.E(op, err)
 	}
 	return s, nil
@@ -151,6 +159,9 @@ func Open(o Options) (_ *Store, err error) {
 func (s *Store) Close() error {
 	var failures []error
 	if s.index != nil {
+		if err := s.Checkpoint(); err != nil {
+			failures = append(failures, err)
+		}
 		if err := s.index.Close(); err != nil {
 			failures = append(failures, err)
 		}

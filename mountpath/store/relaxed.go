@@ -1,0 +1,275 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/OneOfOne/xxhash"
+
+	"github.com/troupe-storage/troupe/mountpath/disk"
+	"github.com/troupe-storage/troupe/mountpath/index"
+	"github.com/troupe-storage/troupe/mountpath/layout"
+	"github.com/troupe-storage/troupe/objects"
+	"github.com/troupe-storage/troupe/objects/errs"
+)
+
+// A write in the relaxed class is acknowledged when its record is durable and
+// the operating system has its payload: it survives a kill, and a crash of the
+// system only once a checkpoint synced it. Until then its key is in a journal,
+// and what it replaced is kept with the record that named it, so that after such
+// a crash the old object can be put back.
+
+// addRelaxed adds to the batch of a relaxed write its entry in the journal.
+func (s *Store) addRelaxed(batch *index.Batch, key objects.Key, meta *objects.Meta) {
+	batch.Set(layout.RelaxedKey(meta.Generation, key.Bucket.ID, key.Name), layout.AppendIntent(nil, &layout.Intent{
+		Kind: layout.IntentObject, Key: key, Payload: meta.Payload,
+	}))
+	s.relaxed.Store(true)
+}
+
+// Checkpoint makes every relaxed write so far durable, if there were any since
+// the last one. What they replaced may be reclaimed afterwards. Blocks as long as
+// the filesystem takes to sync.
+func (s *Store) Checkpoint() error {
+	const op errs.Op = "store.Checkpoint"
+	if !s.relaxed.Swap(false) {
+		return nil
+	}
+	// A write takes its generation after its rename: whatever came before this
+	// one is in the filesystem now.
+	generation := s.generations.Next()
+	if err := s.fs.SyncAll(); err != nil {
+		s.relaxed.Store(true)
+		s.diskError(objects.Key{}, err)
+		return errs.E(op, kindOf(err), err)
+	}
+	batch := s.index.NewBatch()
+	batch.Set(layout.CheckpointKey(), generation.AppendTo(nil))
+	lower, upper := layout.RelaxedBounds(generation)
+	batch.DeleteRange(lower, upper)
+	if err := s.index.Commit(batch); err != nil {
+		return errs.E(op, err)
+	}
+	s.checkpoint.Store(&generation)
+	return nil
+}
+
+// isCheckpointed reports whether a relaxed write of that generation is durable.
+// The zero generation stands for a write that was never relaxed.
+func (s *Store) isCheckpointed(generation objects.Generation) bool {
+	if generation.IsZero() {
+		return true
+	}
+	checkpoint := s.checkpoint.Load()
+	return checkpoint != nil && generation.Compare(*checkpoint) < 0
+}
+
+// recoverRelaxed reads the last checkpoint. If the operating system crashed since
+// the last start (its boot id is another one), it reads the payload of every write
+// in the journal; one that did not survive gives way to what it had replaced.
+// Reading is in proportion to a few seconds of relaxed writes.
+func (s *Store) recoverRelaxed(bootID string) error {
+	const op errs.Op = "store.recoverRelaxed"
+	if raw, err := s.journal(layout.CheckpointKey()); err != nil {
+		return errs.E(op, err)
+	} else if raw != nil {
+		generation, err := objects.GenerationOf(raw)
+		if err != nil {
+			return errs.E(op, errs.Corrupt, err)
+		}
+		s.checkpoint.Store(&generation)
+	}
+	lastBoot, err := s.journal(layout.BootKey())
+	if err != nil {
+		return errs.E(op, err)
+	}
+	writes, err := s.relaxedWrites()
+	if err != nil {
+		return errs.E(op, err)
+	}
+	s.relaxed.Store(len(writes) > 0)
+	if string(lastBoot) != bootID {
+		for _, w := range writes {
+			if err := s.verifyRelaxed(w); err != nil {
+				return errs.E(op, w.Key, err)
+			}
+		}
+		batch := s.index.NewBatch()
+		batch.Set(layout.BootKey(), []byte(bootID))
+		if err := s.index.Commit(batch); err != nil {
+			return errs.E(op, err)
+		}
+	}
+	return nil
+}
+
+// journal reads one value; nil if there is none.
+func (s *Store) journal(key []byte) ([]byte, error) {
+	value, err := s.index.Get(key)
+	if errs.Is(errs.NotFound, err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer value.Close()
+	return append([]byte(nil), value.Bytes...), nil
+}
+
+// relaxedWrites returns what is in the journal.
+func (s *Store) relaxedWrites() ([]*layout.Intent, error) {
+	lower, upper := layout.RelaxedBounds(objects.Generation{})
+	scan, err := s.index.Scan(lower, upper)
+	if err != nil {
+		return nil, err
+	}
+	var writes []*layout.Intent
+	for scan.Next() {
+		value, err := scan.Value()
+		var write *layout.Intent
+		if err == nil {
+			write, err = layout.DecodeIntent(value)
+		}
+		if err != nil {
+			return nil, errors.Join(err, scan.Close())
+		}
+		writes = append(writes, write)
+	}
+	return writes, errors.Join(scan.Err(), scan.Close())
+}
+
+// verifyRelaxed makes sure that the object of a relaxed write is whole; else the
+// one before it comes back, which may have been relaxed itself.
+func (s *Store) verifyRelaxed(write *layout.Intent) error {
+	key, indexKey := write.Key, objectKey(write.Key)
+	for {
+		meta, err := s.record(indexKey)
+		if errs.Is(errs.NotFound, err) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if meta.Class != objects.Relaxed || meta.Where != objects.File {
+			return nil // a later write, which is durable
+		}
+		whole, err := s.isWhole(key, meta)
+		if err != nil {
+			return err
+		}
+		if whole {
+			return s.names.syncPath(payloadPath(key, meta))
+		}
+		s.log.WithField("key", key.String()).Warn("a relaxed write did not survive the crash of the operating system; the object before it comes back")
+		if err := s.takeBack(key, meta, indexKey); err != nil {
+			return err
+		}
+	}
+}
+
+// isWhole reads a payload file and syncs it if it is what its record says.
+func (s *Store) isWhole(key objects.Key, meta *objects.Meta) (bool, error) {
+	name := payloadPath(key, meta)
+	if holds, err := s.holds(name, meta.Payload); err != nil || !holds {
+		return false, err
+	}
+	file, err := s.fs.OpenFile(name, disk.ReadOnly, 0)
+	if err != nil {
+		return false, err
+	}
+	hash := xxhash.New64()
+	n, err := io.Copy(hash, io.NewSectionReader(file, 0, meta.Size+1))
+	if err != nil {
+		return false, errors.Join(err, file.Close())
+	}
+	if n != meta.Size || hash.Sum64() != meta.XXHash {
+		return false, file.Close()
+	}
+	return true, errors.Join(file.Sync(), file.Close())
+}
+
+// takeBack puts the object back that a lost relaxed write had replaced, or, if
+// it had replaced nothing, removes its record.
+func (s *Store) takeBack(key objects.Key, lost *objects.Meta, indexKey []byte) error {
+	entry, err := s.replacedBy(key, lost.Generation)
+	if err != nil {
+		return err
+	}
+	batch := s.index.NewBatch()
+	if holds, err := s.holds(payloadPath(key, lost), lost.Payload); err != nil {
+		batch.Close()
+		return err
+	} else if holds { // its name, and not its bytes: they go the way of the deleted
+		addReclaim(batch, layout.Reclaim{
+			Kind: layout.ReclaimFile, Bucket: key.Bucket.ID, Name: key.Name, Payload: lost.Payload, Path: payloadPath(key, lost), Bytes: lost.Size,
+		})
+		if err := s.fs.Rename(payloadPath(key, lost), layout.TrashPath(lost.Payload)); err != nil {
+			batch.Close()
+			return err
+		}
+	}
+	previous, err := s.previous(key, entry)
+	if err != nil {
+		batch.Close()
+		return err
+	}
+	if previous == nil {
+		batch.Delete(indexKey)
+		return s.index.Commit(batch, indexKey)
+	}
+	batch.Delete(entry.key)
+	batch.Set(indexKey, entry.Previous)
+	return s.index.Commit(batch, indexKey)
+}
+
+// previous puts the payload of what a lost write replaced under its name and
+// returns its record; nil if there was nothing, or if its payload is not there.
+func (s *Store) previous(key objects.Key, entry *reclaimEntry) (*objects.Meta, error) {
+	if entry == nil {
+		return nil, nil
+	}
+	previous, err := layout.DecodeRecord(entry.Previous)
+	if err != nil || previous.Where != objects.File {
+		return previous, err
+	}
+	if err := s.restore(payloadPath(key, previous), layout.TrashPath(previous.Payload)); err != nil {
+		return nil, err
+	}
+	holds, err := s.holds(payloadPath(key, previous), previous.Payload)
+	if err != nil {
+		return nil, err
+	}
+	if !holds {
+		err := errs.E("store.previous", key, errs.Corrupt, fmt.Errorf("payload %s, which the lost write replaced, is neither at its name nor in the trash", previous.Payload))
+		s.onEvent(Event{Kind: Damaged, Key: key, Err: err})
+		s.log.WithError(err).Error("recovery found damage; the object is gone")
+		return nil, nil
+	}
+	return previous, nil
+}
+
+// replacedBy finds the reclaim entry of what a relaxed write replaced; nil if it
+// replaced nothing.
+func (s *Store) replacedBy(key objects.Key, generation objects.Generation) (*reclaimEntry, error) {
+	lower, upper := layout.NameBounds(layout.KindReclaim, key.Bucket.ID, key.Name)
+	scan, err := s.index.Scan(lower, upper)
+	if err != nil {
+		return nil, err
+	}
+	for scan.Next() {
+		value, err := scan.Value()
+		var reclaim *layout.Reclaim
+		if err == nil {
+			reclaim, err = layout.DecodeReclaim(value)
+		}
+		if err != nil {
+			return nil, errors.Join(err, scan.Close())
+		}
+		if reclaim.By == generation && reclaim.Previous != nil {
+			entry := &reclaimEntry{Reclaim: *reclaim, key: append([]byte(nil), scan.Key()...)}
+			return entry, scan.Close()
+		}
+	}
+	return nil, errors.Join(scan.Err(), scan.Close())
+}
