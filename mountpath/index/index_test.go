@@ -50,6 +50,7 @@ func linux(t testing.TB) disk.FS {
 
 // What was committed is read back, by key and in order, and after reopening.
 func TestCommitAndRead(t *testing.T) {
+	noLeaks(t)
 	fsys := linux(t)
 	x := mustOpen(t, fsys)
 	for i := range 1000 {
