@@ -34,7 +34,7 @@ func (r *request) privateACL() error {
 
 // accessControl writes the one access control list that there is.
 func (r *request) accessControl() {
-	m := newMarkup()
+	m := r.newMarkup()
 	m.root("AccessControlPolicy")
 	r.owner(m, "Owner")
 	m.open("AccessControlList")

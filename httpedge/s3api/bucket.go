@@ -28,7 +28,7 @@ func getLocation(r *request) error {
 	if _, err := r.bucket(); err != nil {
 		return err
 	}
-	m := newMarkup()
+	m := r.newMarkup()
 	m.root("LocationConstraint")
 	if r.h.config.Region != defaultRegion {
 		m.escape(r.h.config.Region)
@@ -45,7 +45,7 @@ func getVersioning(r *request) error {
 	if err != nil {
 		return err
 	}
-	m := newMarkup()
+	m := r.newMarkup()
 	m.root("VersioningConfiguration")
 	m.optional("Status", string(bucket.Props.Versioning))
 	m.end("VersioningConfiguration")

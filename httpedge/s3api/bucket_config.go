@@ -29,7 +29,7 @@ func answerDocument(root string, content func(r *request, m *markup)) operation 
 		if _, err := r.bucket(); err != nil {
 			return err
 		}
-		m := newMarkup()
+		m := r.newMarkup()
 		m.root(root)
 		content(r, m)
 		m.end(root)

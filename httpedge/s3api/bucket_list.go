@@ -40,7 +40,7 @@ func listBuckets(r *request) error {
 	more := len(page) > limit
 	page = page[:min(limit, len(page))]
 
-	m := newMarkup()
+	m := r.newMarkup()
 	m.root("ListAllMyBucketsResult")
 	r.owner(m, "Owner")
 	m.open("Buckets")

@@ -412,7 +412,7 @@ func (r *request) fail(err error) {
 	if r.ctx.IsHead() || status == fasthttp.StatusNotModified {
 		return
 	}
-	m := newMarkup()
+	m := r.newMarkup()
 	m.raw("<Error>")
 	m.text("Code", e.Code)
 	m.text("Message", e.words())

@@ -16,6 +16,7 @@ type Handler struct {
 	addressing addressing
 	routes     routes
 	requests   sync.Pool // of *request
+	markups    sync.Pool // of *markup: buffers of documents
 }
 
 // New makes a handler out of a valid configuration; it starts nothing. The

@@ -18,7 +18,7 @@ func listV1(r *request) error {
 	if err != nil {
 		return err
 	}
-	m := newMarkup()
+	m := r.newMarkup()
 	m.root("ListBucketResult")
 	m.text("Name", r.target.bucket)
 	m.name("Prefix", l.prefix, l.url)

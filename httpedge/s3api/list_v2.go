@@ -22,7 +22,7 @@ func listV2(r *request) error {
 	if r.query.flag("fetch-owner") {
 		owner = r.ownerMarkup("Owner")
 	}
-	m := newMarkup()
+	m := r.newMarkup()
 	m.root("ListBucketResult")
 	m.text("Name", r.target.bucket)
 	m.name("Prefix", l.prefix, l.url)

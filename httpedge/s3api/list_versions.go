@@ -21,7 +21,7 @@ func listVersions(r *request) error {
 		return err
 	}
 	owner := r.ownerMarkup("Owner")
-	m := newMarkup()
+	m := r.newMarkup()
 	m.root("ListVersionsResult")
 	m.text("Name", r.target.bucket)
 	m.name("Prefix", l.prefix, l.url)

@@ -17,15 +17,22 @@ const namespace = "http://s3.amazonaws.com/doc/2006-03-01/"
 //
 // Who made it sends it (request.send) or drops it; it goes back to the pool when
 // the response has been written. Not safe for concurrent use.
-type markup struct{ b []byte }
+type markup struct {
+	b    []byte
+	pool *sync.Pool // that it came from
+}
 
-// markups keeps buffers between responses. A buffer that one large listing made
-// is kept too: pages have one size.
-var markups = sync.Pool{New: func() any { return &markup{b: make([]byte, 0, 4<<10)} }}
+// documentBytes is the first size of a buffer: most documents fit, and listings
+// grow theirs once, since buffers are kept whatever their size.
+const documentBytes = 4 << 10
 
 // newMarkup begins a document with its declaration.
-func newMarkup() *markup {
-	m := markups.Get().(*markup)
+func (r *request) newMarkup() *markup {
+	pool := &r.h.markups
+	m, ok := pool.Get().(*markup)
+	if !ok {
+		m = &markup{b: make([]byte, 0, documentBytes), pool: pool}
+	}
 	m.b = append(m.b[:0], `<?xml version="1.0" encoding="UTF-8"?>`...)
 	m.b = append(m.b, '\n')
 	return m
@@ -33,7 +40,7 @@ func newMarkup() *markup {
 
 // Close implements io.Closer: the buffer may be used again.
 func (m *markup) Close() error {
-	markups.Put(m)
+	m.pool.Put(m)
 	return nil
 }
 

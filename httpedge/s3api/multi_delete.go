@@ -79,7 +79,7 @@ func deleteObjects(r *request) error {
 	}
 	failures := r.deleteAll(bucket, list.objects)
 
-	m := newMarkup()
+	m := r.newMarkup()
 	m.root("DeleteResult")
 	for i := range list.objects {
 		o := &list.objects[i]

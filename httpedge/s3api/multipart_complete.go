@@ -131,7 +131,7 @@ func completeUpload(r *request) error {
 	}
 	r.setNonEmpty("x-amz-version-id", receipt.Meta.VersionID)
 	r.receipt(receipt)
-	m := newMarkup()
+	m := r.newMarkup()
 	m.root("CompleteMultipartUploadResult")
 	m.text("Location", r.location())
 	m.text("Bucket", r.target.bucket)

@@ -22,7 +22,7 @@ func createUpload(r *request) error {
 		r.set("x-amz-checksum-algorithm", wanted.Algorithm.String())
 		r.set("x-amz-checksum-type", wanted.Type.String())
 	}
-	m := newMarkup()
+	m := r.newMarkup()
 	m.root("InitiateMultipartUploadResult")
 	m.text("Bucket", r.target.bucket)
 	m.text("Key", r.target.key)

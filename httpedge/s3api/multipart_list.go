@@ -46,7 +46,7 @@ func listParts(r *request) error {
 		next = parts[len(parts)-1].Number
 	}
 
-	m := newMarkup()
+	m := r.newMarkup()
 	m.root("ListPartsResult")
 	m.text("Bucket", r.target.bucket)
 	m.name("Key", r.target.key, url)
@@ -115,7 +115,7 @@ func listUploads(r *request) error {
 		return err
 	}
 
-	m := newMarkup()
+	m := r.newMarkup()
 	m.root("ListMultipartUploadsResult")
 	m.text("Bucket", r.target.bucket)
 	m.name("KeyMarker", keyMarker, url)

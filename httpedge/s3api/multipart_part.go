@@ -124,7 +124,7 @@ func (r *request) copyPart(bucket *objects.BucketDoc, upload *objects.Upload, nu
 		return err
 	}
 	r.setNonEmpty("x-amz-copy-source-version-id", from.meta.VersionID)
-	m := newMarkup()
+	m := r.newMarkup()
 	m.root("CopyPartResult")
 	m.etag("ETag", part.ETag)
 	m.instant("LastModified", part.Modified)

@@ -47,7 +47,7 @@ func getAttributes(r *request) error {
 	}
 	defer payload.Close()
 
-	m := newMarkup()
+	m := r.newMarkup()
 	m.root("GetObjectAttributesResponse")
 	if wanted["ETag"] {
 		m.text("ETag", meta.ETag) // without quotes, unlike everywhere else

@@ -164,7 +164,7 @@ func copyObject(r *request) error {
 	r.setNonEmpty("x-amz-copy-source-version-id", from.meta.VersionID)
 	r.setNonEmpty("x-amz-version-id", receipt.Meta.VersionID)
 	r.receipt(receipt)
-	m := newMarkup()
+	m := r.newMarkup()
 	m.root("CopyObjectResult")
 	m.etag("ETag", receipt.Meta.ETag)
 	m.instant("LastModified", receipt.Meta.Modified)

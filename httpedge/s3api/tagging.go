@@ -76,7 +76,7 @@ func getObjectTagging(r *request) error {
 	if err != nil {
 		return err
 	}
-	m := newMarkup()
+	m := r.newMarkup()
 	m.root("Tagging")
 	m.open("TagSet")
 	for _, t := range meta.Tags {
