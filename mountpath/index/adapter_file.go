@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"path"
 	"syscall"
 	"time"
 
@@ -21,6 +22,7 @@ type adapterFile struct {
 	file     disk.File
 	fd       uintptr
 	class    class
+	manifest bool // and written: what is synced of it is noted
 	readOnly bool // opened by Open: nothing of it can be lost, errors are returned
 
 	readOffset  int64
@@ -38,6 +40,7 @@ var _ vfs.File = (*adapterFile)(nil)
 
 func newAdapterFile(a *adapter, name string, file disk.File) *adapterFile {
 	f := &adapterFile{adapter: a, name: name, file: file, fd: vfs.InvalidFd, class: classOf(name)}
+	_, f.manifest = manifestNumber(path.Base(name))
 	if osFile := file.OS(); osFile != nil {
 		f.fd = osFile.Fd()
 	}
@@ -208,7 +211,7 @@ func (f *adapterFile) Sync() error {
 	f.adapter.instance.beginWrite()
 	err := f.file.Sync()
 	f.adapter.instance.endWrite()
-	return f.failed(err)
+	return f.synced(err)
 }
 
 // SyncData implements vfs.File.
@@ -219,7 +222,22 @@ func (f *adapterFile) SyncData() error {
 	f.adapter.instance.beginWrite()
 	err := f.file.SyncData()
 	f.adapter.instance.endWrite()
-	return f.failed(err)
+	return f.synced(err)
+}
+
+// synced treats the outcome of a sync. What is synced of a manifest is noted; a
+// note that cannot be written only leaves the last record of it unguarded.
+func (f *adapterFile) synced(err error) error {
+	if err != nil || !f.manifest {
+		return f.failed(err)
+	}
+	f.adapter.instance.beginWrite()
+	err = noteSynced(f.adapter.disk, f.name, f.writeOffset)
+	f.adapter.instance.endWrite()
+	if err != nil {
+		f.adapter.instance.trouble(err)
+	}
+	return nil
 }
 
 // SyncTo implements vfs.File: it starts write-back of what was not started

@@ -22,7 +22,7 @@ func names(t testing.TB, fsys disk.FS) []string {
 	t.Helper()
 	var out []string
 	err := fsys.ReadDir(".troupe/index", func(e disk.Entry) bool {
-		if e.Name != "LOCK" {
+		if e.Name != "LOCK" && e.Name != noteName {
 			out = append(out, e.Name)
 		}
 		return true
@@ -90,14 +90,21 @@ func TestOpenIsExclusive(t *testing.T) {
 
 // An index that should be there and is not is Corrupt, and is not made anew:
 // neither where the format document says that there was one, nor where tables
-// lie without a marker that names the manifest.
+// lie without a manifest or without the marker that names it.
 func TestOpenNeverReplaces(t *testing.T) {
 	if _, err := openAt(t, disk.NewMem(1), func(o *Options) { o.MustExist = true }); !errs.Is(errs.Corrupt, err) {
 		t.Fatal(err)
 	}
+	for _, lost := range []string{"marker.manifest.", manifestPrefix} {
+		neverReplaces(t, lost)
+	}
+}
+
+func neverReplaces(t *testing.T, lost string) {
+	t.Helper()
 	mem := filled(t, true)
 	for _, name := range names(t, mem) {
-		if strings.HasPrefix(name, "marker.manifest.") {
+		if strings.HasPrefix(name, lost) {
 			if err := mem.Remove(path.Join(".troupe/index", name)); err != nil {
 				t.Fatal(err)
 			}
@@ -153,6 +160,7 @@ func TestCorruptionIsFound(t *testing.T) {
 	}{
 		{"MANIFEST-", true, 40},
 		{"MANIFEST-", true, 400},
+		{"MANIFEST-", true, -3}, // in the last record, where damage could be a torn write
 		{".log", false, 20_000},
 		{".log", false, 200_000},
 		{".sst", true, 100},
