@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -59,12 +60,20 @@ func Open(options Options) (*Index, error) {
 func open(options Options, l *lock) (*Index, error) {
 	const op errs.Op = "index.Open"
 	deadline := time.Now().Add(options.Deadline)
-	state, err := within(deadline, func() (condition, error) { return survey(options.FS, options.Dir) })
+	state, err := within(deadline, func() (condition, error) {
+		state, err := lockAndSurvey(options, l)
+		if time.Now().After(deadline) { // nobody waits any more
+			err = errors.Join(err, l.release())
+		}
+		return state, err
+	})
 	switch {
+	case errors.Is(err, errDeadline):
+		return nil, errs.E(op, options.Dir, errs.Busy, err)
 	case err != nil:
-		return nil, errs.E(op, options.Dir, openKind(err), err)
+		return nil, errs.E(op, options.Dir, openKind(err), errors.Join(err, l.release()))
 	case state == ruined, state == absent && options.MustExist:
-		return nil, errs.E(op, options.Dir, errs.Corrupt, errNoManifest)
+		return nil, errs.E(op, options.Dir, errs.Corrupt, errors.Join(errNoManifest, l.release()))
 	case state == absent:
 		made, err := openInstance(options, l, deadline)
 		if err != nil {
@@ -99,6 +108,26 @@ const (
 	ruined                   // tables or blobs, but no marker: never made anew
 )
 
+// lockAndSurvey takes the index's lock, because another process may be writing
+// there, and looks at what there is. A directory that is not there has no lock
+// yet; Pebble makes both.
+func lockAndSurvey(options Options, l *lock) (condition, error) {
+	_, err := options.FS.Stat(options.Dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return absent, nil
+	}
+	if err != nil {
+		return absent, err
+	}
+	if err := l.take(options.FS, path.Join(options.Dir, lockName)); err != nil {
+		return absent, err
+	}
+	return survey(options.FS, options.Dir)
+}
+
+// lockName is what Pebble calls its lock.
+const lockName = "LOCK"
+
 // survey looks at the index's directory. Pebble makes a new database wherever
 // no marker names a manifest; only an index that was never written may be
 // made again.
@@ -117,10 +146,7 @@ func survey(fsys disk.FS, dir string) (condition, error) {
 		}
 		return true
 	})
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return absent, nil
-	case err != nil || marker == "":
+	if err != nil || marker == "" {
 		return state, err
 	}
 	// marker.manifest.<number, of six digits or more>.<manifest>, which names a
