@@ -7,6 +7,7 @@ import (
 	"path"
 	"strings"
 	"sync"
+	"syscall"
 
 	"github.com/troupe-storage/troupe/mountpath/disk"
 	"github.com/troupe-storage/troupe/mountpath/layout"
@@ -204,9 +205,10 @@ func bucketDirOf(name string) string {
 	return strings.Join(parts[:min(depth, len(parts))], "/")
 }
 
-// absent turns "it is not there" into success.
+// absent turns "it is not there" into success. Where a directory was, a file may
+// be by now: then what was below it is not there either.
 func absent(err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return nil
 	}
 	return err
