@@ -11,6 +11,9 @@ TOOLS := $(CACHE)/tools
 # What lint and tests run is found in the cache of this clone before the machine's own.
 export PATH := $(TOOLS)/venv/bin:$(PATH)
 
+# One set of flags for everything that compiles, so that tests use what build made.
+export GOFLAGS := $(strip $(GOFLAGS) -trimpath)
+
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 FOLDERS := $(wildcard objects messages api backend actors mountpath cluster httpedge supervisors tools cmd test)
 # The suites that start processes of the real binary; a race detector sees nothing of them.
@@ -33,7 +36,7 @@ all help:
 
 ## compiles bin/troupe
 build:
-	@go build -trimpath -ldflags "-X main.version=$(VERSION)" -o bin/troupe ./cmd/troupe
+	@go build -ldflags "-X main.version=$(VERSION)" -o bin/troupe ./cmd/troupe
 
 ## runs one node with four mountpaths under ./data, native API on 127.0.0.1:8080, S3 on 127.0.0.1:9000
 run: build
