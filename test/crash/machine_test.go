@@ -1,0 +1,52 @@
+package crash
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/troupe-storage/troupe/mountpath/disk"
+	"github.com/troupe-storage/troupe/mountpath/index"
+	"github.com/troupe-storage/troupe/mountpath/layout"
+	"github.com/troupe-storage/troupe/mountpath/store"
+	"github.com/troupe-storage/troupe/objects"
+)
+
+// machine is one mountpath: a filesystem, and the store that is open on it. Its
+// store is replaced by restart; whoever restarts it sees to it that nobody else
+// is using it.
+type machine struct {
+	fs     disk.FS
+	shared *index.Shared
+	inline int
+	start  uint64 // the start counter: greater with every opening
+	store  *store.Store
+	ticks  int64 // of the clock, in seconds
+}
+
+// epoch is when the clock of every history begins.
+const epoch = 1_700_000_000
+
+// format makes an empty filesystem a mountpath.
+func format(fs disk.FS) error {
+	return store.Format(fs, layout.Format{
+		Version: layout.FormatVersion, ClusterID: "c", NodeID: "n", MountpathID: "m",
+		IndexFormat: fmt.Sprintf("pebble %d", index.FormatVersion), Created: time.Unix(epoch, 0).UTC(),
+	})
+}
+
+// open opens the store under the next start counter.
+func (m *machine) open() (err error) {
+	m.start++
+	m.store, err = store.Open(store.Options{
+		FS: m.fs, Shared: m.shared, Generations: objects.NewSequencer(1, m.start),
+		MemTableBytes: index.MinMemTableBytes, InlineLimit: m.inline, Now: func() time.Time { return time.Unix(epoch, 0) },
+	})
+	return err
+}
+
+func (m *machine) restart() error {
+	if err := m.store.Close(); err != nil {
+		return err
+	}
+	return m.open()
+}
