@@ -39,6 +39,7 @@ type Incoming struct {
 	intent *index.Pending
 	begun  bool // an intent was written (or may have been)
 	sealed bool
+	broken error // the first failure: what was to be written or synced may be lost, and no later success brings it back
 }
 
 // Create begins a large object: its work file is there and its intent on the
@@ -120,21 +121,33 @@ func (in *Incoming) Class() objects.Durability {
 	return in.Draft.Class
 }
 
-// Append writes the next bytes of the payload.
+// Append writes the next bytes of the payload. After a failure there is nothing
+// to do but Abandon.
 func (in *Incoming) Append(b []byte) error {
+	if in.broken != nil {
+		return in.broken
+	}
 	n, err := in.file.WriteAt(b, in.size)
 	in.size += int64(n)
 	if err != nil {
 		in.store.diskError(in.Key, err)
-		return failed("store.Append", in.Key, err)
+		in.broken = failed("store.Append", in.Key, err)
 	}
-	return nil
+	return in.broken
 }
 
 // Seal ends the payload: the attribute names it, and bytes and attribute are
 // synced (in the relaxed class: handed to the operating system); the intent is
-// on stable storage. Blocks on the disk; never in a lane.
+// on stable storage. Blocks on the disk; never in a lane. A Seal that failed is
+// not tried again: a second fsync reports success for bytes that the first lost.
 func (in *Incoming) Seal(sums checksum.Sums, etag string) error {
+	if in.broken == nil {
+		in.broken = in.seal(sums, etag)
+	}
+	return in.broken
+}
+
+func (in *Incoming) seal(sums checksum.Sums, etag string) error {
 	const op errs.Op = "store.Seal"
 	if sums.Size != in.size {
 		return errs.E(op, in.Key, errs.Internal, fmt.Errorf("%d bytes were digested, %d written", sums.Size, in.size))
