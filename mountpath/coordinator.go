@@ -12,6 +12,7 @@ import (
 	"github.com/troupe-storage/troupe/actors"
 	"github.com/troupe-storage/troupe/messages"
 	"github.com/troupe-storage/troupe/mountpath/store"
+	"github.com/troupe-storage/troupe/objects/checksum"
 	"github.com/troupe-storage/troupe/objects/errs"
 )
 
@@ -32,6 +33,7 @@ type coordinator struct {
 	system  *actors.System
 	limits  Limits
 	mount   Mount
+	md5     *checksum.MD5Pool
 	disable func(reason string)
 
 	lanes    []*actor.PID
@@ -44,8 +46,8 @@ type coordinator struct {
 	ticker   *time.Timer
 }
 
-func newCoordinator(system *actors.System, limits Limits, mount Mount, disable func(string)) *coordinator {
-	return &coordinator{system: system, limits: limits, mount: mount, disable: disable}
+func newCoordinator(c Config, mount Mount, disable func(string)) *coordinator {
+	return &coordinator{system: c.System, limits: c.Limits, md5: c.MD5, mount: mount, disable: disable}
 }
 
 // Receive implements actor.Actor.
@@ -165,7 +167,7 @@ func (c *coordinator) onOpenUpload(ctx actor.Context, m *messages.OpenUpload) {
 	lane := c.lanes[laneOf(m.Key.Digest(), len(c.lanes))]
 	pid, err := c.system.Spawn(ctx, actors.Spec{
 		Name:   transferPrefix + strconv.FormatUint(c.named, 36),
-		New:    func() actor.Actor { return newTransfer(c.system, c.mount.Store, c.limits, m, lane) },
+		New:    func() actor.Actor { return newTransfer(c, m, lane) },
 		Policy: actors.Policy{NoRestart: true},
 	})
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/troupe-storage/troupe/actors"
 	"github.com/troupe-storage/troupe/messages"
 	"github.com/troupe-storage/troupe/mountpath/store"
+	"github.com/troupe-storage/troupe/objects/checksum"
 )
 
 // Name is the supervisor's among the node's children.
@@ -58,6 +59,7 @@ type Config struct {
 	Limits    Limits
 	Published *atomic.Pointer[messages.Roster]
 	Mounts    []Mount
+	MD5       *checksum.MD5Pool // of the node; nil: every transfer by itself
 }
 
 // Spec describes the supervisor of a node's mountpaths.
@@ -107,7 +109,7 @@ func (s *mountpaths) spawn(ctx actor.Context, number int, m Mount) messages.Moun
 	}
 	pid, err := s.System.Spawn(ctx, actors.Spec{
 		Name: name,
-		New:  func() actor.Actor { return newCoordinator(s.System, s.Limits, m, disable) },
+		New:  func() actor.Actor { return newCoordinator(s.Config, m, disable) },
 		Policy: actors.Policy{
 			Limit: 10, Window: time.Minute,
 			GaveUp: func(any) { disable("its coordinator failed too often") },

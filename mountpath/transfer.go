@@ -21,6 +21,7 @@ type transfer struct {
 	system  *actors.System
 	store   *store.Store
 	limits  Limits
+	md5     *checksum.MD5Pool
 	request *messages.OpenUpload
 	lane    *actor.PID
 
@@ -31,8 +32,8 @@ type transfer struct {
 	heard    uint64 // counts messages; an idle timer that was overtaken says nothing
 }
 
-func newTransfer(system *actors.System, s *store.Store, limits Limits, m *messages.OpenUpload, lane *actor.PID) *transfer {
-	return &transfer{system: system, store: s, limits: limits, request: m, lane: lane}
+func newTransfer(c *coordinator, m *messages.OpenUpload, lane *actor.PID) *transfer {
+	return &transfer{system: c.system, store: c.mount.Store, limits: c.limits, md5: c.md5, request: m, lane: lane}
 }
 
 // heardNothing ends a transfer whose sender fell silent.
@@ -71,7 +72,9 @@ func (t *transfer) onStarted(ctx actor.Context) {
 	} else {
 		t.incoming, t.failure = t.store.Create(m.Key, m.Draft, m.SizeHint)
 	}
-	t.digests = checksum.NewDigests(checksum.Want{MD5: m.WantMD5 || m.ETag == objects.ETagMD5, SHA256: m.WantSHA256, Sums: m.Sums})
+	t.digests = checksum.NewDigests(checksum.Want{
+		MD5: m.WantMD5 || m.ETag == objects.ETagMD5, SHA256: m.WantSHA256, Sums: m.Sums, Pool: t.md5,
+	})
 	t.listen(ctx.Self())
 }
 
@@ -90,6 +93,9 @@ func (t *transfer) listen(self *actor.PID) {
 func (t *transfer) onStopping() {
 	if t.idle != nil {
 		t.idle.Stop()
+	}
+	if t.digests != nil {
+		t.digests.Close()
 	}
 	if t.incoming != nil {
 		if err := t.incoming.Abandon(); err != nil {

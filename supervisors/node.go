@@ -25,6 +25,7 @@ import (
 	"github.com/troupe-storage/troupe/mountpath/index"
 	"github.com/troupe-storage/troupe/mountpath/store"
 	"github.com/troupe-storage/troupe/objects"
+	"github.com/troupe-storage/troupe/objects/checksum"
 	"github.com/troupe-storage/troupe/objects/errs"
 	"github.com/troupe-storage/troupe/objects/slab"
 )
@@ -45,6 +46,7 @@ type Node struct {
 	mounts  []*mount
 	shared  *index.Shared
 	slabs   *slab.Pool
+	md5     *checksum.MD5Pool
 	system  *actors.System
 	root    *actor.PID
 	roster  atomic.Pointer[messages.Roster]
@@ -89,6 +91,7 @@ func Start(config Config) (_ *Node, err error) {
 	if n.slabs, err = slab.NewPool(budget.slabs); err != nil {
 		return nil, err
 	}
+	n.md5 = checksum.NewMD5Pool()
 	debug.SetMemoryLimit(budget.heap)
 	n.system = actors.NewSystem(n.log)
 	if n.root, err = n.system.Spawn(n.system.Root(), actors.Spec{Name: nodeName, New: func() actor.Actor { return supervisorOnly{n.system} }}); err != nil {
@@ -171,7 +174,7 @@ func (n *Node) openDisks(now time.Time) ([]mountpath.Mount, *embedded.Documents,
 
 // spawnStorage spawns mountpaths and buckets and waits until they are at work.
 func (n *Node) spawnStorage(mounts []mountpath.Mount, documents *embedded.Documents) error {
-	if err := n.spawn(mountpath.Spec(mountpath.Config{System: n.system, Published: &n.roster, Mounts: mounts})); err != nil {
+	if err := n.spawn(mountpath.Spec(mountpath.Config{System: n.system, Published: &n.roster, Mounts: mounts, MD5: n.md5})); err != nil {
 		return err
 	}
 	var docs []*objects.BucketDoc
@@ -303,6 +306,10 @@ func (n *Node) Stop() error {
 	if n.shared != nil {
 		n.shared.Close()
 		n.shared = nil
+	}
+	if n.md5 != nil {
+		n.md5.Close()
+		n.md5 = nil
 	}
 	if n.slabs != nil {
 		failures = append(failures, n.slabs.Close())

@@ -29,6 +29,9 @@ func (s *Store) CommitFile(in *Incoming, meta objects.Meta, conditions objects.C
 	path, linked, renamed, err := s.takeName(in, old)
 	if err != nil && !renamed {
 		s.diskError(in.Key, err)
+		if linked {
+			err = errors.Join(err, s.unlink(in, old))
+		}
 		return objects.Receipt{}, s.abandonAfter(in, failed(op, in.Key, err))
 	}
 	if err != nil { // the rename happened, and it cannot be said whether it will last
@@ -54,7 +57,10 @@ func (s *Store) CommitFile(in *Incoming, meta objects.Meta, conditions objects.C
 	}
 	batch.Delete(in.intentKey())
 	if err := s.index.Commit(batch, indexKey); err != nil {
-		return objects.Receipt{}, failed(op, in.Key, err)
+		// Even if the index took nothing: the name is the new payload's, and the
+		// next open goes forward.
+		s.unsettle(indexKey, err)
+		return objects.Receipt{}, outcomeUnknown(op, in.Key, err)
 	}
 	if entry != nil && linked {
 		entry.left = true // its name is the new payload's; the trash has its link
@@ -73,10 +79,25 @@ func (s *Store) abandonAfter(in *Incoming, err error) error {
 	return err
 }
 
+// unlink takes back the link in the trash of a file that was not replaced after
+// all. It must last before the intent goes: with a link in the trash that nobody
+// speaks of, the file could not be moved there later. If it cannot be made to
+// last, the intent stays for the next open.
+func (s *Store) unlink(in *Incoming, old *objects.Meta) error {
+	err := absent(s.fs.Remove(layout.TrashPath(old.Payload)))
+	if err == nil {
+		err = s.fs.SyncDir(layout.TrashDir)
+	}
+	if err != nil {
+		in.begun = false
+	}
+	return err
+}
+
 // takeName renames the work file to the object's name: its natural one, or, if
 // another object's name is in the way or no filesystem can hold it, the escaped
 // one. An object whose payload is a file keeps its path. linked says whether the
-// replaced file got a link in the trash first.
+// replaced file has a link in the trash, or, with an error, may have one.
 func (s *Store) takeName(in *Incoming, old *objects.Meta) (path string, linked, renamed bool, err error) {
 	sync := in.Class() == objects.Synced
 	if old != nil && old.Where == objects.File && !old.Deleted {
@@ -84,7 +105,7 @@ func (s *Store) takeName(in *Incoming, old *objects.Meta) (path string, linked, 
 		err = s.fs.Link(path, layout.TrashPath(old.Payload))
 		linked = err == nil || errors.Is(err, syscall.EEXIST)
 		if !linked && !errors.Is(err, fs.ErrNotExist) {
-			return path, false, false, err
+			return path, true, false, err
 		}
 		if linked && !sync { // the rename may last and the payload not: the link must last too
 			if err := s.fs.SyncDir(layout.TrashDir); err != nil {

@@ -164,6 +164,11 @@ func (in *Incoming) seal(sums checksum.Sums, etag string) error {
 	if err == nil && in.Class() == objects.Synced {
 		err = in.file.Sync()
 	}
+	if err == nil && in.number > 0 { // a part is born under its own name
+		in.store.names.lock.RLock()
+		err = in.store.names.syncPath(in.path)
+		in.store.names.lock.RUnlock()
+	}
 	if err == nil {
 		in.info, err = in.file.Stat()
 	}

@@ -57,15 +57,6 @@ func (s *Store) CommitPart(in *Incoming, sums checksum.Sums, etag string) (objec
 	if _, err := s.upload(op, in.Key, in.uploadID); err != nil {
 		return objects.Part{}, s.abandonAfter(in, err)
 	}
-	if in.Class() == objects.Synced {
-		s.names.lock.RLock()
-		err := s.names.syncPath(in.path)
-		s.names.lock.RUnlock()
-		if err != nil {
-			s.diskError(in.Key, err)
-			return objects.Part{}, s.abandonAfter(in, failed(op, in.Key, err))
-		}
-	}
 	part := objects.Part{
 		Number: in.number, Payload: in.Payload, Size: in.size, XXHash: sums.XXHash, ETag: etag,
 		Checksums: sums.Values, Modified: s.now(),

@@ -24,12 +24,16 @@ type names struct {
 	lock sync.RWMutex
 
 	mu sync.Mutex
+	// syncs are the directories that are being synced, or wait for it.
+	syncs map[string]*dirSync
 	// durable holds directories whose own entry, and that of every directory
 	// above them, is on stable storage. Empty at start; loses what is removed.
 	durable map[string]struct{}
 }
 
-func newNames(fs disk.FS) *names { return &names{fs: fs, durable: make(map[string]struct{})} }
+func newNames(fs disk.FS) *names {
+	return &names{fs: fs, syncs: make(map[string]*dirSync), durable: make(map[string]struct{})}
+}
 
 // receive renames the file from to the name to, making directories as needed.
 // With sync it then makes the name durable: the directory that received it, and
@@ -46,15 +50,22 @@ func (n *names) receive(from, to string, sync bool) (renamed bool, err error) {
 	}
 	defer func() { err = errors.Join(err, dir.Close()) }()
 	if err := dir.Receive(from, base); err != nil {
-		return false, err
+		return n.isGone(from), err
 	}
 	if !sync {
 		return true, nil
 	}
-	if err := dir.Sync(); err != nil {
+	if err := n.sync(dirPath, dir.Sync); err != nil {
 		return true, err
 	}
 	return true, n.syncAbove(dirPath)
+}
+
+// isGone reports whether a file is under its name no more, as far as can be told,
+// after a rename of it failed: an error may come after the deed.
+func (n *names) isGone(name string) bool {
+	_, err := n.fs.Stat(name)
+	return err != nil
 }
 
 // open opens a directory, making it and those above it if they are missing.
@@ -105,10 +116,60 @@ func (n *names) syncAbove(dirPath string) error {
 // syncPath makes a name that exists durable, from its directory upwards.
 func (n *names) syncPath(name string) error {
 	dirPath := path.Dir(name)
-	if err := n.fs.SyncDir(dirPath); err != nil {
+	if err := n.sync(dirPath, func() error { return n.fs.SyncDir(dirPath) }); err != nil {
 		return err
 	}
 	return n.syncAbove(dirPath)
+}
+
+// dirSync lets those who need one directory synced at the same time share a
+// sync: each joins the next one that has not begun.
+type dirSync struct {
+	users int        // guarded by names.mu; the entry goes with the last of them
+	next  *syncBatch // guarded by names.mu: the sync that has not begun
+	turn  sync.Mutex // held by who syncs
+}
+
+// syncBatch is one sync and those who share it.
+type syncBatch struct {
+	done bool // guarded by dirSync.turn, as is err
+	err  error
+}
+
+// sync makes the changes of names made so far in a directory durable. A failure
+// is told to all who share the sync.
+func (n *names) sync(dirPath string, how func() error) error {
+	n.mu.Lock()
+	d := n.syncs[dirPath]
+	if d == nil {
+		d = &dirSync{}
+		n.syncs[dirPath] = d
+	}
+	d.users++
+	if d.next == nil {
+		d.next = &syncBatch{}
+	}
+	batch := d.next
+	n.mu.Unlock()
+	defer func() {
+		n.mu.Lock()
+		if d.users--; d.users == 0 {
+			delete(n.syncs, dirPath)
+		}
+		n.mu.Unlock()
+	}()
+
+	d.turn.Lock()
+	defer d.turn.Unlock()
+	if batch.done {
+		return batch.err
+	}
+	n.mu.Lock()
+	d.next = nil // who comes from now on needs another sync
+	n.mu.Unlock()
+	batch.err = how()
+	batch.done = true
+	return batch.err
 }
 
 func (n *names) isDurable(dirPath string) bool {

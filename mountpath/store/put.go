@@ -109,20 +109,29 @@ func (s *Store) retired(entry *reclaimEntry) {
 		return
 	}
 	if entry.Kind == layout.ReclaimFile {
+		s.names.lock.RLock()
 		s.leaveName(entry)
+		s.names.lock.RUnlock()
 	}
 	s.reclaim.add(entry)
 }
 
 // leaveName moves the file of a reclaim entry from its name to the trash, if
 // the name still holds that payload. What fails here is tried again when the
-// entry is drained: the entry stays until the file is gone.
+// entry is drained: the entry stays until the file is gone. The caller holds the
+// lock of names: shared in the key's turn, alone elsewhere, so that no other
+// payload takes the name between the look and the rename.
 func (s *Store) leaveName(entry *reclaimEntry) {
 	holds, err := s.holds(entry.Path, entry.Payload)
 	if err == nil && holds {
-		s.names.lock.RLock()
 		err = s.fs.Rename(entry.Path, layout.TrashPath(entry.Payload))
-		s.names.lock.RUnlock()
+	}
+	if err == nil && holds {
+		// A rename between two links of one file does nothing, says POSIX: a link
+		// that a failed write left in the trash must not keep the name alive.
+		if holds, err = s.holds(entry.Path, entry.Payload); err == nil && holds {
+			err = s.fs.Remove(entry.Path)
+		}
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		s.diskError(entry.objectKey(), err)

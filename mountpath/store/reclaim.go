@@ -142,7 +142,10 @@ func (r *reclaiming) leaveName(e *reclaimEntry) error {
 		return nil
 	}
 	if !e.left {
-		if r.store.leaveName(e); !e.left {
+		r.store.names.lock.Lock()
+		r.store.leaveName(e)
+		r.store.names.lock.Unlock()
+		if !e.left {
 			return errors.New("the payload cannot leave its name")
 		}
 	}

@@ -199,7 +199,10 @@ func (s *Store) restore(name, trash string) error {
 	current, err := s.fs.Stat(name)
 	switch {
 	case err == nil && current.Inode == kept.Inode:
-		return absent(s.fs.Remove(trash))
+		if err := absent(s.fs.Remove(trash)); err != nil {
+			return err
+		}
+		return s.fs.SyncDir(layout.TrashDir) // before the intent goes, which alone speaks of it
 	case errors.Is(err, fs.ErrNotExist):
 		renamed, err := s.names.receive(trash, name, true)
 		if err != nil && renamed {

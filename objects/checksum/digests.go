@@ -18,6 +18,7 @@ type Digests struct {
 	md5    hash.Hash
 	sha256 hash.Hash // for the signature's payload hash, or wanted as a checksum
 	sums   []sum
+	pooled ClosingHash // md5, if it is a pool's
 }
 
 type sum struct {
@@ -30,12 +31,18 @@ type Want struct {
 	MD5    bool
 	SHA256 bool
 	Sums   []Algorithm
+	// Pool computes the MD5 together with other streams'; nil: by itself. It pays
+	// for long payloads. Digests with a pool must be closed.
+	Pool *MD5Pool
 }
 
 // NewDigests begins a payload.
 func NewDigests(w Want) *Digests {
 	d := &Digests{xx: xxhash.New64()}
-	if w.MD5 {
+	if w.MD5 && w.Pool != nil {
+		pooled := w.Pool.New()
+		d.md5, d.pooled = pooled, pooled
+	} else if w.MD5 {
 		d.md5 = md5.New() //nolint:gosec // see the import
 	}
 	if w.SHA256 {
@@ -94,6 +101,14 @@ func (d *Digests) Sums() Sums {
 		s.Values = append(s.Values, Of(x.algorithm, x.hash))
 	}
 	return s
+}
+
+// Close gives back what the digests hold of a pool. Idempotent; nothing to do
+// without a pool.
+func (d *Digests) Close() {
+	if d.pooled != nil {
+		d.pooled.Close()
+	}
 }
 
 // ETag is the entity tag of a payload put in one request: its MD5 if that was
