@@ -121,10 +121,11 @@ func (t *trial) keep(record, line string) {
 	}
 }
 
-// newTrial starts a node whose directories are below dir, and a load for it.
-func newTrial(t *testing.T, dir string, mountpaths int, seed uint64) *trial {
+// newTrial starts a node on the directories given, or on four of its own, and a
+// load for it.
+func newTrial(t *testing.T, seed uint64, data ...string) *trial {
 	node, err := process.Start(t.Context(), process.Config{
-		Binary: os.Getenv(process.BinaryVariable), Dir: dir, Mountpaths: mountpaths,
+		Binary: os.Getenv(process.BinaryVariable), Dir: t.TempDir(), Data: data,
 		Args: []string{"--min-part", "1", "--memory", "256MiB"},
 	})
 	if err != nil {
@@ -170,7 +171,7 @@ func (t *trial) restart(cycle int) {
 // shows nothing torn, half done or half listed, and brings nothing back.
 func TestSoakKill(t *testing.T) {
 	const record = "kill-model.txt"
-	trial := newTrial(t, t.TempDir(), 4, seedOf(t, record))
+	trial := newTrial(t, seedOf(t, record))
 	cycles := cyclesOf(t, 20, 500)
 	for cycle := range cycles {
 		if err := trial.load.Run(t.Context(), trial.acks(), trial.node.Kill); err != nil {

@@ -45,6 +45,9 @@ type Config struct {
 	Dir string
 	// Mountpaths is how many mountpaths to make; default 4.
 	Mountpaths int
+	// Data are directories to be mountpaths, elsewhere than in Dir, instead of
+	// those; they are given to the node as they are.
+	Data []string
 	// Args are further arguments of `troupe serve`.
 	Args []string
 	// Env are further variables (NAME=value) of the node's environment.
@@ -72,7 +75,10 @@ func Start(ctx context.Context, config Config) (*Node, error) {
 	if config.Mountpaths == 0 {
 		config.Mountpaths = 4
 	}
-	n := &Node{config: config}
+	n := &Node{config: config, Mountpaths: config.Data}
+	if config.Data != nil {
+		config.Mountpaths = 0
+	}
 	for i := range config.Mountpaths {
 		path := filepath.Join(config.Dir, "d"+strconv.Itoa(i))
 		if err := os.MkdirAll(path, 0o755); err != nil {
