@@ -76,9 +76,11 @@ type ObjectDeleted struct {
 // ListObjects asks one mountpath for a page of names of a bucket, in byte
 // order. Sent by a bucket's lister to a read lane. Answered by ObjectPage.
 type ListObjects struct {
-	Bucket    objects.Bucket
-	Prefix    string
-	After     string // names after this one
+	Bucket objects.Bucket
+	Prefix string
+	// After: names after this one; where it is itself a common prefix of this
+	// listing, those after all names that it rolls up.
+	After     string
 	Delimiter string // names that hold it after Prefix are rolled up into one CommonPrefix
 	Limit     int    // entries wanted, at least 1; rolled-up prefixes count as one
 	Reply     Reply[*ObjectPage]

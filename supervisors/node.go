@@ -222,11 +222,11 @@ func (n *Node) listeners(registry gatherer, nodeID string, started time.Time) ([
 		return nil, err
 	}
 	nativeHandler := native.New(native.Config{
-		Gateway: n.gateway, Roster: n.roster.Load, Metrics: registry, S3: s3Below.Handle, NodeID: nodeID,
+		Gateway: n.gateway, Roster: n.roster.Load, Metrics: registry, S3: s3Below.Handle, ExpectS3: s3Below.Expect, NodeID: nodeID,
 		Started: started, Now: time.Now, Context: ctx,
 	})
 	listeners := []httpedge.Listener{
-		{Name: "native", Address: n.native, Handler: nativeHandler.Handle, MaxConnections: n.config.MaxConnections, Grace: stopGrace},
+		{Name: "native", Address: n.native, Handler: nativeHandler.Handle, Expect: nativeHandler.Expect, MaxConnections: n.config.MaxConnections, Grace: stopGrace},
 		{Name: "s3", Address: n.s3, Handler: s3.Handle, Expect: s3.Expect, Failed: s3.ServeError, MaxConnections: n.config.MaxConnections, Grace: stopGrace},
 	}
 	if n.config.Profile != "" {

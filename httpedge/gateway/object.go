@@ -130,6 +130,15 @@ func (o *Object) Part(n int) (offset, length int64, ok bool) {
 	return 0, 0, false
 }
 
+// Parts returns the parts of a chunked object, in order; nil for others. Only to
+// be read.
+func (o *Object) Parts() []objects.Part {
+	if o.opened.Parts == nil {
+		return nil
+	}
+	return o.opened.Parts.Parts
+}
+
 // Close gives back what the object holds. Idempotent.
 func (o *Object) Close() {
 	o.opened.Close()

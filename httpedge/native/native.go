@@ -33,9 +33,11 @@ type Config struct {
 	Roster  func() *messages.Roster
 	Metrics prometheus.Gatherer
 	S3      fasthttp.RequestHandler // answers below /s3
-	NodeID  string
-	Started time.Time
-	Now     func() time.Time
+	// ExpectS3 judges the head of a request below /s3 that waits for 100 Continue.
+	ExpectS3 func(*fasthttp.RequestCtx) int
+	NodeID   string
+	Started  time.Time
+	Now      func() time.Time
 	// Context is given to the gateway with every request; it ends with the node.
 	Context context.Context
 }
@@ -69,6 +71,14 @@ func (h *Handler) Handle(ctx *fasthttp.RequestCtx) {
 	default:
 		h.fail(ctx, errs.E("native", path, errs.Invalid, errors.New("no such path in the native API")))
 	}
+}
+
+// Expect judges the head of a request that waits for 100 Continue.
+func (h *Handler) Expect(ctx *fasthttp.RequestCtx) int {
+	if path := string(ctx.URI().PathOriginal()); path == "/s3" || strings.HasPrefix(path, "/s3/") {
+		return h.ExpectS3(ctx)
+	}
+	return fasthttp.StatusContinue
 }
 
 // health answers liveness, and with ?readiness=true whether the node may serve
