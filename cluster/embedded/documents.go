@@ -94,9 +94,7 @@ func Open(shelves []Shelf) (*Documents, error) {
 		}
 	}
 	d.node = *node
-	if d.node.Start, err = greatestStart(shelves, d.node.Start); err != nil {
-		return nil, errs.E(op, err)
-	}
+	d.node.Start = greatestStart(shelves, d.node.Start)
 	names := make(map[string]struct{})
 	for _, s := range shelves {
 		list, err := s.List(bucketsFolder)
@@ -121,19 +119,24 @@ func Open(shelves []Shelf) (*Documents, error) {
 	return d, nil
 }
 
+// startJump is added to the start counter for a copy that cannot be read: more
+// starts than that mountpath can have had by itself.
+const startJump = 1 << 20
+
 // greatestStart returns the greatest start counter on any shelf: a generation of
 // that start may be on any mountpath, whatever the majority says.
-func greatestStart(shelves []Shelf, start uint64) (uint64, error) {
+func greatestStart(shelves []Shelf, start uint64) uint64 {
+	jump := uint64(0)
 	for _, s := range shelves {
 		n, err := read[Node](s, nodeDocument)
-		if err != nil {
-			return 0, err
-		}
-		if n != nil {
+		switch {
+		case err != nil:
+			jump = startJump
+		case n != nil:
 			start = max(start, n.Start)
 		}
 	}
-	return start, nil
+	return start + jump
 }
 
 // read reads one copy; nil if there is none.
