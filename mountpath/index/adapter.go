@@ -353,18 +353,27 @@ type keptLock struct{}
 func (keptLock) Close() error { return nil }
 
 // List implements vfs.FS.
+//
+// Pebble lists its directory once more at the end of opening, when goroutines of
+// its own are at work already; told of an error, it frees what they use, and they
+// panic. So an error that says more than that there is no directory is not told.
 func (a *adapter) List(dir string) ([]string, error) {
 	counter := a.instance.beginRead()
-	defer a.instance.endRead(counter)
 	var names []string
 	err := a.disk.ReadDir(dir, func(entry disk.Entry) bool {
 		names = append(names, entry.Name)
 		return true
 	})
-	if err != nil {
+	a.instance.endRead(counter)
+	switch {
+	case err == nil:
+		return names, nil
+	case errors.Is(err, fs.ErrNotExist):
 		return nil, err
 	}
-	return names, nil
+	a.instance.die(err)
+	a.instance.park()
+	return nil, err
 }
 
 // Stat implements vfs.FS.
