@@ -18,6 +18,7 @@ type world struct {
 	seed    uint64
 	machine *machine
 	model   *model.Model
+	stopped bool // the store could not be restarted
 	faults  bool // operations may fail: an error is judged, and is no violation by itself
 
 	buckets atomic.Pointer[bucketSet]

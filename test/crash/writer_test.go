@@ -26,6 +26,10 @@ type writer struct {
 
 	uploads []*upload
 	at      atomic.Pointer[progress]
+
+	failures  []error // of the step under way
+	afterStep func(progress, []error) error
+	hitBefore uint64 // faults that had hit before the step
 }
 
 // progress is the step under way: its number, and what it does, for people.
@@ -100,6 +104,15 @@ func (x *writer) run(steps int) {
 				a.do(x)
 				break
 			}
+		}
+		if x.afterStep != nil {
+			if err := x.afterStep(*x.at.Load(), x.failures); err != nil {
+				x.world.problem("%v", err)
+			}
+		}
+		x.failures = nil
+		if x.world.stopped {
+			return
 		}
 	}
 }
@@ -211,6 +224,9 @@ func (x *writer) checkError(cell model.Cell, err error) {
 	if err == nil {
 		return
 	}
+	if !x.expected(err) {
+		x.failures = append(x.failures, err)
+	}
 	var e *errs.Error
 	if !errors.As(err, &e) {
 		x.problem("%s: an error without a kind: %v", cell, err)
@@ -219,6 +235,16 @@ func (x *writer) checkError(cell model.Cell, err error) {
 	if !namesKey(err, cell.Name) {
 		x.problem("%s: the error does not name the key: %v", cell, err)
 	}
+}
+
+// expected reports whether an error is an answer, not a failure.
+func (x *writer) expected(err error) bool {
+	for _, answer := range []error{objects.ErrNoSuchKey, objects.ErrPreconditionFailed, objects.ErrNoSuchUpload} {
+		if errors.Is(err, answer) {
+			return true
+		}
+	}
+	return false
 }
 
 // wanted is what conditions on the key must be refused with; nil in doubt.
@@ -564,8 +590,11 @@ func (x *writer) reclaimSome(limit int) {
 	if !x.alone { // one caller at a time: the first writer
 		return
 	}
-	if _, err := x.store().Reclaim(limit); err != nil && !x.world.faults {
-		x.problem("reclaim: %v", err)
+	if _, err := x.store().Reclaim(limit); err != nil {
+		x.failures = append(x.failures, err)
+		if !x.world.faults {
+			x.problem("reclaim: %v", err)
+		}
 	}
 }
 
@@ -575,19 +604,22 @@ func (x *writer) read() {
 	want, certain := x.world.model.Current(model.Object(key))
 	got, err := readObject(x.store(), key)
 	switch {
-	case err != nil && !x.world.faults:
-		x.problem("%v", err)
-	case err == nil && certain && !got.Equal(want):
-		x.problem("%s holds %s, and must hold %s", key, got, want)
 	case errs.Is(errs.Corrupt, err):
 		x.problem("%s is said to be corrupt, and nothing damaged it: %v", key, err)
+	case err != nil:
+		x.failed(key, err)
+	case certain && !got.Equal(want):
+		x.problem("%s holds %s, and must hold %s", key, got, want)
 	}
 }
 
 func (x *writer) restart() {
 	x.says("close and open")
 	if err := x.world.machine.restart(); err != nil {
-		x.problem("%v", err)
+		if !x.world.faults {
+			x.problem("%v", err)
+		}
+		x.world.stopped = true // the process ends here; the power goes next
 	}
 }
 
@@ -608,6 +640,7 @@ func (x *writer) dropBucket() {
 	others := set.live[:len(set.live)-1]
 	x.world.buckets.Store(&bucketSet{live: others, dropping: &bucket})
 	if err := x.store().DropBucket(bucket); err != nil {
+		x.failures = append(x.failures, err)
 		if !x.world.faults {
 			x.problem("%v", err)
 		}
