@@ -78,11 +78,14 @@ func (s *summary) take(e event) {
 	case "start":
 		s.running[at.pkg] = true
 	case "run":
+		s.output[at] = nil // known to run, also while it says nothing
 		for parent := at.parent(); parent.test != ""; parent = parent.parent() {
 			s.parents[parent] = true
 		}
 	case "output":
-		s.output[at] = append(s.output[at], e.Output)
+		if !framing(e.Output) {
+			s.output[at] = append(s.output[at], e.Output)
+		}
 	case "build-output":
 		s.builds[e.ImportPath] = append(s.builds[e.ImportPath], e.Output)
 	case "pass", "fail", "skip":
@@ -92,6 +95,12 @@ func (s *summary) take(e event) {
 			s.packageEnded(at, e)
 		}
 	}
+}
+
+// framing says whether a line of output only tells what the events tell.
+func framing(line string) bool {
+	line = strings.TrimLeft(line, " ")
+	return strings.HasPrefix(line, "=== ") || strings.HasPrefix(line, "--- ") && strings.HasSuffix(line, "s)\n")
 }
 
 // parent is the test around a subtest; its test is empty at the top.
@@ -166,7 +175,7 @@ func reason(said string) string {
 	var last string
 	for line := range strings.Lines(said) {
 		line = strings.TrimSpace(line)
-		if line != "" && !strings.HasPrefix(line, "===") && !strings.HasPrefix(line, "---") {
+		if line != "" {
 			last = line
 		}
 	}
