@@ -11,10 +11,10 @@ import (
 func banner(config supervisors.Config, node *supervisors.Node) string {
 	var b strings.Builder
 	secret := "(as set)"
-	exports := fmt.Sprintf("export AWS_ACCESS_KEY_ID=%s AWS_SECRET_ACCESS_KEY=… AWS_REGION=%s", config.RootAccessKey, config.Region)
+	exports := fmt.Sprintf("export AWS_ACCESS_KEY_ID=%s AWS_SECRET_ACCESS_KEY=… AWS_DEFAULT_REGION=%s", config.RootAccessKey, config.Region)
 	if config.RootSecretKey == supervisors.DefaultSecretKey {
 		secret = config.RootSecretKey
-		exports = fmt.Sprintf("export AWS_ACCESS_KEY_ID=%s AWS_SECRET_ACCESS_KEY=%s AWS_REGION=%s", config.RootAccessKey, config.RootSecretKey, config.Region)
+		exports = fmt.Sprintf("export AWS_ACCESS_KEY_ID=%s AWS_SECRET_ACCESS_KEY=%s AWS_DEFAULT_REGION=%s", config.RootAccessKey, config.RootSecretKey, config.Region)
 	}
 	fmt.Fprintf(&b, "\nTroupe %s\n\n", version)
 	fmt.Fprintf(&b, "  S3       http://%s\n", node.S3())

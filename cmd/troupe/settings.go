@@ -98,6 +98,9 @@ func settingsOf(k *koanf.Koanf) (supervisors.Config, error) {
 		if err != nil {
 			faults = append(faults, fmt.Errorf("%s: %w", name, err))
 		}
+		if n == 0 {
+			return -1 // given as nothing, which is no default: Validate says what is accepted
+		}
 		return n
 	}
 	log, err := newLog(k.String("log-level"), k.String("log-format"))

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/spf13/pflag"
+
+	"github.com/troupe-storage/troupe/supervisors"
+)
+
+// load reads settings as the command does; environment variables are "NAME=value".
+func load(t *testing.T, file string, environment []string, arguments ...string) (supervisors.Config, error) {
+	t.Helper()
+	for _, pair := range os.Environ() {
+		if name, _, _ := strings.Cut(pair, "="); strings.HasPrefix(name, "TROUPE_") {
+			t.Setenv(name, "") // put back at the end
+			if err := os.Unsetenv(name); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, pair := range environment {
+		name, value, _ := strings.Cut(pair, "=")
+		t.Setenv(name, value)
+	}
+	if file != "" {
+		path := filepath.Join(t.TempDir(), "troupe.yaml")
+		if err := os.WriteFile(path, []byte(file), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		arguments = append(arguments, "--config", path)
+	}
+	flags := pflag.NewFlagSet("serve", pflag.ContinueOnError)
+	addSettings(flags)
+	if err := flags.Parse(arguments); err != nil {
+		t.Fatal(err)
+	}
+	return loadSettings(flags)
+}
+
+// A flag wins over the environment, which wins over the file; what none of them
+// says has its default.
+func TestTheLaterSourceWins(t *testing.T) {
+	const file = "data: [/a, /b]\ns3: 127.0.0.1:1\nnative: 127.0.0.1:2\nregion: from-file\nmemory: 2GiB\nroot-access-key: someone\nroot-secret-key: a-long-secret\n"
+	config, err := load(t, file, []string{"TROUPE_S3=127.0.0.1:3", "TROUPE_NATIVE=127.0.0.1:4"}, "--native", "127.0.0.1:5")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, pair := range map[string][2]string{
+		"data":   {strings.Join(config.Data, ","), "/a,/b"},
+		"s3":     {config.S3, "127.0.0.1:3"},
+		"native": {config.Native, "127.0.0.1:5"},
+		"intra":  {config.Intra, "127.0.0.1:8082"},
+		"region": {config.Region, "from-file"},
+		"key":    {config.RootAccessKey + "/" + config.RootSecretKey, "someone/a-long-secret"},
+	} {
+		if pair[0] != pair[1] {
+			t.Errorf("%s is %q, want %q", what, pair[0], pair[1])
+		}
+	}
+	if config.MemoryBytes != 2<<30 {
+		t.Errorf("memory is %d", config.MemoryBytes)
+	}
+}
+
+// Directories are given one by one, in a list of the environment, or in the file.
+func TestDataIsRepeatable(t *testing.T) {
+	config, err := load(t, "", nil, "--data", "/a", "--data", "/b")
+	if err != nil || !slices.Equal(config.Data, []string{"/a", "/b"}) {
+		t.Errorf("flags: %v, %v", config.Data, err)
+	}
+	config, err = load(t, "", []string{"TROUPE_DATA=/a,/b"})
+	if err != nil || !slices.Equal(config.Data, []string{"/a", "/b"}) {
+		t.Errorf("environment: %v, %v", config.Data, err)
+	}
+}
+
+// A wrong setting names itself and what it accepts; several at once are all told.
+func TestAWrongSettingNamesItself(t *testing.T) {
+	for _, c := range []struct {
+		file        string
+		environment []string
+		arguments   []string
+		want        []string
+	}{
+		{arguments: nil, want: []string{"data", "--data DIR"}},
+		{arguments: []string{"--data", "/a", "--s3", "nonsense"}, want: []string{"s3", "nonsense", "HOST:PORT"}},
+		{arguments: []string{"--data", "/a", "--s3", "0.0.0.0:9000"}, want: []string{"s3", "loopback", "TROUPE_ROOT_SECRET_KEY"}},
+		{arguments: []string{"--data", "/a", "--intra", "x", "--remote", "y"}, want: []string{"intra", "remote"}},
+		{arguments: []string{"--data", "/a", "--memory", "lots"}, want: []string{"memory", "lots", "1GiB"}},
+		{arguments: []string{"--data", "/a", "--memory", "1MiB"}, want: []string{"memory", "64 MiB"}},
+		{arguments: []string{"--data", "/a", "--min-part", "0"}, want: []string{"min-part", "1 to 5 GiB"}},
+		{arguments: []string{"--data", "/a", "--inline", "1MiB"}, want: []string{"inline", "65536"}},
+		{arguments: []string{"--data", "/a", "--log-level", "loud"}, want: []string{"log-level", "debug"}},
+		{arguments: []string{"--data", "/a", "--log-format", "xml"}, want: []string{"log-format", "json"}},
+		{arguments: []string{"--data", "/a", "--profile", "0.0.0.0:1"}, want: []string{"profile", "loopback"}},
+		{environment: []string{"TROUPE_ROOT_ACCESS_KEY=x"}, arguments: []string{"--data", "/a"}, want: []string{"TROUPE_ROOT_SECRET_KEY"}},
+		{environment: []string{"TROUPE_ROOT_ACCESS_KEY=x", "TROUPE_ROOT_SECRET_KEY=short"}, arguments: []string{"--data", "/a"}, want: []string{"at least 8"}},
+		{file: "dta: [/a]\n", want: []string{"dta", "data", "no such setting"}},
+		{file: "data: [/a\n", want: []string{"config"}},
+	} {
+		_, err := load(t, c.file, c.environment, c.arguments...)
+		if err == nil {
+			t.Errorf("%v %q: accepted", c.arguments, c.file)
+			continue
+		}
+		for _, word := range c.want {
+			if !strings.Contains(err.Error(), word) {
+				t.Errorf("%v %q: %q does not say %q", c.arguments, c.file, err, word)
+			}
+		}
+	}
+}
+
+// With a key pair of one's own the listeners may leave loopback.
+func TestOwnKeysMayListenAnywhere(t *testing.T) {
+	if _, err := load(t, "", []string{"TROUPE_ROOT_ACCESS_KEY=me", "TROUPE_ROOT_SECRET_KEY=a-long-secret"}, "--data", "/a", "--s3", "0.0.0.0:9000"); err != nil {
+		t.Error(err)
+	}
+}
+
+// Sizes are read as people write them.
+func TestParseSize(t *testing.T) {
+	for text, want := range map[string]int64{"0": 0, "1048576": 1 << 20, "64KiB": 64 << 10, "5 MiB": 5 << 20, "1g": 1 << 30, "2MB": 2e6, "1TiB": 1 << 40} {
+		if n, err := parseSize(text); n != want || err != nil {
+			t.Errorf("%q is %d, %v; want %d", text, n, err, want)
+		}
+	}
+	for _, text := range []string{"", "KiB", "-1", "1.5GiB", "1XB", "99999999999999999999", "9999999TiB"} {
+		if n, err := parseSize(text); err == nil {
+			t.Errorf("%q was read as %d", text, n)
+		}
+	}
+}
