@@ -16,6 +16,20 @@ import (
 // but Generation, Payload, Where, Path, Inode and Birth. CommitFile ends the
 // incoming payload whatever happens. In the key's turn.
 func (s *Store) CommitFile(in *Incoming, meta objects.Meta, conditions objects.Conditions) (objects.Receipt, error) {
+	ended := false
+	defer func() {
+		if !ended { // a panic, which ends the lane's turn: nothing may follow before it is settled
+			s.unsettle(objectKey(in.Key), errInterrupted)
+		}
+	}()
+	receipt, err := s.commitFile(in, meta, conditions)
+	ended = true
+	return receipt, err
+}
+
+var errInterrupted = errors.New("a write of the key was interrupted")
+
+func (s *Store) commitFile(in *Incoming, meta objects.Meta, conditions objects.Conditions) (objects.Receipt, error) {
 	const op errs.Op = "store.CommitFile"
 	if !in.sealed {
 		return objects.Receipt{}, s.abandonAfter(in, errs.E(op, in.Key, errs.Internal, errors.New("the payload was not sealed")))

@@ -165,9 +165,9 @@ func (in *Incoming) seal(sums checksum.Sums, etag string) error {
 		err = in.file.Sync()
 	}
 	if err == nil && in.number > 0 { // a part is born under its own name
-		in.store.names.lock.RLock()
-		err = in.store.names.syncPath(in.path)
-		in.store.names.lock.RUnlock()
+		in.store.names.shared(func() {
+			err = in.store.names.syncPath(in.path)
+		})
 	}
 	if err == nil {
 		in.info, err = in.file.Stat()

@@ -35,6 +35,20 @@ func newNames(fs disk.FS) *names {
 	return &names{fs: fs, syncs: make(map[string]*dirSync), durable: make(map[string]struct{})}
 }
 
+// shared and alone run a function under the lock, which a panic in it does not
+// keep.
+func (n *names) shared(fn func()) {
+	n.lock.RLock()
+	defer n.lock.RUnlock()
+	fn()
+}
+
+func (n *names) alone(fn func()) {
+	n.lock.Lock()
+	defer n.lock.Unlock()
+	fn()
+}
+
 // receive renames the file from to the name to, making directories as needed.
 // With sync it then makes the name durable: the directory that received it, and
 // upwards the parent of every directory not known durable. renamed says whether

@@ -109,9 +109,7 @@ func (s *Store) retired(entry *reclaimEntry) {
 		return
 	}
 	if entry.Kind == layout.ReclaimFile {
-		s.names.lock.RLock()
-		s.leaveName(entry)
-		s.names.lock.RUnlock()
+		s.names.shared(func() { s.leaveName(entry) })
 	}
 	s.reclaim.add(entry)
 }

@@ -142,9 +142,7 @@ func (r *reclaiming) leaveName(e *reclaimEntry) error {
 		return nil
 	}
 	if !e.left {
-		r.store.names.lock.Lock()
-		r.store.leaveName(e)
-		r.store.names.lock.Unlock()
+		r.store.names.alone(func() { r.store.leaveName(e) })
 		if !e.left {
 			return errors.New("the payload cannot leave its name")
 		}
