@@ -43,6 +43,9 @@ func (g *guard) Receive(ctx actor.Context) {
 		return
 	}
 	defer g.recovered(ctx.Self().Id, message, request)
+	if order, ok := message.(*messages.Panic); ok {
+		panic(order.Reason)
+	}
 	g.inner.Receive(ctx)
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/troupe-storage/troupe/actors"
+	"github.com/troupe-storage/troupe/mountpath/disk"
 )
 
 // The root key pair that a node has when none is given. With it, no listener
@@ -42,6 +43,10 @@ type Config struct {
 	InlineBytes    int   // largest payload that goes into the index, in bytes; default 32 KiB; at most 64 KiB
 
 	Log *logrus.Logger // default: text to standard error at Info
+
+	// Disk, if not nil, is put around every mountpath's filesystem: for faults. It
+	// is given the path and what is there, and must not fail.
+	Disk func(path string, fs disk.FS) disk.FS
 
 	// Extensions are actors of one's own, spawned under the node after its own.
 	Extensions []actors.Spec

@@ -22,7 +22,8 @@ import (
 // mount is one directory on its way to being a mountpath of the node.
 type mount struct {
 	path   string // absolute, symbolic links resolved
-	fs     *disk.Linux
+	linux  *disk.Linux
+	fs     disk.FS        // linux, or what Config.Disk put around it
 	format *layout.Format // nil: it is new
 	events chan store.Event
 	store  *store.Store
@@ -34,7 +35,7 @@ const eventRoom = 64
 
 // findMounts opens the directories given: each exists or is made, is no other's,
 // and none lies in another.
-func findMounts(dirs []string) (mounts []*mount, err error) {
+func findMounts(config Config) (mounts []*mount, err error) {
 	const op errs.Op = "supervisors.findMounts"
 	defer func() {
 		if err != nil {
@@ -42,7 +43,7 @@ func findMounts(dirs []string) (mounts []*mount, err error) {
 			mounts = nil
 		}
 	}()
-	for _, dir := range dirs {
+	for _, dir := range config.Data {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return mounts, errs.E(op, dir, errs.IO, err)
 		}
@@ -62,11 +63,15 @@ func findMounts(dirs []string) (mounts []*mount, err error) {
 			}
 		}
 		m := &mount{path: path, events: make(chan store.Event, eventRoom)}
-		if m.fs, err = disk.NewLinux(path); err != nil {
+		if m.linux, err = disk.NewLinux(path); err != nil {
 			return mounts, errs.E(op, dir, err)
 		}
+		m.fs = m.linux
+		if config.Disk != nil {
+			m.fs = config.Disk(path, m.linux)
+		}
 		mounts = append(mounts, m)
-		if err := m.fs.CheckAttributes(); err != nil {
+		if err := m.linux.CheckAttributes(); err != nil {
 			return mounts, errs.E(op, dir, errs.Invalid, err)
 		}
 		m.format, err = store.ReadFormat(m.fs)
@@ -238,7 +243,7 @@ func closeMounts(mounts []*mount) error {
 		if m.store != nil {
 			failures = append(failures, m.store.Close())
 		}
-		failures = append(failures, m.fs.Close())
+		failures = append(failures, m.linux.Close())
 	}
 	return errors.Join(failures...)
 }

@@ -137,7 +137,7 @@ func (n *Node) bind(address string) (net.Listener, error) {
 // openDisks opens the mountpaths, takes the start counter, and brings every
 // store to the state that its index says.
 func (n *Node) openDisks(now time.Time) ([]mountpath.Mount, *embedded.Documents, error) {
-	found, err := findMounts(n.config.Data)
+	found, err := findMounts(n.config)
 	if err != nil {
 		return nil, nil, err
 	}
