@@ -119,7 +119,10 @@ func (s *summary) testEnded(at name, e event) {
 
 	switch e.Action {
 	case "fail":
-		s.broken[at.parent()] = true
+		// All the way up: a subtest with a slash in its name has ancestors that never ran.
+		for parent := at.parent(); parent.test != ""; parent = parent.parent() {
+			s.broken[parent] = true
+		}
 		s.broken[name{pkg: at.pkg}] = true
 		// A parent fails because of its children, or by what it says itself.
 		if !parent || !brokenBelow {

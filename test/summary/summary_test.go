@@ -29,6 +29,7 @@ func TestSummaryOfRealRuns(t *testing.T) {
 		{"skips", header + "func TestA(t *testing.T) {}\nfunc TestB(t *testing.T) { t.Skip(\"no tool\") }", nil, false, true, "1 passed, 0 failed, 1 skipped", "no tool"},
 		{"skips where it must not", header + "func TestA(t *testing.T) {}\nfunc TestB(t *testing.T) { t.Skip(\"no tool\") }", nil, true, false, "1 passed, 0 failed, 1 skipped", "nothing may be skipped"},
 		{"counts leaves", header + "func TestA(t *testing.T) { t.Run(\"x\", func(t *testing.T) {}); t.Run(\"y\", func(t *testing.T) { t.Run(\"z\", func(t *testing.T) { t.Error(\"deep\") }) }) }", nil, false, false, "1 passed, 1 failed, 0 skipped", "deep"},
+		{"a slash in a name", header + "func TestA(t *testing.T) { t.Run(\"x/y\", func(t *testing.T) { t.Error(\"deep\") }) }", nil, false, false, "0 passed, 1 failed, 0 skipped", "deep"},
 		{"a parent fails by itself", header + "func TestA(t *testing.T) { t.Run(\"x\", func(t *testing.T) {}); t.Error(\"alone\") }", nil, false, false, "1 passed, 1 failed, 0 skipped", "alone"},
 		{"does not compile", header + "func TestA(t *testing.T) { undefined() }", nil, false, false, "0 passed, 1 failed, 0 skipped", "undefined: undefined"},
 		{"vet refuses", header + "import \"fmt\"\nfunc TestA(t *testing.T) { fmt.Printf(\"%d\", \"x\") }", nil, false, false, "0 passed, 1 failed, 0 skipped", "wrong type"},
