@@ -223,8 +223,10 @@ func TestAnUnknownRequestIsRefused(t *testing.T) {
 // A gate lets in as many as it says, and again when one left.
 func TestGate(t *testing.T) {
 	g := NewGate(2)
-	if !g.Enter() || !g.Enter() || g.Enter() {
-		t.Fatal("a gate for two")
+	for i, want := range []bool{true, true, false} {
+		if g.Enter() != want {
+			t.Fatalf("a gate for two at its entry %d", i+1)
+		}
 	}
 	g.Leave()
 	if g.Inside() != 1 || !g.Enter() {

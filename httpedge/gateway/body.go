@@ -85,23 +85,23 @@ func newBody(o *Object, conn net.Conn, offset, length int64) *body {
 
 // Read implements io.Reader; fasthttp uses WriteTo where it can.
 func (b *body) Read(p []byte) (int, error) {
-	for len(b.pieces) > 0 {
-		if err := b.openNext(); err != nil {
-			return 0, err
-		}
-		next := &b.pieces[0]
-		n, err := b.file.ReadAt(p[:min(int64(len(p)), next.length)], next.offset)
-		next.offset += int64(n)
-		next.length -= int64(n)
-		if next.length == 0 {
-			return n, b.endPiece()
-		}
-		if n > 0 {
-			return n, nil
-		}
-		return 0, short(err)
+	if len(b.pieces) == 0 {
+		return 0, io.EOF
 	}
-	return 0, io.EOF
+	if err := b.openNext(); err != nil {
+		return 0, err
+	}
+	next := &b.pieces[0]
+	n, err := b.file.ReadAt(p[:min(int64(len(p)), next.length)], next.offset)
+	next.offset += int64(n)
+	next.length -= int64(n)
+	if next.length == 0 {
+		return n, b.endPiece()
+	}
+	if n > 0 {
+		return n, nil
+	}
+	return 0, short(err)
 }
 
 // WriteTo implements io.WriterTo.

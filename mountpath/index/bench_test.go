@@ -39,7 +39,9 @@ func drain(b *testing.B, x *Index) {
 	if err := x.Flush(); err != nil {
 		b.Fatal(err)
 	}
-	for rest := 0; rest < 3; {
+	look := time.NewTicker(20 * time.Millisecond)
+	defer look.Stop()
+	for rest := 0; rest < 3; <-look.C {
 		m, err := x.Metrics()
 		if err != nil {
 			b.Fatal(err)
@@ -49,7 +51,6 @@ func drain(b *testing.B, x *Index) {
 		} else {
 			rest = 0
 		}
-		time.Sleep(20 * time.Millisecond)
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io/fs"
 	"path"
-	"strings"
 	"sync"
 	"syscall"
 
@@ -263,17 +262,6 @@ func isNameConflict(err error) bool {
 // isDirectoryInTheWay reports whether the name is a directory's.
 func isDirectoryInTheWay(err error) bool {
 	return errors.Is(err, syscall.EISDIR) || errors.Is(err, syscall.ENOTEMPTY) || errors.Is(err, syscall.EEXIST)
-}
-
-// forgetBelow forgets a directory and all below it.
-func (n *names) forgetBelow(dirPath string) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for p := range n.durable {
-		if p == dirPath || strings.HasPrefix(p, dirPath+"/") {
-			delete(n.durable, p)
-		}
-	}
 }
 
 // isNoPayload reports whether an error says that there is no file at a path, or
