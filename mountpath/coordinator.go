@@ -122,7 +122,8 @@ func (c *coordinator) onTick(ctx actor.Context) {
 	}
 	if !c.keeping {
 		c.keeping = true
-		ctx.Request(c.keeper, &keep{})
+		self, root := ctx.Self(), c.system.Root()
+		ctx.Send(c.keeper, &keep{done: func() { root.Send(self, &kept{}) }})
 	}
 }
 

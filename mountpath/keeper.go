@@ -10,11 +10,15 @@ import (
 	"github.com/troupe-storage/troupe/mountpath/store"
 )
 
-// keep asks the keeper to do what has to be done now and then; kept answers.
-type (
-	keep struct{}
-	kept struct{}
-)
+// keep asks the keeper to do what has to be done now and then. Sent by the
+// coordinator, which gets kept when it is done, also when the keeper fails on it.
+type keep struct{ done func() }
+
+// Fail implements messages.Failer.
+func (m *keep) Fail(error) { m.done() }
+
+// kept says that the keeper is free again.
+type kept struct{}
 
 // reclaimAtOnce is how many payloads are reclaimed with one commit.
 const reclaimAtOnce = 256
@@ -37,7 +41,7 @@ func (k *keeper) Receive(ctx actor.Context) {
 	switch m := ctx.Message().(type) {
 	case *keep:
 		k.onKeep()
-		ctx.Respond(&kept{})
+		m.done()
 	case *messages.DropBucket:
 		m.Reply.Send(struct{}{}, k.store.DropBucket(m.Bucket))
 	default:

@@ -27,7 +27,6 @@ func isTransfer(id string) bool {
 type writeLane struct {
 	system *actors.System
 	store  *store.Store
-	sealed map[objects.BucketID]struct{} // buckets whose writes are refused
 }
 
 // commitFile asks a lane to make a sealed payload the object or the part that
@@ -76,7 +75,7 @@ func (l *writeLane) Receive(ctx actor.Context) {
 var errSealed = errors.New("the bucket is being deleted")
 
 func (l *writeLane) refuses(op errs.Op, key objects.Key) error {
-	if _, sealed := l.sealed[key.Bucket.ID]; sealed {
+	if l.store.Sealed(key.Bucket.ID) {
 		return errs.E(op, key, errs.Busy, errSealed)
 	}
 	return nil
@@ -139,14 +138,7 @@ func (l *writeLane) onOpenObject(m *messages.OpenObject) (*messages.ObjectOpened
 }
 
 func (l *writeLane) onSealBucket(m *messages.SealBucket) {
-	if m.Open {
-		delete(l.sealed, m.Bucket)
-	} else {
-		if l.sealed == nil {
-			l.sealed = make(map[objects.BucketID]struct{})
-		}
-		l.sealed[m.Bucket] = struct{}{}
-	}
+	l.store.Seal(m.Bucket, !m.Open) // the store's, so that it outlives a restart of the lane
 	m.Reply.Send(struct{}{}, nil)
 }
 

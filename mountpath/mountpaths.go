@@ -16,6 +16,9 @@ import (
 // Name is the supervisor's among the node's children.
 const Name = "mountpaths"
 
+// DefaultTransfers is how many large payloads come in to one mountpath at a time.
+const DefaultTransfers = 128
+
 // Limits bounds one mountpath.
 type Limits struct {
 	WriteLanes int           // 0: 16
@@ -35,7 +38,7 @@ func (l Limits) withDefaults() Limits {
 		l.ReadLanes = 8
 	}
 	if l.Transfers == 0 {
-		l.Transfers = 128
+		l.Transfers = DefaultTransfers
 	}
 	if l.Idle == 0 {
 		l.Idle = 10 * time.Minute

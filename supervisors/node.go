@@ -87,6 +87,14 @@ func Start(config Config) (_ *Node, err error) {
 	if err != nil {
 		return nil, err
 	}
+	connections, err := fitConnections(config.MaxConnections, len(mounts), mountpath.DefaultTransfers)
+	if err != nil {
+		return nil, err
+	}
+	if connections < config.MaxConnections {
+		n.log.WithFields(logrus.Fields{"max-connections": config.MaxConnections, "now": connections}).Warn("fewer connections are taken: the limit of open files allows no more")
+		n.config.MaxConnections = connections
+	}
 	budget := budgetOf(config.MemoryBytes, len(mounts))
 	if n.slabs, err = slab.NewPool(budget.slabs); err != nil {
 		return nil, err

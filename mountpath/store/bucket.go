@@ -9,6 +9,23 @@ import (
 	"github.com/troupe-storage/troupe/objects/errs"
 )
 
+// Seal makes every lane refuse writes of a bucket that is being destroyed, or
+// take them again. A lane's earlier writes are done when the lane says that it
+// has seen the seal.
+func (s *Store) Seal(bucket objects.BucketID, sealed bool) {
+	if sealed {
+		s.sealed.Store(bucket, struct{}{})
+	} else {
+		s.sealed.Delete(bucket)
+	}
+}
+
+// Sealed reports whether writes of the bucket are refused.
+func (s *Store) Sealed(bucket objects.BucketID) bool {
+	_, sealed := s.sealed.Load(bucket)
+	return sealed
+}
+
 // IsEmpty reports whether the mountpath has no object of the bucket. Uploads
 // under way do not count: they go with the bucket.
 func (s *Store) IsEmpty(bucket objects.Bucket) (bool, error) {

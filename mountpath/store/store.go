@@ -89,6 +89,8 @@ type Store struct {
 	unsettled      sync.Map // objects.Key's index key as string → error
 	unsettledCount atomic.Int64
 
+	sealed sync.Map // objects.BucketID of buckets that are being destroyed
+
 	// relaxed says that there are relaxed writes since the last checkpoint, whose
 	// generation is checkpoint (nil: there was none).
 	relaxed    atomic.Bool
