@@ -92,10 +92,10 @@ func (w *wire) final(err error) error {
 	var timeout net.Error
 	switch {
 	case errors.Is(err, io.EOF):
-		if w.declared < 0 || w.total == w.declared {
-			return io.EOF
+		if w.declared < 0 && w.isCut() || w.declared >= 0 && w.total != w.declared {
+			return incomplete()
 		}
-		return incomplete()
+		return io.EOF
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return incomplete()
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
@@ -106,6 +106,20 @@ func (w *wire) final(err error) error {
 	default:
 		return errs.E(opBody, errs.Canceled, err)
 	}
+}
+
+// isCut reports whether a body in chunks ended because its client went away
+// between two of them: fasthttp returns io.EOF for that too. A stream that has
+// seen its last chunk answers io.EOF again without a look at the connection;
+// one that has not goes to read another chunk, and a deadline in the past is how
+// it betrays itself. (fasthttp v1.77, requestStream.read)
+func (w *wire) isCut() bool {
+	if err := w.conn.SetReadDeadline(time.Unix(1, 0)); err != nil {
+		return true
+	}
+	var b [1]byte
+	n, err := w.from.Read(b[:])
+	return n != 0 || !errors.Is(err, io.EOF)
 }
 
 func incomplete() *sigv4.Error {

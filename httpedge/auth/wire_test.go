@@ -3,9 +3,12 @@ package auth
 import (
 	"errors"
 	"io"
+	"net"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/valyala/fasthttp"
 
 	"github.com/troupe-storage/troupe/api/sigv4"
 	"github.com/troupe-storage/troupe/objects"
@@ -136,3 +139,62 @@ func (e *ending) Read(p []byte) (int, error) {
 	}
 	return n, nil
 }
+
+// A body in chunks whose client goes away between two chunks, so that its last
+// chunk never comes, is no whole body, though fasthttp says io.EOF.
+func TestCutBetweenChunks(t *testing.T) {
+	for name, c := range map[string]struct {
+		body string
+		want error
+	}{
+		"whole":                {"5\r\nhello\r\n0\r\n\r\n", nil},
+		"cut between chunks":   {"5\r\nhello\r\n", objects.ErrIncompleteBody},
+		"cut before any chunk": {"", objects.ErrIncompleteBody},
+		"cut in a chunk":       {"5\r\nhell", objects.ErrIncompleteBody},
+		"cut in a size":        {"5\r\nhello\r\n5", errCut},
+	} {
+		t.Run(name, func(t *testing.T) {
+			listener, err := net.Listen("tcp", "127.0.0.1:0") // deadlines of a pipe in memory are not those of a socket
+			if err != nil {
+				t.Fatal(err)
+			}
+			ended := make(chan error, 1)
+			server := &fasthttp.Server{StreamRequestBody: true, Logger: silent{}, Handler: func(ctx *fasthttp.RequestCtx) {
+				w := &wire{conn: ctx, from: ctx.RequestBodyStream(), declared: -1, policy: BodyOptions{}.withDefaults().Stall}
+				_, err := io.ReadAll(w)
+				ended <- err
+			}}
+			served := make(chan error, 1)
+			go func() { served <- server.Serve(listener) }()
+			conn, err := net.Dial("tcp", listener.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.WriteString(conn, "PUT / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"+c.body); err != nil {
+				t.Fatal(err)
+			}
+			if c.want != nil { // one that is whole is not cut
+				if err := conn.Close(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			got := <-ended
+			switch {
+			case c.want == errCut && got == nil, c.want != errCut && !errors.Is(got, c.want):
+				t.Errorf("%v, want %v", got, c.want)
+			}
+			_ = conn.Close() // again, where it was closed
+			if err := errors.Join(server.Shutdown(), <-served); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// errCut stands for any error.
+var errCut = errors.New("any error")
+
+// silent is a server's log that nobody reads.
+type silent struct{}
+
+func (silent) Printf(string, ...any) {}
