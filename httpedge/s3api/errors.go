@@ -400,6 +400,12 @@ func (r *request) fail(err error) {
 	if e.Code != codeRequestTimeout && e.Code != codeIncompleteBody { // nothing more will come
 		r.drain()
 	}
+	r.answer(e)
+}
+
+// answer makes the error the whole response.
+func (r *request) answer(e *Error) {
+	status := e.Status()
 	response := &r.ctx.Response
 	response.ResetBody()
 	r.ctx.SetStatusCode(status)

@@ -9,8 +9,9 @@ import (
 // Expect judges an upload whose client waits for "100 Continue" before it sends
 // the body; it fits fasthttp.Server.ExpectHandler. It answers the status to
 // refuse with, or 100, after looks that cost no disk: is anyone named as the
-// sender, is the length allowed, does the bucket exist. The full answer, with
-// its XML, is the Handler's. It never panics and does not block.
+// sender, is the length allowed, does the bucket exist. A refusal is a full
+// answer, XML and all: fasthttp sends what the response holds, and then closes
+// the connection. It never panics and does not block.
 func (h *Handler) Expect(ctx *fasthttp.RequestCtx) (status int) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -18,20 +19,25 @@ func (h *Handler) Expect(ctx *fasthttp.RequestCtx) (status int) {
 			status = fasthttp.StatusInternalServerError
 		}
 	}()
-	if err := h.expect(ctx); err != nil {
-		return errorOf(err, target{}).Status()
+	at, err := h.expect(ctx)
+	if err == nil {
+		return fasthttp.StatusContinue
 	}
-	return fasthttp.StatusContinue
+	r := h.begin(ctx)
+	r.target = at
+	r.answer(errorOf(err, at))
+	r.recycle()
+	return ctx.Response.StatusCode()
 }
 
-func (h *Handler) expect(ctx *fasthttp.RequestCtx) error {
+func (h *Handler) expect(ctx *fasthttp.RequestCtx) (target, error) {
 	at, _, err := h.addressing.parse(string(ctx.Request.Header.RequestURI()), string(ctx.Request.Header.Host()))
 	if err != nil {
-		return err
+		return at, err
 	}
 	arguments := ctx.URI().QueryArgs()
 	if len(ctx.Request.Header.Peek("Authorization")) == 0 && !arguments.Has("X-Amz-Signature") && !arguments.Has("Signature") {
-		return refuse(codeAccessDenied, "")
+		return at, refuse(codeAccessDenied, "")
 	}
 	length := int64(ctx.Request.Header.ContentLength())
 	if decoded := ctx.Request.Header.Peek("X-Amz-Decoded-Content-Length"); len(decoded) > 0 {
@@ -40,10 +46,10 @@ func (h *Handler) expect(ctx *fasthttp.RequestCtx) error {
 		}
 	}
 	if length > h.config.Limits.ObjectBytes {
-		return refuse(codeEntityTooLarge, "")
+		return at, refuse(codeEntityTooLarge, "")
 	}
 	if at.level() == levelObject {
 		_, err = h.config.Gateway.Bucket(at.bucket)
 	}
-	return err
+	return at, err
 }

@@ -233,11 +233,11 @@ func TestExpect(t *testing.T) {
 	const signed, five = "Authorization: test", "Content-Length: 5"
 	ask("/b/k", signed, five).want(200)
 	ask("/b/k?X-Amz-Signature=x", five).wantError(403, "AccessDenied") // the believer sees none; the look does
-	ask("/b/k", five).want(403)
-	ask("/missing/k", signed, five).want(404)
-	ask("/b/k", signed, "Content-Length: 101").want(400)
+	ask("/b/k", five).wantError(403, "AccessDenied")
+	ask("/missing/k", signed, five).wantError(404, "NoSuchBucket")
+	ask("/b/k", signed, "Content-Length: 101").wantError(400, "EntityTooLarge")
 	ask("/b/k", signed, five, "x-amz-decoded-content-length: 101").want(400)
-	ask("/b/%zz", signed, five).want(400)
+	ask("/b/%zz", signed, five).wantError(400, "InvalidURI")
 	e.model.fault = func(string, string) error { panic("boom") }
 	e.handler.config.Gateway = panicking{e.model}
 	ask("/b/k", signed, five).want(500)
