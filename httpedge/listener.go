@@ -10,6 +10,7 @@ import (
 	"net"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -68,8 +69,10 @@ type edge struct {
 	listener Listener
 
 	server      *fasthttp.Server
+	socket      net.Listener
 	connections *connections
-	served      chan error // the end of the serving goroutine
+	ending      *atomic.Bool  // the serving goroutine is to end: that it does is no news
+	served      chan struct{} // closed when it has ended
 }
 
 // stopped says that the serving goroutine ended by itself.
@@ -101,14 +104,13 @@ func (e *edge) onStarted(ctx actor.Context) {
 		}
 	}
 	e.connections = &connections{open: make(map[net.Conn]struct{})}
-	e.server = e.newServer()
-	e.served = make(chan error, 1)
+	e.server, e.socket = e.newServer(), socket
+	e.ending, e.served = new(atomic.Bool), make(chan struct{})
 	self, root := ctx.Self(), e.system.Root()
-	server, served := e.server, e.served
+	server, ending, served := e.server, e.ending, e.served
 	go func() {
-		err := server.Serve(socket)
-		served <- err
-		if err != nil {
+		defer close(served)
+		if err := server.Serve(socket); err != nil && !ending.Load() {
 			root.Send(self, &stopped{err})
 		}
 	}()
@@ -158,14 +160,22 @@ func (e *edge) shutdown(grace time.Duration) {
 	if e.server == nil {
 		return
 	}
+	e.ending.Store(true)
+	server := e.server
+	e.server = nil
+	// A server that has not begun to serve knows no socket that it could close, and
+	// would begin afterwards.
+	defer func() {
+		_ = e.socket.Close() // closed already, as a rule
+		<-e.served
+	}()
 	done := make(chan error, 1)
-	go func() { done <- e.server.Shutdown() }()
+	go func() { done <- server.Shutdown() }()
 	if grace > 0 {
 		timer := time.NewTimer(grace)
 		defer timer.Stop()
 		select {
 		case <-done:
-			e.server = nil
 			return
 		case <-timer.C:
 		}
@@ -174,7 +184,6 @@ func (e *edge) shutdown(grace time.Duration) {
 		e.system.Log().WithFields(logrus.Fields{"listener": e.listener.Name, "connections": n}).Warn("connections were cut at stop")
 	}
 	<-done
-	e.server = nil
 }
 
 // connections is the set of open connections, so that they can be cut at stop.
