@@ -134,7 +134,7 @@ func (l *writeLane) onCompleteUpload(m *messages.CompleteUpload) (objects.Receip
 
 // onOpenObject opens an object in its key's turn: a read lane saw it move twice.
 func (l *writeLane) onOpenObject(m *messages.OpenObject) (*messages.ObjectOpened, error) {
-	return open(m, l.store.OpenInTurn)
+	return open(m, l.store, l.store.OpenInTurn)
 }
 
 func (l *writeLane) onSealBucket(m *messages.SealBucket) {
@@ -167,18 +167,19 @@ func (l *readLane) Receive(ctx actor.Context) {
 }
 
 func (l *readLane) onOpenObject(m *messages.OpenObject) (*messages.ObjectOpened, error) {
+	return open(m, l.store, l.store.Open)
+}
+
+// open reads a record, or opens an object with slot 0 of the message's window
+// pinned.
+func open(m *messages.OpenObject, s *store.Store, how func(objects.Key, []byte) (*messages.ObjectOpened, error)) (*messages.ObjectOpened, error) {
 	if m.RecordOnly {
-		meta, err := l.store.Head(m.Key)
+		meta, err := s.Head(m.Key)
 		if err != nil {
 			return nil, err
 		}
 		return &messages.ObjectOpened{Meta: meta}, nil
 	}
-	return open(m, l.store.Open)
-}
-
-// open opens an object with slot 0 of the message's window pinned.
-func open(m *messages.OpenObject, how func(objects.Key, []byte) (*messages.ObjectOpened, error)) (*messages.ObjectOpened, error) {
 	slab, ok := m.Window.Pin(0)
 	if !ok {
 		return nil, errs.E("lane.OpenObject", m.Key, errs.Canceled, errors.New("the sender has gone"))

@@ -20,9 +20,10 @@ func (g *Gateway) Head(_ context.Context, bucket *objects.BucketDoc, name, versi
 	if err != nil {
 		return nil, err
 	}
-	m := &messages.OpenObject{Key: key, VersionID: versionID, RecordOnly: true, Reply: messages.NewReply[*messages.ObjectOpened]()}
-	g.System.Root().Send(owner.Reader(digest), m)
-	opened, err := m.Reply.Wait(op, Deadline)
+	opened, err := g.open(op, key, versionID, nil, owner.Reader(digest))
+	if messages.Overtaken(err) {
+		opened, err = g.open(op, key, versionID, nil, owner.Writer(digest))
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -43,7 +44,7 @@ func (g *Gateway) Open(_ context.Context, bucket *objects.BucketDoc, name, versi
 		return nil, errs.E(op, key, err)
 	}
 	opened, err := g.open(op, key, versionID, window, owner.Reader(digest))
-	if errs.Is(errs.Busy, err) && messages.Overtaken(err) {
+	if messages.Overtaken(err) {
 		opened, err = g.open(op, key, versionID, window, owner.Writer(digest))
 	}
 	if err != nil {
@@ -59,9 +60,9 @@ func (g *Gateway) Open(_ context.Context, bucket *objects.BucketDoc, name, versi
 	return object, nil
 }
 
-// open asks one lane.
+// open asks one lane; without a window, for the record only.
 func (g *Gateway) open(op errs.Op, key objects.Key, versionID string, window *slab.Window, lane pid) (*messages.ObjectOpened, error) {
-	m := &messages.OpenObject{Key: key, VersionID: versionID, Window: window, Reply: messages.NewReply[*messages.ObjectOpened]()}
+	m := &messages.OpenObject{Key: key, VersionID: versionID, Window: window, RecordOnly: window == nil, Reply: messages.NewReply[*messages.ObjectOpened]()}
 	g.System.Root().Send(lane, m)
 	return m.Reply.Wait(op, Deadline)
 }

@@ -19,7 +19,9 @@ import (
 // judge, since in the key's turn nothing moves.
 var errMoved = messages.ErrOvertaken
 
-// Head returns the record of an object; errs.NotFound if there is none.
+// Head returns the record of an object; errs.NotFound if there is none. Writers of
+// the same key may overtake it: messages.Overtaken, and it is to be asked in the
+// key's turn.
 func (s *Store) Head(key objects.Key) (*objects.Meta, error) {
 	const op errs.Op = "store.Head"
 	meta, err := s.current(op, key, objectKey(key))
@@ -53,7 +55,7 @@ func (s *Store) Open(key objects.Key, room []byte) (*messages.ObjectOpened, erro
 func (s *Store) OpenInTurn(key objects.Key, room []byte) (*messages.ObjectOpened, error) {
 	const op errs.Op = "store.OpenInTurn"
 	opened, err := s.open(op, key, room)
-	if errors.Is(err, errMoved) {
+	if err == errMoved { // itself: the payload was looked for, and is not there
 		err = errs.E(op, key, errs.Corrupt, errors.New("the payload that the record names is not there"))
 		s.onEvent(Event{Kind: Damaged, Key: key, Err: err})
 	}
@@ -81,7 +83,7 @@ func (s *Store) open(op errs.Op, key objects.Key, room []byte) (*messages.Object
 	}
 	if err != nil {
 		opened.Close()
-		if errors.Is(err, errMoved) {
+		if err == errMoved {
 			return nil, err
 		}
 		return nil, failed(op, key, err)

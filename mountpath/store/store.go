@@ -218,7 +218,8 @@ func (s *Store) diskError(key objects.Key, err error) {
 }
 
 // current returns the record of a key as a writer may judge it: durable, or
-// nil if there is none. In the key's turn.
+// nil if there is none. In the key's turn; elsewhere writers may overtake it:
+// messages.Overtaken.
 func (s *Store) current(op errs.Op, key objects.Key, indexKey []byte) (*objects.Meta, error) {
 	for range maxRereads {
 		meta, err := s.record(indexKey)
@@ -233,12 +234,13 @@ func (s *Store) current(op errs.Op, key objects.Key, indexKey []byte) (*objects.
 			return meta, nil
 		}
 	}
-	return nil, errs.E(op, key, errs.Busy, errors.New("the key is written without pause"))
+	return nil, errs.E(op, key, errs.Busy, errMoved)
 }
 
 // maxRereads bounds how often a reader starts anew because a write of the key
-// was in flight when it looked.
-const maxRereads = 8
+// was in flight when it looked. A key that is written without pause would starve
+// it; in the key's turn no write is in flight.
+const maxRereads = 2
 
 // settleTime is how long a reader waits for a commit in flight.
 const settleTime = 10 * time.Second
