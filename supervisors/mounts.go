@@ -87,6 +87,26 @@ func findMounts(config Config) (mounts []*mount, err error) {
 	return mounts, nil
 }
 
+// isNamed reports whether a mountpath of the documents was at the path.
+func isNamed(mountpaths []embedded.Mountpath, path string) bool {
+	for _, m := range mountpaths {
+		if m.Path == path {
+			return true
+		}
+	}
+	return false
+}
+
+// hasBuckets reports whether there may be objects that a change of placement hides.
+func hasBuckets(documents *embedded.Documents) bool {
+	for _, doc := range documents.Buckets() {
+		if doc.State != objects.BucketDestroyed {
+			return true
+		}
+	}
+	return false
+}
+
 func isBelow(path, other string) bool {
 	return strings.HasPrefix(path, other+string(filepath.Separator))
 }
@@ -109,7 +129,9 @@ func isFresh(path string) error {
 
 // identify reads the node's documents from the mountpaths that have them, and
 // makes the others the node's own. It returns the documents and the mountpaths
-// in the order of the document, those that are missing included.
+// in the order of the document, those that are missing included. An empty
+// directory where the documents name a mountpath is one that is missing: its disk
+// is not mounted; it is left alone, and its format stays nil.
 func identify(mounts []*mount, now time.Time) (*embedded.Documents, []embedded.Mountpath, error) {
 	const op errs.Op = "supervisors.identify"
 	var old []embedded.Shelf
@@ -146,10 +168,11 @@ func identify(mounts []*mount, now time.Time) (*embedded.Documents, []embedded.M
 		if m.format != nil {
 			continue
 		}
-		for _, was := range all {
-			if was.Path == m.path {
-				return nil, nil, errs.E(op, m.path, errs.Offline, fmt.Errorf("mountpath %s was here and the directory is empty now: is its disk mounted?", was.ID))
-			}
+		if isNamed(all, m.path) {
+			continue
+		}
+		if len(old) > 0 && hasBuckets(documents) {
+			return nil, nil, errs.E(op, m.path, errs.Invalid, errors.New("a mountpath cannot be added to a node that has buckets: objects would have to move to it first, which no job does yet; leave the directory out"))
 		}
 		id, err := embedded.NewID()
 		if err != nil {
@@ -173,9 +196,9 @@ func openStores(mounts []*mount, all []embedded.Mountpath, o store.Options) ([]m
 	result := make([]mountpath.Mount, len(all))
 	var group sync.WaitGroup
 	for i, m := range all {
-		result[i] = mountpath.Mount{ID: m.ID, Path: m.Path, Why: "it is missing: no directory that was given holds it"}
+		result[i] = mountpath.Mount{ID: m.ID, Path: m.Path, Why: "it is missing: no directory that was given holds it; is its disk mounted?"}
 		for _, candidate := range mounts {
-			if candidate.format.MountpathID != m.ID {
+			if candidate.format == nil || candidate.format.MountpathID != m.ID {
 				continue
 			}
 			group.Add(1)

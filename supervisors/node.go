@@ -130,7 +130,7 @@ func Start(config Config) (_ *Node, err error) {
 			return nil, err
 		}
 	}
-	n.log.WithFields(logrus.Fields{"native": n.native, "s3": n.s3, "mountpaths": len(mounts), "took": time.Since(started).Round(time.Millisecond)}).Info("node serves")
+	n.log.WithFields(logrus.Fields{"native": n.native, "s3": n.s3, "mountpaths": len(mounts), "took": time.Since(started).Round(time.Millisecond).String()}).Info("node serves")
 	return n, nil
 }
 
@@ -156,7 +156,12 @@ func (n *Node) openDisks(now time.Time) ([]mountpath.Mount, *embedded.Documents,
 	}
 	var present []embedded.Shelf
 	for _, m := range found {
-		present = append(present, store.Shelf{FS: m.fs, Name: m.path})
+		if m.format != nil {
+			present = append(present, store.Shelf{FS: m.fs, Name: m.path})
+		}
+	}
+	if len(present) == 0 {
+		return nil, nil, errs.E("supervisors.openDisks", errs.Offline, errors.New("every directory is empty where a mountpath was: are the disks mounted?"))
 	}
 	node, err := documents.Begin(present, all)
 	if err != nil {

@@ -1,7 +1,10 @@
 package bucket
 
 import (
+	"math/rand/v2"
 	"strconv"
+	"strings"
+	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
@@ -27,19 +30,29 @@ type bucket struct {
 	bucket objects.Bucket
 
 	listings int    // under way; 0 ≤ listings ≤ maxListings
-	named    uint64 // numbers the listers
+	named    uint64 // numbers the listers and expirers
+	expiry   *time.Timer
 }
 
 // Receive implements actor.Actor.
 func (b *bucket) Receive(ctx actor.Context) {
 	switch m := ctx.Message().(type) {
+	case *actor.Started:
+		b.schedule(ctx.Self())
+	case *actor.Restarting, *actor.Stopping:
+		b.expiry.Stop()
+
 	case *messages.ListObjects:
 		b.onList(ctx, m, &objectLister{listing: listing{config: b.config, bucket: b.bucket}, request: m})
 	case *messages.ListUploads:
 		b.onList(ctx, m, &uploadLister{listing: listing{config: b.config, bucket: b.bucket}, request: m})
 
+	case *expire:
+		b.onExpire(ctx)
 	case *actor.Terminated:
-		b.listings--
+		if isLister(m.Who.Id) {
+			b.listings--
+		}
 
 	default:
 		actors.Unexpected(ctx, b.config.System.Log())
@@ -54,11 +67,40 @@ func (b *bucket) onList(ctx actor.Context, request messages.Failer, lister actor
 	}
 	b.named++
 	_, err := b.config.System.Spawn(ctx, actors.Spec{
-		Name: "l" + strconv.FormatUint(b.named, 36), New: func() actor.Actor { return lister }, Policy: actors.Policy{NoRestart: true},
+		Name: listerPrefix + strconv.FormatUint(b.named, 36), New: func() actor.Actor { return lister }, Policy: actors.Policy{NoRestart: true},
 	})
 	if err != nil {
 		request.Fail(errs.E(op, b.bucket, errs.Busy, err))
 		return
 	}
 	b.listings++
+}
+
+// listerPrefix and expirerPrefix begin the names of a bucket's children.
+const (
+	listerPrefix  = "l"
+	expirerPrefix = "x"
+)
+
+func isLister(id string) bool {
+	return strings.HasPrefix(id[strings.LastIndexByte(id, '/')+1:], listerPrefix)
+}
+
+// schedule sends the next expire; buckets take turns, so that they do not all
+// look at the same moment.
+func (b *bucket) schedule(self *actor.PID) {
+	root := b.config.System.Root()
+	b.expiry = time.AfterFunc(expiryTime+rand.N(expiryTime/4), func() { root.Send(self, &expire{}) })
+}
+
+func (b *bucket) onExpire(ctx actor.Context) {
+	b.schedule(ctx.Self())
+	b.named++
+	worker := &expirer{listing: listing{config: b.config, bucket: b.bucket}, before: b.config.Now().Add(-uploadTime)}
+	_, err := b.config.System.Spawn(ctx, actors.Spec{
+		Name: expirerPrefix + strconv.FormatUint(b.named, 36), New: func() actor.Actor { return worker }, Policy: actors.Policy{NoRestart: true},
+	})
+	if err != nil {
+		b.config.System.Log().WithError(err).WithField("bucket", b.bucket.Name).Warn("abandoned uploads cannot be looked for now; it is tried again")
+	}
 }

@@ -14,7 +14,6 @@ import (
 	"github.com/troupe-storage/troupe/messages"
 	"github.com/troupe-storage/troupe/objects"
 	"github.com/troupe-storage/troupe/objects/errs"
-	"github.com/troupe-storage/troupe/objects/slab"
 )
 
 type pid = *actor.PID
@@ -124,10 +123,35 @@ func (b *body) WriteTo(w io.Writer) (int64, error) {
 }
 
 func (b *body) openNext() (err error) {
-	if b.file == nil {
-		b.file, err = b.pieces[0].open()
+	if b.file != nil {
+		return nil
 	}
-	return err
+	if b.file, err = b.pieces[0].open(); err != nil {
+		return err
+	}
+	if b.object.verify && !b.pieces[0].whole() {
+		return b.verifyFile(b.pieces[0])
+	}
+	return nil
+}
+
+// verifyFile reads the whole file of a piece that is only a part of it, where
+// the bucket wants every read verified.
+func (b *body) verifyFile(p piece) error {
+	window, err := b.object.slabs.Lease(1)
+	if err != nil {
+		return err
+	}
+	defer window.Release()
+	p.offset, p.length = 0, p.size
+	reader := &pieceReader{file: b.file, piece: p, key: b.object.key}
+	for {
+		if _, err := reader.fill(window.Slab(0)); err == io.EOF {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
 }
 
 func (b *body) endPiece() error {
@@ -166,7 +190,12 @@ func (b *body) sendPiece(w io.Writer) (int64, error) {
 
 // sendSlabs sends one piece through memory and verifies it if it is whole.
 func (b *body) sendSlabs(w io.Writer, p piece) (int64, error) {
-	room := make([]byte, min(slab.Bytes, p.length))
+	window, err := b.object.slabs.Lease(1)
+	if err != nil {
+		return 0, err
+	}
+	defer window.Release()
+	room := window.Slab(0)
 	reader := &pieceReader{file: b.file, piece: p, key: b.object.key}
 	var total int64
 	for {

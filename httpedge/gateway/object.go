@@ -51,7 +51,7 @@ func (g *Gateway) Open(_ context.Context, bucket *objects.BucketDoc, name, versi
 		window.Release()
 		return nil, err
 	}
-	object := &Object{Meta: opened.Meta, opened: opened, key: key, verify: bucket.Props.ValidateWarmGet}
+	object := &Object{Meta: opened.Meta, opened: opened, key: key, slabs: g.Slabs, verify: bucket.Props.ValidateWarmGet}
 	if opened.Meta.Where == objects.Inline {
 		object.window = window
 	} else {
@@ -74,6 +74,7 @@ type Object struct {
 
 	key    objects.Key
 	opened *messages.ObjectOpened
+	slabs  *slab.Pool
 	window *slab.Window // of an inline payload; nil otherwise, and once closed
 	verify bool         // the bucket wants every read verified
 }
