@@ -50,7 +50,11 @@ type Listener struct {
 
 // Spec describes the listener's actor.
 func Spec(system *actors.System, l Listener) actors.Spec {
-	return actors.Spec{Name: l.Name, New: func() actor.Actor { return &edge{system: system, listener: l} }}
+	bound := make(chan net.Listener, 1)
+	if l.Socket != nil {
+		bound <- l.Socket
+	}
+	return actors.Spec{Name: l.Name, New: func() actor.Actor { return &edge{system: system, listener: l, bound: bound} }}
 }
 
 // Bind binds a listener's address; errs.Exists if the port is in use.
@@ -67,6 +71,7 @@ func Bind(address string) (net.Listener, error) {
 type edge struct {
 	system   *actors.System
 	listener Listener
+	bound    <-chan net.Listener // the socket bound at start; the first incarnation takes it, later ones bind anew
 
 	server      *fasthttp.Server
 	socket      net.Listener
@@ -95,9 +100,10 @@ func (e *edge) Receive(ctx actor.Context) {
 }
 
 func (e *edge) onStarted(ctx actor.Context) {
-	socket := e.listener.Socket
-	e.listener.Socket = nil
-	if socket == nil {
+	var socket net.Listener
+	select {
+	case socket = <-e.bound:
+	default:
 		var err error
 		if socket, err = Bind(e.listener.Address); err != nil {
 			panic(err)
@@ -183,13 +189,25 @@ func (e *edge) shutdown(grace time.Duration) {
 	if n := e.connections.closeAll(); n > 0 && grace > 0 {
 		e.system.Log().WithFields(logrus.Fields{"listener": e.listener.Name, "connections": n}).Warn("connections were cut at stop")
 	}
-	<-done
+	if grace == 0 {
+		return // a restart: handlers that wait for an answer end with it, on connections that are gone
+	}
+	timer := time.NewTimer(cutTime)
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-timer.C:
+	}
 }
+
+// cutTime is how long handlers whose connections were cut may take to notice.
+const cutTime = 2 * time.Second
 
 // connections is the set of open connections, so that they can be cut at stop.
 type connections struct {
 	mu   sync.Mutex
 	open map[net.Conn]struct{}
+	cut  bool // those that come now are cut at once
 }
 
 func (c *connections) onState(conn net.Conn, state fasthttp.ConnState) {
@@ -197,6 +215,9 @@ func (c *connections) onState(conn net.Conn, state fasthttp.ConnState) {
 	case fasthttp.StateNew:
 		c.mu.Lock()
 		c.open[conn] = struct{}{}
+		if c.cut {
+			_ = conn.Close() // cutting it is all that is wanted
+		}
 		c.mu.Unlock()
 	case fasthttp.StateClosed, fasthttp.StateHijacked:
 		c.mu.Lock()
@@ -208,6 +229,7 @@ func (c *connections) onState(conn net.Conn, state fasthttp.ConnState) {
 func (c *connections) closeAll() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.cut = true
 	for conn := range c.open {
 		_ = conn.Close() // cutting it is all that is wanted
 	}
