@@ -29,6 +29,7 @@ func (g *guard) Receive(ctx actor.Context) {
 	case *actor.Stopping:
 		g.stopped = true
 	case *actor.Stopped:
+		g.entry.stats.ended.Store(true)
 		g.system.forget(ctx.Self().Id, g.entry)
 	case *actor.Restarting:
 		g.entry.stats.restarts.Add(1)

@@ -3,6 +3,9 @@ package actors
 import (
 	"fmt"
 	"sync/atomic"
+
+	"github.com/troupe-storage/troupe/messages"
+	"github.com/troupe-storage/troupe/objects/errs"
 )
 
 // Stats counts what passes an actor's mailbox, through all its restarts. It is
@@ -12,6 +15,7 @@ type Stats struct {
 	posted    atomic.Int64
 	handled   atomic.Int64
 	restarts  atomic.Int64
+	ended     atomic.Bool  // Stopped was handled
 	lastCause atomic.Value // string
 }
 
@@ -22,8 +26,14 @@ func (s *Stats) MailboxStarted() {}
 func (s *Stats) MessagePosted(any) { s.posted.Add(1) }
 
 // MessageReceived implements actor.MailboxMiddleware. It is not called for a
-// message whose handling panicked.
-func (s *Stats) MessageReceived(any) { s.handled.Add(1) }
+// message whose handling panicked. Of an actor that has ended, protoactor empties
+// the mailbox without telling anyone: what is in it is answered here.
+func (s *Stats) MessageReceived(message any) {
+	s.handled.Add(1)
+	if request, ok := message.(messages.Failer); ok && s.ended.Load() {
+		request.Fail(errs.E("actors.Receive", s.address, errs.Busy, errStopping))
+	}
+}
 
 // MailboxEmpty implements actor.MailboxMiddleware.
 func (s *Stats) MailboxEmpty() {}

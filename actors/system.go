@@ -268,13 +268,13 @@ func (v supervisor) HandleFailure(system *actor.ActorSystem, parent actor.Superv
 	}
 	if p.NoRestart {
 		publish(actor.StopDirective)
-		parent.StopChildren(child)
+		stop(parent, child)
 		return
 	}
 	if p.Limit > 0 && n > p.Limit {
 		v.system.log.WithFields(logrus.Fields{"actor": child.Id, "failures": n, "cause": fmt.Sprint(reason)}).Error("actor failed too often and is stopped")
 		publish(actor.StopDirective)
-		parent.StopChildren(child)
+		stop(parent, child)
 		if p.GaveUp != nil {
 			p.GaveUp(reason)
 		}
@@ -285,4 +285,11 @@ func (v supervisor) HandleFailure(system *actor.ActorSystem, parent actor.Superv
 		publish(actor.RestartDirective)
 		parent.RestartChildren(child)
 	})
+}
+
+// stop stops a child that failed. A failure suspends the mailbox; it goes on, so
+// that what is in it is answered and not lost.
+func stop(parent actor.Supervisor, child *actor.PID) {
+	parent.StopChildren(child)
+	parent.ResumeChildren(child)
 }
