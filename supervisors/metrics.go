@@ -16,7 +16,8 @@ type metrics struct {
 	slabs  *slab.Pool
 	mounts []mountpath.Mount
 
-	debt, indexBytes, readAmp, inFlight        *prometheus.Desc
+	debt, running, indexBytes                  *prometheus.Desc
+	readAmp, inFlight                          *prometheus.Desc
 	freeBytes, totalBytes, fullness, unsettled *prometheus.Desc
 	reclaimPayloads, reclaimBytes, leases      *prometheus.Desc
 	slabsInUse, slabsTotal                     *prometheus.Desc
@@ -34,6 +35,7 @@ func newMetrics(system *actors.System, slabs *slab.Pool, mounts []mountpath.Moun
 	m := &metrics{
 		system: system, slabs: slabs, mounts: mounts,
 		debt:            perDisk("index_compaction_debt_bytes", "Bytes that compactions of the index have to rewrite before it is at rest."),
+		running:         perDisk("index_compactions_running", "Compactions of the index under way."),
 		indexBytes:      perDisk("index_disk_bytes", "Bytes of the index on disk, write-ahead log included."),
 		readAmp:         perDisk("index_read_amplification", "Sorted runs that a scan of the index merges."),
 		inFlight:        perDisk("index_keys_in_flight", "Keys whose commit has not been synced yet."),
@@ -62,7 +64,7 @@ func newMetrics(system *actors.System, slabs *slab.Pool, mounts []mountpath.Moun
 // Describe implements prometheus.Collector.
 func (m *metrics) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		m.debt, m.indexBytes, m.readAmp, m.inFlight, m.freeBytes, m.totalBytes, m.fullness, m.unsettled,
+		m.debt, m.running, m.indexBytes, m.readAmp, m.inFlight, m.freeBytes, m.totalBytes, m.fullness, m.unsettled,
 		m.reclaimPayloads, m.reclaimBytes, m.leases, m.slabsInUse, m.slabsTotal, m.actorsRunning, m.actorsQueued, m.actorsRestart,
 	} {
 		out <- d
@@ -80,6 +82,7 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 		}
 		if x, err := mp.Store.Index().Metrics(); err == nil {
 			gauge(m.debt, float64(x.DebtBytes), mp.Path)
+			gauge(m.running, float64(x.CompactionsNow), mp.Path)
 			gauge(m.indexBytes, float64(x.DiskBytes), mp.Path)
 			gauge(m.readAmp, float64(x.ReadAmp), mp.Path)
 			gauge(m.inFlight, float64(x.KeysInFlight), mp.Path)

@@ -12,13 +12,18 @@ import (
 // still to compact; one sample per index.
 const debtMetric = "troupe_index_compaction_debt_bytes"
 
+// runningMetric is the gauge that says how many compactions run; one sample per
+// index. An index may estimate a debt for ever that it never finds worth paying:
+// one in which nothing runs any more is at rest.
+const runningMetric = "troupe_index_compactions_running"
+
 const (
 	// debtPoll is the time between two looks. A scrape costs the server about a
 	// millisecond of CPU: 0.5% of one core while waiting.
 	debtPoll = 200 * time.Millisecond
 	// debtLooks is how many looks in a row must find the debt paid: between two
 	// compactions a gauge may show less than there is.
-	debtLooks = 3
+	debtLooks = 5
 	// maxMetricsBytes bounds what a server may answer to a scrape.
 	maxMetricsBytes = 16 << 20
 )
@@ -51,11 +56,11 @@ func (d *Debt) Wait(ctx context.Context) (DebtState, time.Duration) {
 	poll := time.NewTicker(debtPoll)
 	defer poll.Stop()
 	for looks := 0; ; {
-		debt, err := d.read(ctx)
+		debt, atRest, err := d.read(ctx)
 		if err != nil {
 			return DebtUnknown, time.Since(began)
 		}
-		if debt > d.Threshold {
+		if debt > d.Threshold && !atRest {
 			looks = 0
 		} else if looks++; looks == debtLooks {
 			return DebtPaid, time.Since(began)
@@ -71,20 +76,21 @@ func (d *Debt) Wait(ctx context.Context) (DebtState, time.Duration) {
 	}
 }
 
-// read asks the server for its debt in bytes.
-func (d *Debt) read(ctx context.Context) (int64, error) {
+// read asks the server for its debt in bytes, and whether nothing pays it now.
+func (d *Debt) read(ctx context.Context) (debt int64, atRest bool, err error) {
 	status, body, err := ask(ctx, "GET", d.URL, nil, maxMetricsBytes)
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	if status != 200 {
-		return 0, fmt.Errorf("%s: status %d", d.URL, status)
+		return 0, false, fmt.Errorf("%s: status %d", d.URL, status)
 	}
 	sum, found := sumMetric(body, debtMetric)
 	if !found {
-		return 0, fmt.Errorf("%s: no %s", d.URL, debtMetric)
+		return 0, false, fmt.Errorf("%s: no %s", d.URL, debtMetric)
 	}
-	return int64(sum), nil
+	running, told := sumMetric(body, runningMetric)
+	return int64(sum), told && running == 0, nil
 }
 
 // sumMetric adds the samples of one metric in Prometheus's text format: lines of
