@@ -259,13 +259,22 @@ func TestDebt(t *testing.T) {
 		t.Errorf("no metric: %s", state)
 	}
 	fake.change(func() { fake.debts = []int64{5000, 10, 300, 10} })
-	if state, waited := debt.Wait(t.Context()); state != DebtPaid || fake.scrapes != 6 || waited < 5*debtPoll-debtPoll/2 {
+	if state, waited := debt.Wait(t.Context()); state != DebtPaid || fake.scrapes != 3+debtLooks || waited < (2+debtLooks)*debtPoll-debtPoll/2 {
 		t.Errorf("%s after %d looks and %v", state, fake.scrapes, waited)
 	}
 	fake.change(func() { fake.debts = []int64{5000} })
 	debt.Patience = 0
 	if state, _ := debt.Wait(t.Context()); state != DebtLeft {
 		t.Errorf("never paid: %s", state)
+	}
+	for running, want := range map[string]DebtState{"0": DebtPaid, "1": DebtLeft} {
+		idle := serveHTTP(t, func(ctx *fasthttp.RequestCtx) {
+			fmt.Fprintf(ctx, "%s 5000\n%s{mountpath=\"a\"} %s\n", debtMetric, runningMetric, running)
+		})
+		debt := &Debt{URL: idle + "/metrics", Threshold: 100, Patience: (debtLooks + 1) * debtPoll}
+		if state, _ := debt.Wait(t.Context()); state != want {
+			t.Errorf("a debt that stays, %s compactions: %s, want %s", running, state, want)
+		}
 	}
 	if sum, found := sumMetric([]byte("m{a=\"}\"} 1e3 99\nm 2\nmm 5\n# m 7\nm_x 9\nm bad\n"), "m"); sum != 1002 || !found {
 		t.Errorf("sum %v", sum)
