@@ -2,10 +2,13 @@ package loader
 
 import (
 	"context"
+	"fmt"
 	"runtime"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/valyala/fasthttp"
 
 	"github.com/troupe-storage/troupe/objects/errs"
 )
