@@ -19,6 +19,9 @@ package crash
 import (
 	"flag"
 	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -70,13 +73,36 @@ func TestPowerCuts(t *testing.T) {
 	default:
 		want = crashStates
 	}
+	seed := uint64(1)
+	if slice := os.Getenv("TROUPE_CRASH_SLICE"); slice != "" { // of the soak: from HISTORY, STATES
+		if _, err := fmt.Sscanf(slice, "%d,%d", &seed, &want); err != nil {
+			t.Fatal(err)
+		}
+	}
 	c := newChecker(t)
 	began := time.Now()
-	for seed := uint64(1); c.states.Load() < int64(want) && !t.Failed(); seed++ {
+	for ; c.states.Load() < int64(want) && !t.Failed(); seed++ {
 		c.run(seed)
 	}
 	c.finish()
-	t.Logf("%s in %s", c.summary(), time.Since(began).Round(time.Second))
+	t.Logf("%s in %s; next history %d", c.summary(), time.Since(began).Round(time.Second), seed)
+}
+
+// TestPowerCutsSoak looks at a million crash states, in slices whose end is kept in
+// a file.
+func TestPowerCutsSoak(t *testing.T) {
+	folder := os.Getenv("TROUPE_SOAK")
+	if folder == "" {
+		t.Skip("make soak runs it: TROUPE_SOAK is not set")
+	}
+	soak(t, soakPlan{
+		file: filepath.Join(folder, "power-cuts"), total: 1_000_000, slice: 20_000,
+		run: func(first uint64, n int) *exec.Cmd {
+			child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestPowerCuts$", "-test.v")
+			child.Env = append(os.Environ(), fmt.Sprintf("TROUPE_CRASH_SLICE=%d,%d", first, n))
+			return child
+		},
+	})
 }
 
 // replay runs one history, and checks one cut of it or all. The index's own

@@ -1,0 +1,315 @@
+package crash
+
+import (
+	"errors"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/troupe-storage/troupe/mountpath/disk"
+	"github.com/troupe-storage/troupe/mountpath/index"
+	"github.com/troupe-storage/troupe/objects"
+)
+
+// bench is a store on a faulty memory with the means to put things in it.
+type bench struct {
+	*testing.T
+	mem    *disk.Mem
+	faulty *disk.Faulty
+	*machine
+	key objects.Key
+}
+
+func newBench(t *testing.T, name string) *bench {
+	t.Helper()
+	mem := disk.NewMem(1)
+	if err := format(mem); err != nil {
+		t.Fatal(err)
+	}
+	shared := index.NewShared(1<<20, 1)
+	b := &bench{T: t, mem: mem, faulty: disk.NewFaulty(mem), machine: &machine{shared: shared, inline: 1 << 10}}
+	b.fs = b.faulty
+	b.key = objects.Key{Bucket: objects.Bucket{ID: objects.BucketID{1}, Provider: objects.ProviderAIS, Name: "photos"}, Name: name}
+	if err := b.open(); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func (b *bench) small(seed uint64) *payload { return newPayload(seed, 100, objects.Draft{}) }
+func (b *bench) large(seed uint64) *payload { return newPayload(seed, 5000, objects.Draft{}) }
+
+func (b *bench) putSmall(p *payload) error {
+	_, err := b.store.PutInline(b.key, p.meta(), p.bytes, objects.Conditions{})
+	return err
+}
+
+// begin returns a function that commits a large payload which is sealed now.
+func (b *bench) begin(p *payload) (commit func() error) {
+	b.Helper()
+	in, err := b.store.Create(b.key, p.draft, -1)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := in.Append(p.bytes); err != nil {
+		b.Fatal(err)
+	}
+	if err := in.Seal(p.sums, p.sums.ETag()); err != nil {
+		b.Fatal(err)
+	}
+	return func() error {
+		_, err := b.store.CommitFile(in, p.meta(), objects.Conditions{})
+		return err
+	}
+}
+
+func (b *bench) must(err error) {
+	b.Helper()
+	if err != nil {
+		b.Fatal(err)
+	}
+}
+
+// cutAt cuts the power before the nth operation of fn that matches.
+func (b *bench) cutAt(call disk.Call, pathPart string, policy disk.CrashPolicy, fn func() error) *disk.Mem {
+	b.Helper()
+	var left *disk.Mem
+	b.mem.OnOperation(func(o disk.Operation) {
+		if left == nil && o.Call == call && strings.Contains(o.Path, pathPart) {
+			left = b.mem.Crash(policy)
+		}
+	})
+	b.must(fn())
+	b.mem.OnOperation(nil)
+	if left == nil {
+		b.Fatalf("no %s of %s", call, pathPart)
+	}
+	return left
+}
+
+// afterwards opens what is left and returns what the key holds.
+func (b *bench) afterwards(left *disk.Mem) string {
+	b.Helper()
+	m := &machine{fs: left, shared: b.shared, inline: b.inline, start: b.start + 1}
+	if err := m.open(); err != nil {
+		b.Fatal(err)
+	}
+	value, err := readObject(m.store, b.key)
+	b.must(err)
+	b.must(drain(m.store))
+	if _, err := leftovers(left, m.store, []objects.Bucket{b.key.Bucket}); err != nil {
+		b.Error(err)
+	}
+	b.must(m.store.Close())
+	if value == nil {
+		return ""
+	}
+	return value.ETag
+}
+
+// Decision 6 said that an intent whose record names a newer payload is undone
+// whatever the name holds. Payload generations are taken when a transfer starts: a
+// write that started later may have committed before this one's turn, and this one
+// is the later write. Here the power goes after its rename, which is durable: going
+// back would leave an acknowledged large write without its file.
+func TestSettlingGoesForwardByTurn(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		fast func(b *bench) (etag string)
+	}{
+		{"overtaken by a small write", func(b *bench) string {
+			p := b.small(2)
+			b.must(b.putSmall(p))
+			return p.sums.ETag()
+		}},
+		{"overtaken by a large write", func(b *bench) string {
+			p := b.large(3)
+			b.must(b.begin(p)())
+			return p.sums.ETag()
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := newBench(t, "dir/one")
+			slow := b.large(1)
+			commit := b.begin(slow) // the smaller payload generation
+			fast := c.fast(b)       // the greater one, acknowledged
+
+			// Before the rename of the slow write is durable: the fast one stays.
+			left := b.cutAt(disk.CallSyncDir, "photos/dir", disk.CrashPolicy{SyncedOnly: true}, commit)
+			if got := b.afterwards(left); got != fast {
+				t.Errorf("before the directory was synced: %q, want the fast write %q", got, fast)
+			}
+		})
+		t.Run(c.name+", renamed", func(t *testing.T) {
+			b := newBench(t, "dir/one")
+			slow := b.large(1)
+			commit := b.begin(slow)
+			c.fast(b)
+			// The first operation of the index after the rename is the commit's.
+			renamed := false
+			var left *disk.Mem
+			b.mem.OnOperation(func(o disk.Operation) {
+				renamed = renamed || o.Call == disk.CallSyncDir && o.Path == "photos/dir"
+				if renamed && left == nil && o.Call == disk.CallWrite && strings.HasPrefix(o.Path, ".troupe/index/") {
+					left = b.mem.Crash(disk.CrashPolicy{SyncedOnly: true})
+				}
+			})
+			b.must(commit())
+			b.mem.OnOperation(nil)
+			if left == nil {
+				t.Fatal("the power was not cut")
+			}
+			if got := b.afterwards(left); got != slow.sums.ETag() {
+				t.Errorf("after the rename was durable: %q, want the slow write %q", got, slow.sums.ETag())
+			}
+		})
+	}
+}
+
+// A write that was refused after its predecessor was linked to the trash leaves
+// no link: with one, the predecessor could not be moved to the trash later, and
+// would stay under its name after its delete.
+func TestRefusedOverwriteLeavesNoLink(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		call disk.Call
+		late bool
+	}{{"the rename fails", disk.CallReceive, false}, {"the link fails afterwards", disk.CallLink, true}} {
+		t.Run(c.name, func(t *testing.T) {
+			b := newBench(t, "one")
+			b.must(b.begin(b.large(1))())
+			fault, err := b.faulty.Add(disk.Rule{Calls: []disk.Call{c.call}, Times: 1, Err: syscall.EIO, Afterwards: c.late})
+			b.must(err)
+			if err := b.begin(b.large(2))(); !errors.Is(err, syscall.EIO) || fault.Hits() != 1 {
+				t.Fatalf("%v, %d faults", err, fault.Hits())
+			}
+			if entries := list(b, ".troupe/trash"); len(entries) > 0 {
+				t.Errorf("in the trash: %q", entries)
+			}
+			if _, _, err := b.store.Delete(b.key, objects.Conditions{}); err != nil {
+				t.Fatal(err)
+			}
+			if entries := list(b, "photos"); len(entries) > 0 {
+				t.Errorf("under its name after the delete: %q", entries)
+			}
+			b.must(b.store.Close())
+			if got := b.afterwards(b.mem.Crash(disk.CrashPolicy{SyncedOnly: true})); got != "" {
+				t.Errorf("%q came back", got)
+			}
+		})
+	}
+}
+
+func list(b *bench, dir string) (names []string) {
+	b.Helper()
+	b.must(b.mem.ReadDir(dir, func(e disk.Entry) bool { names = append(names, e.Name); return true }))
+	return names
+}
+
+// A write that was interrupted between its rename and its commit keeps its key
+// busy: a write or a delete acknowledged after it would be undone by the next open,
+// which goes forward with the interrupted one.
+func TestInterruptedWriteKeepsItsKeyBusy(t *testing.T) {
+	b := newBench(t, "one")
+	_, err := b.faulty.Add(disk.Rule{Calls: []disk.Call{disk.CallSyncDir}, Path: "photos", Times: 1, Panic: "on purpose"})
+	b.must(err)
+	interrupted := b.large(1)
+	commit := b.begin(interrupted)
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("nothing panicked")
+			}
+		}()
+		b.must(commit())
+	}()
+	later := b.small(2)
+	err = b.putSmall(later)
+	want := []string{"", interrupted.sums.ETag()}
+	if err == nil {
+		want = []string{later.sums.ETag()}
+	} else if !errors.Is(err, objects.ErrOutcomeUnknown) {
+		t.Errorf("refused with: %v", err)
+	}
+	other := b.key
+	b.key.Name = "other"
+	b.must(b.putSmall(b.small(3))) // other keys go on
+	b.must(b.begin(b.large(4))())
+	b.key = other
+	b.must(b.store.Close())
+	if got := b.afterwards(b.mem.Crash(disk.CrashPolicy{SyncedOnly: true})); got != want[0] && got != want[len(want)-1] {
+		t.Errorf("after a restart it holds %q, allowed %q", got, want)
+	}
+}
+
+// A commit that fails because the index died after the rename, before it took the
+// commit, is in doubt: the next open goes forward.
+func TestCommitOnADeadIndexIsInDoubt(t *testing.T) {
+	b := newBench(t, "one")
+	commit := b.begin(b.large(1))
+	// The directory's sync comes after the rename; the index dies meanwhile.
+	_, err := b.faulty.Add(disk.Rule{Calls: []disk.Call{disk.CallSyncDir}, Path: "photos", Times: 1, Wait: func(disk.Operation) {
+		if _, err := b.faulty.Add(disk.Rule{Calls: []disk.Call{disk.CallWrite}, Path: ".troupe/index/**", Err: syscall.EIO}); err != nil {
+			t.Error(err)
+		}
+		other := b.key
+		other.Name = "other"
+		p := b.small(2)
+		if _, err := b.store.PutInline(other, p.meta(), p.bytes, objects.Conditions{}); err == nil {
+			t.Error("the index does not die")
+		}
+		<-b.store.Dead()
+	}})
+	b.must(err)
+	if err := commit(); !errors.Is(err, objects.ErrOutcomeUnknown) {
+		t.Errorf("the commit failed with: %v", err)
+	}
+	if _, err := readObject(b.store, b.key); !errors.Is(err, objects.ErrOutcomeUnknown) {
+		t.Errorf("a read of the key: %v", err)
+	}
+}
+
+// The reclaimer looks at a name and then moves the file away: a payload that takes
+// the name in between must not go.
+func TestReclaimDoesNotTakeANewPayload(t *testing.T) {
+	b := newBench(t, "one")
+	b.must(b.begin(b.large(1))())
+	// The delete's own rename fails: the name is left to the reclaimer.
+	_, err := b.faulty.Add(disk.Rule{Calls: []disk.Call{disk.CallRename}, Path: "photos/one", Times: 1, Err: syscall.EIO})
+	b.must(err)
+	if _, _, err := b.store.Delete(b.key, objects.Conditions{}); err != nil {
+		t.Fatal(err)
+	}
+	commit, gate := b.begin(b.large(2)), disk.NewGate()
+	_, err = b.faulty.Add(disk.Rule{Calls: []disk.Call{disk.CallRename}, Path: "photos/one", Times: 1, Wait: gate.Wait})
+	b.must(err)
+	reclaimed, committed := make(chan error, 1), make(chan error, 1)
+	go func() {
+		_, err := b.store.Reclaim(10)
+		reclaimed <- err
+	}()
+	<-gate.Reached() // it has looked
+	go func() { committed <- commit() }()
+	// The commit waits for the reclaimer, or is done while that one holds still: it
+	// is given the processor often enough for either.
+	var commitErr error
+	done := false
+	for range 100_000 {
+		select {
+		case commitErr = <-committed:
+			done = true
+		default:
+			runtime.Gosched()
+		}
+	}
+	gate.Open()
+	if !done {
+		commitErr = <-committed
+	}
+	b.must(commitErr)
+	b.must(<-reclaimed)
+	if value, err := readObject(b.store, b.key); err != nil || value == nil || value.ETag != b.large(2).sums.ETag() {
+		t.Errorf("the new payload is gone: %s, %v", value, err)
+	}
+}
