@@ -20,7 +20,6 @@ type machine struct {
 	inline int
 	start  uint64 // the start counter: greater with every opening
 	store  *store.Store
-	ticks  int64 // of the clock, in seconds
 }
 
 // epoch is when the clock of every history begins.
