@@ -77,14 +77,18 @@ func (n *Node) Await(ctx context.Context, what string, wanted func(Metrics) bool
 	defer cancel()
 	probe := time.NewTicker(20 * time.Millisecond)
 	defer probe.Stop()
+	var last Metrics
 	for {
 		metrics, err := n.Metrics(ctx)
-		if err == nil && wanted(metrics) {
-			return nil
+		if err == nil {
+			last = metrics
+			if wanted(metrics) {
+				return nil
+			}
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("process.Await: %s did not come: %w; last error %v; last metrics: %v", what, ctx.Err(), err, metrics.Own())
+			return fmt.Errorf("process.Await: %s did not come: %w; last error %v; last metrics: %v", what, ctx.Err(), err, last.Own())
 		case <-probe.C:
 		}
 	}
