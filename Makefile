@@ -17,7 +17,7 @@ export GOFLAGS := $(strip $(GOFLAGS) -trimpath)
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 FOLDERS := $(wildcard objects messages api backend actors mountpath cluster httpedge supervisors tools cmd test)
 # The suites that start processes of the real binary; a race detector sees nothing of them.
-PROCESSES := /test/(clients|demo|hostile|kill|space|tour|volume)$$
+PROCESSES := /test/(clients|demo|hostile|kill|memory|space|tour|volume)$$
 
 NATIVE ?= 127.0.0.1:8080
 S3 ?= 127.0.0.1:9000
@@ -52,13 +52,13 @@ tools:
 
 ## runs every test, and fuzzes for 60 s (FUZZ_SECONDS=); tests whose tools are absent are skipped, and counted
 test: build $(CACHE)/summary
-	@{ TROUPE_BINARY=$(CURDIR)/bin/troupe go test -json -count=1 -timeout 20m $(TEST_FLAGS) ./... || status=1; \
+	@{ TROUPE_BINARY=$(CURDIR)/bin/troupe go test -json -count=1 -timeout 20m -skip 'Soak$$' $(TEST_FLAGS) ./... || status=1; \
 	   [ $(FUZZ_SECONDS) = 0 ] || test/tools/fuzz $(FUZZ_SECONDS) -json || status=1; \
 	   exit $${status:-0}; } | $(CACHE)/summary
 
 ## runs the tests of everything in one process under the race detector
 race: $(CACHE)/summary
-	@go list ./... | grep -Ev '$(PROCESSES)' | xargs go test -json -race -count=1 -timeout 60m $(TEST_FLAGS) | $(CACHE)/summary
+	@go list ./... | grep -Ev '$(PROCESSES)' | xargs go test -json -race -count=1 -timeout 60m -skip 'Soak$$' $(TEST_FLAGS) | $(CACHE)/summary
 
 ## checks formatting, vets, and runs staticcheck
 lint: $(TOOLS)/staticcheck
@@ -72,7 +72,7 @@ layers:
 
 ## runs the tests that take seconds
 quick: $(CACHE)/summary
-	@go list ./... | grep -Ev '$(PROCESSES)' | xargs go test -json -short -timeout 10m $(TEST_FLAGS) | $(CACHE)/summary
+	@go list ./... | grep -Ev '$(PROCESSES)' | xargs go test -json -short -timeout 10m -skip 'Soak$$' $(TEST_FLAGS) | $(CACHE)/summary
 
 ## is what to run before a commit: lint, layers, quick
 check: lint layers quick
