@@ -197,10 +197,15 @@ func (s *Store) takeBack(key objects.Key, lost *objects.Meta, indexKey []byte) e
 		return err
 	}
 	batch := s.index.NewBatch()
-	if holds, err := s.holds(payloadPath(key, lost), lost.Payload); err != nil {
+	holds, err := s.holds(payloadPath(key, lost), lost.Payload)
+	if err == nil && !holds {
+		holds, err = s.isTorn(payloadPath(key, lost)) // the attribute was lost with the bytes
+	}
+	if err != nil {
 		batch.Close()
 		return err
-	} else if holds { // its name, and not its bytes: they go the way of the deleted
+	}
+	if holds { // its name, and not its bytes: they go the way of the deleted
 		addReclaim(batch, layout.Reclaim{
 			Kind: layout.ReclaimFile, Bucket: key.Bucket.ID, Name: key.Name, Payload: lost.Payload, Path: payloadPath(key, lost), Bytes: lost.Size,
 		})

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 
 	"github.com/troupe-storage/troupe/mountpath/disk"
 	"github.com/troupe-storage/troupe/mountpath/layout"
@@ -99,15 +100,7 @@ func (s *Store) settle(intent *layout.Intent) error {
 // findPayload looks for the intent's payload at the paths where its rename can
 // have put it; attribute is nil if it is at none of them.
 func (s *Store) findPayload(intent *layout.Intent, old *objects.Meta) (path string, attribute *layout.Attribute, err error) {
-	var paths []string
-	if natural, ok := layout.NaturalPath(intent.Key.Bucket, intent.Key.Name); ok {
-		paths = append(paths, natural)
-	}
-	paths = append(paths, layout.EscapedPath(intent.Key.Bucket, intent.Key.Name))
-	if old != nil && old.Where == objects.File && old.Path != "" {
-		paths = append(paths, old.Path)
-	}
-	for _, p := range paths {
+	for _, p := range s.candidates(intent, old) {
 		attribute, err := s.attribute(p)
 		if err != nil {
 			return "", nil, err
@@ -117,6 +110,19 @@ func (s *Store) findPayload(intent *layout.Intent, old *objects.Meta) (path stri
 		}
 	}
 	return "", nil, nil
+}
+
+// candidates are the paths where an intent's rename can have put its payload.
+func (s *Store) candidates(intent *layout.Intent, old *objects.Meta) []string {
+	var paths []string
+	if natural, ok := layout.NaturalPath(intent.Key.Bucket, intent.Key.Name); ok {
+		paths = append(paths, natural)
+	}
+	paths = append(paths, layout.EscapedPath(intent.Key.Bucket, intent.Key.Name))
+	if old != nil && old.Where == objects.File && old.Path != "" {
+		paths = append(paths, old.Path)
+	}
+	return paths
 }
 
 // attribute reads the attribute of the file at a path; nil if there is no file,
@@ -159,7 +165,7 @@ func (s *Store) forward(intent *layout.Intent, attribute *layout.Attribute, path
 	if natural, ok := layout.NaturalPath(intent.Key.Bucket, intent.Key.Name); !ok || natural != path {
 		meta.Path = path
 	}
-	if info.Size != attribute.Size {
+	if info.Size != attribute.Size && intent.Draft.Class != objects.Relaxed { // a relaxed one is verified next
 		return errs.E("store.forward", intent.Key, errs.Corrupt, fmt.Errorf("the file has %d bytes, its attribute says %d", info.Size, attribute.Size))
 	}
 	batch := s.index.NewBatch()
@@ -179,12 +185,54 @@ func (s *Store) back(intent *layout.Intent, old *objects.Meta, intentKey []byte)
 	if err := absent(s.fs.Remove(layout.WorkPath(intent.Payload))); err != nil {
 		return err
 	}
+	if intent.Draft.Class == objects.Relaxed {
+		if err := s.clearTorn(intent, old); err != nil {
+			return err
+		}
+	}
 	if old != nil && !old.Deleted && old.Where == objects.File {
 		if err := s.restore(payloadPath(intent.Key, old), layout.TrashPath(old.Payload)); err != nil {
 			return err
 		}
 	}
 	return s.dropIntent(intentKey)
+}
+
+// clearTorn removes what a relaxed write may have left under the object's names:
+// its rename lasted, and its attribute did not. Whatever else is there has one.
+func (s *Store) clearTorn(intent *layout.Intent, old *objects.Meta) error {
+	for _, name := range s.candidates(intent, old) {
+		torn, err := s.isTorn(name)
+		if err != nil {
+			return err
+		}
+		if !torn {
+			continue
+		}
+		if err := s.fs.Remove(name); err != nil {
+			return err
+		}
+		if err := s.fs.SyncDir(path.Dir(name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// isTorn reports whether a file without our attribute is at a path.
+func (s *Store) isTorn(name string) (bool, error) {
+	attribute, err := s.attribute(name)
+	if err != nil || attribute != nil {
+		return false, err
+	}
+	info, err := s.fs.Stat(name)
+	if err != nil {
+		if isNoPayload(err) {
+			return false, nil
+		}
+		return false, err
+	}
+	return info.Regular, nil
 }
 
 // restore makes sure that a payload is under its name, and not also in the trash.
