@@ -1,0 +1,54 @@
+package actors
+
+import (
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/troupe-storage/troupe/messages"
+)
+
+// echo answers every ask.
+type echo struct{}
+
+func (echo) Receive(ctx actor.Context) {
+	if m, ok := ctx.Message().(*ask); ok {
+		m.reply.Send(1, nil)
+	}
+}
+
+// BenchmarkHop is one request to an actor and its answer, as the data path pays
+// it once per object: guard, mailbox, reply channel and deadline. It reports the
+// CPU of the whole process for each; the figure to stay below is 5 µs.
+func BenchmarkHop(b *testing.B) {
+	s := NewSystem(quietLog())
+	pid, err := s.Spawn(s.Root(), Spec{Name: "echo", New: func() actor.Actor { return echo{} }})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	before := processTime(b)
+	for b.Loop() {
+		m := &ask{reply: messages.NewReply[int64]()}
+		s.Root().Send(pid, m)
+		if _, err := m.reply.Wait("bench", time.Minute); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(processTime(b)-before)/1e3/float64(b.N), "cpu-µs/op")
+	if err := s.Stop(pid); err != nil {
+		b.Fatal(err)
+	}
+	s.Shutdown()
+}
+
+func processTime(b *testing.B) time.Duration {
+	b.Helper()
+	var use syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &use); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(use.Utime.Nano() + use.Stime.Nano())
+}
