@@ -23,6 +23,7 @@ func TestPowerCutsFindLyingSyncs(t *testing.T) {
 		{"the directory of parts", disk.Rule{Calls: []disk.Call{disk.CallSyncDir}, Path: ".troupe/parts/**", Lose: true}},
 		{"the trash", disk.Rule{Calls: []disk.Call{disk.CallSyncDir}, Path: ".troupe/trash", Lose: true}},
 		{"the log of the index", disk.Rule{Calls: []disk.Call{disk.CallSync, disk.CallSyncData}, Path: ".troupe/index/*.log", Lose: true}},
+		{"the checkpoint of relaxed writes", disk.Rule{Calls: []disk.Call{disk.CallSyncAll}, Lose: true}},
 	} {
 		t.Run(lie.name, func(t *testing.T) {
 			c := newChecker(t)

@@ -73,6 +73,7 @@ func (c *checker) run(seed uint64) {
 	shared := index.NewShared(1<<20, 1)
 	defer shared.Close()
 	w := newWorld(seed, fs, &machine{shared: shared, inline: shape.inline})
+	w.relaxed = shape.relaxed
 	if err := format(fs); err != nil {
 		c.t.Error(err)
 		return

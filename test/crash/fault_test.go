@@ -236,7 +236,7 @@ func (r *faultRun) playOnce(seed uint64, arm func(*disk.Faulty) func() uint64) (
 	faulty := disk.NewFaulty(mem)
 	hit := arm(faulty)
 	w := newWorld(seed, faulty, &machine{shared: r.cacheOf(), inline: 2 << 10})
-	w.faults = true
+	w.faults, w.relaxed = true, shapeOf(seed).relaxed
 	x := newWriter(w, 0, 1)
 	if err := w.machine.open(); err != nil {
 		if hit() == 0 {
@@ -323,7 +323,7 @@ func kindOfOpening(err error) error {
 
 // look opens what is left and compares it with the model.
 func (r *faultRun) look(w *world, left *disk.Mem) error {
-	m := &machine{fs: left, shared: r.cacheOf(), inline: w.machine.inline, start: w.machine.start + 1}
+	m := &machine{fs: left, shared: r.cacheOf(), inline: w.machine.inline, start: w.machine.start + 1, boot: "after the fault"}
 	if err := m.open(); err != nil {
 		return fmt.Errorf("it does not open: %w", err)
 	}

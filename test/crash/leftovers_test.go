@@ -15,6 +15,9 @@ import (
 
 // drain reclaims until nothing is left to reclaim.
 func drain(s *store.Store) error {
+	if err := s.Checkpoint(); err != nil {
+		return err
+	}
 	for {
 		n, err := s.Reclaim(100)
 		if err != nil {

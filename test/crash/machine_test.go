@@ -18,6 +18,7 @@ type machine struct {
 	fs     disk.FS
 	shared *index.Shared
 	inline int
+	boot   string // of the operating system: another one after each cut
 	start  uint64 // the start counter: greater with every opening
 	store  *store.Store
 }
@@ -38,7 +39,7 @@ func (m *machine) open() (err error) {
 	m.start++
 	m.store, err = store.Open(store.Options{
 		FS: m.fs, Shared: m.shared, Generations: objects.NewSequencer(1, m.start),
-		MemTableBytes: index.MinMemTableBytes, InlineLimit: m.inline, Now: func() time.Time { return time.Unix(epoch, 0) },
+		MemTableBytes: index.MinMemTableBytes, BootID: m.boot, InlineLimit: m.inline, Now: func() time.Time { return time.Unix(epoch, 0) },
 	})
 	return err
 }

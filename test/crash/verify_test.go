@@ -43,7 +43,7 @@ func (v *verifier) check(c *cut) {
 // state verifies one crash state.
 func (v *verifier) state(c *cut, left *disk.Mem, depth int) error {
 	v.checker.states.Add(1)
-	m := &machine{fs: left, shared: v.shared, inline: c.inline, start: c.start + 1 + uint64(depth)}
+	m := &machine{fs: left, shared: v.shared, inline: c.inline, start: c.start + 1 + uint64(depth), boot: fmt.Sprint("after cut ", depth)}
 	if depth < deepest && v.random.IntN(6) == 0 {
 		again, where, err := cutWithin(v.checker.t, left, v.random, 40, m.open)
 		if err != nil {
@@ -96,7 +96,7 @@ func (v *verifier) state(c *cut, left *disk.Mem, depth int) error {
 // goOn checks that what was served stays (a power cut right after the recovery
 // changes nothing), and that the store takes writes.
 func (v *verifier) goOn(m *machine, left *disk.Mem, live []objects.Bucket, found map[model.Cell]*model.Value) error {
-	again := &machine{fs: left.Crash(disk.CrashPolicy{SyncedOnly: true}), shared: v.shared, inline: m.inline, start: m.start}
+	again := &machine{fs: left.Crash(disk.CrashPolicy{SyncedOnly: true}), shared: v.shared, inline: m.inline, start: m.start, boot: m.boot + ", and again"}
 	if err := again.open(); err != nil {
 		return fmt.Errorf("it does not open a second time: %w", err)
 	}

@@ -18,6 +18,7 @@ type world struct {
 	seed    uint64
 	machine *machine
 	model   *model.Model
+	relaxed bool // half of the writes are in the relaxed class
 	stopped bool // the store could not be restarted
 	faults  bool // operations may fail: an error is judged, and is no violation by itself
 
@@ -68,6 +69,7 @@ func (w *world) wrong() bool {
 // is the same in every run; some have several.
 type shape struct {
 	writers, steps, inline int
+	relaxed                bool
 }
 
 func shapeOf(seed uint64) shape {
@@ -76,5 +78,6 @@ func shapeOf(seed uint64) shape {
 	if random.IntN(4) == 0 {
 		s.writers, s.steps = 3, 12
 	}
+	s.relaxed = random.IntN(3) == 0
 	return s
 }

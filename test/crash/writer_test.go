@@ -83,6 +83,9 @@ func (x *writer) actions() []action {
 		{9, (*writer).reclaim},
 		{4, (*writer).read},
 	}
+	if x.alone && x.world.relaxed {
+		actions = append(actions, action{6, (*writer).checkpoint})
+	}
 	if x.alone {
 		actions = append(actions, action{2, (*writer).restart}, action{2, (*writer).dropBucket})
 	}
@@ -136,6 +139,9 @@ func (x *writer) key() objects.Key {
 
 func (x *writer) draft() objects.Draft {
 	d := objects.Draft{Class: objects.Synced}
+	if x.world.relaxed && x.random.IntN(2) == 0 {
+		d.Class = objects.Relaxed
+	}
 	n := x.world.made.Add(1)
 	if x.random.IntN(4) > 0 {
 		d.Headers.ContentType = fmt.Sprintf("type/%d", n)
@@ -197,9 +203,18 @@ func (x *writer) conditions(key objects.Key) objects.Conditions {
 // ended tells the model how an operation went, and judges the answer: want is
 // what the product must refuse it with, or nil.
 func (x *writer) ended(o *model.Operation, cell model.Cell, err, want error) {
+	x.endedAt(objects.Synced, o, cell, err, want)
+}
+
+// endedAt is ended for a write in a durability class.
+func (x *writer) endedAt(class objects.Durability, o *model.Operation, cell model.Cell, err, want error) {
 	switch {
 	case err == nil:
-		o.Acknowledge()
+		if class == objects.Relaxed {
+			o.Promise()
+		} else {
+			o.Acknowledge()
+		}
 		if want != nil {
 			x.problem("%s: accepted, and must be refused with: %v", cell, want)
 		}
@@ -261,7 +276,7 @@ func (x *writer) receipt(r objects.Receipt, err error, want *model.Value) {
 	if err != nil {
 		return
 	}
-	if r.Meta == nil || r.Meta.ETag != want.ETag || r.Meta.Size != want.Size || r.Class != objects.Synced || r.Generation != r.Meta.Generation {
+	if r.Meta == nil || r.Meta.ETag != want.ETag || r.Meta.Size != want.Size || r.Class != want.Draft.Class || r.Generation != r.Meta.Generation {
 		x.problem("the receipt %+v is not that of %s", r, want)
 	}
 }
@@ -351,7 +366,7 @@ func (x *writer) commitLarge(in *store.Incoming, key objects.Key, p *payload, c 
 	o := x.world.model.Begin(model.Change{Cell: cell, Value: p.value()})
 	r, err := x.store().CommitFile(in, p.meta(), c)
 	x.receipt(r, err, p.value())
-	x.ended(o, cell, err, want)
+	x.endedAt(p.draft.Class, o, cell, err, want)
 }
 
 func (x *writer) delete() {
@@ -594,6 +609,19 @@ func (x *writer) reclaimSome(limit int) {
 		x.failures = append(x.failures, err)
 		if !x.world.faults {
 			x.problem("reclaim: %v", err)
+		}
+	}
+}
+
+func (x *writer) checkpoint() {
+	x.says("checkpoint")
+	switch err := x.store().Checkpoint(); {
+	case err == nil:
+		x.world.model.Checkpoint()
+	default:
+		x.failures = append(x.failures, err)
+		if !x.world.faults {
+			x.problem("checkpoint: %v", err)
 		}
 	}
 }

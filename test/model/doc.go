@@ -9,6 +9,7 @@
 // and never will) or doubtful (it failed in a way that leaves open whether).
 //
 //	Begin ──┬─ Acknowledge   the cell must have the new value
+//	        ├─ Promise       likewise, or what it replaced if the power went before Checkpoint
 //	        ├─ Refuse        the cell must not have it
 //	        └─ Doubt         either, until a later change of the cell is
 //	                         acknowledged or Settle says what was found

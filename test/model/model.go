@@ -20,9 +20,11 @@ type Model struct {
 
 // history is what is known of one cell. A cell without one holds nothing.
 type history struct {
-	must   *Value       // the value last acknowledged; nil: nothing
-	may    []*Operation // under way or doubtful since then, oldest first
+	must   *Value       // the value that was last acknowledged for good; nil: nothing
+	now    *Value       // the value that was last acknowledged, for good or until the power goes
+	may    []*Operation // promised, under way or doubtful since must was acknowledged, oldest first
 	active *Operation   // of these, the one under way
+	doubts int          // of these, how many are doubtful
 }
 
 // New returns a model of an empty store.
@@ -65,7 +67,13 @@ func (m *Model) Begin(changes ...Change) *Operation {
 
 // Acknowledge says that the operation happened.
 func (o *Operation) Acknowledge() {
-	o.end(func(h *history, value *Value) { h.must, h.may = value, nil })
+	o.end(func(h *history, value *Value) { *h = history{must: value, now: value} })
+}
+
+// Promise says that the operation happened, and lasts unless the power goes before
+// the next Checkpoint: then it, or what it replaced, is there.
+func (o *Operation) Promise() {
+	o.end(func(h *history, value *Value) { h.now, h.doubts = value, 0 })
 }
 
 // Refuse says that the operation did not happen and never will.
@@ -76,7 +84,19 @@ func (o *Operation) Refuse() {
 }
 
 // Doubt says that the operation ended and nobody knows how.
-func (o *Operation) Doubt() { o.end(func(*history, *Value) {}) }
+func (o *Operation) Doubt() { o.end(func(h *history, _ *Value) { h.doubts++ }) }
+
+// Checkpoint says that what was promised lasts now. Nothing is under way, and
+// what is doubtful stays so.
+func (m *Model) Checkpoint() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, h := range m.cells {
+		if h.active == nil && h.doubts == 0 {
+			h.must, h.may = h.now, nil
+		}
+	}
+}
 
 func (o *Operation) end(change func(h *history, value *Value)) {
 	o.model.mu.Lock()
@@ -101,7 +121,7 @@ func (m *Model) Current(cell Cell) (value *Value, certain bool) {
 	if h == nil {
 		return nil, true
 	}
-	return h.must, len(h.may) == 0
+	return h.now, h.active == nil && h.doubts == 0
 }
 
 // Cells returns the cells that hold something, or may, ordered.
@@ -110,7 +130,7 @@ func (m *Model) Cells() []Cell {
 	defer m.mu.Unlock()
 	var cells []Cell
 	for c, h := range m.cells {
-		if h.must != nil || len(h.may) > 0 {
+		if h.must != nil || h.now != nil || len(h.may) > 0 {
 			cells = append(cells, c)
 		}
 	}
@@ -138,7 +158,7 @@ func (m *Model) Settle(found map[Cell]*Value) {
 	m.cells = make(map[Cell]*history, len(found))
 	for cell, value := range found {
 		if value != nil {
-			m.cells[cell] = &history{must: value}
+			m.cells[cell] = &history{must: value, now: value}
 		}
 	}
 }
@@ -170,8 +190,8 @@ func (m *Model) Parts(key objects.Key, uploadID string) (numbers []int, values m
 	defer m.mu.Unlock()
 	values = make(map[int]*Value)
 	for c, h := range m.cells {
-		if c.Bucket == key.Bucket.ID && c.Name == key.Name && c.Upload == uploadID && c.Part > 0 && h.must != nil {
-			values[c.Part] = h.must
+		if c.Bucket == key.Bucket.ID && c.Name == key.Name && c.Upload == uploadID && c.Part > 0 && h.now != nil {
+			values[c.Part] = h.now
 		}
 	}
 	return slices.Sorted(maps.Keys(values)), values

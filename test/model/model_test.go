@@ -70,6 +70,27 @@ func TestHalfOperations(t *testing.T) {
 	}
 }
 
+// What was promised may be lost to a power cut, as far as what it replaced and no
+// further, until a checkpoint.
+func TestPromise(t *testing.T) {
+	m := New()
+	m.Begin(Change{cell("a"), value("0")}).Acknowledge()
+	m.Begin(Change{cell("a"), value("1")}).Acknowledge()
+	m.Begin(Change{cell("a"), value("2")}).Promise()
+	if v, certain := m.Current(cell("a")); !v.Equal(value("2")) || !certain {
+		t.Errorf("served is %s, certain %t", v, certain)
+	}
+	for etag, want := range map[string]int{"0": 1, "1": 0, "2": 0} {
+		if v := m.Freeze(func() {}).Check(map[Cell]*Value{cell("a"): value(etag)}); len(v) != want {
+			t.Errorf("%s: %v", etag, v)
+		}
+	}
+	m.Checkpoint()
+	if v := m.Freeze(func() {}).Check(map[Cell]*Value{cell("a"): value("1")}); len(v) != 1 {
+		t.Errorf("it was lost after the checkpoint: %v", v)
+	}
+}
+
 // Settle ends doubt: what was found once must be found again.
 func TestSettle(t *testing.T) {
 	m := New()
