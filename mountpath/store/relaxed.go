@@ -245,7 +245,7 @@ func (s *Store) previous(key objects.Key, entry *reclaimEntry) (*objects.Meta, e
 	if err != nil {
 		return nil, err
 	}
-	if !holds {
+	if !holds && previous.Class != objects.Relaxed { // a relaxed one may be lost, too: it is judged next
 		err := errs.E("store.previous", key, errs.Corrupt, fmt.Errorf("payload %s, which the lost write replaced, is neither at its name nor in the trash", previous.Payload))
 		s.onEvent(Event{Kind: Damaged, Key: key, Err: err})
 		s.log.WithError(err).Error("recovery found damage; the object is gone")
