@@ -60,6 +60,7 @@ type System struct {
 	actors *actor.ActorSystem
 	log    *logrus.Entry
 	dead   interface{ unsubscribe() }
+	runs   *workers
 
 	mu    sync.Mutex
 	known map[string]*entry // by actor id
@@ -74,7 +75,7 @@ type entry struct {
 
 // NewSystem makes an empty system that logs through log.
 func NewSystem(log *logrus.Entry) *System {
-	s := &System{log: log, known: make(map[string]*entry)}
+	s := &System{log: log, known: make(map[string]*entry), runs: newWorkers()}
 	s.actors = actor.NewActorSystem(actor.WithLoggerFactory(bridge(log)))
 	subscription := s.actors.EventStream.Subscribe(s.onEvent)
 	s.dead = unsubscriber(func() { s.actors.EventStream.Unsubscribe(subscription) })
@@ -97,6 +98,7 @@ func (s *System) Spawn(parent actor.SpawnerContext, spec Spec) (*actor.PID, erro
 	id := spec.Name
 	options := []actor.PropsOption{
 		actor.WithMailbox(actor.Unbounded(&e.stats)),
+		actor.WithDispatcher(s.runs),
 		actor.WithSupervisor(supervisor{s}),
 	}
 	if ctx, ok := parent.(actor.Context); ok {
@@ -220,6 +222,7 @@ func (s *System) Stop(pid *actor.PID) error {
 func (s *System) Shutdown() {
 	s.dead.unsubscribe()
 	s.actors.Shutdown()
+	s.runs.end()
 }
 
 // onEvent answers what was sent to an actor that is gone. It runs on the
