@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"strconv"
 	"sync/atomic"
 )
 
@@ -48,7 +49,12 @@ func GenerationOf(b []byte) (Generation, error) {
 
 // String returns the generation as "1-7-42": hexadecimal fields that a file
 // name can hold.
-func (g Generation) String() string { return fmt.Sprintf("%x-%x-%x", g.Map, g.Start, g.Seq) }
+func (g Generation) String() string {
+	var room [3*16 + 2]byte
+	b := strconv.AppendUint(room[:0], g.Map, 16)
+	b = strconv.AppendUint(append(b, '-'), g.Start, 16)
+	return string(strconv.AppendUint(append(b, '-'), g.Seq, 16))
+}
 
 // ParseGeneration reads what String wrote.
 func ParseGeneration(s string) (Generation, error) {
