@@ -247,6 +247,24 @@ func (s *Store) removeTree(dirPath string) error {
 	return absent(s.fs.RemoveDir(dirPath))
 }
 
+// clearDeleted removes the file of a deleted relaxed write whose attribute a power
+// cut took: its name does not tell whose it is, but no other object of the key is
+// there. It lasts before the entry goes.
+func (s *Store) clearDeleted(entry *reclaimEntry) error {
+	current, err := s.record(layout.ObjectKey(nil, entry.Bucket, entry.Name))
+	if err != nil && !errs.Is(errs.NotFound, err) {
+		return err
+	}
+	if current != nil && current.Where == objects.File {
+		return nil
+	}
+	torn, err := s.isTorn(entry.Path)
+	if err != nil || !torn {
+		return err
+	}
+	return absent(s.fs.Remove(entry.Path))
+}
+
 // loadReclaims reads the entries of the index into the queue. Files leave their
 // names now, before any write of their keys.
 func (s *Store) loadReclaims() error {
@@ -269,6 +287,9 @@ func (s *Store) loadReclaims() error {
 			s.leaveName(entry)
 			if !entry.left {
 				return errors.Join(errs.E("store.loadReclaims", entry.objectKey(), errs.IO, errors.New("a deleted payload cannot leave its name")), scan.Close())
+			}
+			if err := s.clearDeleted(entry); err != nil {
+				return errors.Join(errs.E("store.loadReclaims", entry.objectKey(), kindOf(err), err), scan.Close())
 			}
 		}
 		s.reclaim.add(entry)

@@ -209,6 +209,13 @@ func (s *Store) clearTorn(intent *layout.Intent, old *objects.Meta) error {
 		if !torn {
 			continue
 		}
+		info, err := s.fs.Stat(name)
+		if err != nil {
+			return err
+		}
+		if old != nil && old.Where == objects.File && info.Inode == old.Inode && info.Birth == old.Birth {
+			continue // the object's own file: damaged, and not this write's
+		}
 		if err := s.fs.Remove(name); err != nil {
 			return err
 		}
