@@ -16,9 +16,19 @@ import (
 	"github.com/troupe-storage/troupe/objects/errs"
 )
 
-// preallocateFrom is the declared size from which room is reserved in advance:
-// below it, fragmentation costs less than the call.
-const preallocateFrom = 1 << 20
+const (
+	// preallocateFrom is the declared size from which room is reserved in advance:
+	// below it, fragmentation costs less than the call.
+	preallocateFrom = 1 << 20
+	// preallocateAhead is how much is reserved at a time, in bytes: large enough
+	// that a file lies in few pieces, and that a call costs nothing beside what it
+	// is for; small enough that clients who declare much and send nothing do not
+	// take the disk away from those who send.
+	preallocateAhead = 16 << 20
+	// filesPerPayload is how many inodes a payload may take: its own, and that of
+	// a directory on its way or, on tmpfs, of its attribute.
+	filesPerPayload = 2
+)
 
 // Incoming is a payload on its way into a file: of an object, whose work file
 // CommitFile renames, or of a part, which is born under its own name. Its owner
@@ -34,6 +44,8 @@ type Incoming struct {
 	store  *Store
 	path   string // where the bytes are now
 	file   disk.File
+	hint   int64 // declared size in bytes; -1: not known
+	room   int64 // bytes, from the file's start, that were claimed of the disk
 	size   int64
 	info   disk.Info // of the sealed file
 	intent *index.Pending
@@ -46,12 +58,12 @@ type Incoming struct {
 // way to stable storage. sizeHint is the declared size, -1 if there is none.
 func (s *Store) Create(key objects.Key, draft objects.Draft, sizeHint int64) (*Incoming, error) {
 	const op errs.Op = "store.Create"
-	if err := s.admitWrite(op, key); err != nil {
+	if err := s.admitWrite(op, key, claim{files: filesPerPayload}); err != nil {
 		return nil, err
 	}
-	in := &Incoming{Key: key, Payload: s.generations.Next(), Draft: draft, store: s}
+	in := &Incoming{Key: key, Payload: s.generations.Next(), Draft: draft, store: s, hint: sizeHint}
 	in.path = layout.WorkPath(in.Payload)
-	if err := in.open(sizeHint); err != nil {
+	if err := in.open(); err != nil {
 		return nil, failed(op, key, err)
 	}
 	natural, _ := layout.NaturalPath(key.Bucket, key.Name)
@@ -66,16 +78,16 @@ func (s *Store) Create(key objects.Key, draft objects.Draft, sizeHint int64) (*I
 // CreatePart begins a part of a multipart upload, which must exist.
 func (s *Store) CreatePart(key objects.Key, uploadID string, number int, sizeHint int64) (*Incoming, error) {
 	const op errs.Op = "store.CreatePart"
-	if err := s.admitWrite(op, key); err != nil {
+	if err := s.admitWrite(op, key, claim{files: filesPerPayload}); err != nil {
 		return nil, err
 	}
 	upload, err := s.upload(op, key, uploadID)
 	if err != nil {
 		return nil, err
 	}
-	in := &Incoming{Key: key, Payload: s.generations.Next(), Draft: upload.Draft, uploadID: uploadID, number: number, store: s}
+	in := &Incoming{Key: key, Payload: s.generations.Next(), Draft: upload.Draft, uploadID: uploadID, number: number, store: s, hint: sizeHint}
 	in.path = layout.PartPath(uploadID, number, in.Payload)
-	if err := in.open(sizeHint); err != nil {
+	if err := in.open(); err != nil {
 		return nil, failed(op, key, err)
 	}
 	return in, nil
@@ -85,7 +97,7 @@ func (in *Incoming) intentKey() []byte {
 	return layout.IntentKey(nil, in.Key.Bucket.ID, in.Key.Name, in.Payload)
 }
 
-func (in *Incoming) open(sizeHint int64) (err error) {
+func (in *Incoming) open() (err error) {
 	const flags = os.O_CREATE | os.O_EXCL | os.O_RDWR
 	in.file, err = in.store.fs.OpenFile(in.path, flags, 0o644)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -97,15 +109,36 @@ func (in *Incoming) open(sizeHint int64) (err error) {
 		in.store.diskError(in.Key, err)
 		return err
 	}
-	if sizeHint >= preallocateFrom {
-		err = in.file.Preallocate(0, sizeHint)
-		if errors.Is(err, syscall.EOPNOTSUPP) || errors.Is(err, syscall.ENOSYS) {
-			err = nil // the filesystem cannot; it will tell when it is full
-		}
-		if err != nil {
+	if in.hint >= preallocateFrom {
+		if err := in.makeRoom(1); err != nil {
 			return errors.Join(err, in.discard())
 		}
 	}
+	return nil
+}
+
+// makeRoom claims room for the next n bytes, and reserves it where the size was
+// declared. A payload whose disk becomes full on the way fails here, before it
+// takes what the index keeps for itself.
+func (in *Incoming) makeRoom(n int64) error {
+	if in.size+n <= in.room {
+		return nil
+	}
+	next := in.size + n - in.room
+	reserve := in.hint >= preallocateFrom && in.room < in.hint
+	if reserve {
+		next = max(next, min(preallocateAhead, in.hint-in.room))
+	}
+	if err := in.store.admitWrite("store.makeRoom", in.Key, claim{bytes: next}); err != nil {
+		return err
+	}
+	if reserve {
+		err := in.file.Preallocate(in.room, next)
+		if err != nil && !errors.Is(err, syscall.EOPNOTSUPP) && !errors.Is(err, syscall.ENOSYS) {
+			return err
+		} // a filesystem that cannot will tell when it is full
+	}
+	in.room += next
 	return nil
 }
 
@@ -127,8 +160,12 @@ func (in *Incoming) Append(b []byte) error {
 	if in.broken != nil {
 		return in.broken
 	}
-	n, err := in.file.WriteAt(b, in.size)
-	in.size += int64(n)
+	err := in.makeRoom(int64(len(b)))
+	if err == nil {
+		var n int
+		n, err = in.file.WriteAt(b, in.size)
+		in.size += int64(n)
+	}
 	if err != nil {
 		in.store.diskError(in.Key, err)
 		in.broken = failed("store.Append", in.Key, err)

@@ -23,7 +23,7 @@ import (
 // CreateUpload begins a multipart upload. In the key's turn.
 func (s *Store) CreateUpload(key objects.Key, upload objects.Upload) error {
 	const op errs.Op = "store.CreateUpload"
-	if err := s.admitWrite(op, key); err != nil {
+	if err := s.admitWrite(op, key, claim{}); err != nil {
 		return err
 	}
 	batch := s.index.NewBatch()

@@ -15,7 +15,7 @@ import (
 // Where. Payload is only read, until PutInline returns. In the key's turn.
 func (s *Store) PutInline(key objects.Key, meta objects.Meta, payload []byte, conditions objects.Conditions) (objects.Receipt, error) {
 	const op errs.Op = "store.PutInline"
-	if err := s.admitWrite(op, key); err != nil {
+	if err := s.admitWrite(op, key, claim{bytes: 2 * int64(len(payload))}); err != nil { // the log's and the table's
 		return objects.Receipt{}, err
 	}
 	indexKey := objectKey(key)

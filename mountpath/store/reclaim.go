@@ -30,9 +30,10 @@ func (e *reclaimEntry) objectKey() objects.Key {
 // reclaimQueue holds the entries that are to be drained, oldest first. Safe for
 // concurrent use.
 type reclaimQueue struct {
-	mu      sync.Mutex
-	entries []*reclaimEntry
-	bytes   int64
+	mu       sync.Mutex
+	entries  []*reclaimEntry
+	underWay int   // entries that were taken and are neither finished nor back
+	bytes    int64 // of both
 }
 
 func (q *reclaimQueue) add(entries ...*reclaimEntry) {
@@ -50,10 +51,19 @@ func (q *reclaimQueue) take(limit int) []*reclaimEntry {
 	n := min(limit, len(q.entries))
 	taken := append([]*reclaimEntry(nil), q.entries[:n]...)
 	q.entries = q.entries[n:]
-	for _, e := range taken {
+	q.underWay += n
+	return taken
+}
+
+// end notes what became of entries that were taken.
+func (q *reclaimQueue) end(finished, back []*reclaimEntry) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.underWay -= len(finished) + len(back)
+	for _, e := range finished {
 		q.bytes -= e.Bytes
 	}
-	return taken
+	q.entries = append(q.entries, back...)
 }
 
 // Reclaimable returns how many payloads are deleted and not yet reclaimed, and
@@ -61,7 +71,7 @@ func (q *reclaimQueue) take(limit int) []*reclaimEntry {
 func (s *Store) Reclaimable() (payloads int, bytes int64) {
 	s.reclaim.mu.Lock()
 	defer s.reclaim.mu.Unlock()
-	return len(s.reclaim.entries), s.reclaim.bytes
+	return len(s.reclaim.entries) + s.reclaim.underWay, s.reclaim.bytes
 }
 
 // Reclaim gives back the space of up to limit entries and returns how many it
@@ -82,7 +92,7 @@ func (s *Store) Reclaim(limit int) (finished int, err error) {
 	r.each(r.unlink)
 	r.syncDirs()
 	r.commit()
-	s.reclaim.add(r.back...)
+	s.reclaim.end(r.entries, r.back)
 	return len(r.entries), errors.Join(r.failures...)
 }
 

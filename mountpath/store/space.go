@@ -50,12 +50,16 @@ func fullnessOf(space disk.Space, memtables uint64) Fullness {
 // back soon.
 func (s *Store) MeasureSpace() error {
 	const op errs.Op = "store.MeasureSpace"
+	bytes, files := s.claimedBytes.Load(), s.claimedFiles.Load()
 	space, err := s.fs.Space()
 	if err != nil {
 		s.diskError(objects.Key{}, err)
 		return errs.E(op, kindOf(err), err)
 	}
 	s.space.Store(&space)
+	// What was claimed before the look is in what was seen; what came meanwhile is not.
+	s.claimedBytes.Add(-bytes)
+	s.claimedFiles.Add(-files)
 	fullness := fullnessOf(space, uint64(s.memTableBytes))
 	if was := Fullness(s.fullness.Swap(uint32(fullness))); was != fullness {
 		s.log.WithField("free_bytes", space.FreeBytes).WithField("free_files", space.FreeFiles).Warn("the mountpath is now " + fullness.String())
@@ -89,15 +93,37 @@ func (s *Store) Space() disk.Space {
 // Fullness returns how much room was left when it was last measured.
 func (s *Store) Fullness() Fullness { return Fullness(s.fullness.Load()) }
 
-// admitWrite refuses what would need room on a full disk.
-func (s *Store) admitWrite(op errs.Op, what fmt.Stringer) error {
+// claim is what a write is about to take of the disk.
+type claim struct {
+	bytes int64
+	files int64
+}
+
+// admitWrite refuses what would need room on a full disk, and counts what is
+// about to be taken until the next measurement sees it: between two of them,
+// writers could otherwise take all that the index keeps for itself, and with it
+// the deletes that would free the disk again.
+func (s *Store) admitWrite(op errs.Op, what fmt.Stringer, c claim) error {
 	if s.index.Stalled() {
 		return errs.E(op, what, errs.Busy, errors.New("the index is compacting; writes wait"))
 	}
 	if Fullness(s.fullness.Load()) >= Full {
 		return errs.E(op, what, errs.NoSpace, errors.New("the mountpath is full"))
 	}
-	return nil
+	bytes, files := s.claimedBytes.Add(c.bytes), s.claimedFiles.Add(c.files)
+	space := s.space.Load()
+	if space == nil {
+		return nil // not measured yet
+	}
+	left := *space
+	left.FreeBytes -= min(left.FreeBytes, uint64(max(bytes, 0)))
+	left.FreeFiles -= min(left.FreeFiles, uint64(max(files, 0)))
+	if fullnessOf(left, uint64(s.memTableBytes)) == Roomy {
+		return nil
+	}
+	s.claimedBytes.Add(-c.bytes)
+	s.claimedFiles.Add(-c.files)
+	return errs.E(op, what, errs.NoSpace, errors.New("the mountpath is full but for what is being written"))
 }
 
 // admitDelete refuses what would need room of the index on an exhausted disk.

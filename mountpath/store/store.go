@@ -79,6 +79,8 @@ type Store struct {
 	memTableBytes int                        // of the index, for the reserve
 	space         atomic.Pointer[disk.Space] // as last measured
 	fullness      atomic.Uint32              // a Fullness
+	claimedBytes  atomic.Int64               // admitted since then
+	claimedFiles  atomic.Int64               // likewise
 
 	names   *names
 	leases  *leases
