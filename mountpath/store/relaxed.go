@@ -205,10 +205,12 @@ func (s *Store) takeBack(key objects.Key, lost *objects.Meta, indexKey []byte) e
 		batch.Close()
 		return err
 	}
-	if holds { // its name, and not its bytes: they go the way of the deleted
-		addReclaim(batch, layout.Reclaim{
-			Kind: layout.ReclaimFile, Bucket: key.Bucket.ID, Name: key.Name, Payload: lost.Payload, Path: payloadPath(key, lost), Bytes: lost.Size,
-		})
+	// Its name, and not its bytes: what is left of it goes the way of the deleted.
+	// An earlier recovery may have moved it to the trash and come no further.
+	addReclaim(batch, layout.Reclaim{
+		Kind: layout.ReclaimFile, Bucket: key.Bucket.ID, Name: key.Name, Payload: lost.Payload, Path: payloadPath(key, lost), Bytes: lost.Size,
+	})
+	if holds {
 		if err := s.fs.Rename(payloadPath(key, lost), layout.TrashPath(lost.Payload)); err != nil {
 			batch.Close()
 			return err
