@@ -111,6 +111,9 @@ func settingsOf(k *koanf.Koanf) (supervisors.Config, error) {
 	if err != nil {
 		faults = append(faults, fmt.Errorf("max-connections: %q is not a whole number", k.String("max-connections")))
 	}
+	if connections == 0 {
+		connections = -1 // likewise
+	}
 	config := supervisors.Config{
 		Data: list(k, "data"), Native: k.String("native"), S3: k.String("s3"), Intra: k.String("intra"), Remote: k.String("remote"),
 		Profile:       k.String("profile"),

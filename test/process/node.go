@@ -243,6 +243,41 @@ func (n *Node) Stop(ctx context.Context) error {
 	}
 }
 
+// Signal sends the process a signal, and waits for nothing.
+func (n *Node) Signal(signal syscall.Signal) error {
+	if n.process == nil {
+		return errors.New("process.Signal: the node is not running")
+	}
+	if err := n.process.Signal(signal); err != nil {
+		return fmt.Errorf("process.Signal: %w", err)
+	}
+	return nil
+}
+
+// Wait waits until the process has ended by itself, or by a signal that was sent,
+// and returns its exit code; -1 where a signal ended it at once.
+func (n *Node) Wait(ctx context.Context) (code int, err error) {
+	if n.process == nil {
+		return 0, errors.New("process.Wait: the node is not running")
+	}
+	ctx, cancel := context.WithTimeout(ctx, stopWithin)
+	defer cancel()
+	select {
+	case <-n.ended:
+	case <-ctx.Done():
+		return 0, fmt.Errorf("process.Wait: the node did not end: %w", ctx.Err())
+	}
+	n.process = nil
+	var exit *exec.ExitError
+	switch {
+	case n.exit == nil:
+		return 0, nil
+	case errors.As(n.exit, &exit):
+		return exit.ExitCode(), nil
+	}
+	return 0, fmt.Errorf("process.Wait: %w", n.exit)
+}
+
 // stacks makes a Go process that hangs write the stacks of its goroutines, and
 // returns the log with them.
 func (n *Node) stacks() string {

@@ -98,7 +98,9 @@ func (v *Volume) makeBacking() error {
 	if v.config.Kind == XFS {
 		return run("mkfs.xfs", "-q", "-f", v.backing)
 	}
-	args := []string{"-q", "-F", "-m", "0"}
+	// Small filesystems get blocks of 1 KiB by themselves, in which Troupe's
+	// attributes have no room.
+	args := []string{"-q", "-F", "-m", "0", "-b", "4096"}
 	if v.config.Files > 0 {
 		args = append(args, "-N", strconv.FormatInt(v.config.Files, 10))
 	}

@@ -1,0 +1,235 @@
+// Package memory_test keeps a real node to its budget: 200 uploads that declare
+// 1 GiB each, at once, beside 50 small readers, on a node of 256 MiB. Resident
+// memory stays below 320 MiB, nobody is killed, every upload is done or told to
+// come back (503), and nothing of those that were cut off is left.
+package memory_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/troupe-storage/troupe/api/sigv4"
+	"github.com/troupe-storage/troupe/test/process"
+	"github.com/troupe-storage/troupe/test/s3client"
+)
+
+const (
+	bucket        = "memory"
+	uploads       = 200
+	readers       = 50
+	declaredBytes = 1 << 30
+	// residentLimit is the figure: the budget of 256 MiB and a quarter.
+	residentLimit = 320 << 20
+)
+
+// cutVariable says after how many MiB the uploads are cut off: 4 in the short
+// form, 100 in the long one.
+const cutVariable = "TROUPE_MEMORY_CUT_MIB"
+
+// outcome is what came of one upload.
+type outcome int
+
+const (
+	cut     outcome = iota // sent up to where it was cut off
+	refused                // told to come back
+)
+
+func cutBytes(t *testing.T) int64 {
+	if text := os.Getenv(cutVariable); text != "" {
+		mib, err := strconv.Atoi(text)
+		if err != nil {
+			t.Fatalf("%s: %v", cutVariable, err)
+		}
+		return int64(mib) << 20
+	}
+	if os.Getenv("TROUPE_SOAK") != "" {
+		return 100 << 20
+	}
+	return 4 << 20
+}
+
+func TestSoakUploadsWithinBudget(t *testing.T) {
+	binary, err := process.Build(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	node, err := process.Start(t.Context(), process.Config{Binary: binary, Dir: t.TempDir(), Args: []string{"--memory", "256MiB"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := node.Kill(); err != nil {
+			t.Error(err)
+		}
+		if t.Failed() {
+			t.Log(node.Log())
+		}
+	})
+	client := s3client.New(node.S3, sigv4.Credentials{AccessKey: process.AccessKey, SecretKey: process.SecretKey})
+	t.Cleanup(client.Close)
+	if err := client.CreateBucket(t.Context(), bucket); err != nil {
+		t.Fatal(err)
+	}
+	small := bytes.Repeat([]byte("small"), 800)
+	if answer, err := client.Put(t.Context(), bucket, "small", small); err != nil || !answer.OK() {
+		t.Fatal(answer, err)
+	}
+
+	ctx, stop := context.WithCancel(t.Context())
+	reads := startReaders(ctx, t, client, small)
+	begin := time.Now()
+	counts := uploadAll(t, client, cutBytes(t))
+	took := time.Since(begin)
+	stop()
+	read := reads()
+	if !node.Running() {
+		t.Fatal("the node ended")
+	}
+
+	// Uploads that fit are done afterwards, and nothing is left of the others.
+	if err := node.Await(t.Context(), "everything is given back", func(m process.Metrics) bool { return m["troupe_slabs_in_use"] == 0 }); err != nil {
+		t.Error(err)
+	}
+	whole := bytes.Repeat([]byte("w"), 4<<20)
+	if answer, err := client.Put(t.Context(), bucket, "whole", whole); err != nil || !answer.OK() {
+		t.Errorf("an upload afterwards: %v, %v", answer, err)
+	}
+	listed, err := client.List(t.Context(), bucket, "", 1000)
+	if err != nil || len(listed) != 2 {
+		t.Errorf("the bucket holds %v, %v", listed, err)
+	}
+	if files, err := node.Files(process.PayloadFiles); err != nil || len(files) != 1 {
+		t.Errorf("%d files are there, want that of one object: %q, %v", len(files), files[:min(len(files), 5)], err)
+	}
+	peak, err := node.ResidentPeak()
+	if err != nil || peak > residentLimit {
+		t.Errorf("the node had %d MiB resident, %v; at most %d MiB", peak>>20, err, int64(residentLimit)>>20)
+	}
+	t.Logf("%d uploads of 1 GiB cut at %d MiB in %s: %d sent, %d told to come back; beside them %d small reads, %d of them told to come back, the slowest %s; at most %d MiB resident",
+		uploads, cutBytes(t)>>20, took.Round(time.Millisecond), counts[cut], counts[refused], read.done, read.refused, read.slowest.Round(time.Millisecond), peak>>20)
+	if read.done == 0 {
+		t.Error("no reader was served")
+	}
+	if counts[cut] == 0 {
+		t.Error("no upload was taken")
+	}
+	if err := node.Stop(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// uploadAll starts all uploads at once and returns what came of them.
+func uploadAll(t *testing.T, client *s3client.Client, cutAt int64) map[outcome]int {
+	t.Helper()
+	counts := make(map[outcome]int)
+	var mu sync.Mutex
+	var group sync.WaitGroup
+	for i := range uploads {
+		group.Go(func() {
+			o, err := upload(client, fmt.Sprintf("upload/%d", i), cutAt)
+			mu.Lock()
+			defer mu.Unlock()
+			counts[o]++
+			if err != nil {
+				t.Errorf("upload %d: %v", i, err)
+			}
+		})
+	}
+	group.Wait()
+	return counts
+}
+
+// upload declares 1 GiB, sends some of it, and goes away.
+func upload(client *s3client.Client, key string, cutAt int64) (outcome, error) {
+	head, _, err := client.Head(s3client.Request{Method: "PUT", Bucket: bucket, Key: key})
+	if err != nil {
+		return cut, err
+	}
+	conn, err := net.Dial("tcp", client.Address)
+	if err != nil {
+		return cut, err
+	}
+	defer conn.Close()
+	_, err = io.WriteString(conn, head+fmt.Sprintf("Content-Length: %d\r\n\r\n", declaredBytes))
+	block := make([]byte, 256<<10)
+	for sent := int64(0); err == nil && sent < cutAt; sent += int64(len(block)) {
+		_, err = conn.Write(block)
+	}
+	if err != nil && !errors.Is(err, syscall.EPIPE) && !errors.Is(err, syscall.ECONNRESET) {
+		return cut, err
+	}
+	// An answer that came before the body's end is a refusal. A closed connection
+	// may have lost it.
+	if deadline := conn.SetReadDeadline(time.Now().Add(50 * time.Millisecond)); deadline != nil {
+		return cut, deadline
+	}
+	answer, readErr := io.ReadAll(io.LimitReader(conn, 64<<10))
+	switch {
+	case len(answer) > 0:
+		if !strings.HasPrefix(string(answer), "HTTP/1.1 503 ") {
+			return refused, fmt.Errorf("answered before its end: %.300s", answer)
+		}
+		return refused, nil
+	case err != nil:
+		return refused, nil
+	case !errors.Is(readErr, os.ErrDeadlineExceeded):
+		return refused, fmt.Errorf("the node hung up without an answer: %w", readErr)
+	}
+	return cut, nil
+}
+
+// reading is what the readers saw.
+type reading struct {
+	done, refused int
+	slowest       time.Duration
+}
+
+// startReaders lets readers read until ctx ends; the function that it returns
+// waits for them.
+func startReaders(ctx context.Context, t *testing.T, client *s3client.Client, want []byte) (wait func() reading) {
+	var mu sync.Mutex
+	var all reading
+	var group sync.WaitGroup
+	for range readers {
+		group.Go(func() {
+			var mine reading
+			for ctx.Err() == nil {
+				begin := time.Now()
+				answer, err := client.Get(context.WithoutCancel(ctx), bucket, "small")
+				switch {
+				case err != nil:
+					t.Errorf("a reader: %v", err)
+					return
+				case answer.OK() && bytes.Equal(answer.Body, want):
+					mine.done++
+					mine.slowest = max(mine.slowest, time.Since(begin))
+				case answer.Status == 503:
+					mine.refused++
+				default:
+					t.Errorf("a reader: %v, %d bytes", answer.Err(), len(answer.Body))
+					return
+				}
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			all.done += mine.done
+			all.refused += mine.refused
+			all.slowest = max(all.slowest, mine.slowest)
+		})
+	}
+	return func() reading {
+		group.Wait()
+		return all
+	}
+}
