@@ -20,6 +20,7 @@ type MountpathView struct {
 	ID          string
 	Path        string
 	Offline     string       // why it cannot be used; empty: it can
+	ReadOnly    string       // why it takes no writes though it is read; empty: it takes them
 	Coordinator *actor.PID   // nil while offline
 	Writers     []*actor.PID // write lanes; a key's is Writer(digest)
 	Readers     []*actor.PID // read lanes; any can serve any key

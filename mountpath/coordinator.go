@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -30,11 +31,11 @@ const tickTime = 250 * time.Millisecond
 // at once, forwards or spawns; its children block.
 // Its fields belong to the actor: only Receive and the on… methods touch them.
 type coordinator struct {
-	system  *actors.System
-	limits  Limits
-	mount   Mount
-	md5     *checksum.MD5Pool
-	disable func(reason string)
+	system   *actors.System
+	limits   Limits
+	mount    Mount
+	md5      *checksum.MD5Pool
+	verdicts verdicts
 
 	lanes    []*actor.PID
 	keeper   *actor.PID
@@ -42,12 +43,19 @@ type coordinator struct {
 	named    uint64 // numbers the transfers
 	keeping  bool   // the keeper is at work
 	disabled bool
+	closed   bool        // the index takes no writes any more; reads go on
 	errors   []time.Time // of disk errors within errorWindow
 	ticker   *time.Timer
 }
 
-func newCoordinator(c Config, mount Mount, disable func(string)) *coordinator {
-	return &coordinator{system: c.System, limits: c.Limits, md5: c.MD5, mount: mount, disable: disable}
+// verdicts tell the node what became of a mountpath, and why.
+type verdicts struct {
+	disable     func(reason string) // it is of no more use
+	closeWrites func(reason string) // it can only be read
+}
+
+func newCoordinator(c Config, mount Mount, verdicts verdicts) *coordinator {
+	return &coordinator{system: c.System, limits: c.Limits, md5: c.MD5, mount: mount, verdicts: verdicts}
 }
 
 // Receive implements actor.Actor.
@@ -111,12 +119,12 @@ func (c *coordinator) schedule(self *actor.PID) {
 func (c *coordinator) onTick(ctx actor.Context) {
 	defer c.schedule(ctx.Self())
 	c.readEvents()
-	if c.disabled {
+	if c.disabled || c.closed {
 		return
 	}
 	select {
 	case <-c.mount.Store.Dead():
-		c.giveUp(fmt.Sprintf("its index stopped: %v", c.mount.Store.Index().Err()))
+		c.onIndexDead()
 		return
 	default:
 	}
@@ -151,13 +159,28 @@ func (c *coordinator) readEvents() {
 
 func (c *coordinator) giveUp(reason string) {
 	c.disabled = true
-	c.disable(reason)
+	c.verdicts.disable(reason)
+}
+
+// onIndexDead judges what killed the index. A disk that is full or has turned
+// read-only is read as before, by the dead index too; any other is not trusted.
+func (c *coordinator) onIndexDead() {
+	cause := c.mount.Store.Index().Err()
+	reason := fmt.Sprintf("its index stopped: %v", cause)
+	for _, readable := range []error{syscall.EROFS, syscall.ENOSPC, syscall.EDQUOT} {
+		if errors.Is(cause, readable) {
+			c.closed = true
+			c.verdicts.closeWrites(reason)
+			return
+		}
+	}
+	c.giveUp(reason)
 }
 
 func (c *coordinator) onOpenUpload(ctx actor.Context, m *messages.OpenUpload) {
 	const op errs.Op = "mountpath.OpenUpload"
-	if c.disabled {
-		m.Fail(errs.E(op, m.Key, errs.Offline, errors.New("the mountpath is disabled")))
+	if c.disabled || c.closed {
+		m.Fail(errs.E(op, m.Key, errs.Offline, errors.New("the mountpath takes no writes")))
 		return
 	}
 	if c.running == c.limits.Transfers {

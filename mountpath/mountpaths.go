@@ -85,6 +85,8 @@ func (s *mountpaths) Receive(ctx actor.Context) {
 		s.onStarted(ctx)
 	case *mountpathDisabled:
 		s.onMountpathDisabled(m)
+	case *mountpathClosed:
+		s.onMountpathClosed(m)
 	default:
 		actors.Unexpected(ctx, s.System.Log())
 	}
@@ -110,9 +112,14 @@ func (s *mountpaths) spawn(ctx actor.Context, number int, m Mount) messages.Moun
 	disable := func(reason string) {
 		system.Root().Send(self, &mountpathDisabled{id: m.ID, reason: reason})
 	}
+	closeWrites := func(reason string) {
+		system.Root().Send(self, &mountpathClosed{id: m.ID, reason: reason})
+	}
 	pid, err := s.System.Spawn(ctx, actors.Spec{
 		Name: name,
-		New:  func() actor.Actor { return newCoordinator(s.Config, m, disable) },
+		New: func() actor.Actor {
+			return newCoordinator(s.Config, m, verdicts{disable: disable, closeWrites: closeWrites})
+		},
 		Policy: actors.Policy{
 			Limit: 10, Window: time.Minute,
 			GaveUp: func(any) { disable("its coordinator failed too often") },
@@ -140,6 +147,20 @@ func (s *mountpaths) onMountpathDisabled(m *mountpathDisabled) {
 		if s.views[i].ID == m.id && s.views[i].Offline == "" {
 			s.views[i].Offline = m.reason
 			s.System.Log().WithField("mountpath", s.views[i].Path).WithField("reason", m.reason).Error("mountpath disabled")
+		}
+	}
+	s.publish()
+}
+
+// mountpathClosed says that a mountpath takes no writes any more and can still be
+// read. Sent by its coordinator.
+type mountpathClosed struct{ id, reason string }
+
+func (s *mountpaths) onMountpathClosed(m *mountpathClosed) {
+	for i := range s.views {
+		if s.views[i].ID == m.id {
+			s.views[i].ReadOnly = m.reason
+			s.System.Log().WithField("mountpath", s.views[i].Path).WithField("reason", m.reason).Error("mountpath takes no writes; reads go on")
 		}
 	}
 	s.publish()

@@ -117,12 +117,21 @@ func (g *Gateway) owner(op errs.Op, key objects.Key) (*messages.MountpathView, u
 	return view, digest, nil
 }
 
+// writable is owner for a write; errs.Offline too if the mountpath takes none now.
+func (g *Gateway) writable(op errs.Op, key objects.Key) (*messages.MountpathView, uint64, error) {
+	view, digest, err := g.owner(op, key)
+	if err == nil && view.ReadOnly != "" {
+		return nil, 0, errs.E(op, key, errs.Offline, fmt.Errorf("mountpath %s takes no writes: %s", view.Path, view.ReadOnly))
+	}
+	return view, digest, err
+}
+
 // Delete removes an object; one that is not there is no failure unless the
 // conditions need it.
 func (g *Gateway) Delete(_ context.Context, bucket *objects.BucketDoc, name, versionID string, c objects.Conditions) (messages.ObjectDeleted, error) {
 	const op errs.Op = "gateway.Delete"
 	key := objects.Key{Bucket: bucket.Bucket, Name: name}
-	owner, digest, err := g.owner(op, key)
+	owner, digest, err := g.writable(op, key)
 	if err != nil {
 		return messages.ObjectDeleted{}, err
 	}

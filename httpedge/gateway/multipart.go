@@ -15,7 +15,7 @@ import (
 func (g *Gateway) CreateUpload(_ context.Context, bucket *objects.BucketDoc, name string, draft objects.Draft, wanted checksum.Wanted) (string, error) {
 	const op errs.Op = "gateway.CreateUpload"
 	key := objects.Key{Bucket: bucket.Bucket, Name: name}
-	owner, digest, err := g.owner(op, key)
+	owner, digest, err := g.writable(op, key)
 	if err != nil {
 		return "", err
 	}
@@ -49,7 +49,7 @@ type Complete struct {
 func (g *Gateway) CompleteUpload(_ context.Context, bucket *objects.BucketDoc, c Complete) (objects.Receipt, error) {
 	const op errs.Op = "gateway.CompleteUpload"
 	key := objects.Key{Bucket: bucket.Bucket, Name: c.Name}
-	owner, digest, err := g.owner(op, key)
+	owner, digest, err := g.writable(op, key)
 	if err != nil {
 		return objects.Receipt{}, err
 	}
@@ -65,7 +65,7 @@ func (g *Gateway) CompleteUpload(_ context.Context, bucket *objects.BucketDoc, c
 func (g *Gateway) AbortUpload(_ context.Context, bucket *objects.BucketDoc, name, uploadID string) error {
 	const op errs.Op = "gateway.AbortUpload"
 	key := objects.Key{Bucket: bucket.Bucket, Name: name}
-	owner, digest, err := g.owner(op, key)
+	owner, digest, err := g.writable(op, key)
 	if err != nil {
 		return err
 	}

@@ -46,7 +46,7 @@ func (p *Put) expected() (checksum.Expected, error) {
 func (g *Gateway) Put(_ context.Context, bucket *objects.BucketDoc, put *Put) (objects.Receipt, error) {
 	const op errs.Op = "gateway.Put"
 	key := objects.Key{Bucket: bucket.Bucket, Name: put.Name}
-	owner, digest, err := g.owner(op, key)
+	owner, digest, err := g.writable(op, key)
 	if err != nil {
 		return objects.Receipt{}, err
 	}
@@ -104,7 +104,7 @@ func (g *Gateway) putSmall(op errs.Op, key objects.Key, owner *messages.Mountpat
 func (g *Gateway) PutPart(_ context.Context, bucket *objects.BucketDoc, uploadID string, number int, put *Put) (objects.Part, error) {
 	const op errs.Op = "gateway.PutPart"
 	key := objects.Key{Bucket: bucket.Bucket, Name: put.Name}
-	owner, _, err := g.owner(op, key)
+	owner, _, err := g.writable(op, key)
 	if err != nil {
 		return objects.Part{}, err
 	}

@@ -323,9 +323,7 @@ func errorOf(err error, t target) *Error {
 		return code(codeEntityTooLarge)
 	case is(objects.ErrInvalidRange):
 		return code(codeInvalidRange)
-	case is(objects.ErrOutcomeUnknown):
-		return code(codeInternalError)
-	case is(messages.ErrNoAnswer):
+	case is(objects.ErrOutcomeUnknown), is(messages.ErrNoAnswer):
 		return code(codeServiceUnavailable)
 	case isTimeout(err):
 		return code(codeRequestTimeout)

@@ -60,7 +60,7 @@ func TestErrorTable(t *testing.T) {
 		{errs.E("x", errs.Invalid, objects.ErrIncompleteBody), 400, "IncompleteBody"},
 		{errs.E("x", errs.Invalid, objects.ErrTooLarge), 400, "EntityTooLarge"},
 		{errs.E("x", errs.Invalid, objects.ErrInvalidRange), 416, "InvalidRange"},
-		{errs.E("x", errs.Busy, objects.ErrOutcomeUnknown), 500, "InternalError"},
+		{errs.E("x", errs.Busy, objects.ErrOutcomeUnknown), 503, "ServiceUnavailable"},
 		{errs.E("x", errs.Busy, messages.ErrNoAnswer), 503, "ServiceUnavailable"},
 		{errs.E("x", errs.NotFound), 404, "NoSuchKey"},
 		{errs.E("x", errs.Exists), 409, "BucketAlreadyExists"},
