@@ -204,9 +204,13 @@ func (a *arena) end() {
 		settled.Round(time.Millisecond), time.Since(begin).Round(time.Millisecond))
 }
 
-// slack is how many goroutines or descriptors more than before are no leak: a
-// listener that closes, a flush of the index.
-const slack = 25
+// How many descriptors and goroutines more than before are no leak: a listener
+// that closes, a flush of the index; and the goroutines that the actors' mailboxes
+// keep for their next message, at most 128.
+const (
+	slack          = 25
+	goroutineSlack = 128 + slack
+)
 
 // settled waits until nothing is held any more; the witness is gone by then.
 func (a *arena) settled() {
@@ -216,7 +220,7 @@ func (a *arena) settled() {
 		return m["troupe_slabs_in_use"] == 0 && m.Sum("troupe_leases") == 0 && m.Sum("troupe_index_keys_in_flight") == 0 &&
 			m["troupe_actors"] <= a.calm["troupe_actors"] && m["troupe_actors_restarts"] == a.calm["troupe_actors_restarts"] &&
 			m.Sum("troupe_mountpath_unsettled_keys") == 0 &&
-			m["go_goroutines"] <= a.calm["go_goroutines"]+slack && m["process_open_fds"] <= a.calm["process_open_fds"]+slack
+			m["go_goroutines"] <= a.calm["go_goroutines"]+goroutineSlack && m["process_open_fds"] <= a.calm["process_open_fds"]+slack
 	})
 	if err != nil {
 		a.Errorf("%v\nbefore: %v", err, a.calm.Own())

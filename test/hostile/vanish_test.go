@@ -10,7 +10,8 @@ import (
 	"github.com/troupe-storage/troupe/test/s3client"
 )
 
-// vanishing is how many clients of each kind vanish.
+// vanishing is how many clients of each kind vanish: in all, far more than the
+// goroutines that a node may keep.
 const vanishing = 40
 
 // Clients that vanish in the middle of a PUT, a part or a GET, by a close or by
