@@ -163,7 +163,7 @@ func (l *Load) Compare(ctx context.Context) error {
 	}
 	faults := []error{}
 	for _, v := range l.Model.Freeze(func() {}).Check(found) {
-		faults = append(faults, v)
+		faults = append(faults, fmt.Errorf("%w\n  %s", v, strings.Join(l.History(v.Cell.Name), "\n  ")))
 	}
 	l.Model.Settle(found)
 	return errors.Join(faults...)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -36,6 +38,8 @@ type Load struct {
 	number  atomic.Uint64 // of the write last begun
 	acked   atomic.Int64  // operations acknowledged, over all cycles
 	doubted atomic.Int64  // operations that were answered with a failure that leaves it open
+	cycles  int
+	moment  atomic.Int64 // odd: what is acknowledged now proves nothing; see Blur
 	workers []*worker
 }
 
@@ -52,6 +56,14 @@ func NewLoad(client *s3client.Client, bucket string, seed uint64) *Load {
 		l.workers = append(l.workers, w)
 	}
 	return l
+}
+
+// Blur calls a function and takes what is acknowledged by operations that were
+// under way meanwhile as doubtful: the function lies to the node, not the node to us.
+func (l *Load) Blur(trouble func() error) error {
+	l.moment.Add(1)
+	defer l.moment.Add(1)
+	return trouble()
 }
 
 // Acknowledged returns how many operations were acknowledged so far.
@@ -72,9 +84,11 @@ func (l *Load) Run(ctx context.Context, acks int64, trouble func() error) error 
 			once.Do(func() { wrong = trouble() })
 		}
 	}
+	l.cycles++
 	failures := make([]error, len(l.workers))
 	var group sync.WaitGroup
 	for i, w := range l.workers {
+		w.note("cycle %d", l.cycles)
 		group.Go(func() { failures[i] = w.run(ctx, reached) })
 	}
 	group.Wait()
@@ -91,6 +105,7 @@ type worker struct {
 	keys    []string
 	uploads []upload
 	created map[string]objects.Key // every upload ever created, by id
+	diary   []string               // what was asked and what came of it, newest last; at most diaryLines
 	written map[string][]byte      // parts by upload and tag, for the value of the whole
 }
 
@@ -141,13 +156,57 @@ func (w *worker) key() objects.Key {
 	return objects.Key{Bucket: objects.Bucket{Name: w.load.Bucket}, Name: w.keys[w.random.IntN(len(w.keys))]}
 }
 
+// diaryLines bounds the diary of a worker.
+const diaryLines = 2000
+
+// note adds a line to the diary.
+func (w *worker) note(format string, args ...any) {
+	if len(w.diary) == diaryLines {
+		w.diary = slices.Delete(w.diary, 0, diaryLines/2)
+	}
+	w.diary = append(w.diary, fmt.Sprintf(format, args...))
+}
+
+// History returns what the diaries say of a key, oldest first.
+func (l *Load) History(name string) []string {
+	var lines []string
+	for _, w := range l.workers {
+		for _, line := range w.diary {
+			if strings.Contains(line+" ", name+" ") || strings.HasPrefix(line, "cycle ") && len(lines) > 0 {
+				lines = append(lines, line)
+			}
+		}
+	}
+	return lines
+}
+
+// begin tells the model of an operation.
+func (w *worker) begin(changes ...model.Change) *operation {
+	return &operation{Operation: w.load.Model.Begin(changes...), began: w.load.moment.Load()}
+}
+
+// operation is one under way, and the moment in which it began.
+type operation struct {
+	*model.Operation
+	began int64
+}
+
 // end tells the model what came of an operation, and returns why the worker
 // cannot go on, if so.
-func (w *worker) end(what string, o *model.Operation, answer *s3client.Answer, err error) error {
+func (w *worker) end(what string, o *operation, answer *s3client.Answer, err error) error {
+	if err != nil {
+		w.note("%s : no answer: %v", what, err)
+	} else {
+		w.note("%s : %d %s", what, answer.Status, answer.Code)
+	}
 	switch {
 	case err != nil: // no answer
 		o.Doubt()
 		return errGone
+	case answer.OK() && answer.Code == "" && (o.began%2 == 1 || o.began != w.load.moment.Load()):
+		o.Doubt()
+		w.load.acked.Add(1)
+		return nil
 	case answer.OK() && answer.Code == "":
 		o.Acknowledge()
 		w.load.acked.Add(1)
@@ -165,13 +224,13 @@ func (w *worker) end(what string, o *model.Operation, answer *s3client.Answer, e
 func (w *worker) put(ctx context.Context, key objects.Key, size int) error {
 	number := w.load.number.Add(1)
 	body, with := payload(number, size), draft(number)
-	o := w.load.Model.Begin(model.Change{Cell: model.Object(key), Value: valueOf(body, with)})
+	o := w.begin(model.Change{Cell: model.Object(key), Value: valueOf(body, with)})
 	answer, err := w.load.Client.Put(ctx, w.load.Bucket, key.Name, body, objects.Pair{Name: "x-amz-meta-" + mark, Value: with.User[0].Value})
-	return w.end("put of "+key.Name, o, answer, err)
+	return w.end(fmt.Sprintf("put of %s , mark %d, %d bytes", key.Name, number, size), o, answer, err)
 }
 
 func (w *worker) delete(ctx context.Context, key objects.Key) error {
-	o := w.load.Model.Begin(model.Change{Cell: model.Object(key)})
+	o := w.begin(model.Change{Cell: model.Object(key)})
 	answer, err := w.load.Client.Delete(ctx, w.load.Bucket, key.Name)
 	return w.end("delete of "+key.Name, o, answer, err)
 }
@@ -184,9 +243,9 @@ func (w *worker) copy(ctx context.Context, from, to objects.Key) error {
 	if !certain || value == nil || from == to || isAssembled(value) {
 		return w.get(ctx, from)
 	}
-	o := w.load.Model.Begin(model.Change{Cell: model.Object(to), Value: value})
+	o := w.begin(model.Change{Cell: model.Object(to), Value: value})
 	answer, err := w.load.Client.Copy(ctx, w.load.Bucket, from.Name, to.Name)
-	return w.end("copy of "+from.Name, o, answer, err)
+	return w.end(fmt.Sprintf("copy of %s to %s , %s", from.Name, to.Name, value), o, answer, err)
 }
 
 func isAssembled(v *model.Value) bool { return len(v.ETag) > 32 }

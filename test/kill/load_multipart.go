@@ -40,32 +40,29 @@ func (w *worker) multipart(ctx context.Context) error {
 func (w *worker) createUpload(ctx context.Context) error {
 	number := w.load.number.Add(1)
 	key := w.key()
+	o := w.begin()
 	answer, err := w.load.Client.Do(ctx, s3client.Request{
 		Method: "POST", Bucket: w.load.Bucket, Key: key.Name, Query: "uploads=",
 		Header: []objects.Pair{{Name: "x-amz-meta-" + mark, Value: strconv.FormatUint(number, 10)}},
 	})
-	if err != nil {
-		return errGone
-	}
-	o := w.load.Model.Begin()
-	if err := w.end("creation of an upload", o, answer, nil); err != nil || !answer.OK() {
-		return err
+	if err != nil || !answer.OK() {
+		return w.end("creation of an upload", o, answer, err)
 	}
 	id, err := s3client.UploadID(answer)
 	if err != nil {
 		return err
 	}
 	u := upload{key: key, id: id, number: number}
-	w.load.Model.Begin(model.Change{Cell: model.Upload(key, id), Value: &model.Value{}}).Acknowledge()
-	w.uploads = append(w.uploads, u)
 	w.created[id] = key
-	return nil
+	o.Operation = w.load.Model.Begin(model.Change{Cell: model.Upload(key, id), Value: &model.Value{}})
+	w.uploads = append(w.uploads, u)
+	return w.end("upload of "+key.Name, o, answer, nil)
 }
 
 func (w *worker) putPart(ctx context.Context, u upload, part int) error {
 	body := payload(w.load.number.Add(1), 1+w.random.IntN(mostLarge/2))
 	value := partValue(body)
-	o := w.load.Model.Begin(model.Change{Cell: model.Part(u.key, u.id, part), Value: value})
+	o := w.begin(model.Change{Cell: model.Part(u.key, u.id, part), Value: value})
 	w.written[u.id+value.ETag] = body
 	answer, err := w.load.Client.PutPart(ctx, w.load.Bucket, u.key.Name, u.id, part, body)
 	return w.end("part of "+u.key.Name, o, answer, err)
@@ -84,7 +81,7 @@ func (w *worker) complete(ctx context.Context, u upload, numbers []int, values m
 		parts = append(parts, s3client.Part{Number: n, ETag: values[n].ETag})
 	}
 	changes := append(w.gone(u, numbers), model.Change{Cell: model.Object(u.key), Value: assembled(bodies, draft(u.number))})
-	o := w.load.Model.Begin(changes...)
+	o := w.begin(changes...)
 	answer, err := w.load.Client.Complete(ctx, w.load.Bucket, u.key.Name, u.id, parts)
 	return w.end("completion of "+u.key.Name, o, answer, err)
 }
@@ -95,7 +92,7 @@ func (w *worker) abort(ctx context.Context, u upload, numbers []int) error {
 			return nil
 		}
 	}
-	o := w.load.Model.Begin(w.gone(u, numbers)...)
+	o := w.begin(w.gone(u, numbers)...)
 	answer, err := w.load.Client.Abort(ctx, w.load.Bucket, u.key.Name, u.id)
 	return w.end("abort of "+u.key.Name, o, answer, err)
 }

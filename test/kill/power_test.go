@@ -51,7 +51,7 @@ func powerCuts(t *testing.T, kind volume.Kind) {
 	for cycle := range cycles {
 		killed := make(chan error, 1)
 		cut := func() error {
-			err := disk.Cut()
+			err := trial.load.Blur(disk.Cut)
 			go func() { killed <- trial.killAfterDoubts() }()
 			return err
 		}

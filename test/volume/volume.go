@@ -148,7 +148,13 @@ const (
 	withoutLog = 2
 )
 
-// Cut cuts the power: every call fails from here on, until Mend.
+// Cut cuts the power: every call that begins after it fails, until Mend.
+//
+// An fsync that is under way at that very moment may return success and have
+// written nothing: the ioctl is not atomic with it, as power is. (Measured on
+// Linux 6.18, ext4, four files appended to and synced: in 8 of 40 cuts one file
+// lost the block acknowledged last.) What is acknowledged while Cut runs proves
+// nothing.
 func (v *Volume) Cut() error {
 	dir, err := os.Open(v.Path)
 	if err != nil {
