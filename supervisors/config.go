@@ -138,7 +138,7 @@ func (c Config) Validate() error {
 		bad("memory", "%d bytes; at least %d (64 MiB)", c.MemoryBytes, MinMemoryBytes)
 	}
 	if c.MinPartBytes < 1 || c.MinPartBytes > 5<<30 {
-		bad("min-part", "%d bytes; 1 to 5 GiB", c.MinPartBytes)
+		bad("min-part", "%d bytes; 1 to 5 GiB", max(0, c.MinPartBytes))
 	}
 	if c.MaxConnections < 1 || c.MaxConnections > 1<<20 {
 		bad("max-connections", "%d; 1 to 1048576", c.MaxConnections)

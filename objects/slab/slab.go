@@ -81,17 +81,27 @@ func (p *Pool) InUse() int {
 // Total returns how many slabs there are.
 func (p *Pool) Total() int { return p.total }
 
+// reserveShare is the part of a pool that windows of several slabs leave to those
+// of one: an eighth, so that large uploads, which hold theirs for minutes, do not
+// take small requests, which hold theirs for microseconds, their last.
+const reserveShare = 8
+
 // Lease leases a window of n slabs, 1 to MaxWindow, all or none. It never
-// waits: when the pool is exhausted the error is errs.Busy.
+// waits: when the pool is exhausted, or for a window of several slabs all but its
+// reserve is, the error is errs.Busy.
 func (p *Pool) Lease(n int) (*Window, error) {
 	if n < 1 || n > MaxWindow {
 		return nil, errs.E("slab.Lease", errs.Internal, fmt.Errorf("a window of %d slabs, 1 to %d", n, MaxWindow))
 	}
 	w := &Window{pool: p, n: int32(n)}
+	need := n
+	if n > 1 {
+		need += p.total / reserveShare
+	}
 	p.mu.Lock()
-	if len(p.free) < n {
+	if len(p.free) < need {
 		p.mu.Unlock()
-		return nil, errs.E("slab.Lease", errs.Busy, fmt.Errorf("all %d slabs are in use", p.total))
+		return nil, errs.E("slab.Lease", errs.Busy, fmt.Errorf("too few of %d slabs are free for a window of %d", p.total, n))
 	}
 	for i := range n {
 		w.slabs[i] = p.free[len(p.free)-1]

@@ -37,6 +37,35 @@ func TestLeaseRefusesBeyondTheBudget(t *testing.T) {
 	}
 }
 
+// Windows of several slabs leave some to those of one.
+func TestLargeWindowsLeaveRoomForSmallOnes(t *testing.T) {
+	p := newPool(t, 16)
+	var held []*Window
+	for {
+		w, err := p.Lease(4)
+		if err != nil {
+			break
+		}
+		held = append(held, w)
+	}
+	if len(held) != 3 {
+		t.Errorf("%d windows of four out of sixteen slabs, want 3", len(held))
+	}
+	for range 4 {
+		w, err := p.Lease(1)
+		if err != nil {
+			t.Fatalf("a small window beside large ones: %v", err)
+		}
+		held = append(held, w)
+	}
+	for _, w := range held {
+		w.Release()
+	}
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // A worker that comes late is told no, and one that is at work keeps the memory
 // from being handed to someone else.
 func TestPinOutlivesReleaseButNotTheReverse(t *testing.T) {
