@@ -106,7 +106,7 @@ func TestCloseReportsWhatIsStillLeased(t *testing.T) {
 
 // Two owners never hold one slab: each writes its own mark and reads it back.
 func TestConcurrentLeasesNeverShare(t *testing.T) {
-	p := newPool(t, 16)
+	p := newPool(t, 32)
 	var wg sync.WaitGroup
 	for mark := range byte(8) {
 		wg.Add(1)
