@@ -141,6 +141,7 @@ func (t *transfer) finish(m *messages.FinishUpload) (*commitFile, error) {
 		return nil, t.failure
 	}
 	sums := t.digests.Sums()
+	t.digests.Close() // streams that only wait for a sync are none to be computed together
 	if err := sums.Compare(checksum.Expected{Size: m.Size, MD5: m.MD5, SHA256: m.SHA256, Values: m.Expect}); err != nil {
 		return nil, errs.E(op, t.request.Key, errs.Invalid, errors.Join(objects.ErrBadDigest, err))
 	}
