@@ -44,9 +44,7 @@ func TestNodeLeavesNothing(t *testing.T) {
 			}
 			c.close()
 		}
-		if n := node.Slabs().InUse(); n != 0 {
-			t.Errorf("round %d: %d slabs are in use, and no request is", round, n)
-		}
+		slabsComeBack(t, node)
 		stop(t, node)
 	}
 }

@@ -220,3 +220,20 @@ func versionOf(body []byte) (uint64, error) {
 	}
 	return number, nil
 }
+
+// slabsComeBack waits until no slab is leased. A window is given back after its
+// answer was written, which is a moment after the client has read it.
+func slabsComeBack(t *testing.T, node *supervisors.Node) {
+	t.Helper()
+	look := time.NewTicker(5 * time.Millisecond)
+	defer look.Stop()
+	over := time.After(requestTime)
+	for node.Slabs().InUse() != 0 {
+		select {
+		case <-look.C:
+		case <-over:
+			t.Errorf("%d slabs are in use, and no request is", node.Slabs().InUse())
+			return
+		}
+	}
+}

@@ -215,9 +215,7 @@ func TestPanicsOfActors(t *testing.T) {
 	l.tolerates.Store(false)
 	l.some(t, 100)
 	l.verify(t, c)
-	if n := node.Slabs().InUse(); n != 0 {
-		t.Errorf("%d slabs are in use, and no request is", n)
-	}
+	slabsComeBack(t, node)
 	c.close()
 	stop(t, node)
 
@@ -334,9 +332,7 @@ func TestPanicsInRequests(t *testing.T) {
 		l.report(t, "keeper")
 	})
 	l.verify(t, c)
-	if n := node.Slabs().InUse(); n != 0 {
-		t.Errorf("%d slabs are in use, and no request is", n)
-	}
+	slabsComeBack(t, node)
 	c.close()
 	stop(t, node)
 
