@@ -39,15 +39,47 @@ func (g *guard) Receive(ctx actor.Context) {
 		request.Fail(errs.E("actors.Receive", ctx.Self().Id, errs.Busy, errStopping))
 		return
 	}
-	if ping, ok := message.(*messages.Ping); ok {
-		ping.Reply.Send(struct{}{}, nil)
-		return
-	}
 	defer g.recovered(ctx.Self().Id, message, request)
-	if order, ok := message.(*messages.Panic); ok {
-		panic(order.Reason)
+	if hook := g.system.interceptor.Load(); hook != nil && !ends(message) {
+		var passes bool
+		if ctx, passes = intercept(*hook, ctx, message, request); !passes {
+			return
+		}
+		message = ctx.Message()
+	}
+	switch m := message.(type) {
+	case *messages.Ping:
+		m.Reply.Send(struct{}{}, nil)
+		return
+	case *messages.Panic:
+		panic(m.Reason)
 	}
 	g.inner.Receive(ctx)
+}
+
+// ends reports whether a message is part of an actor's end, or of its restart.
+func ends(message any) bool {
+	switch message.(type) {
+	case *actor.Stopping, *actor.Stopped, *actor.Restarting, *actor.Terminated, actor.AutoReceiveMessage:
+		return true
+	}
+	return false
+}
+
+// intercept asks the interceptor, and returns the context that the actor is to
+// see, and whether it sees the message at all.
+func intercept(hook Interceptor, ctx actor.Context, message any, request messages.Failer) (actor.Context, bool) {
+	what := hook.Intercept(ctx.Self().Id, message)
+	switch {
+	case what.Drop:
+		if what.Err != nil && request != nil {
+			request.Fail(what.Err)
+		}
+		return ctx, false
+	case what.Unheard && CanLoseReply(message):
+		return replaced{Context: ctx, message: unheard(message)}, true
+	}
+	return ctx, true
 }
 
 var errStopping = errors.New("the actor is stopping")

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sort"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -59,8 +60,11 @@ func (p Policy) withDefaults() Policy {
 type System struct {
 	actors *actor.ActorSystem
 	log    *logrus.Entry
+	clock  Clock
 	dead   interface{ unsubscribe() }
 	runs   *workers
+
+	interceptor atomic.Pointer[Interceptor] // nil: messages pass
 
 	mu    sync.Mutex
 	known map[string]*entry // by actor id
@@ -73,9 +77,13 @@ type entry struct {
 	ended []chan struct{} // closed when the actor has ended; guarded by System.mu
 }
 
-// NewSystem makes an empty system that logs through log.
-func NewSystem(log *logrus.Entry) *System {
-	s := &System{log: log, known: make(map[string]*entry), runs: newWorkers()}
+// NewSystem makes an empty system that logs through log and lives by the clock of
+// the operating system.
+func NewSystem(log *logrus.Entry) *System { return NewSystemOn(NewSystemClock(), log) }
+
+// NewSystemOn makes an empty system that logs through log and lives by the clock.
+func NewSystemOn(clock Clock, log *logrus.Entry) *System {
+	s := &System{log: log, clock: clock, known: make(map[string]*entry), runs: newWorkers()}
 	s.actors = actor.NewActorSystem(actor.WithLoggerFactory(bridge(log)))
 	subscription := s.actors.EventStream.Subscribe(s.onEvent)
 	s.dead = unsubscriber(func() { s.actors.EventStream.Unsubscribe(subscription) })
@@ -162,12 +170,13 @@ func (s *System) AwaitEnd(within time.Duration, address string) error {
 		close(ended)
 	}
 	s.mu.Unlock()
-	timer := time.NewTimer(within)
+	late := make(chan struct{})
+	timer := s.clock.AfterFunc(within, func() { close(late) })
 	defer timer.Stop()
 	select {
 	case <-ended:
 		return nil
-	case <-timer.C:
+	case <-late:
 		return errs.E("actors.AwaitEnd", address, errs.Busy, fmt.Errorf("it has not ended within %s", within))
 	}
 }
@@ -284,7 +293,7 @@ func (v supervisor) HandleFailure(system *actor.ActorSystem, parent actor.Superv
 		return
 	}
 	pause := min(p.Base<<min(n-1, 20), p.Max)
-	time.AfterFunc(pause, func() {
+	v.system.clock.AfterFunc(pause, func() {
 		publish(actor.RestartDirective)
 		parent.RestartChildren(child)
 	})
