@@ -32,6 +32,12 @@ type Config struct {
 	RootAccessKey string // default DefaultAccessKey
 	RootSecretKey string // default DefaultSecretKey
 
+	// NativeAuth says who may use the native listener: NativeAuthNone, everybody who
+	// reaches it; NativeAuthToken, who sends NativeToken as a bearer token. Empty: as
+	// NativeAuthNone, and on loopback only. Control always needs the root pair.
+	NativeAuth  string
+	NativeToken string // at least MinTokenBytes bytes of visible ASCII
+
 	Region  string   // that S3 clients sign for and are told; default us-east-1
 	Domains []string // base domains of virtual-host style requests; default localhost
 
@@ -51,6 +57,16 @@ type Config struct {
 	// Extensions are actors of one's own, spawned under the node after its own.
 	Extensions []actors.Spec
 }
+
+// The values of Config.NativeAuth.
+const (
+	NativeAuthNone  = "none"
+	NativeAuthToken = "token"
+)
+
+// MinTokenBytes is the length of the shortest token that is taken: 16 characters
+// chosen at random cannot be guessed over a network.
+const MinTokenBytes = 16
 
 // MinMemoryBytes is the least budget that a node works with.
 const MinMemoryBytes = 64 << 20
@@ -125,6 +141,9 @@ func (c Config) Validate() error {
 			bad(l.setting, "%q leaves loopback while the root key pair is the default one; set TROUPE_ROOT_ACCESS_KEY and TROUPE_ROOT_SECRET_KEY, or listen on 127.0.0.1", l.address)
 		}
 	}
+	for _, fault := range c.nativeAuthFaults() {
+		bad(fault.setting, "%s", fault.text)
+	}
 	if host, _, err := net.SplitHostPort(c.Profile); err == nil && !isLoopback(host) {
 		bad("profile", "%q leaves loopback; profiles show memory and are for this machine only", c.Profile)
 	}
@@ -147,6 +166,36 @@ func (c Config) Validate() error {
 		bad("inline", "%d bytes; 1 to 65536", c.InlineBytes)
 	}
 	return errors.Join(faults...)
+}
+
+// fault is one setting that cannot be, and why.
+type fault struct{ setting, text string }
+
+// nativeAuthFaults says what is wrong with the access to the native listener.
+func (c Config) nativeAuthFaults() []fault {
+	var faults []fault
+	host, _, err := net.SplitHostPort(c.Native)
+	switch c.NativeAuth {
+	case "":
+		if err == nil && !isLoopback(host) {
+			faults = append(faults, fault{"native-auth", fmt.Sprintf("it is not set, and %q leaves loopback; set it to %q (with TROUPE_NATIVE_TOKEN), or to %q to let everybody in who reaches the listener", c.Native, NativeAuthToken, NativeAuthNone)})
+		}
+		if c.NativeToken != "" {
+			faults = append(faults, fault{"native-auth", fmt.Sprintf("a token is given but not asked for; set it to %q", NativeAuthToken)})
+		}
+	case NativeAuthNone:
+		if c.NativeToken != "" {
+			faults = append(faults, fault{"native-auth", fmt.Sprintf("it is %q though a token is given; set it to %q, or give no token", NativeAuthNone, NativeAuthToken)})
+		}
+	case NativeAuthToken:
+		visible := func(c rune) bool { return c <= ' ' || c > '~' }
+		if len(c.NativeToken) < MinTokenBytes || strings.ContainsFunc(c.NativeToken, visible) {
+			faults = append(faults, fault{"TROUPE_NATIVE_TOKEN", fmt.Sprintf("it has %d characters; at least %d are needed, visible ASCII without blanks", len(c.NativeToken), MinTokenBytes)})
+		}
+	default:
+		faults = append(faults, fault{"native-auth", fmt.Sprintf("%q is neither %q nor %q", c.NativeAuth, NativeAuthToken, NativeAuthNone)})
+	}
+	return faults
 }
 
 func (c Config) hasDefaultKeys() bool {

@@ -236,6 +236,7 @@ func (n *Node) listeners(registry gatherer, nodeID string, started time.Time) ([
 	}
 	nativeHandler := native.New(native.Config{
 		Gateway: n.gateway, Roster: n.roster.Load, Metrics: registry, S3: s3Below.Handle, ExpectS3: s3Below.Expect, NodeID: nodeID,
+		Auth: signatures, Access: n.nativeAccess(), Routes: n.nativeRoutes(),
 		Started: started, Now: time.Now, Context: ctx,
 	})
 	listeners := []httpedge.Listener{
@@ -248,6 +249,18 @@ func (n *Node) listeners(registry gatherer, nodeID string, started time.Time) ([
 		})
 	}
 	return listeners, nil
+}
+
+// nativeRoutes are the routes of the native listener that are not the native
+// API's own: control, with the root pair.
+func (n *Node) nativeRoutes() []native.Route { return nil }
+
+// nativeAccess is who may use the native API.
+func (n *Node) nativeAccess() native.Access {
+	if n.config.NativeAuth == NativeAuthToken {
+		return native.Token(n.config.NativeToken)
+	}
+	return native.Access{}
 }
 
 // maxProfiles is how many connections may take profiles at a time.

@@ -20,12 +20,13 @@ import (
 )
 
 // addSettings defines the flags of a node. Every setting is a flag, but for the
-// root key pair: a secret on a command line is everybody's.
+// root key pair and the native token: a secret on a command line is everybody's.
 func addSettings(flags *pflag.FlagSet) {
 	d := supervisors.Config{}.WithDefaults()
 	flags.String("config", "", "file of settings, in YAML")
 	flags.StringSlice("data", nil, "directory of a mountpath; repeatable")
 	flags.String("native", d.Native, "HOST:PORT of the native API, metrics, and S3 under /s3")
+	flags.String("native-auth", "", "who may use the native API: token (TROUPE_NATIVE_TOKEN), or none to let everybody in; needed beyond loopback")
 	flags.String("s3", d.S3, "HOST:PORT of S3 at the root")
 	flags.String("intra", d.Intra, "HOST:PORT for payloads between nodes (opened in a cluster only)")
 	flags.String("remote", d.Remote, "HOST:PORT for messages between nodes (opened in a cluster only)")
@@ -44,6 +45,7 @@ func addSettings(flags *pflag.FlagSet) {
 const (
 	rootAccessKey = "root-access-key"
 	rootSecretKey = "root-secret-key"
+	nativeToken   = "native-token"
 )
 
 // loadSettings reads the settings from file, environment and flags, in this
@@ -52,7 +54,7 @@ const (
 func loadSettings(flags *pflag.FlagSet) (supervisors.Config, error) {
 	none := supervisors.Config{}
 	k := koanf.New("\x00") // names have no parts
-	known := map[string]bool{rootAccessKey: true, rootSecretKey: true}
+	known := map[string]bool{rootAccessKey: true, rootSecretKey: true, nativeToken: true}
 	flags.VisitAll(func(f *pflag.Flag) { known[f.Name] = true })
 	delete(known, "help")
 
@@ -116,7 +118,8 @@ func settingsOf(k *koanf.Koanf) (supervisors.Config, error) {
 	}
 	config := supervisors.Config{
 		Data: list(k, "data"), Native: k.String("native"), S3: k.String("s3"), Intra: k.String("intra"), Remote: k.String("remote"),
-		Profile:       k.String("profile"),
+		Profile:    k.String("profile"),
+		NativeAuth: k.String("native-auth"), NativeToken: k.String(nativeToken),
 		RootAccessKey: k.String(rootAccessKey), RootSecretKey: k.String(rootSecretKey),
 		Region: k.String("region"), Domains: list(k, "domain"),
 		MemoryBytes: size("memory"), MinPartBytes: size("min-part"), InlineBytes: int(size("inline")), MaxConnections: connections,

@@ -2,37 +2,109 @@ package native
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"strconv"
-	"strings"
-	"time"
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/troupe-storage/troupe/api/sigv4"
+	"github.com/troupe-storage/troupe/objects"
 	"github.com/troupe-storage/troupe/objects/errs"
 )
 
-// status is the table from kinds of errors to HTTP statuses of the native API.
-func status(kind errs.Kind) int {
-	switch kind {
-	case errs.NotFound:
-		return fasthttp.StatusNotFound
-	case errs.Exists, errs.Conflict:
-		return fasthttp.StatusConflict
-	case errs.Denied:
-		return fasthttp.StatusForbidden
-	case errs.Invalid:
-		return fasthttp.StatusBadRequest
-	case errs.Busy, errs.Offline:
-		return fasthttp.StatusServiceUnavailable
-	case errs.NoSpace:
-		return fasthttp.StatusInsufficientStorage
-	default:
-		return fasthttp.StatusInternalServerError
+// Refusal is an answer that says no in AIStore's words.
+type Refusal struct {
+	Status  int    // HTTP status, at least 400
+	Type    string // tcode, a name that Go clients test; empty: none
+	Message string
+	Err     error // the cause, for logs; may be nil
+}
+
+// Error implements error.
+func (e *Refusal) Error() string { return e.Message }
+
+// Unwrap returns the cause.
+func (e *Refusal) Unwrap() error { return e.Err }
+
+// Refuse makes a Refusal.
+func Refuse(status int, kind, format string, args ...any) *Refusal {
+	return &Refusal{Status: status, Type: kind, Message: fmt.Sprintf(format, args...)}
+}
+
+// wrongMethod is answered in plain text, unlike everything else.
+type wrongMethod struct{ allow string }
+
+// Error implements error.
+func (e *wrongMethod) Error() string { return "method not allowed; allowed: " + e.allow }
+
+// The type names (tcode) that clients test.
+const (
+	typeBucketExists   = "ErrBucketAlreadyExists"
+	typeBucketNotFound = "ErrBckNotFound"
+	typeRemoteNotFound = "ErrRemoteBckNotFound"
+	typeNotFound       = "ErrNotFound"
+	typeBusy           = "ErrBusy"
+	typeUnsupported    = "ErrUnsupp"
+	typeNotImplemented = "ErrNotImpl"
+	typeNoSpace        = "ErrCapExceeded"
+)
+
+// refusalOf turns any error into what is answered. It is the one table from
+// kinds of errors to statuses of the native API.
+func refusalOf(err error) *Refusal {
+	var refusal *Refusal
+	if errors.As(err, &refusal) {
+		return refusal
 	}
+	var signature *sigv4.Error
+	if errors.As(err, &signature) {
+		return refusalOfSignature(signature)
+	}
+	answer := func(status int, kind string) *Refusal {
+		return &Refusal{Status: status, Type: kind, Message: err.Error(), Err: err}
+	}
+	switch errs.KindOf(err) {
+	case errs.NotFound:
+		return answer(fasthttp.StatusNotFound, typeNotFound)
+	case errs.Exists, errs.Conflict:
+		return answer(fasthttp.StatusConflict, "")
+	case errs.Denied:
+		return answer(fasthttp.StatusForbidden, "")
+	case errs.Invalid:
+		if errors.Is(err, objects.ErrTooLarge) {
+			return answer(fasthttp.StatusRequestEntityTooLarge, "")
+		}
+		return answer(fasthttp.StatusBadRequest, "")
+	case errs.Busy:
+		return answer(fasthttp.StatusServiceUnavailable, typeBusy)
+	case errs.Offline:
+		return answer(fasthttp.StatusServiceUnavailable, "")
+	case errs.NoSpace:
+		return answer(fasthttp.StatusInsufficientStorage, typeNoSpace)
+	default:
+		return answer(fasthttp.StatusInternalServerError, "")
+	}
+}
+
+func refusalOfSignature(e *sigv4.Error) *Refusal {
+	status := fasthttp.StatusBadRequest
+	switch e.Code {
+	case sigv4.EntityTooLarge:
+		status = fasthttp.StatusRequestEntityTooLarge
+	case sigv4.RequestTimeout:
+		status = fasthttp.StatusRequestTimeout
+	default:
+		if errs.Is(errs.Denied, e) {
+			status = fasthttp.StatusForbidden
+		}
+	}
+	return &Refusal{Status: status, Message: e.Error(), Err: e}
 }
 
 // failure is the JSON body of an error, as AIStore's clients read it.
 type failure struct {
+	Type       string `json:"tcode,omitempty"`
 	Message    string `json:"message"`
 	Method     string `json:"method"`
 	Path       string `json:"url_path"`
@@ -43,21 +115,33 @@ type failure struct {
 }
 
 // fail answers with an error; for HEAD it travels in a header.
-func (h *Handler) fail(ctx *fasthttp.RequestCtx, err error) {
-	code := status(errs.KindOf(err))
+func (r *Request) fail(err error) {
+	ctx := r.ctx
+	r.drain()
+	var method *wrongMethod
+	if errors.As(err, &method) {
+		ctx.Response.Reset()
+		ctx.Error("method not allowed", fasthttp.StatusMethodNotAllowed)
+		ctx.Response.Header.Set("Allow", method.allow)
+		return
+	}
+	refusal := refusalOf(err)
 	body, marshalErr := json.Marshal(failure{
-		Message: err.Error(), Method: string(ctx.Method()), Path: string(ctx.URI().PathOriginal()),
-		RemoteAddr: ctx.RemoteAddr().String(), Node: h.NodeID, Status: code,
+		Type: refusal.Type, Message: refusal.Message, Method: r.method, Path: r.path,
+		RemoteAddr: ctx.RemoteAddr().String(), Node: "p[" + r.h.NodeID + "]", Status: refusal.Status,
 	})
 	if marshalErr != nil {
-		body = []byte(`{"status":` + strconv.Itoa(code) + `}`)
+		body = []byte(`{"status":` + strconv.Itoa(refusal.Status) + `}`)
 	}
 	ctx.Response.Reset()
-	ctx.SetStatusCode(code)
-	if code == fasthttp.StatusServiceUnavailable {
+	ctx.SetStatusCode(refusal.Status)
+	switch refusal.Status {
+	case fasthttp.StatusServiceUnavailable:
 		ctx.Response.Header.Set("Retry-After", "1")
+	case fasthttp.StatusUnauthorized:
+		ctx.Response.Header.Set("WWW-Authenticate", "Bearer")
 	}
-	if ctx.IsHead() {
+	if r.method == head {
 		ctx.Response.Header.SetBytesV("Hdr-Error", body)
 		return
 	}
@@ -65,14 +149,3 @@ func (h *Handler) fail(ctx *fasthttp.RequestCtx, err error) {
 	ctx.Response.Header.Set("X-Content-Type-Options", "nosniff")
 	ctx.SetBody(body)
 }
-
-// isTrue reads a boolean as AIStore's clients write it.
-func isTrue(s string) bool {
-	switch strings.ToLower(s) {
-	case "1", "t", "true", "y", "yes", "on":
-		return true
-	}
-	return false
-}
-
-func formatNanoseconds(d time.Duration) string { return strconv.FormatInt(d.Nanoseconds(), 10) }

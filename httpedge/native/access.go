@@ -1,0 +1,67 @@
+package native
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"strings"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/troupe-storage/troupe/api/sigv4"
+	"github.com/troupe-storage/troupe/objects/errs"
+)
+
+// Access says who may use the routes guarded by Data. The zero value lets
+// everybody, as on loopback. A value never shows its token.
+type Access struct {
+	token  [sha256.Size]byte // so that comparing takes one time whatever is sent
+	needed bool
+}
+
+// Token is the access of who sends "Authorization: Bearer TOKEN".
+func Token(token string) Access { return Access{token: sha256.Sum256([]byte(token)), needed: true} }
+
+// allows judges the Authorization header.
+func (a Access) allows(header string) error {
+	if !a.needed {
+		return nil
+	}
+	kind, token, _ := strings.Cut(header, " ")
+	if !strings.EqualFold(kind, "Bearer") || token == "" {
+		return Refuse(fasthttp.StatusUnauthorized, "", "token required")
+	}
+	sum := sha256.Sum256([]byte(strings.TrimSpace(token)))
+	if subtle.ConstantTimeCompare(sum[:], a.token[:]) != 1 {
+		return Refuse(fasthttp.StatusUnauthorized, "", "invalid token")
+	}
+	return nil
+}
+
+// admit judges whether the request may use a route.
+func (r *Request) admit(guard Guard) error {
+	r.caller = sigv4.Identity{Anonymous: true}
+	switch guard {
+	case Data:
+		return r.h.Access.allows(r.Header("Authorization"))
+	case Control:
+		caller, err := r.h.Auth.Authenticate(r.ctx)
+		if err != nil {
+			return err
+		}
+		if caller.Anonymous {
+			return Refuse(fasthttp.StatusForbidden, "", "%s %s needs a signature (version 4) of the root key pair", r.method, r.path)
+		}
+		if caller.Payload.Chunked() {
+			return errs.E("native.admit", r.path, errs.Invalid, errChunkedControl)
+		}
+		r.caller = caller
+	}
+	return nil
+}
+
+const errChunkedControl = controlError("a control request takes no aws-chunked body; sign it whole or as UNSIGNED-PAYLOAD")
+
+type controlError string
+
+// Error implements error.
+func (e controlError) Error() string { return string(e) }
