@@ -3,11 +3,11 @@
 package main
 
 import (
-	"fmt"
 	"os"
 
 	"github.com/spf13/cobra"
 
+	"github.com/troupe-storage/troupe/tools/cli"
 	"github.com/troupe-storage/troupe/tools/loader"
 )
 
@@ -15,31 +15,17 @@ import (
 var version = "development"
 
 func main() {
-	if err := command().Execute(); err != nil {
-		fmt.Fprintln(os.Stderr, "troupe:", err)
-		os.Exit(1)
-	}
+	os.Exit(cli.Execute(command(), cli.NewProgram(version), os.Args[1:]))
 }
 
+// command returns the commands that are not clients of a node; Execute adds those.
 func command() *cobra.Command {
 	root := &cobra.Command{
-		Use:           "troupe",
-		Short:         "An actor-model object store for AI data",
-		Long:          "Troupe stores objects and speaks S3 and AIStore's native REST.\nEvery disk, bucket and batch job is a supervised actor.",
-		Version:       version,
-		SilenceUsage:  true,
-		SilenceErrors: true,
+		Use:     "troupe",
+		Short:   "An actor-model object store for AI data",
+		Long:    "Troupe stores objects and speaks S3 and AIStore's native REST.\nEvery disk, bucket and batch job is a supervised actor.",
+		Version: version,
 	}
-	root.AddCommand(serveCommand(), loader.Command(), versionCommand())
+	root.AddCommand(serveCommand(), loader.Command())
 	return root
-}
-
-func versionCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, err := fmt.Fprintln(cmd.OutOrStdout(), version)
-			return err
-		},
-	}
 }

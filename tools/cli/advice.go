@@ -1,0 +1,112 @@
+package cli
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"strings"
+	"syscall"
+
+	"github.com/troupe-storage/troupe/api/client"
+	"github.com/troupe-storage/troupe/objects/errs"
+)
+
+// advice says what a person may do about an error; empty if nothing is known
+// that the error does not say itself. s may be nil.
+func advice(err error, s *Session) string {
+	var told *advised
+	if errors.As(err, &told) {
+		return told.advice
+	}
+	var partly *Partly
+	if errors.As(err, &partly) {
+		if partly.Resume != "" {
+			return partly.Resume
+		}
+		return advice(partly.First, s)
+	}
+	var authority x509.UnknownAuthorityError
+	var hostname x509.HostnameError
+	var lookup *net.DNSError
+	switch {
+	case errors.Is(err, errInterrupted) || errors.Is(err, context.Canceled):
+		return ""
+	case errors.As(err, &authority):
+		return "give the file of the authority that signed the server's certificate with --ca-file"
+	case errors.As(err, &hostname):
+		return "name the server as its certificate does"
+	case errors.As(err, &lookup):
+		return "check the host name in --endpoint or TROUPE_ENDPOINT"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "nobody listens there: is the node running (troupe serve), and is --endpoint or TROUPE_ENDPOINT its address?"
+	case errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT):
+		return "make room on the target's filesystem and run the same command again: it goes on where it stopped"
+	case errors.Is(err, syscall.ENAMETOOLONG):
+		return "a name has more than 255 bytes; copy that object alone under another name"
+	case errors.Is(err, fs.ErrPermission):
+		return "check the permissions of the local file or directory"
+	}
+	if text := adviceForCode(client.Code(err), s); text != "" {
+		return text
+	}
+	if client.AsFailure(err) == nil && strings.Contains(err.Error(), "server gave HTTP response to HTTPS client") {
+		return "the server speaks http there: change https:// in the endpoint"
+	}
+	switch errs.KindOf(err) {
+	case errs.Busy:
+		return "the server is busy; try again later, or with a smaller --parallel"
+	case errs.Offline:
+		return "the server cannot be reached or stopped answering; the same command goes on where it stopped"
+	case errs.NoSpace:
+		return "the server's mountpaths are full: delete objects or give it more space"
+	case errs.Denied:
+		if s != nil {
+			return fmt.Sprintf("requests were signed with %s", s.keys.describe())
+		}
+	}
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return "the connection was cut; run the same command again"
+	}
+	return ""
+}
+
+// adviceForCode is the table from S3's codes to what to do.
+func adviceForCode(code string, s *Session) string {
+	keys := "the keys"
+	if s != nil {
+		keys = s.keys.describe()
+	}
+	switch code {
+	case "InvalidAccessKeyId":
+		return "the server does not know " + keys + ": set TROUPE_ACCESS_KEY and TROUPE_SECRET_KEY, or name a --profile"
+	case "SignatureDoesNotMatch":
+		return "the secret key is another one than the server's: requests were signed with " + keys
+	case "RequestTimeTooSkewed":
+		return "set this machine's clock: it differs from the server's by more than 15 minutes"
+	case "AccessDenied":
+		return "requests were signed with " + keys
+	case "NoSuchBucket":
+		return "list the buckets with `troupe ls`, or make it with `troupe mb`"
+	case "NoSuchKey":
+		return "list the keys with `troupe ls troupe://BUCKET/PREFIX`"
+	case "BucketNotEmpty":
+		return "`troupe rb --force` deletes the objects first"
+	case "BucketAlreadyOwnedByYou":
+		return "it can be used as it is; `troupe mb --ignore-existing` takes that for success"
+	case "InvalidBucketName":
+		return "a bucket name has 3 to 63 lower-case letters, digits, dots and hyphens"
+	case "KeyTooLongError":
+		return "a key has at most 1,024 bytes"
+	case "EntityTooSmall":
+		return "a part is smaller than the server accepts: choose a greater --part-size"
+	case "PreconditionFailed":
+		return "the object has changed meanwhile; run the command again"
+	case "NotImplemented":
+		return "this server does not have that yet"
+	}
+	return ""
+}

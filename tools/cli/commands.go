@@ -1,0 +1,29 @@
+package cli
+
+import "github.com/spf13/cobra"
+
+// commands returns every client command, in the order of `troupe --help`. A
+// command is added here.
+func commands(f *frame) []*cobra.Command {
+	return []*cobra.Command{
+		storageCommand(f.program.Storage...),
+		versionCommand(f),
+	}
+}
+
+// storageCommand holds what is done about the disks of a node. Its subcommands
+// are added here (those that ask a node) and by the program (those that open the
+// disks themselves: Program.Storage).
+func storageCommand(subcommands ...*cobra.Command) *cobra.Command {
+	command := &cobra.Command{
+		Use:   storageName,
+		Short: "Look after the mountpaths of a node, or open them without one",
+		Args:  cobra.NoArgs,
+		RunE:  func(command *cobra.Command, _ []string) error { return command.Help() },
+	}
+	command.AddCommand(subcommands...)
+	return command
+}
+
+// storageName is what the group is called.
+const storageName = "storage"

@@ -1,0 +1,193 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/troupe-storage/troupe/api/client"
+	"github.com/troupe-storage/troupe/objects/errs"
+)
+
+// Program is what surrounds the commands: main fills it from the process, a test
+// as it likes. Every field but Storage is required.
+type Program struct {
+	Version string
+	Getenv  func(name string) string
+	In      io.Reader
+	Out     io.Writer // *os.File of a terminal: colours and bars
+	Err     io.Writer // likewise
+	// Storage are further subcommands of `troupe storage`: those that open the
+	// disks of a node themselves, which this package cannot.
+	Storage []*cobra.Command
+}
+
+// NewProgram returns the process's own surroundings.
+func NewProgram(version string) Program {
+	return Program{Version: version, Getenv: os.Getenv, In: os.Stdin, Out: os.Stdout, Err: os.Stderr}
+}
+
+// frame is what commands are put on.
+type frame struct {
+	program Program
+	// session of the command that ran, for advice about its error; nil before.
+	session *Session
+	began   bool // a command's own code was reached: what fails now is no usage error
+	asJSON  bool // --json was given: the error is JSON too
+}
+
+// run is what a client command does. The context ends with Ctrl-C.
+type run func(ctx context.Context, s *Session, args []string) error
+
+// client makes a command a client command: it gets the shared flags, a Session
+// and a context that ends with the first SIGINT or SIGTERM (the second ends the
+// process at once). command needs Use, Short, Example and Args; its own flags are
+// declared by the caller. For example:
+//
+//	func actorsCommand(f *frame) *cobra.Command {
+//		return f.client(&cobra.Command{Use: "actors", Short: "List the actors of a node", Args: cobra.NoArgs},
+//			func(ctx context.Context, s *Session, _ []string) error {
+//				control, err := s.Control()
+//				if err != nil {
+//					return err
+//				}
+//				var answer api.Actors
+//				if err := control.Get(ctx, "/v1/actors", nil, &answer); err != nil {
+//					return err
+//				}
+//				return s.Out.Table(answer, []string{"ACTOR", "STATE"}, rows(answer))
+//			})
+//	}
+//
+// and one line in commands (commands.go) registers it.
+func (f *frame) client(command *cobra.Command, do run) *cobra.Command {
+	var o options
+	o.add(command.Flags())
+	command.RunE = func(command *cobra.Command, args []string) error {
+		f.asJSON = o.json
+		s, err := newSession(f.program, o)
+		if err != nil {
+			return err
+		}
+		defer s.close()
+		f.session = s
+		ctx, stop := interruptible(command.Context())
+		defer stop()
+		err = do(ctx, s, args)
+		if err != nil && errors.Is(context.Cause(ctx), errInterrupted) {
+			// Whatever was cut short says so in its own words.
+			return errors.Join(errInterrupted, onlyPartly(err))
+		}
+		return err
+	}
+	return command
+}
+
+// onlyPartly keeps of an interrupted command's error what tells how far it came.
+func onlyPartly(err error) error {
+	var told *advised
+	var partly *Partly
+	if errors.As(err, &told) || errors.As(err, &partly) {
+		return err
+	}
+	return nil
+}
+
+// interruptible returns a context that the first SIGINT or SIGTERM ends. From
+// then on signals have their usual effect.
+func interruptible(parent context.Context) (ctx context.Context, stop func()) {
+	ctx, cancel := context.WithCancelCause(parent)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		select {
+		case <-signals:
+			signal.Stop(signals)
+			cancel(errInterrupted)
+		case <-ctx.Done():
+			signal.Stop(signals)
+		}
+	}()
+	return ctx, func() { cancel(nil) }
+}
+
+// Execute runs the program's command line and returns its exit code. Commands
+// that are not of this package run too; their errors get the same codes and are
+// printed the same way.
+func Execute(root *cobra.Command, p Program, args []string) int {
+	f := &frame{program: p}
+	root.AddCommand(commands(f)...)
+	root.SilenceUsage, root.SilenceErrors = true, true
+	root.SetArgs(args)
+	root.SetIn(p.In)
+	root.SetOut(p.Out)
+	root.SetErr(p.Err)
+	f.watch(root)
+	command, err := root.ExecuteContextC(context.Background())
+	if err == nil {
+		return ExitOK
+	}
+	if !f.began {
+		err = Advise(&usageError{err}, "`%s --help` shows how it is used", command.CommandPath())
+	}
+	code := ExitCode(err)
+	f.printError(err, code)
+	return code
+}
+
+// watch notes when a command's own code is reached.
+func (f *frame) watch(command *cobra.Command) {
+	if do := command.RunE; do != nil {
+		command.RunE = func(command *cobra.Command, args []string) error {
+			f.began = true
+			return do(command, args)
+		}
+	}
+	for _, child := range command.Commands() {
+		f.watch(child)
+	}
+}
+
+// printError says what failed and what to do about it, on standard error.
+func (f *frame) printError(err error, code int) {
+	hint := advice(err, f.session)
+	message := printable(sentence(err))
+	if f.asJSON {
+		var document errorDocument
+		document.Error.Message, document.Error.Advice, document.Error.Exit = message, printable(hint), code
+		document.Error.Kind, document.Error.Code = kindName(err, code), client.Code(err)
+		body, err := json.Marshal(document)
+		if err == nil {
+			fmt.Fprintln(f.program.Err, string(body))
+			return
+		}
+	}
+	fmt.Fprintln(f.program.Err, "troupe:", message)
+	if hint != "" {
+		fmt.Fprintln(f.program.Err, "       ", strings.ReplaceAll(printable(hint), "\n", "\n        "))
+	}
+}
+
+// sentence is an error's text; of an interruption, the lines that follow it are kept.
+func sentence(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
+
+// kindName names the kind of an error for programs.
+func kindName(err error, code int) string {
+	switch code {
+	case ExitUsage:
+		return "usage"
+	case ExitPartly:
+		return "partly failed"
+	case ExitInterrupted:
+		return "interrupted"
+	}
+	return errs.KindOf(err).String()
+}
