@@ -12,6 +12,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/troupe-storage/troupe/messages"
+	"github.com/troupe-storage/troupe/objects/clock"
 	"github.com/troupe-storage/troupe/objects/errs"
 )
 
@@ -60,7 +61,7 @@ func (p Policy) withDefaults() Policy {
 type System struct {
 	actors *actor.ActorSystem
 	log    *logrus.Entry
-	clock  Clock
+	clock  clock.Clock
 	dead   interface{ unsubscribe() }
 	runs   *workers
 
@@ -79,10 +80,10 @@ type entry struct {
 
 // NewSystem makes an empty system that logs through log and lives by the clock of
 // the operating system.
-func NewSystem(log *logrus.Entry) *System { return NewSystemOn(NewSystemClock(), log) }
+func NewSystem(log *logrus.Entry) *System { return NewSystemOn(clock.NewSystem(), log) }
 
 // NewSystemOn makes an empty system that logs through log and lives by the clock.
-func NewSystemOn(clock Clock, log *logrus.Entry) *System {
+func NewSystemOn(clock clock.Clock, log *logrus.Entry) *System {
 	s := &System{log: log, clock: clock, known: make(map[string]*entry), runs: newWorkers()}
 	s.actors = actor.NewActorSystem(actor.WithLoggerFactory(bridge(log)))
 	subscription := s.actors.EventStream.Subscribe(s.onEvent)
@@ -153,7 +154,7 @@ func (s *System) Await(within time.Duration, addresses ...string) error {
 	for _, a := range addresses {
 		ping := &messages.Ping{Reply: messages.NewReply[struct{}]()}
 		s.actors.Root.Send(s.PID(a), ping)
-		if _, err := ping.Reply.Wait("actors.Await", within); err != nil {
+		if _, err := ping.Reply.WaitOn(s.clock, "actors.Await", within); err != nil {
 			failures = append(failures, fmt.Errorf("%s: %w", a, err))
 		}
 	}
@@ -170,8 +171,7 @@ func (s *System) AwaitEnd(within time.Duration, address string) error {
 		close(ended)
 	}
 	s.mu.Unlock()
-	late := make(chan struct{})
-	timer := s.clock.AfterFunc(within, func() { close(late) })
+	late, timer := s.clock.NewTimer(within)
 	defer timer.Stop()
 	select {
 	case <-ended:

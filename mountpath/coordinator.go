@@ -14,6 +14,7 @@ import (
 	"github.com/troupe-storage/troupe/messages"
 	"github.com/troupe-storage/troupe/mountpath/store"
 	"github.com/troupe-storage/troupe/objects/checksum"
+	"github.com/troupe-storage/troupe/objects/clock"
 	"github.com/troupe-storage/troupe/objects/errs"
 )
 
@@ -43,9 +44,9 @@ type coordinator struct {
 	named    uint64 // numbers the transfers
 	keeping  bool   // the keeper is at work
 	disabled bool
-	closed   bool        // the index takes no writes any more; reads go on
-	errors   []time.Time // of disk errors within errorWindow
-	ticker   *time.Timer
+	closed   bool            // the index takes no writes any more; reads go on
+	errors   []time.Duration // of disk errors within errorWindow
+	ticker   clock.Timer
 }
 
 // verdicts tell the node what became of a mountpath, and why.
@@ -113,7 +114,7 @@ func (c *coordinator) spawn(ctx actor.Context, name string, make func() actor.Ac
 
 // schedule sends the next tick; one timer at a time, ended with the actor.
 func (c *coordinator) schedule(self *actor.PID) {
-	c.ticker = time.AfterFunc(tickTime, func() { c.system.Root().Send(self, &tick{}) })
+	c.ticker = c.system.Clock().AfterFunc(tickTime, func() { c.system.Root().Send(self, &tick{}) })
 }
 
 func (c *coordinator) onTick(ctx actor.Context) {
@@ -137,7 +138,7 @@ func (c *coordinator) onTick(ctx actor.Context) {
 
 // readEvents empties the store's events and judges the disk by its errors.
 func (c *coordinator) readEvents() {
-	now := time.Now()
+	now := c.system.Clock().Elapsed()
 	for {
 		select {
 		case e := <-c.mount.Events:
@@ -146,7 +147,7 @@ func (c *coordinator) readEvents() {
 				c.errors = append(c.errors, now)
 			}
 		default:
-			for len(c.errors) > 0 && now.Sub(c.errors[0]) > errorWindow {
+			for len(c.errors) > 0 && now-c.errors[0] > errorWindow {
 				c.errors = c.errors[1:]
 			}
 			if len(c.errors) >= errorLimit && !c.disabled {

@@ -82,14 +82,14 @@ func (g *Gateway) Bucket(name string) (*objects.BucketDoc, error) {
 func (g *Gateway) CreateBucket(_ context.Context, name string, props objects.BucketProps) (*objects.BucketDoc, error) {
 	m := &messages.CreateBucket{Name: name, Props: props, Reply: messages.NewReply[*objects.BucketDoc]()}
 	g.System.Root().Send(g.BucketsActor, m)
-	return m.Reply.Wait("gateway.CreateBucket", Deadline)
+	return m.Reply.WaitOn(g.System.Clock(), "gateway.CreateBucket", Deadline)
 }
 
 // SetBucketProps replaces the properties of a bucket.
 func (g *Gateway) SetBucketProps(_ context.Context, name string, props objects.BucketProps) (*objects.BucketDoc, error) {
 	m := &messages.SetBucketProps{Name: name, Props: props, Reply: messages.NewReply[*objects.BucketDoc]()}
 	g.System.Root().Send(g.BucketsActor, m)
-	return m.Reply.Wait("gateway.SetBucketProps", Deadline)
+	return m.Reply.WaitOn(g.System.Clock(), "gateway.SetBucketProps", Deadline)
 }
 
 // DeleteBucket destroys an empty bucket; errs.Conflict (objects.ErrBucketNotEmpty)
@@ -97,7 +97,7 @@ func (g *Gateway) SetBucketProps(_ context.Context, name string, props objects.B
 func (g *Gateway) DeleteBucket(_ context.Context, name string) error {
 	m := &messages.DestroyBucket{Name: name, Reply: messages.NewReply[struct{}]()}
 	g.System.Root().Send(g.BucketsActor, m)
-	_, err := m.Reply.Wait("gateway.DeleteBucket", 2*Deadline)
+	_, err := m.Reply.WaitOn(g.System.Clock(), "gateway.DeleteBucket", 2*Deadline)
 	return err
 }
 
@@ -137,7 +137,7 @@ func (g *Gateway) Delete(_ context.Context, bucket *objects.BucketDoc, name, ver
 	}
 	m := &messages.DeleteObject{Key: key, VersionID: versionID, Conditions: c, Reply: messages.NewReply[messages.ObjectDeleted]()}
 	g.System.Root().Send(owner.Writer(digest), m)
-	return m.Reply.Wait(op, Deadline)
+	return m.Reply.WaitOn(g.System.Clock(), op, Deadline)
 }
 
 // ListRequest asks for a page of a bucket's names.
@@ -162,5 +162,5 @@ func (g *Gateway) List(_ context.Context, bucket *objects.BucketDoc, r ListReque
 		Reply: messages.NewReply[*messages.ObjectPage](),
 	}
 	g.System.Root().Send(view.Actor, m)
-	return m.Reply.Wait(op, Deadline)
+	return m.Reply.WaitOn(g.System.Clock(), op, Deadline)
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/troupe-storage/troupe/mountpath/index"
 	"github.com/troupe-storage/troupe/mountpath/layout"
 	"github.com/troupe-storage/troupe/objects"
+	"github.com/troupe-storage/troupe/objects/clock"
 	"github.com/troupe-storage/troupe/objects/errs"
 )
 
@@ -38,7 +39,7 @@ type Options struct {
 	// BootID is another one after each start of the operating system. With an
 	// empty one every open is taken to follow a crash of the system.
 	BootID  string
-	Now     func() time.Time // nil: time.Now
+	Now     func() time.Time // nil: by the operating system
 	Log     *logrus.Entry    // nil: discarded
 	OnEvent func(Event)      // nil: none; must not block
 }
@@ -114,7 +115,7 @@ func Open(o Options) (_ *Store, err error) {
 		s.memTableBytes = index.MaxMemTableBytes
 	}
 	if s.now == nil {
-		s.now = time.Now
+		s.now = clock.NewSystem().Now
 	}
 	if s.log == nil {
 		quiet := logrus.New()
