@@ -46,6 +46,7 @@ type coordinator struct {
 	disabled bool
 	closed   bool            // the index takes no writes any more; reads go on
 	errors   []time.Duration // of disk errors within errorWindow
+	settling backoff         // of asking the lanes to settle
 	ticker   clock.Timer
 }
 
@@ -90,7 +91,7 @@ type tick struct{}
 func (c *coordinator) onStarted(ctx actor.Context) {
 	for i := range c.limits.WriteLanes {
 		c.lanes = append(c.lanes, c.spawn(ctx, "w"+strconv.Itoa(i), func() actor.Actor {
-			return &writeLane{system: c.system, store: c.mount.Store}
+			return &writeLane{system: c.system, store: c.mount.Store, number: i, lanes: c.limits.WriteLanes}
 		}))
 	}
 	for i := range c.limits.ReadLanes {
@@ -129,11 +130,47 @@ func (c *coordinator) onTick(ctx actor.Context) {
 		return
 	default:
 	}
+	c.settle(ctx)
 	if !c.keeping {
 		c.keeping = true
 		self, root := ctx.Self(), c.system.Root()
 		ctx.Send(c.keeper, &keep{done: func() { root.Send(self, &kept{}) }})
 	}
+}
+
+// settle asks the lanes to settle what failed writes left, if there is anything:
+// soon at first, and less and less often while it does not help.
+func (c *coordinator) settle(ctx actor.Context) {
+	if _, intents := c.mount.Store.Unsettled(); intents == 0 {
+		c.settling = backoff{}
+		return
+	}
+	if !c.settling.due(c.system.Clock().Elapsed()) {
+		return
+	}
+	for _, lane := range c.lanes {
+		ctx.Send(lane, &settleKeys{})
+	}
+}
+
+// backoff spaces out what is tried again: from tickTime, doubling, to longestPause.
+// The zero value is due at once.
+type backoff struct {
+	pause time.Duration
+	next  time.Duration // of the clock's Elapsed
+}
+
+// longestPause bounds a backoff.
+const longestPause = 8 * time.Second
+
+// due reports whether it is time to try, and puts the next time off.
+func (b *backoff) due(now time.Duration) bool {
+	if now < b.next {
+		return false
+	}
+	b.pause = min(max(2*b.pause, tickTime), longestPause)
+	b.next = now + b.pause
+	return true
 }
 
 // readEvents empties the store's events and judges the disk by its errors.

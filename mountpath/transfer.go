@@ -99,7 +99,7 @@ func (t *transfer) onStopping() {
 	}
 	if t.incoming != nil {
 		if err := t.incoming.Abandon(); err != nil {
-			t.system.Log().WithError(err).WithField("key", t.request.Key.String()).Warn("the work file of an abandoned upload stays until the next start")
+			t.system.Log().WithError(err).WithField("key", t.request.Key.String()).Warn("the work file of an abandoned upload stays until it is settled")
 		}
 		t.incoming = nil
 	}
