@@ -178,12 +178,12 @@ func (e *edge) shutdown(grace time.Duration) {
 	done := make(chan error, 1)
 	go func() { done <- server.Shutdown() }()
 	if grace > 0 {
-		late, timer := e.system.Clock().NewTimer(grace)
+		timer := time.NewTimer(grace)
 		defer timer.Stop()
 		select {
 		case <-done:
 			return
-		case <-late:
+		case <-timer.C:
 		}
 	}
 	if n := e.connections.closeAll(); n > 0 && grace > 0 {
@@ -192,11 +192,11 @@ func (e *edge) shutdown(grace time.Duration) {
 	if grace == 0 {
 		return // a restart: handlers that wait for an answer end with it, on connections that are gone
 	}
-	late, timer := e.system.Clock().NewTimer(cutTime)
+	timer := time.NewTimer(cutTime)
 	defer timer.Stop()
 	select {
 	case <-done:
-	case <-late:
+	case <-timer.C:
 	}
 }
 

@@ -3,7 +3,6 @@ package messages
 import (
 	"time"
 
-	"github.com/troupe-storage/troupe/objects/clock"
 	"github.com/troupe-storage/troupe/objects/errs"
 )
 
@@ -35,26 +34,20 @@ func (r Reply[T]) Fail(err error) {
 	r.Send(zero, err)
 }
 
-// Wait is WaitOn by the operating system's clock: for tests.
+// Wait returns the answer, or errs.Busy when none came within the time given:
+// the message may have been lost with an actor, or may still be carried out.
 func (r Reply[T]) Wait(op errs.Op, within time.Duration) (T, error) {
-	return r.WaitOn(clock.System{}, op, within)
-}
-
-// WaitOn returns the answer, or errs.Busy when none came within the time given, by
-// that clock: the message may have been lost with an actor, or may still be
-// carried out.
-func (r Reply[T]) WaitOn(clock clock.Clock, op errs.Op, within time.Duration) (T, error) {
 	select { // the answer that is there already needs no timer
 	case x := <-r:
 		return x.Value, x.Err
 	default:
 	}
-	late, timer := clock.NewTimer(within)
+	timer := time.NewTimer(within)
 	defer timer.Stop()
 	select {
 	case x := <-r:
 		return x.Value, x.Err
-	case <-late:
+	case <-timer.C:
 		var zero T
 		return zero, errs.E(op, errs.Busy, ErrNoAnswer)
 	}

@@ -29,7 +29,7 @@ type keeper struct {
 	system *actors.System
 	store  *store.Store
 
-	checkpoint time.Duration // when, by Clock.Elapsed, relaxed writes are to be made durable next
+	checkpointed time.Time // when relaxed writes were last made durable
 }
 
 // checkpointTime is how often relaxed writes are made durable: what a crash of
@@ -50,8 +50,8 @@ func (k *keeper) Receive(ctx actor.Context) {
 }
 
 func (k *keeper) onKeep() {
-	if now := k.system.Clock().Elapsed(); now >= k.checkpoint {
-		k.checkpoint = now + checkpointTime
+	if now := time.Now(); now.Sub(k.checkpointed) >= checkpointTime {
+		k.checkpointed = now
 		if err := k.store.Checkpoint(); err != nil {
 			k.system.Log().WithError(err).Warn("relaxed writes cannot be made durable now; it is tried again")
 		}

@@ -23,19 +23,11 @@ func isTransfer(id string) bool {
 }
 
 // writeLane gives the keys that are hashed to it their turns: it handles one
-// command at a time and blocks on its own disk while it does. A write that was
-// interrupted is settled before the first command, and one that failed half way
-// soon after.
+// command at a time and blocks on its own disk while it does.
 type writeLane struct {
 	system *actors.System
 	store  *store.Store
-	number int // among so many lanes
-	lanes  int
 }
-
-// settleKeys asks a lane to settle what failed writes left of its keys. Sent by
-// the coordinator.
-type settleKeys struct{}
 
 // commitFile asks a lane to make a sealed payload the object or the part that
 // it is for. Sent by the transfer; the lane answers the gateway.
@@ -54,9 +46,6 @@ func (m *commitFile) Fail(err error) { m.reply.Fail(err) }
 // Receive implements actor.Actor.
 func (l *writeLane) Receive(ctx actor.Context) {
 	switch m := ctx.Message().(type) {
-	case *actor.Started, *settleKeys:
-		l.settle()
-
 	case *messages.PutObject:
 		m.Reply.Send(l.onPutObject(m))
 	case *commitFile:
@@ -79,15 +68,6 @@ func (l *writeLane) Receive(ctx actor.Context) {
 
 	default:
 		actors.Unexpected(ctx, l.system.Log())
-	}
-}
-
-// settle settles the open intents of the lane's keys. What cannot be settled now
-// keeps its key busy, and the coordinator asks again.
-func (l *writeLane) settle() {
-	err := l.store.Settle(func(key objects.Key) bool { return laneOf(key.Digest(), l.lanes) == l.number })
-	if err != nil {
-		l.system.Log().WithError(err).Warn("interrupted writes cannot be settled now; it is tried again")
 	}
 }
 

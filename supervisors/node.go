@@ -26,7 +26,6 @@ import (
 	"github.com/troupe-storage/troupe/mountpath/store"
 	"github.com/troupe-storage/troupe/objects"
 	"github.com/troupe-storage/troupe/objects/checksum"
-	"github.com/troupe-storage/troupe/objects/clock"
 	"github.com/troupe-storage/troupe/objects/errs"
 	"github.com/troupe-storage/troupe/objects/slab"
 )
@@ -44,7 +43,6 @@ const stopGrace = 10 * time.Second
 type Node struct {
 	config  Config
 	log     *logrus.Entry
-	clock   clock.Clock // what everything of the node lives by
 	mounts  []*mount
 	shared  *index.Shared
 	slabs   *slab.Pool
@@ -68,13 +66,13 @@ func Start(config Config) (_ *Node, err error) {
 	if err := config.Validate(); err != nil {
 		return nil, errs.E(op, errs.Invalid, err)
 	}
-	n := &Node{config: config, log: logrus.NewEntry(config.Log), clock: clock.NewSystem()}
+	n := &Node{config: config, log: logrus.NewEntry(config.Log)}
 	defer func() {
 		if err != nil {
 			err = errs.E(op, errors.Join(err, n.Stop()))
 		}
 	}()
-	started, began := n.clock.Now(), n.clock.Elapsed()
+	started := time.Now()
 	nativeSocket, err := n.bind(config.Native)
 	if err != nil {
 		return nil, err
@@ -103,7 +101,7 @@ func Start(config Config) (_ *Node, err error) {
 	}
 	n.md5 = checksum.NewMD5Pool()
 	debug.SetMemoryLimit(budget.heap)
-	n.system = actors.NewSystemOn(n.clock, n.log)
+	n.system = actors.NewSystem(n.log)
 	if n.root, err = n.system.Spawn(n.system.Root(), actors.Spec{Name: nodeName, New: func() actor.Actor { return supervisorOnly{n.system} }}); err != nil {
 		return nil, err
 	}
@@ -117,7 +115,7 @@ func Start(config Config) (_ *Node, err error) {
 	n.gateway = gateway.New(gateway.Config{
 		System: n.system, Slabs: n.slabs, Roster: &n.roster, Buckets: &n.buckets,
 		BucketsActor: n.system.PID(nodeName + "/" + bucket.Name),
-		InlineLimit:  config.InlineBytes, MinPartBytes: config.MinPartBytes, Now: n.clock.Now,
+		InlineLimit:  config.InlineBytes, MinPartBytes: config.MinPartBytes, Now: time.Now,
 	})
 	listeners, err := n.listeners(registry, documents.Node().NodeID, started)
 	if err != nil {
@@ -132,7 +130,7 @@ func Start(config Config) (_ *Node, err error) {
 			return nil, err
 		}
 	}
-	n.log.WithFields(logrus.Fields{"native": n.native, "s3": n.s3, "mountpaths": len(mounts), "took": (n.clock.Elapsed() - began).Round(time.Millisecond).String()}).Info("node serves")
+	n.log.WithFields(logrus.Fields{"native": n.native, "s3": n.s3, "mountpaths": len(mounts), "took": time.Since(started).Round(time.Millisecond).String()}).Info("node serves")
 	return n, nil
 }
 
@@ -174,7 +172,6 @@ func (n *Node) openDisks(now time.Time) ([]mountpath.Mount, *embedded.Documents,
 	mounts, err := openStores(found, all, store.Options{
 		Shared: n.shared, Generations: objects.NewSequencer(1, node.Start),
 		BootID:        bootID(),
-		Now:           n.clock.Now,
 		MemTableBytes: index.MemTableBytes(n.config.MemoryBytes, len(found)), InlineLimit: n.config.InlineBytes, Log: n.log,
 	})
 	if err != nil {
@@ -200,7 +197,7 @@ func (n *Node) spawnStorage(mounts []mountpath.Mount, documents *embedded.Docume
 		}
 	}
 	err := n.spawn(bucket.Spec(bucket.Config{
-		System: n.system, Documents: documents, Roster: &n.roster, Published: &n.buckets, Docs: docs, Now: n.clock.Now,
+		System: n.system, Documents: documents, Roster: &n.roster, Published: &n.buckets, Docs: docs, Now: time.Now,
 	}))
 	if err != nil {
 		return err
@@ -221,7 +218,6 @@ func (n *Node) listeners(registry gatherer, nodeID string, started time.Time) ([
 	n.cancel = cancel
 	signatures := auth.New(auth.Options{
 		Credentials: auth.Root{AccessKey: n.config.RootAccessKey, SecretKey: n.config.RootSecretKey},
-		Now:         n.clock.Now,
 	})
 	base := s3api.Config{
 		Gateway: s3api.Over(n.gateway), Auth: s3api.Signatures(signatures), Region: n.config.Region, Context: ctx, Log: n.log,
@@ -241,7 +237,7 @@ func (n *Node) listeners(registry gatherer, nodeID string, started time.Time) ([
 	nativeHandler := native.New(native.Config{
 		Gateway: n.gateway, Roster: n.roster.Load, Metrics: registry, S3: s3Below.Handle, ExpectS3: s3Below.Expect, NodeID: nodeID,
 		Auth: signatures, Access: n.nativeAccess(), Routes: n.nativeRoutes(),
-		Started: started, Now: n.clock.Now, Context: ctx,
+		Started: started, Now: time.Now, Context: ctx,
 	})
 	listeners := []httpedge.Listener{
 		{Name: "native", Address: n.native, Handler: nativeHandler.Handle, Expect: nativeHandler.Expect, MaxConnections: n.config.MaxConnections, Grace: stopGrace},
@@ -292,7 +288,7 @@ func (n *Node) spawnEdges(listeners []httpedge.Listener) error {
 func (n *Node) spawn(spec actors.Spec) error {
 	reply := messages.NewReply[struct{}]()
 	n.system.Root().Send(n.root, &spawnChild{spec: spec, reply: reply})
-	if _, err := reply.WaitOn(n.clock, "supervisors.spawn", startTime); err != nil {
+	if _, err := reply.Wait("supervisors.spawn", startTime); err != nil {
 		return err
 	}
 	return n.system.Await(startTime, nodeName+"/"+spec.Name)

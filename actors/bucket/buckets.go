@@ -331,7 +331,7 @@ func (c *change) drop(roster *messages.Roster) error {
 	for i := range roster.Mountpaths {
 		m := &messages.DropBucket{Bucket: c.doc.Bucket, Reply: messages.NewReply[struct{}]()}
 		c.config.System.Root().Send(roster.Mountpaths[i].Coordinator, m)
-		if _, err := m.Reply.WaitOn(c.config.System.Clock(), "bucket.drop", changeTime); err != nil {
+		if _, err := m.Reply.Wait("bucket.drop", changeTime); err != nil {
 			return err
 		}
 	}
@@ -354,7 +354,7 @@ func (c *change) seal(roster *messages.Roster, sealed bool) error {
 	}
 	var failures []error
 	for _, r := range replies {
-		if _, err := r.WaitOn(c.config.System.Clock(), "bucket.seal", changeTime); err != nil {
+		if _, err := r.Wait("bucket.seal", changeTime); err != nil {
 			failures = append(failures, err)
 		}
 	}
@@ -366,7 +366,7 @@ func (c *change) empty(roster *messages.Roster) (bool, error) {
 	for i := range roster.Mountpaths {
 		m := &messages.ListObjects{Bucket: c.doc.Bucket, Limit: 1, Reply: messages.NewReply[*messages.ObjectPage]()}
 		c.config.System.Root().Send(roster.Mountpaths[i].Readers[0], m)
-		page, err := m.Reply.WaitOn(c.config.System.Clock(), "bucket.empty", changeTime)
+		page, err := m.Reply.Wait("bucket.empty", changeTime)
 		if err != nil || len(page.Entries) > 0 {
 			return false, err
 		}

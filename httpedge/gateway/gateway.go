@@ -31,10 +31,9 @@ import (
 // Deadline is how long a request waits for one answer of an actor.
 const Deadline = 30 * time.Second
 
-// uploadSlabs is the window of a large upload: one half is filled from the socket
-// while the other is digested and written, in one call. When half of the pool is
-// in use, windows are halved, so that more uploads go on at once.
-const uploadSlabs = 8
+// uploadSlabs is the window of a large upload: one slab being filled from the
+// socket, one being digested and written, two to even out.
+const uploadSlabs = 4
 
 // Config is what a gateway needs. Every field is required.
 type Config struct {
@@ -83,14 +82,14 @@ func (g *Gateway) Bucket(name string) (*objects.BucketDoc, error) {
 func (g *Gateway) CreateBucket(_ context.Context, name string, props objects.BucketProps) (*objects.BucketDoc, error) {
 	m := &messages.CreateBucket{Name: name, Props: props, Reply: messages.NewReply[*objects.BucketDoc]()}
 	g.System.Root().Send(g.BucketsActor, m)
-	return m.Reply.WaitOn(g.System.Clock(), "gateway.CreateBucket", Deadline)
+	return m.Reply.Wait("gateway.CreateBucket", Deadline)
 }
 
 // SetBucketProps replaces the properties of a bucket.
 func (g *Gateway) SetBucketProps(_ context.Context, name string, props objects.BucketProps) (*objects.BucketDoc, error) {
 	m := &messages.SetBucketProps{Name: name, Props: props, Reply: messages.NewReply[*objects.BucketDoc]()}
 	g.System.Root().Send(g.BucketsActor, m)
-	return m.Reply.WaitOn(g.System.Clock(), "gateway.SetBucketProps", Deadline)
+	return m.Reply.Wait("gateway.SetBucketProps", Deadline)
 }
 
 // DeleteBucket destroys an empty bucket; errs.Conflict (objects.ErrBucketNotEmpty)
@@ -98,7 +97,7 @@ func (g *Gateway) SetBucketProps(_ context.Context, name string, props objects.B
 func (g *Gateway) DeleteBucket(_ context.Context, name string) error {
 	m := &messages.DestroyBucket{Name: name, Reply: messages.NewReply[struct{}]()}
 	g.System.Root().Send(g.BucketsActor, m)
-	_, err := m.Reply.WaitOn(g.System.Clock(), "gateway.DeleteBucket", 2*Deadline)
+	_, err := m.Reply.Wait("gateway.DeleteBucket", 2*Deadline)
 	return err
 }
 
@@ -138,7 +137,7 @@ func (g *Gateway) Delete(_ context.Context, bucket *objects.BucketDoc, name, ver
 	}
 	m := &messages.DeleteObject{Key: key, VersionID: versionID, Conditions: c, Reply: messages.NewReply[messages.ObjectDeleted]()}
 	g.System.Root().Send(owner.Writer(digest), m)
-	return m.Reply.WaitOn(g.System.Clock(), op, Deadline)
+	return m.Reply.Wait(op, Deadline)
 }
 
 // ListRequest asks for a page of a bucket's names.
@@ -163,5 +162,5 @@ func (g *Gateway) List(_ context.Context, bucket *objects.BucketDoc, r ListReque
 		Reply: messages.NewReply[*messages.ObjectPage](),
 	}
 	g.System.Root().Send(view.Actor, m)
-	return m.Reply.WaitOn(g.System.Clock(), op, Deadline)
+	return m.Reply.Wait(op, Deadline)
 }

@@ -97,7 +97,7 @@ func (g *Gateway) putSmall(op errs.Op, key objects.Key, owner *messages.Mountpat
 		},
 	}
 	g.System.Root().Send(owner.Writer(digest), m)
-	return m.Reply.WaitOn(g.System.Clock(), op, Deadline)
+	return m.Reply.Wait(op, Deadline)
 }
 
 // PutPart stores a part of a multipart upload.
@@ -138,7 +138,7 @@ func (g *Gateway) stream(op errs.Op, key objects.Key, owner *messages.MountpathV
 		Reply: messages.NewReply[messages.UploadOpened](),
 	}
 	g.System.Root().Send(owner.Coordinator, open)
-	opened, err := open.Reply.WaitOn(g.System.Clock(), op, Deadline)
+	opened, err := open.Reply.Wait(op, Deadline)
 	if err != nil {
 		return messages.Uploaded{}, err
 	}
@@ -165,19 +165,15 @@ func (g *Gateway) stream(op errs.Op, key objects.Key, owner *messages.MountpathV
 	}
 	finished = true
 	g.System.Root().Send(s.transfer, finish)
-	return finish.Reply.WaitOn(g.System.Clock(), op, sealTime)
+	return finish.Reply.Wait(op, sealTime)
 }
 
 // windowFor is how many slabs an upload of the declared size needs.
 func (g *Gateway) windowFor(size int64) int {
-	most := int64(uploadSlabs)
-	if g.Slabs.InUse() > g.Slabs.Total()/2 {
-		most /= 2
-	}
 	if size < 0 {
-		return int(most)
+		return uploadSlabs
 	}
-	return int(min(most, max(1, (size+slab.Bytes-1)/slab.Bytes)))
+	return int(min(uploadSlabs, max(1, (size+slab.Bytes-1)/slab.Bytes)))
 }
 
 // stream is one payload on its way to a transfer. Its slabs are free, being
@@ -194,8 +190,8 @@ type stream struct {
 	size           int64
 }
 
-// copy sends begun's first n bytes and then body, to its end. The last chunks may
-// still be under way then: the transfer writes them before it finishes.
+// copy sends begun's first n bytes and then body, to its end, and waits until
+// all is written.
 func (s *stream) copy(body io.Reader, begun *slab.Window, n int) error {
 	for i, ended := 0, false; !ended; i++ {
 		slot := i % s.window.Len()
@@ -224,19 +220,24 @@ func (s *stream) copy(body io.Reader, begun *slab.Window, n int) error {
 			s.size += int64(filled)
 		}
 	}
+	for s.answered < s.sent {
+		if err := s.await(); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
 // await waits for the oldest chunk under way. Chunks are answered in order, so
 // the slab that comes next is free afterwards.
 func (s *stream) await() error {
-	late, timer := s.gateway.System.Clock().NewTimer(Deadline)
+	timer := time.NewTimer(Deadline)
 	defer timer.Stop()
 	select {
 	case w := <-s.written:
 		s.answered++
 		return w.Err
-	case <-late:
+	case <-timer.C:
 		return errs.E(s.op, s.key, errs.Busy, fmt.Errorf("the disk did not take a chunk in %s: %w", Deadline, messages.ErrNoAnswer))
 	}
 }

@@ -16,12 +16,8 @@ import (
 type Faulty struct {
 	inner      FS
 	operations atomic.Uint64
-	mu         sync.Mutex // one change of plan at a time
-	plan       atomic.Pointer[plan]
-}
 
-// plan is who is told of operations; nil: nobody. It is replaced, never changed.
-type plan struct {
+	mu        sync.RWMutex // guards the slices, which are replaced, never changed
 	faults    []*Fault
 	observers []*func(Operation)
 }
@@ -38,54 +34,44 @@ func (f *Faulty) Add(rule Rule) (*Fault, error) {
 	if err := rule.validate(); err != nil {
 		return nil, err
 	}
-	return f.add(rule), nil
-}
-
-func (f *Faulty) add(rule Rule) *Fault {
 	fault := &Fault{faulty: f, rule: rule}
-	f.change(func(p *plan) { p.faults = append(slices.Clip(p.faults), fault) })
-	return fault
-}
-
-// change replaces the plan by a copy that was changed.
-func (f *Faulty) change(how func(*plan)) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	var next plan
-	if old := f.plan.Load(); old != nil {
-		next = *old
-	}
-	how(&next)
-	if len(next.faults) == 0 && len(next.observers) == 0 {
-		f.plan.Store(nil)
-		return
-	}
-	f.plan.Store(&next)
+	f.faults = append(slices.Clip(f.faults), fault)
+	return fault, nil
 }
 
 // FailAt makes the operation of that number fail with the error, and no other.
 // Numbers count from 1 since NewFaulty; see Operations.
 func (f *Faulty) FailAt(number uint64, err error) *Fault {
-	return f.add(Rule{
+	fault := &Fault{faulty: f, rule: Rule{
 		Match: func(operation Operation) bool { return operation.Number == number },
 		Times: 1,
 		Err:   err,
-	})
+	}}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.faults = append(slices.Clip(f.faults), fault)
+	return fault
 }
 
 // Clear removes all faults.
 func (f *Faulty) Clear() {
-	f.change(func(p *plan) { p.faults = nil })
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.faults = nil
 }
 
 // Observe has the function called with each operation before it takes effect, in
 // the goroutine that does it and with no lock held, until stop is called.
 func (f *Faulty) Observe(observer func(Operation)) (stop func()) {
-	f.change(func(p *plan) { p.observers = append(slices.Clip(p.observers), &observer) })
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.observers = append(slices.Clip(f.observers), &observer)
 	return func() {
-		f.change(func(p *plan) {
-			p.observers = slices.DeleteFunc(slices.Clone(p.observers), func(other *func(Operation)) bool { return other == &observer })
-		})
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.observers = slices.DeleteFunc(slices.Clone(f.observers), func(other *func(Operation)) bool { return other == &observer })
 	}
 }
 
@@ -96,15 +82,14 @@ func (f *Faulty) Operations() uint64 { return f.operations.Load() }
 // says so.
 func (f *Faulty) begin(operation Operation) outcome {
 	operation.Number = f.operations.Add(1)
-	o := outcome{operation: operation}
-	p := f.plan.Load()
-	if p == nil {
-		return o
-	}
-	for _, observer := range p.observers {
+	f.mu.RLock()
+	faults, observers := f.faults, f.observers
+	f.mu.RUnlock()
+	for _, observer := range observers {
 		(*observer)(operation)
 	}
-	for _, fault := range p.faults {
+	o := outcome{operation: operation}
+	for _, fault := range faults {
 		if fault.hit(operation) {
 			o.add(&fault.rule)
 		}
@@ -115,8 +100,9 @@ func (f *Faulty) begin(operation Operation) outcome {
 // readsAreFaulty reports whether a fault is about reads of the path, and not yet
 // spent.
 func (f *Faulty) readsAreFaulty(path string) bool {
-	p := f.plan.Load()
-	return p != nil && slices.ContainsFunc(p.faults, func(fault *Fault) bool {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return slices.ContainsFunc(f.faults, func(fault *Fault) bool {
 		return !fault.spent() && fault.rule.matches(Operation{Call: CallRead, Path: path})
 	})
 }
@@ -241,11 +227,6 @@ func (f *Faulty) Space() (space Space, err error) {
 		space, err = f.inner.Space()
 		return err
 	})
-	for _, report := range o.space {
-		if err == nil {
-			report(&space)
-		}
-	}
 	return space, err
 }
 

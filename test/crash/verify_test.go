@@ -82,9 +82,11 @@ func (v *verifier) state(c *cut, left *disk.Mem, depth int) error {
 	if err := drain(m.store); err != nil {
 		return err
 	}
-	if err := leftovers(left, m.store, live); err != nil {
+	waiting, err := leftovers(left, m.store, live)
+	if err != nil {
 		return err
 	}
+	v.checker.orphans.Add(int64(waiting))
 	if err := m.store.Close(); err != nil {
 		return fmt.Errorf("it does not close: %w", err)
 	}

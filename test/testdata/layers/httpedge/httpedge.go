@@ -10,4 +10,4 @@ import (
 
 var _, _ = api.Nothing, gateway.Nothing
 
-func pause() { time.Sleep(0) } // want "clock"
+func pause() { time.Sleep(0) }
