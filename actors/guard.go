@@ -16,38 +16,23 @@ import (
 // the stack that protoactor drops, and refuses what arrives while the actor waits
 // for its children to end. One per incarnation.
 type guard struct {
-	system *System
-	entry  *entry
-	inner  actor.Actor
-	own    *ownContext // what the actor sees of protoactor; nil before its first message
-
-	stopped bool // told to end
-	leaving bool // told to end, or to make room for the next incarnation
+	system  *System
+	entry   *entry
+	inner   actor.Actor
+	stopped bool
 }
 
 // Receive implements actor.Actor.
 func (g *guard) Receive(ctx actor.Context) {
-	if g.own == nil {
-		g.own = &ownContext{Context: ctx, mailbox: g.entry.mailbox}
-	}
-	ctx = g.own
 	message := ctx.Message()
-	switch m := message.(type) {
-	case *actor.Started:
-		defer g.started()
+	switch message.(type) {
 	case *actor.Stopping:
-		g.stopped, g.leaving = true, true
+		g.stopped = true
 	case *actor.Stopped:
-		g.entry.mailbox.end()
+		g.entry.stats.ended.Store(true)
 		g.system.forget(ctx.Self().Id, g.entry)
 	case *actor.Restarting:
-		g.leaving = true
-		g.entry.mailbox.restarting()
-		g.system.reapLater(ctx.Self().Id)
-	case *actor.Terminated:
-		if g.system.succeed(ctx, m.Who.Id, !g.leaving) {
-			return // the child has a successor: for its parent it has never been away
-		}
+		g.entry.stats.restarts.Add(1)
 	}
 	request, isRequest := message.(messages.Failer)
 	if isRequest && g.stopped {
@@ -62,22 +47,11 @@ func (g *guard) Receive(ctx actor.Context) {
 		}
 		message = ctx.Message()
 	}
-	switch m := message.(type) {
-	case *messages.Ping:
-		m.Reply.Send(struct{}{}, nil)
+	if ping, ok := message.(*messages.Ping); ok {
+		ping.Reply.Send(struct{}{}, nil)
 		return
-	case *messages.Panic:
-		panic(m.Reason)
 	}
 	g.inner.Receive(ctx)
-}
-
-// started says that an incarnation has begun, unless it failed on that.
-func (g *guard) started() {
-	if reason := recover(); reason != nil {
-		panic(reason) // recovered has answered and logged it
-	}
-	g.entry.mailbox.started()
 }
 
 // ends reports whether a message is part of an actor's end, or of its restart.
@@ -114,7 +88,7 @@ func (g *guard) recovered(id string, message any, request messages.Failer) {
 	if reason == nil {
 		return
 	}
-	g.entry.mailbox.failed(reason)
+	g.entry.stats.failed(reason)
 	g.system.log.WithFields(logrus.Fields{
 		"actor": id, "message": fmt.Sprintf("%T", message), "cause": fmt.Sprint(reason), "stack": string(debug.Stack()),
 	}).Error("actor panicked")

@@ -4,6 +4,8 @@ import (
 	"reflect"
 
 	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/troupe-storage/troupe/objects/clock"
 )
 
 // Interceptor decides what becomes of messages before actors handle them. It is
@@ -42,7 +44,7 @@ func (s *System) Intercept(i Interceptor) {
 }
 
 // Clock returns the time that the system's actors live by.
-func (s *System) Clock() Clock { return s.clock }
+func (s *System) Clock() clock.Clock { return s.clock }
 
 // CanLoseReply reports whether Interception.Unheard works for messages like this.
 func CanLoseReply(message any) bool {

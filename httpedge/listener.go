@@ -178,12 +178,12 @@ func (e *edge) shutdown(grace time.Duration) {
 	done := make(chan error, 1)
 	go func() { done <- server.Shutdown() }()
 	if grace > 0 {
-		timer := time.NewTimer(grace)
+		late, timer := e.system.Clock().NewTimer(grace)
 		defer timer.Stop()
 		select {
 		case <-done:
 			return
-		case <-timer.C:
+		case <-late:
 		}
 	}
 	if n := e.connections.closeAll(); n > 0 && grace > 0 {
@@ -192,11 +192,11 @@ func (e *edge) shutdown(grace time.Duration) {
 	if grace == 0 {
 		return // a restart: handlers that wait for an answer end with it, on connections that are gone
 	}
-	timer := time.NewTimer(cutTime)
+	late, timer := e.system.Clock().NewTimer(cutTime)
 	defer timer.Stop()
 	select {
 	case <-done:
-	case <-timer.C:
+	case <-late:
 	}
 }
 

@@ -3,6 +3,7 @@ package messages
 import (
 	"time"
 
+	"github.com/troupe-storage/troupe/objects/clock"
 	"github.com/troupe-storage/troupe/objects/errs"
 )
 
@@ -34,20 +35,26 @@ func (r Reply[T]) Fail(err error) {
 	r.Send(zero, err)
 }
 
-// Wait returns the answer, or errs.Busy when none came within the time given:
-// the message may have been lost with an actor, or may still be carried out.
+// Wait is WaitOn by the operating system's clock: for tests.
 func (r Reply[T]) Wait(op errs.Op, within time.Duration) (T, error) {
+	return r.WaitOn(clock.System{}, op, within)
+}
+
+// WaitOn returns the answer, or errs.Busy when none came within the time given, by
+// that clock: the message may have been lost with an actor, or may still be
+// carried out.
+func (r Reply[T]) WaitOn(clock clock.Clock, op errs.Op, within time.Duration) (T, error) {
 	select { // the answer that is there already needs no timer
 	case x := <-r:
 		return x.Value, x.Err
 	default:
 	}
-	timer := time.NewTimer(within)
+	late, timer := clock.NewTimer(within)
 	defer timer.Stop()
 	select {
 	case x := <-r:
 		return x.Value, x.Err
-	case <-timer.C:
+	case <-late:
 		var zero T
 		return zero, errs.E(op, errs.Busy, ErrNoAnswer)
 	}

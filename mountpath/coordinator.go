@@ -14,6 +14,7 @@ import (
 	"github.com/troupe-storage/troupe/messages"
 	"github.com/troupe-storage/troupe/mountpath/store"
 	"github.com/troupe-storage/troupe/objects/checksum"
+	"github.com/troupe-storage/troupe/objects/clock"
 	"github.com/troupe-storage/troupe/objects/errs"
 )
 
@@ -43,9 +44,10 @@ type coordinator struct {
 	named    uint64 // numbers the transfers
 	keeping  bool   // the keeper is at work
 	disabled bool
-	closed   bool        // the index takes no writes any more; reads go on
-	errors   []time.Time // of disk errors within errorWindow
-	ticker   *time.Timer
+	closed   bool            // the index takes no writes any more; reads go on
+	errors   []time.Duration // of disk errors within errorWindow
+	settling backoff         // of asking the lanes to settle
+	ticker   clock.Timer
 }
 
 // verdicts tell the node what became of a mountpath, and why.
@@ -70,7 +72,7 @@ func (c *coordinator) Receive(ctx actor.Context) {
 
 	case *messages.OpenUpload:
 		c.onOpenUpload(ctx, m)
-	case *messages.EmptyBucket, *messages.DropBucket:
+	case *messages.DropBucket:
 		ctx.Send(c.keeper, m)
 
 	case *tick:
@@ -89,7 +91,7 @@ type tick struct{}
 func (c *coordinator) onStarted(ctx actor.Context) {
 	for i := range c.limits.WriteLanes {
 		c.lanes = append(c.lanes, c.spawn(ctx, "w"+strconv.Itoa(i), func() actor.Actor {
-			return &writeLane{system: c.system, store: c.mount.Store}
+			return &writeLane{system: c.system, store: c.mount.Store, number: i, lanes: c.limits.WriteLanes}
 		}))
 	}
 	for i := range c.limits.ReadLanes {
@@ -113,7 +115,7 @@ func (c *coordinator) spawn(ctx actor.Context, name string, make func() actor.Ac
 
 // schedule sends the next tick; one timer at a time, ended with the actor.
 func (c *coordinator) schedule(self *actor.PID) {
-	c.ticker = time.AfterFunc(tickTime, func() { c.system.Root().Send(self, &tick{}) })
+	c.ticker = c.system.Clock().AfterFunc(tickTime, func() { c.system.Root().Send(self, &tick{}) })
 }
 
 func (c *coordinator) onTick(ctx actor.Context) {
@@ -128,6 +130,7 @@ func (c *coordinator) onTick(ctx actor.Context) {
 		return
 	default:
 	}
+	c.settle(ctx)
 	if !c.keeping {
 		c.keeping = true
 		self, root := ctx.Self(), c.system.Root()
@@ -135,9 +138,44 @@ func (c *coordinator) onTick(ctx actor.Context) {
 	}
 }
 
+// settle asks the lanes to settle what failed writes left, if there is anything:
+// soon at first, and less and less often while it does not help.
+func (c *coordinator) settle(ctx actor.Context) {
+	if _, intents := c.mount.Store.Unsettled(); intents == 0 {
+		c.settling = backoff{}
+		return
+	}
+	if !c.settling.due(c.system.Clock().Elapsed()) {
+		return
+	}
+	for _, lane := range c.lanes {
+		ctx.Send(lane, &settleKeys{})
+	}
+}
+
+// backoff spaces out what is tried again: from tickTime, doubling, to longestPause.
+// The zero value is due at once.
+type backoff struct {
+	pause time.Duration
+	next  time.Duration // of the clock's Elapsed
+}
+
+// longestPause bounds a backoff.
+const longestPause = 8 * time.Second
+
+// due reports whether it is time to try, and puts the next time off.
+func (b *backoff) due(now time.Duration) bool {
+	if now < b.next {
+		return false
+	}
+	b.pause = min(max(2*b.pause, tickTime), longestPause)
+	b.next = now + b.pause
+	return true
+}
+
 // readEvents empties the store's events and judges the disk by its errors.
 func (c *coordinator) readEvents() {
-	now := time.Now()
+	now := c.system.Clock().Elapsed()
 	for {
 		select {
 		case e := <-c.mount.Events:
@@ -146,7 +184,7 @@ func (c *coordinator) readEvents() {
 				c.errors = append(c.errors, now)
 			}
 		default:
-			for len(c.errors) > 0 && now.Sub(c.errors[0]) > errorWindow {
+			for len(c.errors) > 0 && now-c.errors[0] > errorWindow {
 				c.errors = c.errors[1:]
 			}
 			if len(c.errors) >= errorLimit && !c.disabled {

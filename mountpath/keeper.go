@@ -29,7 +29,7 @@ type keeper struct {
 	system *actors.System
 	store  *store.Store
 
-	checkpointed time.Time // when relaxed writes were last made durable
+	checkpoint time.Duration // when, by Clock.Elapsed, relaxed writes are to be made durable next
 }
 
 // checkpointTime is how often relaxed writes are made durable: what a crash of
@@ -42,8 +42,6 @@ func (k *keeper) Receive(ctx actor.Context) {
 	case *keep:
 		k.onKeep()
 		m.done()
-	case *messages.EmptyBucket:
-		m.Reply.Send(k.store.EmptyBucket(m.Bucket, m.Limit))
 	case *messages.DropBucket:
 		m.Reply.Send(struct{}{}, k.store.DropBucket(m.Bucket))
 	default:
@@ -52,8 +50,8 @@ func (k *keeper) Receive(ctx actor.Context) {
 }
 
 func (k *keeper) onKeep() {
-	if now := time.Now(); now.Sub(k.checkpointed) >= checkpointTime {
-		k.checkpointed = now
+	if now := k.system.Clock().Elapsed(); now >= k.checkpoint {
+		k.checkpoint = now + checkpointTime
 		if err := k.store.Checkpoint(); err != nil {
 			k.system.Log().WithError(err).Warn("relaxed writes cannot be made durable now; it is tried again")
 		}

@@ -23,11 +23,19 @@ func isTransfer(id string) bool {
 }
 
 // writeLane gives the keys that are hashed to it their turns: it handles one
-// command at a time and blocks on its own disk while it does.
+// command at a time and blocks on its own disk while it does. A write that was
+// interrupted is settled before the first command, and one that failed half way
+// soon after.
 type writeLane struct {
 	system *actors.System
 	store  *store.Store
+	number int // among so many lanes
+	lanes  int
 }
+
+// settleKeys asks a lane to settle what failed writes left of its keys. Sent by
+// the coordinator.
+type settleKeys struct{}
 
 // commitFile asks a lane to make a sealed payload the object or the part that
 // it is for. Sent by the transfer; the lane answers the gateway.
@@ -46,14 +54,15 @@ func (m *commitFile) Fail(err error) { m.reply.Fail(err) }
 // Receive implements actor.Actor.
 func (l *writeLane) Receive(ctx actor.Context) {
 	switch m := ctx.Message().(type) {
+	case *actor.Started, *settleKeys:
+		l.settle()
+
 	case *messages.PutObject:
 		m.Reply.Send(l.onPutObject(m))
 	case *commitFile:
 		m.reply.Send(l.onCommitFile(m))
 	case *messages.DeleteObject:
 		m.Reply.Send(l.onDeleteObject(m))
-	case *messages.ChangeUser:
-		m.Reply.Send(l.onChangeUser(m))
 
 	case *messages.CreateUpload:
 		m.Reply.Send(struct{}{}, l.onCreateUpload(m))
@@ -70,6 +79,15 @@ func (l *writeLane) Receive(ctx actor.Context) {
 
 	default:
 		actors.Unexpected(ctx, l.system.Log())
+	}
+}
+
+// settle settles the open intents of the lane's keys. What cannot be settled now
+// keeps its key busy, and the coordinator asks again.
+func (l *writeLane) settle() {
+	err := l.store.Settle(func(key objects.Key) bool { return laneOf(key.Digest(), l.lanes) == l.number })
+	if err != nil {
+		l.system.Log().WithError(err).Warn("interrupted writes cannot be settled now; it is tried again")
 	}
 }
 
@@ -120,13 +138,6 @@ func (l *writeLane) onDeleteObject(m *messages.DeleteObject) (messages.ObjectDel
 	return messages.ObjectDeleted{Existed: existed, Generation: generation}, err
 }
 
-func (l *writeLane) onChangeUser(m *messages.ChangeUser) (*objects.Meta, error) {
-	if err := l.refuses("lane.ChangeUser", m.Key); err != nil {
-		return nil, err
-	}
-	return l.store.ChangeUser(m)
-}
-
 func (l *writeLane) onCreateUpload(m *messages.CreateUpload) error {
 	if err := l.refuses("lane.CreateUpload", m.Key); err != nil {
 		return err
@@ -164,7 +175,7 @@ func (l *readLane) Receive(ctx actor.Context) {
 		m.Reply.Send(l.onOpenObject(m))
 	case *messages.ListObjects:
 		m.Reply.Send(l.store.List(store.ListRequest{
-			Bucket: m.Bucket, Prefix: m.Prefix, After: m.After, Delimiter: m.Delimiter, Limit: m.Limit, Whole: m.Whole,
+			Bucket: m.Bucket, Prefix: m.Prefix, After: m.After, Delimiter: m.Delimiter, Limit: m.Limit,
 		}))
 	case *messages.ListParts:
 		m.Reply.Send(l.store.Parts(m.Key, m.UploadID, m.After, m.Limit))

@@ -2,7 +2,6 @@ package mountpath
 
 import (
 	"errors"
-	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
@@ -11,6 +10,7 @@ import (
 	"github.com/troupe-storage/troupe/mountpath/store"
 	"github.com/troupe-storage/troupe/objects"
 	"github.com/troupe-storage/troupe/objects/checksum"
+	"github.com/troupe-storage/troupe/objects/clock"
 	"github.com/troupe-storage/troupe/objects/errs"
 )
 
@@ -28,7 +28,7 @@ type transfer struct {
 	incoming *store.Incoming // nil before the first chunk, and after the lane has it
 	digests  *checksum.Digests
 	failure  error // what further chunks and the finish are answered with
-	idle     *time.Timer
+	idle     clock.Timer
 	heard    uint64 // counts messages; an idle timer that was overtaken says nothing
 }
 
@@ -85,7 +85,7 @@ func (t *transfer) listen(self *actor.PID) {
 		t.idle.Stop()
 	}
 	heard := t.heard
-	t.idle = time.AfterFunc(t.limits.Idle, func() { t.system.Root().Send(self, &heardNothing{heard}) })
+	t.idle = t.system.Clock().AfterFunc(t.limits.Idle, func() { t.system.Root().Send(self, &heardNothing{heard}) })
 }
 
 // onStopping gives back what the transfer holds. A sender that still waits for
@@ -99,7 +99,7 @@ func (t *transfer) onStopping() {
 	}
 	if t.incoming != nil {
 		if err := t.incoming.Abandon(); err != nil {
-			t.system.Log().WithError(err).WithField("key", t.request.Key.String()).Warn("the work file of an abandoned upload stays until the next start")
+			t.system.Log().WithError(err).WithField("key", t.request.Key.String()).Warn("the work file of an abandoned upload stays until it is settled")
 		}
 		t.incoming = nil
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/troupe-storage/troupe/actors"
-	"github.com/troupe-storage/troupe/mountpath/disk"
+	"github.com/troupe-storage/troupe/supervisors/faults"
 )
 
 // The root key pair that a node has when none is given. With it, no listener
@@ -50,9 +50,10 @@ type Config struct {
 
 	Log *logrus.Logger // default: text to standard error at Info
 
-	// Disk, if not nil, is put around every mountpath's filesystem: for faults. It
-	// is given the path and what is there, and must not fail.
-	Disk func(path string, fs disk.FS) disk.FS
+	// Faults, if not nil, is the desk through which parts of this node can be broken
+	// on purpose. It belongs to this node, which closes it when it stops. nil: off,
+	// and without any cost.
+	Faults *faults.Desk
 
 	// Extensions are actors of one's own, spawned under the node after its own.
 	Extensions []actors.Spec

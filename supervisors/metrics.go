@@ -42,7 +42,7 @@ func newMetrics(system *actors.System, slabs *slab.Pool, mounts []mountpath.Moun
 		freeBytes:       perDisk("mountpath_free_bytes", "Free bytes of the mountpath's filesystem."),
 		totalBytes:      perDisk("mountpath_total_bytes", "Bytes of the mountpath's filesystem."),
 		fullness:        perDisk("mountpath_fullness", "0 roomy, 1 full (no writes), 2 exhausted (no deletes either)."),
-		unsettled:       perDisk("mountpath_unsettled_keys", "Keys that are busy until the next start because a write failed after its rename."),
+		unsettled:       perDisk("mountpath_unsettled_keys", "Keys that are busy until a write that failed after its rename is settled."),
 		reclaimPayloads: perDisk("reclaimable_payloads", "Payloads deleted and not yet reclaimed."),
 		reclaimBytes:    perDisk("reclaimable_bytes", "Bytes deleted and not yet reclaimed."),
 		leases:          perDisk("leases", "Payload generations that readers keep from being reclaimed."),
@@ -91,7 +91,8 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 		gauge(m.freeBytes, float64(space.FreeBytes), mp.Path)
 		gauge(m.totalBytes, float64(space.TotalBytes), mp.Path)
 		gauge(m.fullness, float64(mp.Store.Fullness()), mp.Path)
-		gauge(m.unsettled, float64(mp.Store.Unsettled()), mp.Path)
+		unsettled, _ := mp.Store.Unsettled()
+		gauge(m.unsettled, float64(unsettled), mp.Path)
 		payloads, bytes := mp.Store.Reclaimable()
 		gauge(m.reclaimPayloads, float64(payloads), mp.Path)
 		gauge(m.reclaimBytes, float64(bytes), mp.Path)

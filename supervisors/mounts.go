@@ -23,7 +23,7 @@ import (
 type mount struct {
 	path   string // absolute, symbolic links resolved
 	linux  *disk.Linux
-	fs     disk.FS        // linux, or what Config.Disk put around it
+	fs     disk.FS        // linux, or what the fault desk put around it
 	format *layout.Format // nil: it is new
 	events chan store.Event
 	store  *store.Store
@@ -67,10 +67,12 @@ func findMounts(config Config) (mounts []*mount, err error) {
 			return mounts, errs.E(op, dir, err)
 		}
 		m.fs = m.linux
-		if config.Disk != nil {
-			m.fs = config.Disk(path, m.linux)
-		}
 		mounts = append(mounts, m)
+		if config.Faults != nil {
+			if m.fs, err = config.Faults.Disk(path, m.linux); err != nil {
+				return mounts, errs.E(op, dir, err)
+			}
+		}
 		if err := m.linux.CheckAttributes(); err != nil {
 			return mounts, errs.E(op, dir, errs.Invalid, err)
 		}

@@ -26,8 +26,10 @@ import (
 	"github.com/troupe-storage/troupe/mountpath/store"
 	"github.com/troupe-storage/troupe/objects"
 	"github.com/troupe-storage/troupe/objects/checksum"
+	"github.com/troupe-storage/troupe/objects/clock"
 	"github.com/troupe-storage/troupe/objects/errs"
 	"github.com/troupe-storage/troupe/objects/slab"
+	"github.com/troupe-storage/troupe/supervisors/faults"
 )
 
 // nodeName is the address of the tree's root.
@@ -43,6 +45,7 @@ const stopGrace = 10 * time.Second
 type Node struct {
 	config  Config
 	log     *logrus.Entry
+	clock   clock.Clock // what everything of the node lives by
 	mounts  []*mount
 	shared  *index.Shared
 	slabs   *slab.Pool
@@ -66,13 +69,16 @@ func Start(config Config) (_ *Node, err error) {
 	if err := config.Validate(); err != nil {
 		return nil, errs.E(op, errs.Invalid, err)
 	}
-	n := &Node{config: config, log: logrus.NewEntry(config.Log)}
+	n := &Node{config: config, log: logrus.NewEntry(config.Log), clock: clock.NewSystem()}
+	if config.Faults != nil {
+		n.clock = config.Faults.Clock()
+	}
 	defer func() {
 		if err != nil {
 			err = errs.E(op, errors.Join(err, n.Stop()))
 		}
 	}()
-	started := time.Now()
+	started, began := n.clock.Now(), n.clock.Elapsed()
 	nativeSocket, err := n.bind(config.Native)
 	if err != nil {
 		return nil, err
@@ -101,7 +107,10 @@ func Start(config Config) (_ *Node, err error) {
 	}
 	n.md5 = checksum.NewMD5Pool()
 	debug.SetMemoryLimit(budget.heap)
-	n.system = actors.NewSystem(n.log)
+	n.system = actors.NewSystemOn(n.clock, n.log)
+	if config.Faults != nil {
+		config.Faults.Attach(n.system)
+	}
 	if n.root, err = n.system.Spawn(n.system.Root(), actors.Spec{Name: nodeName, New: func() actor.Actor { return supervisorOnly{n.system} }}); err != nil {
 		return nil, err
 	}
@@ -115,7 +124,7 @@ func Start(config Config) (_ *Node, err error) {
 	n.gateway = gateway.New(gateway.Config{
 		System: n.system, Slabs: n.slabs, Roster: &n.roster, Buckets: &n.buckets,
 		BucketsActor: n.system.PID(nodeName + "/" + bucket.Name),
-		InlineLimit:  config.InlineBytes, MinPartBytes: config.MinPartBytes, Now: time.Now,
+		InlineLimit:  config.InlineBytes, MinPartBytes: config.MinPartBytes, Now: n.clock.Now,
 	})
 	listeners, err := n.listeners(registry, documents.Node().NodeID, started)
 	if err != nil {
@@ -130,7 +139,7 @@ func Start(config Config) (_ *Node, err error) {
 			return nil, err
 		}
 	}
-	n.log.WithFields(logrus.Fields{"native": n.native, "s3": n.s3, "mountpaths": len(mounts), "took": time.Since(started).Round(time.Millisecond).String()}).Info("node serves")
+	n.log.WithFields(logrus.Fields{"native": n.native, "s3": n.s3, "mountpaths": len(mounts), "took": (n.clock.Elapsed() - began).Round(time.Millisecond).String()}).Info("node serves")
 	return n, nil
 }
 
@@ -172,6 +181,7 @@ func (n *Node) openDisks(now time.Time) ([]mountpath.Mount, *embedded.Documents,
 	mounts, err := openStores(found, all, store.Options{
 		Shared: n.shared, Generations: objects.NewSequencer(1, node.Start),
 		BootID:        bootID(),
+		Now:           n.clock.Now,
 		MemTableBytes: index.MemTableBytes(n.config.MemoryBytes, len(found)), InlineLimit: n.config.InlineBytes, Log: n.log,
 	})
 	if err != nil {
@@ -197,7 +207,7 @@ func (n *Node) spawnStorage(mounts []mountpath.Mount, documents *embedded.Docume
 		}
 	}
 	err := n.spawn(bucket.Spec(bucket.Config{
-		System: n.system, Documents: documents, Roster: &n.roster, Published: &n.buckets, Docs: docs, Now: time.Now,
+		System: n.system, Documents: documents, Roster: &n.roster, Published: &n.buckets, Docs: docs, Now: n.clock.Now,
 	}))
 	if err != nil {
 		return err
@@ -218,6 +228,7 @@ func (n *Node) listeners(registry gatherer, nodeID string, started time.Time) ([
 	n.cancel = cancel
 	signatures := auth.New(auth.Options{
 		Credentials: auth.Root{AccessKey: n.config.RootAccessKey, SecretKey: n.config.RootSecretKey},
+		Now:         n.clock.Now,
 	})
 	base := s3api.Config{
 		Gateway: s3api.Over(n.gateway), Auth: s3api.Signatures(signatures), Region: n.config.Region, Context: ctx, Log: n.log,
@@ -237,7 +248,7 @@ func (n *Node) listeners(registry gatherer, nodeID string, started time.Time) ([
 	nativeHandler := native.New(native.Config{
 		Gateway: n.gateway, Roster: n.roster.Load, Metrics: registry, S3: s3Below.Handle, ExpectS3: s3Below.Expect, NodeID: nodeID,
 		Auth: signatures, Access: n.nativeAccess(), Routes: n.nativeRoutes(),
-		Started: started, Now: time.Now, Context: ctx,
+		Started: started, Now: n.clock.Now, Context: ctx,
 	})
 	listeners := []httpedge.Listener{
 		{Name: "native", Address: n.native, Handler: nativeHandler.Handle, Expect: nativeHandler.Expect, MaxConnections: n.config.MaxConnections, Grace: stopGrace},
@@ -288,7 +299,7 @@ func (n *Node) spawnEdges(listeners []httpedge.Listener) error {
 func (n *Node) spawn(spec actors.Spec) error {
 	reply := messages.NewReply[struct{}]()
 	n.system.Root().Send(n.root, &spawnChild{spec: spec, reply: reply})
-	if _, err := reply.Wait("supervisors.spawn", startTime); err != nil {
+	if _, err := reply.WaitOn(n.clock, "supervisors.spawn", startTime); err != nil {
 		return err
 	}
 	return n.system.Await(startTime, nodeName+"/"+spec.Name)
@@ -303,6 +314,10 @@ func (n *Node) S3() string { return n.s3 }
 // System returns the node's actors, for tests and control.
 func (n *Node) System() *actors.System { return n.system }
 
+// Faults returns the desk through which parts of the node can be broken on
+// purpose; nil if it has none.
+func (n *Node) Faults() *faults.Desk { return n.config.Faults }
+
 // Slabs returns the node's memory for payloads, for tests and metrics.
 func (n *Node) Slabs() *slab.Pool { return n.slabs }
 
@@ -311,6 +326,9 @@ func (n *Node) Slabs() *slab.Pool { return n.slabs }
 // cleanly. Idempotent.
 func (n *Node) Stop() error {
 	var failures []error
+	if n.config.Faults != nil {
+		n.config.Faults.Close() // what hangs in a fault would not end
+	}
 	if n.root != nil {
 		if edges := n.system.PID(nodeName + "/edges"); n.gateway != nil {
 			n.system.Root().Stop(edges)

@@ -27,6 +27,7 @@ func rules() []rule {
 		{"init", "nothing happens before main: two nodes must fit in one process", checkInit},
 		{"variable", "nothing lives at package level but constants, sentinel errors, tables and generated code", checkVariables},
 		{"sleep", "a test waits for an event, never for a while", checkSleep},
+		{"clock", "what time it is comes from a Clock that was passed in, so that faults and simulations can say it", checkClock},
 		{"future", "an actor never blocks on an answer: it comes back as a message", checkFutures},
 	}
 }
@@ -302,6 +303,25 @@ func checkSleep(tree *sourceTree, p *sourcePackage) []breach {
 			return []breach{tree.breach(f, use, "time.Sleep", "a test sleeps")}
 		}
 		return nil
+	})
+}
+
+// checkClock finds uses of the global clock in what a node is made of.
+func checkClock(tree *sourceTree, p *sourcePackage) []breach {
+	if !slices.Contains([]string{"messages", "actors", "mountpath", "cluster", "httpedge", "supervisors"}, p.floor()) {
+		return nil
+	}
+	global := []string{"Now", "Since", "Until", "After", "AfterFunc", "NewTimer", "NewTicker", "Tick", "Sleep"}
+	return eachNode(p, func(f *sourceFile, node ast.Node) []breach {
+		use, ok := node.(*ast.SelectorExpr)
+		if !ok || f.isTest {
+			return nil
+		}
+		function, ok := selected(f, use, "time")
+		if !ok || !slices.Contains(global, function) {
+			return nil
+		}
+		return []breach{tree.breach(f, use, "time", "%s uses time.%s", p.folder, function)}
 	})
 }
 

@@ -4,13 +4,13 @@ import (
 	"math/rand/v2"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/troupe-storage/troupe/actors"
 	"github.com/troupe-storage/troupe/messages"
 	"github.com/troupe-storage/troupe/objects"
+	"github.com/troupe-storage/troupe/objects/clock"
 	"github.com/troupe-storage/troupe/objects/errs"
 )
 
@@ -31,7 +31,7 @@ type bucket struct {
 
 	listings int    // under way; 0 ≤ listings ≤ maxListings
 	named    uint64 // numbers the listers and expirers
-	expiry   *time.Timer
+	expiry   clock.Timer
 }
 
 // Receive implements actor.Actor.
@@ -90,7 +90,7 @@ func isLister(id string) bool {
 // look at the same moment.
 func (b *bucket) schedule(self *actor.PID) {
 	root := b.config.System.Root()
-	b.expiry = time.AfterFunc(expiryTime+rand.N(expiryTime/4), func() { root.Send(self, &expire{}) })
+	b.expiry = b.config.System.Clock().AfterFunc(expiryTime+rand.N(expiryTime/4), func() { root.Send(self, &expire{}) })
 }
 
 func (b *bucket) onExpire(ctx actor.Context) {

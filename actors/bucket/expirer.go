@@ -84,7 +84,7 @@ func (e *expirer) abort(u *objects.Upload) error {
 	}
 	m := &messages.AbortUpload{Key: key, UploadID: u.ID, Reply: messages.NewReply[struct{}]()}
 	e.config.System.Root().Send(owner.Writer(digest), m)
-	if _, err := m.Reply.Wait(op, changeTime); err != nil && !errs.Is(errs.NotFound, err) {
+	if _, err := m.Reply.WaitOn(e.config.System.Clock(), op, changeTime); err != nil && !errs.Is(errs.NotFound, err) {
 		return err
 	}
 	return nil

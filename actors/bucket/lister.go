@@ -116,7 +116,7 @@ func (l *objectLister) ask(s *source, after string, limit int) {
 func (l *objectLister) fill(op errs.Op, s *source, share int) error {
 	for {
 		if s.reply != nil {
-			page, err := s.reply.Wait(op, listTime)
+			page, err := s.reply.WaitOn(l.config.System.Clock(), op, listTime)
 			if err != nil {
 				return errs.E(op, l.bucket, fmt.Errorf("mountpath %s: %w", s.view.Path, err))
 			}
@@ -164,7 +164,7 @@ func (l *uploadLister) page() (*messages.UploadPage, error) {
 	merged := &messages.UploadPage{}
 	pages := make([][]objects.Upload, len(replies))
 	for i, r := range replies {
-		page, err := r.Wait(op, listTime)
+		page, err := r.WaitOn(l.config.System.Clock(), op, listTime)
 		if err != nil {
 			return nil, errs.E(op, l.bucket, fmt.Errorf("mountpath %s: %w", mountpaths[i].Path, err))
 		}

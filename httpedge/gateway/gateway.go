@@ -15,7 +15,6 @@ package gateway
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -83,14 +82,14 @@ func (g *Gateway) Bucket(name string) (*objects.BucketDoc, error) {
 func (g *Gateway) CreateBucket(_ context.Context, name string, props objects.BucketProps) (*objects.BucketDoc, error) {
 	m := &messages.CreateBucket{Name: name, Props: props, Reply: messages.NewReply[*objects.BucketDoc]()}
 	g.System.Root().Send(g.BucketsActor, m)
-	return m.Reply.Wait("gateway.CreateBucket", Deadline)
+	return m.Reply.WaitOn(g.System.Clock(), "gateway.CreateBucket", Deadline)
 }
 
 // SetBucketProps replaces the properties of a bucket.
 func (g *Gateway) SetBucketProps(_ context.Context, name string, props objects.BucketProps) (*objects.BucketDoc, error) {
 	m := &messages.SetBucketProps{Name: name, Props: props, Reply: messages.NewReply[*objects.BucketDoc]()}
 	g.System.Root().Send(g.BucketsActor, m)
-	return m.Reply.Wait("gateway.SetBucketProps", Deadline)
+	return m.Reply.WaitOn(g.System.Clock(), "gateway.SetBucketProps", Deadline)
 }
 
 // DeleteBucket destroys an empty bucket; errs.Conflict (objects.ErrBucketNotEmpty)
@@ -98,35 +97,8 @@ func (g *Gateway) SetBucketProps(_ context.Context, name string, props objects.B
 func (g *Gateway) DeleteBucket(_ context.Context, name string) error {
 	m := &messages.DestroyBucket{Name: name, Reply: messages.NewReply[struct{}]()}
 	g.System.Root().Send(g.BucketsActor, m)
-	_, err := m.Reply.Wait("gateway.DeleteBucket", 2*Deadline)
+	_, err := m.Reply.WaitOn(g.System.Clock(), "gateway.DeleteBucket", 2*Deadline)
 	return err
-}
-
-// DestroyBucket destroys a bucket with all that is in it. It returns once no
-// client finds the bucket any more and, unless that takes long, once its space
-// may be taken; a crash in between is finished at the next start.
-func (g *Gateway) DestroyBucket(_ context.Context, name string) error {
-	m := &messages.DestroyBucket{Name: name, WithObjects: true, Reply: messages.NewReply[struct{}]()}
-	g.System.Root().Send(g.BucketsActor, m)
-	_, err := m.Reply.Wait("gateway.DestroyBucket", destroyTime)
-	if errors.Is(err, messages.ErrNoAnswer) && g.Config.Buckets.Load().Find(name) == nil {
-		return nil // it goes on without us
-	}
-	return err
-}
-
-// destroyTime is how long a client waits for the objects of a bucket to go: less
-// than the 20 s after which AIStore's Python client asks again.
-const destroyTime = 15 * time.Second
-
-// Location returns the path of the mountpath that holds a name; empty if the node
-// has none.
-func (g *Gateway) Location(bucket *objects.BucketDoc, name string) string {
-	view := g.Roster.Load().Owner(objects.Key{Bucket: bucket.Bucket, Name: name}.Digest())
-	if view == nil {
-		return ""
-	}
-	return view.Path
 }
 
 // owner finds the mountpath of a key; errs.Offline if it cannot be used now.
@@ -165,27 +137,13 @@ func (g *Gateway) Delete(_ context.Context, bucket *objects.BucketDoc, name, ver
 	}
 	m := &messages.DeleteObject{Key: key, VersionID: versionID, Conditions: c, Reply: messages.NewReply[messages.ObjectDeleted]()}
 	g.System.Root().Send(owner.Writer(digest), m)
-	return m.Reply.Wait(op, Deadline)
-}
-
-// ChangeUser changes the user metadata of an object; see messages.ChangeUser.
-func (g *Gateway) ChangeUser(_ context.Context, bucket *objects.BucketDoc, name string, set []objects.Pair, replace bool, maxBytes int) (*objects.Meta, error) {
-	const op errs.Op = "gateway.ChangeUser"
-	key := objects.Key{Bucket: bucket.Bucket, Name: name}
-	owner, digest, err := g.writable(op, key)
-	if err != nil {
-		return nil, err
-	}
-	m := &messages.ChangeUser{Key: key, Set: set, Replace: replace, MaxBytes: maxBytes, Reply: messages.NewReply[*objects.Meta]()}
-	g.System.Root().Send(owner.Writer(digest), m)
-	return m.Reply.Wait(op, Deadline)
+	return m.Reply.WaitOn(g.System.Clock(), op, Deadline)
 }
 
 // ListRequest asks for a page of a bucket's names.
 type ListRequest struct {
 	Prefix, After, Delimiter string
 	Limit                    int
-	Whole                    bool // entries hold the whole record
 }
 
 // List returns a page in byte order, merged from every mountpath; it fails
@@ -200,9 +158,9 @@ func (g *Gateway) List(_ context.Context, bucket *objects.BucketDoc, r ListReque
 		return &messages.ObjectPage{}, nil
 	}
 	m := &messages.ListObjects{
-		Bucket: bucket.Bucket, Prefix: r.Prefix, After: r.After, Delimiter: r.Delimiter, Limit: r.Limit, Whole: r.Whole,
+		Bucket: bucket.Bucket, Prefix: r.Prefix, After: r.After, Delimiter: r.Delimiter, Limit: r.Limit,
 		Reply: messages.NewReply[*messages.ObjectPage](),
 	}
 	g.System.Root().Send(view.Actor, m)
-	return m.Reply.Wait(op, Deadline)
+	return m.Reply.WaitOn(g.System.Clock(), op, Deadline)
 }

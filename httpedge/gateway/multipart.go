@@ -29,7 +29,7 @@ func (g *Gateway) CreateUpload(_ context.Context, bucket *objects.BucketDoc, nam
 		Upload: objects.Upload{ID: hex.EncodeToString(id[:]), Name: name, Initiated: g.Now(), Checksum: wanted, Draft: draft},
 	}
 	g.System.Root().Send(owner.Writer(digest), m)
-	if _, err := m.Reply.Wait(op, Deadline); err != nil {
+	if _, err := m.Reply.WaitOn(g.System.Clock(), op, Deadline); err != nil {
 		return "", err
 	}
 	return m.Upload.ID, nil
@@ -58,7 +58,7 @@ func (g *Gateway) CompleteUpload(_ context.Context, bucket *objects.BucketDoc, c
 		Conditions: c.Conditions, ETag: bucket.Props.ETagKind(), Reply: messages.NewReply[objects.Receipt](),
 	}
 	g.System.Root().Send(owner.Writer(digest), m)
-	return m.Reply.Wait(op, Deadline)
+	return m.Reply.WaitOn(g.System.Clock(), op, Deadline)
 }
 
 // AbortUpload ends an upload and reclaims its parts.
@@ -71,7 +71,7 @@ func (g *Gateway) AbortUpload(_ context.Context, bucket *objects.BucketDoc, name
 	}
 	m := &messages.AbortUpload{Key: key, UploadID: uploadID, Reply: messages.NewReply[struct{}]()}
 	g.System.Root().Send(owner.Writer(digest), m)
-	_, err = m.Reply.Wait(op, Deadline)
+	_, err = m.Reply.WaitOn(g.System.Clock(), op, Deadline)
 	return err
 }
 
@@ -85,7 +85,7 @@ func (g *Gateway) ListParts(_ context.Context, bucket *objects.BucketDoc, name, 
 	}
 	m := &messages.ListParts{Key: key, UploadID: uploadID, After: after, Limit: limit, Reply: messages.NewReply[*messages.PartPage]()}
 	g.System.Root().Send(owner.Reader(digest), m)
-	return m.Reply.Wait(op, Deadline)
+	return m.Reply.WaitOn(g.System.Clock(), op, Deadline)
 }
 
 // ListUploads returns the uploads under way in a bucket, ordered by name, then id.
@@ -100,5 +100,5 @@ func (g *Gateway) ListUploads(_ context.Context, bucket *objects.BucketDoc, pref
 		Reply: messages.NewReply[*messages.UploadPage](),
 	}
 	g.System.Root().Send(view.Actor, m)
-	return m.Reply.Wait(op, Deadline)
+	return m.Reply.WaitOn(g.System.Clock(), op, Deadline)
 }

@@ -64,7 +64,7 @@ func (g *Gateway) Open(_ context.Context, bucket *objects.BucketDoc, name, versi
 func (g *Gateway) open(op errs.Op, key objects.Key, versionID string, window *slab.Window, lane pid) (*messages.ObjectOpened, error) {
 	m := &messages.OpenObject{Key: key, VersionID: versionID, Window: window, RecordOnly: window == nil, Reply: messages.NewReply[*messages.ObjectOpened]()}
 	g.System.Root().Send(lane, m)
-	return m.Reply.Wait(op, Deadline)
+	return m.Reply.WaitOn(g.System.Clock(), op, Deadline)
 }
 
 // Object is an object opened for reading. Its owner closes it exactly once, or

@@ -97,7 +97,7 @@ func (g *Gateway) putSmall(op errs.Op, key objects.Key, owner *messages.Mountpat
 		},
 	}
 	g.System.Root().Send(owner.Writer(digest), m)
-	return m.Reply.Wait(op, Deadline)
+	return m.Reply.WaitOn(g.System.Clock(), op, Deadline)
 }
 
 // PutPart stores a part of a multipart upload.
@@ -138,7 +138,7 @@ func (g *Gateway) stream(op errs.Op, key objects.Key, owner *messages.MountpathV
 		Reply: messages.NewReply[messages.UploadOpened](),
 	}
 	g.System.Root().Send(owner.Coordinator, open)
-	opened, err := open.Reply.Wait(op, Deadline)
+	opened, err := open.Reply.WaitOn(g.System.Clock(), op, Deadline)
 	if err != nil {
 		return messages.Uploaded{}, err
 	}
@@ -165,7 +165,7 @@ func (g *Gateway) stream(op errs.Op, key objects.Key, owner *messages.MountpathV
 	}
 	finished = true
 	g.System.Root().Send(s.transfer, finish)
-	return finish.Reply.Wait(op, sealTime)
+	return finish.Reply.WaitOn(g.System.Clock(), op, sealTime)
 }
 
 // windowFor is how many slabs an upload of the declared size needs.
@@ -231,13 +231,13 @@ func (s *stream) copy(body io.Reader, begun *slab.Window, n int) error {
 // await waits for the oldest chunk under way. Chunks are answered in order, so
 // the slab that comes next is free afterwards.
 func (s *stream) await() error {
-	timer := time.NewTimer(Deadline)
+	late, timer := s.gateway.System.Clock().NewTimer(Deadline)
 	defer timer.Stop()
 	select {
 	case w := <-s.written:
 		s.answered++
 		return w.Err
-	case <-timer.C:
+	case <-late:
 		return errs.E(s.op, s.key, errs.Busy, fmt.Errorf("the disk did not take a chunk in %s: %w", Deadline, messages.ErrNoAnswer))
 	}
 }

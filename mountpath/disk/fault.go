@@ -40,15 +40,19 @@ type Rule struct {
 	// in the kernel: on Mem no later sync brings them back. A close that fails has
 	// closed.
 	Err error
-	// Bytes is how many of its bytes a write that fails has written.
+	// Bytes is how many of its bytes a write that fails, or is torn, has written.
 	Bytes int
 	// Afterwards lets the operation happen, and then fail: the caller cannot know.
 	Afterwards bool
 	// Lose makes a sync (of a file, a directory or all) report success and do
 	// nothing: the control that shows that a crash test can fail.
 	Lose bool
+	// Tear makes a write report success when it has written no more than Bytes.
+	Tear bool
 	// Corrupt, if not nil, changes the bytes that a read returns.
 	Corrupt func(p []byte, offset int64)
+	// Space, if not nil, changes what the filesystem says of its room.
+	Space func(*Space)
 }
 
 // ErrRule says that a Rule cannot be used.
@@ -57,8 +61,8 @@ var ErrRule = errors.New("the rule cannot be used")
 // validate returns ErrRule for a pattern that path.Match refuses, a kind that
 // there is none of, or a negative number of bytes.
 func (r *Rule) validate() error {
-	if _, err := path.Match(strings.TrimSuffix(r.Path, "/**"), ""); err != nil {
-		return fmt.Errorf("%w: path %q: %w", ErrRule, r.Path, err)
+	if err := CheckPattern(r.Path); err != nil {
+		return err
 	}
 	for _, call := range r.Calls {
 		if call == 0 || call >= callCount {
@@ -78,10 +82,15 @@ func (r *Rule) matches(operation Operation) bool {
 		(r.Match == nil || r.Match(operation))
 }
 
-func (r *Rule) matchesPath(name string) bool {
-	if above, tree := strings.CutSuffix(r.Path, "/**"); tree {
+func (r *Rule) matchesPath(name string) bool { return MatchPath(r.Path, name) }
+
+// MatchPath reports whether a name matches a pattern as path.Match has it; with
+// "/**" at its end, the directory before and everything below it. A pattern that
+// CheckPattern refuses matches nothing.
+func MatchPath(pattern, name string) bool {
+	if above, tree := strings.CutSuffix(pattern, "/**"); tree {
 		for {
-			if ok, _ := path.Match(above, name); ok { // validate has seen the pattern
+			if ok, err := path.Match(above, name); ok && err == nil {
 				return true
 			}
 			slash := strings.LastIndexByte(name, '/')
@@ -91,8 +100,16 @@ func (r *Rule) matchesPath(name string) bool {
 			name = name[:slash]
 		}
 	}
-	ok, _ := path.Match(r.Path, name)
-	return ok
+	ok, err := path.Match(pattern, name)
+	return ok && err == nil
+}
+
+// CheckPattern returns why a pattern cannot be one of MatchPath.
+func CheckPattern(pattern string) error {
+	if _, err := path.Match(strings.TrimSuffix(pattern, "/**"), ""); err != nil {
+		return fmt.Errorf("%w: path %q: %w", ErrRule, pattern, err)
+	}
+	return nil
 }
 
 // Fault is a Rule at work in a Faulty. Safe for concurrent use.
@@ -106,9 +123,9 @@ type Fault struct {
 // Remove ends the fault. Operations that wait in it go on waiting, and then
 // suffer the rest of it.
 func (f *Fault) Remove() {
-	f.faulty.mu.Lock()
-	defer f.faulty.mu.Unlock()
-	f.faulty.faults = slices.DeleteFunc(slices.Clone(f.faulty.faults), func(other *Fault) bool { return other == f })
+	f.faulty.change(func(p *plan) {
+		p.faults = slices.DeleteFunc(slices.Clone(p.faults), func(other *Fault) bool { return other == f })
+	})
 }
 
 // Hits returns how many operations the fault has hit: a test that counts on it
@@ -140,7 +157,10 @@ type outcome struct {
 	bytes      int
 	afterwards bool
 	lose       bool
+	tear       bool
+	keep       int // of a torn write
 	corrupt    []func(p []byte, offset int64)
+	space      []func(*Space)
 }
 
 // add takes a rule into the outcome: its wait and its panic at once. The first
@@ -158,6 +178,12 @@ func (o *outcome) add(rule *Rule) {
 	o.lose = o.lose || rule.Lose
 	if rule.Corrupt != nil {
 		o.corrupt = append(o.corrupt, rule.Corrupt)
+	}
+	if rule.Tear && !o.tear {
+		o.tear, o.keep = true, rule.Bytes
+	}
+	if rule.Space != nil {
+		o.space = append(o.space, rule.Space)
 	}
 }
 

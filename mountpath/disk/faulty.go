@@ -16,8 +16,12 @@ import (
 type Faulty struct {
 	inner      FS
 	operations atomic.Uint64
+	mu         sync.Mutex // one change of plan at a time
+	plan       atomic.Pointer[plan]
+}
 
-	mu        sync.RWMutex // guards the slices, which are replaced, never changed
+// plan is who is told of operations; nil: nobody. It is replaced, never changed.
+type plan struct {
 	faults    []*Fault
 	observers []*func(Operation)
 }
@@ -34,44 +38,54 @@ func (f *Faulty) Add(rule Rule) (*Fault, error) {
 	if err := rule.validate(); err != nil {
 		return nil, err
 	}
+	return f.add(rule), nil
+}
+
+func (f *Faulty) add(rule Rule) *Fault {
 	fault := &Fault{faulty: f, rule: rule}
+	f.change(func(p *plan) { p.faults = append(slices.Clip(p.faults), fault) })
+	return fault
+}
+
+// change replaces the plan by a copy that was changed.
+func (f *Faulty) change(how func(*plan)) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.faults = append(slices.Clip(f.faults), fault)
-	return fault, nil
+	var next plan
+	if old := f.plan.Load(); old != nil {
+		next = *old
+	}
+	how(&next)
+	if len(next.faults) == 0 && len(next.observers) == 0 {
+		f.plan.Store(nil)
+		return
+	}
+	f.plan.Store(&next)
 }
 
 // FailAt makes the operation of that number fail with the error, and no other.
 // Numbers count from 1 since NewFaulty; see Operations.
 func (f *Faulty) FailAt(number uint64, err error) *Fault {
-	fault := &Fault{faulty: f, rule: Rule{
+	return f.add(Rule{
 		Match: func(operation Operation) bool { return operation.Number == number },
 		Times: 1,
 		Err:   err,
-	}}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.faults = append(slices.Clip(f.faults), fault)
-	return fault
+	})
 }
 
 // Clear removes all faults.
 func (f *Faulty) Clear() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.faults = nil
+	f.change(func(p *plan) { p.faults = nil })
 }
 
 // Observe has the function called with each operation before it takes effect, in
 // the goroutine that does it and with no lock held, until stop is called.
 func (f *Faulty) Observe(observer func(Operation)) (stop func()) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.observers = append(slices.Clip(f.observers), &observer)
+	f.change(func(p *plan) { p.observers = append(slices.Clip(p.observers), &observer) })
 	return func() {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		f.observers = slices.DeleteFunc(slices.Clone(f.observers), func(other *func(Operation)) bool { return other == &observer })
+		f.change(func(p *plan) {
+			p.observers = slices.DeleteFunc(slices.Clone(p.observers), func(other *func(Operation)) bool { return other == &observer })
+		})
 	}
 }
 
@@ -82,14 +96,15 @@ func (f *Faulty) Operations() uint64 { return f.operations.Load() }
 // says so.
 func (f *Faulty) begin(operation Operation) outcome {
 	operation.Number = f.operations.Add(1)
-	f.mu.RLock()
-	faults, observers := f.faults, f.observers
-	f.mu.RUnlock()
-	for _, observer := range observers {
+	o := outcome{operation: operation}
+	p := f.plan.Load()
+	if p == nil {
+		return o
+	}
+	for _, observer := range p.observers {
 		(*observer)(operation)
 	}
-	o := outcome{operation: operation}
-	for _, fault := range faults {
+	for _, fault := range p.faults {
 		if fault.hit(operation) {
 			o.add(&fault.rule)
 		}
@@ -100,9 +115,8 @@ func (f *Faulty) begin(operation Operation) outcome {
 // readsAreFaulty reports whether a fault is about reads of the path, and not yet
 // spent.
 func (f *Faulty) readsAreFaulty(path string) bool {
-	f.mu.RLock()
-	defer f.mu.RUnlock()
-	return slices.ContainsFunc(f.faults, func(fault *Fault) bool {
+	p := f.plan.Load()
+	return p != nil && slices.ContainsFunc(p.faults, func(fault *Fault) bool {
 		return !fault.spent() && fault.rule.matches(Operation{Call: CallRead, Path: path})
 	})
 }
@@ -227,6 +241,11 @@ func (f *Faulty) Space() (space Space, err error) {
 		space, err = f.inner.Space()
 		return err
 	})
+	for _, report := range o.space {
+		if err == nil {
+			report(&space)
+		}
+	}
 	return space, err
 }
 

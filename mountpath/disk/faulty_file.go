@@ -26,6 +26,12 @@ func (f *faultyFile) ReadAt(p []byte, offset int64) (n int, err error) {
 
 func (f *faultyFile) WriteAt(p []byte, offset int64) (n int, err error) {
 	o := f.fs.begin(Operation{Call: CallWrite, Path: f.path, Offset: offset, Length: int64(len(p))})
+	if o.err == nil && o.tear {
+		if _, err := f.inner.WriteAt(p[:min(o.keep, len(p))], offset); err != nil {
+			return 0, err
+		}
+		return len(p), nil
+	}
 	if o.err == nil {
 		return f.inner.WriteAt(p, offset)
 	}

@@ -239,6 +239,32 @@ func TestFaultPartial(t *testing.T) {
 	}
 }
 
+// A torn write says that it wrote everything, and wrote its beginning.
+func TestFaultTears(t *testing.T) {
+	fs, file, _ := fixture(t)
+	torn := add(t, fs, disk.Rule{Calls: []disk.Call{disk.CallWrite}, Tear: true, Bytes: 3})
+	if n, err := file.WriteAt([]byte("XXXXXXX"), 0); n != 7 || err != nil {
+		t.Errorf("%d bytes written, %v", n, err)
+	}
+	torn.Remove()
+	if got := contentOf(t, fs, "d/f"); string(got) != "XXXtent" {
+		t.Errorf("the file holds %q", got)
+	}
+}
+
+// A filesystem says of its room what a fault makes of it.
+func TestFaultOfSpace(t *testing.T) {
+	fs, _, _ := fixture(t)
+	full := add(t, fs, disk.Rule{Calls: []disk.Call{disk.CallSpace}, Space: func(s *disk.Space) { s.FreeBytes = 7 }})
+	if space, err := fs.Space(); err != nil || space.FreeBytes != 7 {
+		t.Errorf("%+v, %v", space, err)
+	}
+	full.Remove()
+	if space, err := fs.Space(); err != nil || space.FreeBytes == 7 {
+		t.Errorf("without the fault: %+v, %v", space, err)
+	}
+}
+
 // A gate holds operations until it opens, and only those of its rule.
 func TestFaultHangs(t *testing.T) {
 	fs, file, _ := fixture(t)

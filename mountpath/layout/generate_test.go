@@ -176,7 +176,6 @@ func metas() *rapid.Generator[*objects.Meta] {
 			Modified:   times().Draw(t, "modified"),
 			PartCount:  int(integers().Draw(t, "part count")),
 			PartSize:   integers().Draw(t, "part size"),
-			Writes:     digests().Draw(t, "writes"),
 			Draft:      drafts().Draw(t, "draft"),
 		}
 	})
@@ -215,6 +214,7 @@ func intents() *rapid.Generator[*Intent] {
 			Kind: IntentKind(rapid.Byte().Draw(t, "kind")), Key: keys().Draw(t, "key"),
 			Payload: generations().Draw(t, "payload"), Path: texts().Draw(t, "path"),
 			Begun: times().Draw(t, "begun"), Draft: drafts().Draw(t, "draft"),
+			UploadID: texts().Draw(t, "upload"), Part: int(integers().Draw(t, "part")),
 		}
 	})
 }

@@ -15,13 +15,15 @@ type IntentKind uint8
 const (
 	// IntentObject: a payload file that will be renamed to Path and get a record.
 	IntentObject IntentKind = 1
+	// IntentPart: a payload file that will be renamed to its place in its upload's
+	// directory, and become a part of the upload.
+	IntentPart IntentKind = 2
 )
 
 // Intent is what is known of a transfer before its body. It is durable before
 // anything of the transfer can have another name than its work file, so that a
 // crash leaves nothing that cannot be explained. With the Attribute, which has
-// what is known after the body, it makes the record. Parts need none: a part's
-// file is born under its own name and replaces nothing.
+// what is known after the body, it makes the record of an object.
 type Intent struct {
 	Kind    IntentKind
 	Key     objects.Key
@@ -29,6 +31,9 @@ type Intent struct {
 	Path    string             // natural path; empty: the name has none. The escaped path is always possible too
 	Begun   time.Time          // when the transfer began
 	Draft   objects.Draft      // headers, user metadata, tags, class, version id
+
+	UploadID string // of a part
+	Part     int    // number of a part, from 1
 }
 
 // Fields of message Intent.
@@ -39,6 +44,8 @@ const (
 	intentPath    protowire.Number = 4
 	intentBegun   protowire.Number = 5
 	intentDraft   protowire.Number = 6
+	intentUpload  protowire.Number = 7
+	intentPart    protowire.Number = 8
 )
 
 // AppendIntent appends the value of an intent's key.
@@ -51,6 +58,8 @@ func AppendIntent(dst []byte, i *Intent) []byte {
 	dst = appendText(dst, intentPath, i.Path)
 	dst = appendTime(dst, intentBegun, i.Begun)
 	dst = appendDraft(dst, intentDraft, &i.Draft)
+	dst = appendText(dst, intentUpload, i.UploadID)
+	dst = appendInt(dst, intentPart, int64(i.Part))
 	return seal(dst, start)
 }
 
@@ -76,6 +85,10 @@ func DecodeIntent(b []byte) (*Intent, error) {
 			i.Begun = c.time(form)
 		case intentDraft:
 			c.draft(form, &i.Draft)
+		case intentUpload:
+			i.UploadID = c.text(form)
+		case intentPart:
+			i.Part = int(c.int(form))
 		default:
 			c.skip(field, form)
 		}

@@ -106,6 +106,14 @@ func WorkPath(payload objects.Generation) string { return WorkDir + "/" + payloa
 // TrashPath returns where a payload waits to be unlinked.
 func TrashPath(payload objects.Generation) string { return TrashDir + "/" + payload.String() }
 
+// QuarantinePath returns where a payload lies that could not be trusted.
+func QuarantinePath(payload objects.Generation) string {
+	return QuarantineDir + "/" + payload.String()
+}
+
+// ReasonPath returns the file that says why a payload is in quarantine.
+func ReasonPath(payload objects.Generation) string { return QuarantinePath(payload) + ".reason" }
+
 // VersionPath returns where the payload of a noncurrent version lies:
 // versions/<xx>/<payload>, xx being the low byte of the payload's sequence, which
 // fills 256 directories evenly.

@@ -19,7 +19,8 @@ func (s *Store) CommitFile(in *Incoming, meta objects.Meta, conditions objects.C
 	ended := false
 	defer func() {
 		if !ended { // a panic, which ends the lane's turn: nothing may follow before it is settled
-			s.unsettle(objectKey(in.Key), errInterrupted)
+			s.unsettle(in, errInterrupted)
+			in.release()
 		}
 	}()
 	receipt, err := s.commitFile(in, meta, conditions)
@@ -50,7 +51,7 @@ func (s *Store) commitFile(in *Incoming, meta objects.Meta, conditions objects.C
 	}
 	if err != nil { // the rename happened, and it cannot be said whether it will last
 		s.diskError(in.Key, err)
-		s.unsettle(indexKey, err)
+		s.unsettle(in, err)
 		in.release()
 		return objects.Receipt{}, outcomeUnknown(op, in.Key, err)
 	}
@@ -60,7 +61,6 @@ func (s *Store) commitFile(in *Incoming, meta objects.Meta, conditions objects.C
 	meta.Payload, meta.Where = in.Payload, objects.File
 	meta.Inode, meta.Birth = in.info.Inode, in.info.Birth
 	meta.Path = path
-	meta.CountAfter(old)
 	if natural, ok := layout.NaturalPath(in.Key.Bucket, in.Key.Name); ok && natural == path {
 		meta.Path = ""
 	}
@@ -72,9 +72,9 @@ func (s *Store) commitFile(in *Incoming, meta objects.Meta, conditions objects.C
 	}
 	batch.Delete(in.intentKey())
 	if err := s.index.Commit(batch, indexKey); err != nil {
-		// Even if the index took nothing: the name is the new payload's, and the
-		// next open goes forward.
-		s.unsettle(indexKey, err)
+		// Even if the index took nothing: the name is the new payload's, and
+		// settling goes forward.
+		s.unsettle(in, err)
 		return objects.Receipt{}, outcomeUnknown(op, in.Key, err)
 	}
 	if entry != nil && linked {
@@ -89,7 +89,7 @@ func (s *Store) commitFile(in *Incoming, meta objects.Meta, conditions objects.C
 // abandonAfter abandons the payload because of err, which it returns.
 func (s *Store) abandonAfter(in *Incoming, err error) error {
 	if abandonErr := in.Abandon(); abandonErr != nil {
-		s.log.WithError(abandonErr).WithField("key", in.Key.String()).Warn("the work file of a refused write stays until the next start")
+		s.log.WithError(abandonErr).WithField("key", in.Key.String()).Warn("the work file of a refused write stays until it is settled")
 	}
 	return err
 }
@@ -97,7 +97,7 @@ func (s *Store) abandonAfter(in *Incoming, err error) error {
 // unlink takes back the link in the trash of a file that was not replaced after
 // all. It must last before the intent goes: with a link in the trash that nobody
 // speaks of, the file could not be moved there later. If it cannot be made to
-// last, the intent stays for the next open.
+// last, the intent stays until it is settled.
 func (s *Store) unlink(in *Incoming, old *objects.Meta) error {
 	err := absent(s.fs.Remove(layout.TrashPath(old.Payload)))
 	if err == nil {
@@ -105,6 +105,7 @@ func (s *Store) unlink(in *Incoming, old *objects.Meta) error {
 	}
 	if err != nil {
 		in.begun = false
+		s.leaveOpen(in)
 	}
 	return err
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path"
 	"syscall"
 
 	"github.com/troupe-storage/troupe/mountpath/disk"
@@ -31,7 +30,7 @@ const (
 )
 
 // Incoming is a payload on its way into a file: of an object, whose work file
-// CommitFile renames, or of a part, which is born under its own name. Its owner
+// CommitFile renames, or of a part, whose work file Seal renames. Its owner
 // ends it with CommitFile, CommitPart or Abandon. Not safe for concurrent use.
 type Incoming struct {
 	Key     objects.Key
@@ -50,6 +49,7 @@ type Incoming struct {
 	info   disk.Info // of the sealed file
 	intent *index.Pending
 	begun  bool // an intent was written (or may have been)
+	named  bool // of a part: its directory and its name may be there
 	sealed bool
 	broken error // the first failure: what was to be written or synced may be lost, and no later success brings it back
 }
@@ -67,12 +67,16 @@ func (s *Store) Create(key objects.Key, draft objects.Draft, sizeHint int64) (*I
 		return nil, failed(op, key, err)
 	}
 	natural, _ := layout.NaturalPath(key.Bucket, key.Name)
-	batch := s.index.NewBatch()
-	batch.Set(in.intentKey(), layout.AppendIntent(nil, &layout.Intent{
-		Kind: layout.IntentObject, Key: key, Payload: in.Payload, Path: natural, Begun: s.now(), Draft: draft,
-	}))
-	in.intent, in.begun = s.index.CommitAsync(batch), true
+	in.intend(&layout.Intent{Kind: layout.IntentObject, Path: natural, Draft: draft})
 	return in, nil
+}
+
+// intend sends the payload's intent on its way to stable storage.
+func (in *Incoming) intend(intent *layout.Intent) {
+	intent.Key, intent.Payload, intent.Begun = in.Key, in.Payload, in.store.now()
+	batch := in.store.index.NewBatch()
+	batch.Set(in.intentKey(), layout.AppendIntent(nil, intent))
+	in.intent, in.begun = in.store.index.CommitAsync(batch), true
 }
 
 // CreatePart begins a part of a multipart upload, which must exist.
@@ -86,10 +90,11 @@ func (s *Store) CreatePart(key objects.Key, uploadID string, number int, sizeHin
 		return nil, err
 	}
 	in := &Incoming{Key: key, Payload: s.generations.Next(), Draft: upload.Draft, uploadID: uploadID, number: number, store: s, hint: sizeHint}
-	in.path = layout.PartPath(uploadID, number, in.Payload)
+	in.path = layout.WorkPath(in.Payload)
 	if err := in.open(); err != nil {
 		return nil, failed(op, key, err)
 	}
+	in.intend(&layout.Intent{Kind: layout.IntentPart, UploadID: uploadID, Part: number})
 	return in, nil
 }
 
@@ -98,13 +103,7 @@ func (in *Incoming) intentKey() []byte {
 }
 
 func (in *Incoming) open() (err error) {
-	const flags = os.O_CREATE | os.O_EXCL | os.O_RDWR
-	in.file, err = in.store.fs.OpenFile(in.path, flags, 0o644)
-	if errors.Is(err, fs.ErrNotExist) {
-		if err = in.store.names.make(path.Dir(in.path)); err == nil {
-			in.file, err = in.store.fs.OpenFile(in.path, flags, 0o644)
-		}
-	}
+	in.file, err = in.store.fs.OpenFile(in.path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o644)
 	if err != nil {
 		in.store.diskError(in.Key, err)
 		return err
@@ -201,11 +200,6 @@ func (in *Incoming) seal(sums checksum.Sums, etag string) error {
 	if err == nil && in.Class() == objects.Synced {
 		err = in.file.Sync()
 	}
-	if err == nil && in.number > 0 { // a part is born under its own name
-		in.store.names.shared(func() {
-			err = in.store.names.syncPath(in.path)
-		})
-	}
 	if err == nil {
 		in.info, err = in.file.Stat()
 	}
@@ -220,12 +214,30 @@ func (in *Incoming) seal(sums checksum.Sums, etag string) error {
 			return failed(op, in.Key, err)
 		}
 	}
+	if in.number > 0 {
+		if err := in.takePartName(); err != nil {
+			in.store.diskError(in.Key, err)
+			return failed(op, in.Key, err)
+		}
+	}
 	in.sealed = true
 	return nil
 }
 
+// takePartName renames the work file of a part to its place in the directory of
+// its upload, durably. The intent is on stable storage.
+func (in *Incoming) takePartName() error {
+	in.named = true
+	to := layout.PartPath(in.uploadID, in.number, in.Payload)
+	renamed, err := in.store.names.receive(in.path, to, true)
+	if renamed {
+		in.path = to
+	}
+	return err
+}
+
 // Abandon ends a payload that will not become an object: its file and intent
-// go. What fails here is left to the next open, which finds the intent.
+// go. What fails here is left to Settle, which finds the intent.
 func (in *Incoming) Abandon() error {
 	if in.file == nil {
 		return nil
@@ -235,12 +247,16 @@ func (in *Incoming) Abandon() error {
 		err = errors.Join(err, in.intent.Wait())
 		in.intent = nil
 	}
-	if in.begun {
+	if in.named && err == nil {
+		err = in.store.removePart(layout.PartPath(in.uploadID, in.number, in.Payload))
+	}
+	if in.begun && err == nil {
 		batch := in.store.index.NewBatch()
 		batch.Delete(in.intentKey())
-		err = errors.Join(err, in.store.index.Commit(batch))
+		err = in.store.index.Commit(batch)
 	}
 	if err != nil {
+		in.store.leaveOpen(in)
 		return failed("store.Abandon", in.Key, err)
 	}
 	return nil
@@ -251,13 +267,16 @@ func (in *Incoming) discard() error {
 	err := in.file.Close()
 	in.file = nil
 	if removeErr := in.store.fs.Remove(in.path); !errors.Is(removeErr, fs.ErrNotExist) {
-		err = errors.Join(err, removeErr) // an upload that was aborted took its part files along
+		err = errors.Join(err, removeErr)
 	}
 	return err
 }
 
 // release closes the file, which has become an object or a part.
 func (in *Incoming) release() {
+	if in.file == nil {
+		return
+	}
 	// Everything was synced before: nothing can be lost by a close that fails.
 	_ = in.file.Close()
 	in.file = nil

@@ -50,6 +50,19 @@ func (s *Store) upload(op errs.Op, key objects.Key, uploadID string) (*objects.U
 // one of that number. It ends the incoming payload whatever happens. In the key's
 // turn, so that a part never arrives after its upload was completed.
 func (s *Store) CommitPart(in *Incoming, sums checksum.Sums, etag string) (objects.Part, error) {
+	ended := false
+	defer func() {
+		if !ended { // a panic: the part is undone by the lane's next incarnation
+			s.leaveOpen(in)
+			in.release()
+		}
+	}()
+	part, err := s.commitPart(in, sums, etag)
+	ended = true
+	return part, err
+}
+
+func (s *Store) commitPart(in *Incoming, sums checksum.Sums, etag string) (objects.Part, error) {
 	const op errs.Op = "store.CommitPart"
 	if !in.sealed {
 		return objects.Part{}, s.abandonAfter(in, errs.E(op, in.Key, errs.Internal, errors.New("the payload was not sealed")))
@@ -69,6 +82,7 @@ func (s *Store) CommitPart(in *Incoming, sums checksum.Sums, etag string) (objec
 		return objects.Part{}, s.abandonAfter(in, failed(op, in.Key, err))
 	}
 	batch.Set(partKey, layout.AppendPart(nil, &part))
+	batch.Delete(in.intentKey())
 	in.release()
 	if err := s.index.Commit(batch, partKey); err != nil {
 		return objects.Part{}, failed(op, in.Key, err)
@@ -183,7 +197,6 @@ func (s *Store) CompleteUpload(m *messages.CompleteUpload) (objects.Receipt, err
 	}
 	meta.Generation = s.generations.Next()
 	meta.Payload, meta.Modified = meta.Generation, s.now()
-	meta.CountAfter(old)
 	if err := s.writeManifest(key, m.UploadID, meta, parts); err != nil {
 		s.diskError(key, err)
 		return objects.Receipt{}, failed(op, key, err)

@@ -51,7 +51,7 @@ func (s *Store) settleIntents() error {
 		return errs.E(op, err)
 	}
 	for _, intent := range intents {
-		if err := s.settle(intent); err != nil {
+		if _, err := s.settle(intent); err != nil { // loadReclaims finds the entry
 			return errs.E(op, intent.Key, err)
 		}
 	}
@@ -70,16 +70,22 @@ func (s *Store) settleIntents() error {
 // commit. So where P holds m and the record does not name m, the rename came after
 // whatever the record names, even if that has the greater payload generation
 // (payload generations are taken when a transfer starts, not in the turn).
-func (s *Store) settle(intent *layout.Intent) error {
+//
+// The reclaim entry of what an object replaced that went forward is returned, for
+// retired. In the key's turn, or before the store serves.
+func (s *Store) settle(intent *layout.Intent) (*reclaimEntry, error) {
+	if intent.Kind == layout.IntentPart {
+		return nil, s.settlePart(intent)
+	}
 	key, indexKey := intent.Key, objectKey(intent.Key)
 	intentKey := layout.IntentKey(nil, key.Bucket.ID, key.Name, intent.Payload)
 	old, err := s.record(indexKey)
 	if err != nil && !errs.Is(errs.NotFound, err) {
-		return err
+		return nil, err
 	}
 	path, attribute, err := s.findPayload(intent, old)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	committed := old != nil && !old.Deleted && old.Payload == intent.Payload
 	switch {
@@ -87,13 +93,13 @@ func (s *Store) settle(intent *layout.Intent) error {
 		err := errs.E("store.settle", key, errs.Corrupt, errors.New("the record names a payload that is at none of its paths"))
 		s.onEvent(Event{Kind: Damaged, Key: key, Err: err})
 		s.log.WithError(err).Error("recovery found damage; the record stays")
-		return s.dropIntent(intentKey)
+		return nil, s.dropIntent(intentKey)
 	case committed:
-		return s.dropIntent(intentKey)
+		return nil, s.dropIntent(intentKey)
 	case attribute != nil:
 		return s.forward(intent, attribute, path, old, indexKey, intentKey)
 	default:
-		return s.back(intent, old, intentKey)
+		return nil, s.back(intent, old, intentKey)
 	}
 }
 
@@ -145,16 +151,25 @@ func (s *Store) attribute(path string) (*layout.Attribute, error) {
 	return attribute, nil
 }
 
-// forward finishes a write whose rename happened.
-func (s *Store) forward(intent *layout.Intent, attribute *layout.Attribute, path string, old *objects.Meta, indexKey, intentKey []byte) error {
-	if intent.Draft.Class != objects.Relaxed {
-		if err := s.names.syncPath(path); err != nil {
-			return err
-		}
-	}
+// forward finishes a write whose rename happened. A file that is not as long as
+// it was when it was synced comes from a disk that said it had synced and had not:
+// it goes to quarantine, and the write, which was never acknowledged, back.
+func (s *Store) forward(intent *layout.Intent, attribute *layout.Attribute, path string, old *objects.Meta, indexKey, intentKey []byte) (*reclaimEntry, error) {
 	info, err := s.fs.Stat(path)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	if intent.Draft.Class != objects.Relaxed { // a relaxed one is verified next
+		if info.Size != attribute.Size {
+			torn := errs.E("store.forward", intent.Key, errs.Corrupt, fmt.Errorf("the file has %d bytes, its attribute says %d", info.Size, attribute.Size))
+			if err := s.quarantine(intent.Key, intent.Payload, path, torn); err != nil {
+				return nil, err
+			}
+			return nil, s.back(intent, old, intentKey)
+		}
+		if err := s.names.syncPath(path); err != nil {
+			return nil, err
+		}
 	}
 	meta := &objects.Meta{
 		Generation: s.generations.Next(), Payload: intent.Payload, Where: objects.File,
@@ -162,21 +177,42 @@ func (s *Store) forward(intent *layout.Intent, attribute *layout.Attribute, path
 		Size: attribute.Size, XXHash: attribute.XXHash, ETag: attribute.ETag, Checksums: attribute.Checksums,
 		Modified: info.Modified, Draft: intent.Draft,
 	}
-	meta.CountAfter(old)
 	if natural, ok := layout.NaturalPath(intent.Key.Bucket, intent.Key.Name); !ok || natural != path {
 		meta.Path = path
-	}
-	if info.Size != attribute.Size && intent.Draft.Class != objects.Relaxed { // a relaxed one is verified next
-		return errs.E("store.forward", intent.Key, errs.Corrupt, fmt.Errorf("the file has %d bytes, its attribute says %d", info.Size, attribute.Size))
 	}
 	batch := s.index.NewBatch()
 	batch.Set(indexKey, layout.AppendRecord(nil, meta))
 	if meta.Class == objects.Relaxed {
 		s.addRelaxed(batch, intent.Key, meta)
 	}
-	s.retire(batch, intent.Key, old, meta) // loadReclaims finds the entry
+	entry := s.retire(batch, intent.Key, old, meta)
 	batch.Delete(intentKey)
-	return s.index.Commit(batch, indexKey)
+	return entry, s.index.Commit(batch, indexKey)
+}
+
+// settlePart undoes a part that was on its way: its commit drops its intent, so
+// no upload has it.
+func (s *Store) settlePart(intent *layout.Intent) error {
+	if err := absent(s.fs.Remove(layout.WorkPath(intent.Payload))); err != nil {
+		return err
+	}
+	if err := s.removePart(layout.PartPath(intent.UploadID, intent.Part, intent.Payload)); err != nil {
+		return err
+	}
+	return s.dropIntent(layout.IntentKey(nil, intent.Key.Bucket.ID, intent.Key.Name, intent.Payload))
+}
+
+// removePart removes the file of a part that nothing names, and its directory if
+// that leaves it empty, durably: then its intent may go.
+func (s *Store) removePart(name string) error {
+	if err := absent(s.fs.Remove(name)); err != nil {
+		return err
+	}
+	if err := absent(s.fs.SyncDir(path.Dir(name))); err != nil {
+		return err
+	}
+	s.names.sweep(path.Dir(name), layout.PartsDir)
+	return s.fs.SyncDir(layout.PartsDir)
 }
 
 // back undoes a write whose rename did not happen: the work file goes, and the

@@ -16,6 +16,7 @@ import (
 	"github.com/troupe-storage/troupe/mountpath/index"
 	"github.com/troupe-storage/troupe/mountpath/layout"
 	"github.com/troupe-storage/troupe/objects"
+	"github.com/troupe-storage/troupe/objects/clock"
 	"github.com/troupe-storage/troupe/objects/errs"
 )
 
@@ -38,7 +39,7 @@ type Options struct {
 	// BootID is another one after each start of the operating system. With an
 	// empty one every open is taken to follow a crash of the system.
 	BootID  string
-	Now     func() time.Time // nil: time.Now
+	Now     func() time.Time // nil: by the operating system
 	Log     *logrus.Entry    // nil: discarded
 	OnEvent func(Event)      // nil: none; must not block
 }
@@ -86,10 +87,10 @@ type Store struct {
 	leases  *leases
 	reclaim *reclaimQueue
 
-	// unsettled holds the keys whose write failed after its rename: what is on
-	// the disk is unknown until the next open settles it, so they are Busy.
-	unsettled      sync.Map // objects.Key's index key as string → error
-	unsettledCount atomic.Int64
+	// unsettled holds the intents that nobody is at work on. Keys whose write
+	// failed after its rename are Busy until they are settled: what is on the disk
+	// is unknown.
+	unsettled unsettled
 
 	sealed sync.Map // objects.BucketID of buckets that are being destroyed
 
@@ -114,7 +115,7 @@ func Open(o Options) (_ *Store, err error) {
 		s.memTableBytes = index.MaxMemTableBytes
 	}
 	if s.now == nil {
-		s.now = time.Now
+		s.now = clock.NewSystem().Now
 	}
 	if s.log == nil {
 		quiet := logrus.New()
@@ -249,10 +250,8 @@ const settleTime = 10 * time.Second
 
 // settled waits until no commit of the key is in flight; see index.Settled.
 func (s *Store) settled(indexKey []byte) (waited bool, err error) {
-	if s.unsettledCount.Load() != 0 {
-		if cause, ok := s.unsettled.Load(string(indexKey)); ok {
-			return false, errs.E("store.settled", errs.Busy, fmt.Errorf("%w: %w", objects.ErrOutcomeUnknown, cause.(error)))
-		}
+	if cause := s.unsettled.cause(indexKey); cause != nil {
+		return false, errBusyUntilSettled(cause)
 	}
 	return s.index.Settled(indexKey, settleTime)
 }
@@ -266,17 +265,6 @@ func (s *Store) record(indexKey []byte) (*objects.Meta, error) {
 	defer value.Close()
 	return layout.DecodeRecord(value.Bytes)
 }
-
-// unsettle makes a key Busy until the next open: its write failed at a point
-// from which it cannot be said what the disk holds.
-func (s *Store) unsettle(indexKey []byte, cause error) {
-	if _, was := s.unsettled.LoadOrStore(string(indexKey), cause); !was {
-		s.unsettledCount.Add(1)
-	}
-}
-
-// Unsettled returns how many keys are Busy until the next open.
-func (s *Store) Unsettled() int { return int(s.unsettledCount.Load()) }
 
 // objectKey is the index key of a key's current record.
 func objectKey(key objects.Key) []byte {

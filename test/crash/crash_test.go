@@ -136,9 +136,9 @@ type checker struct {
 	workers sync.WaitGroup
 	stop    atomic.Bool
 
-	states, histories, recoveries, steps, orphans atomic.Int64
-	violations                                    atomic.Int64
-	first                                         atomic.Pointer[string]
+	states, histories, recoveries, steps atomic.Int64
+	violations                           atomic.Int64
+	first                                atomic.Pointer[string]
 }
 
 func newChecker(t *testing.T) *checker {
@@ -163,8 +163,8 @@ func (c *checker) finish() {
 }
 
 func (c *checker) summary() string {
-	return fmt.Sprintf("%d crash states of %d histories (%d steps), %d of them cuts of the recovery; %d violations; %d part files of writes under way at a cut wait for their upload's end",
-		c.states.Load(), c.histories.Load(), c.steps.Load(), c.recoveries.Load(), c.violations.Load(), c.orphans.Load())
+	return fmt.Sprintf("%d crash states of %d histories (%d steps), %d of them cuts of the recovery; %d violations",
+		c.states.Load(), c.histories.Load(), c.steps.Load(), c.recoveries.Load(), c.violations.Load())
 }
 
 // violation reports what is wrong with the state that a cut left. In a control it

@@ -346,7 +346,7 @@ func (r *faultRun) look(w *world, left *disk.Mem) error {
 	if err := drain(m.store); err != nil {
 		return err
 	}
-	if _, err := leftovers(left, m.store, set.live); err != nil {
+	if err := leftovers(left, m.store, set.live); err != nil {
 		return err
 	}
 	return m.store.Close()

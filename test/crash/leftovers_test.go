@@ -35,23 +35,20 @@ func drain(s *store.Store) error {
 
 // leftovers looks at every file and every entry of the index of a store that was
 // drained. Everything must have an owner: a record, an upload, or Troupe itself.
-// Waiting are the files in the directory of a live upload or chunked object that
-// are none of its parts: parts that were on their way when the power went. They
-// have no intent; they go with the directory.
-func leftovers(fs disk.FS, s *store.Store, buckets []objects.Bucket) (waiting int, err error) {
+func leftovers(fs disk.FS, s *store.Store, buckets []objects.Bucket) error {
 	owned := make(map[string]bool)   // payload files
 	uploads := make(map[string]bool) // directories below parts
 	entries := make(map[string]bool) // index keys of payloads
 	for _, b := range buckets {
 		page, err := s.List(store.ListRequest{Bucket: b, Limit: 50})
 		if err != nil {
-			return 0, err
+			return err
 		}
 		for _, e := range page.Entries {
 			key := objects.Key{Bucket: b, Name: e.Name}
 			meta, err := s.Head(key)
 			if err != nil {
-				return 0, err
+				return err
 			}
 			switch meta.Where {
 			case objects.File:
@@ -66,7 +63,7 @@ func leftovers(fs disk.FS, s *store.Store, buckets []objects.Bucket) (waiting in
 				entries[string(layout.PayloadKey(nil, b.ID, e.Name, meta.Payload))] = true
 				opened, err := s.Open(key, nil)
 				if err != nil {
-					return 0, err
+					return err
 				}
 				for _, p := range opened.Parts.Parts {
 					owned[layout.PartPath(meta.Path, p.Number, p.Payload)] = true
@@ -78,13 +75,13 @@ func leftovers(fs disk.FS, s *store.Store, buckets []objects.Bucket) (waiting in
 		}
 		under, err := s.Uploads(b, "", "", "", 1000)
 		if err != nil {
-			return 0, err
+			return err
 		}
 		for _, u := range under.Uploads {
 			uploads[layout.UploadDir(u.ID)] = true
 			parts, err := s.Parts(objects.Key{Bucket: b, Name: u.Name}, u.ID, 0, 1000)
 			if err != nil {
-				return 0, err
+				return err
 			}
 			for _, p := range parts.Parts {
 				owned[layout.PartPath(u.ID, p.Number, p.Payload)] = true
@@ -92,7 +89,7 @@ func leftovers(fs disk.FS, s *store.Store, buckets []objects.Bucket) (waiting in
 		}
 	}
 	if err := entriesLeft(s, buckets, entries); err != nil {
-		return 0, err
+		return err
 	}
 	return filesLeft(fs, owned, uploads)
 }
@@ -144,7 +141,7 @@ func entriesLeft(s *store.Store, buckets []objects.Bucket, payloads map[string]b
 }
 
 // filesLeft walks the filesystem.
-func filesLeft(fs disk.FS, owned, uploads map[string]bool) (waiting int, err error) {
+func filesLeft(fs disk.FS, owned, uploads map[string]bool) error {
 	var wrong []string
 	seen := make(map[string]bool)
 	ours := []string{layout.FormatFile, layout.LockFile}
@@ -168,11 +165,11 @@ func filesLeft(fs disk.FS, owned, uploads map[string]bool) (waiting int, err err
 				if err := walk(name); err != nil {
 					return err
 				}
+			case name == dir+"/manifest.json" && uploads[dir]: // perhaps of a completion that was interrupted
+				seen[name] = true
 			case owned[name]:
 				seen[name] = true
 			case slices.Contains(ours, name):
-			case uploads[path.Dir(name)]:
-				waiting++
 			default:
 				wrong = append(wrong, "the file "+name)
 			}
@@ -180,7 +177,7 @@ func filesLeft(fs disk.FS, owned, uploads map[string]bool) (waiting int, err err
 		return nil
 	}
 	if err := walk("."); err != nil {
-		return 0, err
+		return err
 	}
 	for name := range owned {
 		if !seen[name] {
@@ -189,7 +186,7 @@ func filesLeft(fs disk.FS, owned, uploads map[string]bool) (waiting int, err err
 	}
 	if len(wrong) > 0 {
 		slices.Sort(wrong)
-		return 0, fmt.Errorf("left on the disk: %s", strings.Join(wrong, "; "))
+		return fmt.Errorf("left on the disk: %s", strings.Join(wrong, "; "))
 	}
-	return waiting, nil
+	return nil
 }

@@ -21,6 +21,8 @@ type machine struct {
 	boot   string // of the operating system: another one after each cut
 	start  uint64 // the start counter: greater with every opening
 	store  *store.Store
+
+	onEvent func(store.Event) // nil: nobody is told
 }
 
 // epoch is when the clock of every history begins.
@@ -40,6 +42,7 @@ func (m *machine) open() (err error) {
 	m.store, err = store.Open(store.Options{
 		FS: m.fs, Shared: m.shared, Generations: objects.NewSequencer(1, m.start),
 		MemTableBytes: index.MinMemTableBytes, BootID: m.boot, InlineLimit: m.inline, Now: func() time.Time { return time.Unix(epoch, 0) },
+		OnEvent: m.onEvent,
 	})
 	return err
 }

@@ -15,9 +15,8 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/troupe-storage/troupe/messages"
-	"github.com/troupe-storage/troupe/mountpath/disk"
 	"github.com/troupe-storage/troupe/supervisors"
+	"github.com/troupe-storage/troupe/supervisors/faults"
 )
 
 // load is clients that write, read and delete, each its own keys, and know what
@@ -162,7 +161,7 @@ func (l *load) verify(t *testing.T, c *client) {
 func TestPanicsOfActors(t *testing.T) {
 	defer leaves(t, goleak.IgnoreCurrent())
 	dir := t.TempDir()
-	node := start(t, dir, 2, nil)
+	node := start(t, dir, 2, withDesk)
 	c := newClient(node)
 	c.bucket(t, "photos")
 	l := newLoad(c)
@@ -192,11 +191,13 @@ func TestPanicsOfActors(t *testing.T) {
 					continue
 				}
 				hit++
-				m := &messages.Panic{Reason: "on purpose", Reply: messages.NewReply[struct{}]()}
-				node.System().Root().Send(node.System().PID(actor.Address), m)
-				if _, err := m.Reply.Wait("test", requestTime); err == nil || !strings.Contains(err.Error(), "on purpose") {
+				fault := inject(t, node, faults.Fault{
+					Messages: &faults.Messages{Actor: actor.Address, Message: "messages.Ping", Do: faults.Panic}, When: faults.When{Count: 1},
+				})
+				if err := node.System().Await(requestTime, actor.Address); err == nil || !strings.Contains(err.Error(), "on purpose") {
 					t.Errorf("%s: %v", actor.Address, err)
 				}
+				fault.Clear()
 				if err := node.System().Await(requestTime, actor.Address); err != nil {
 					t.Errorf("%s is not back: %v", actor.Address, err)
 				}
@@ -241,18 +242,7 @@ func addresses(node *supervisors.Node) []string {
 func TestPanicsInRequests(t *testing.T) {
 	defer leaves(t, goleak.IgnoreCurrent())
 	dir := t.TempDir()
-	var mu sync.Mutex
-	var disks []*disk.Faulty
-	broken := func(config *supervisors.Config) {
-		config.Disk = func(_ string, fs disk.FS) disk.FS {
-			mu.Lock()
-			defer mu.Unlock()
-			faulty := disk.NewFaulty(fs)
-			disks = append(disks, faulty)
-			return faulty
-		}
-	}
-	node := start(t, dir, 2, broken)
+	node := start(t, dir, 2, withDesk)
 	c := newClient(node)
 	c.bucket(t, "photos")
 	c.bucket(t, "victims")
@@ -263,16 +253,17 @@ func TestPanicsInRequests(t *testing.T) {
 	held := make(map[string][]uint64) // what a victim may hold at the end
 	for i, at := range []struct {
 		name    string
-		rule    disk.Rule
+		call    string
+		path    string
 		request func(key string) error
 		writes  bool
 	}{
-		{"write lane, before the rename", disk.Rule{Calls: []disk.Call{disk.CallReceive}, Path: "victims/**"}, nil, true},
-		{"write lane, after the rename", disk.Rule{Calls: []disk.Call{disk.CallSyncDir}, Path: "victims"}, nil, true},
-		{"transfer, at the first byte", disk.Rule{Calls: []disk.Call{disk.CallWrite}, Path: ".troupe/work/*"}, nil, true},
-		{"transfer, sealing", disk.Rule{Calls: []disk.Call{disk.CallSync}, Path: ".troupe/work/*"}, nil, true},
-		{"transfer, beginning", disk.Rule{Calls: []disk.Call{disk.CallCreate}, Path: ".troupe/work/*"}, nil, true},
-		{"read lane", disk.Rule{Calls: []disk.Call{disk.CallOpen}, Path: "victims/**"}, func(key string) error {
+		{"write lane, before the rename", "receive", "victims/**", nil, true},
+		{"write lane, after the rename", "syncdir", "victims", nil, true},
+		{"transfer, at the first byte", "write", ".troupe/work/*", nil, true},
+		{"transfer, sealing", "sync", ".troupe/work/*", nil, true},
+		{"transfer, beginning", "create", ".troupe/work/*", nil, true},
+		{"read lane", "open", "victims/**", func(key string) error {
 			_, err := c.get("victims", key)
 			return err
 		}, false},
@@ -297,19 +288,20 @@ func TestPanicsInRequests(t *testing.T) {
 				held[key] = append(held[key], 1<<62+1)
 			}
 			// Work files do not tell whose they are: nobody else writes then.
-			alone := strings.HasPrefix(at.rule.Path, ".troupe/work")
+			alone := strings.HasPrefix(at.path, ".troupe/work")
 			if alone {
 				l.turn.Lock()
 			}
-			hits := arm(t, disks, at.rule)
+			fault := inject(t, node, panicsOnce(at.call, at.path))
 			began := time.Now()
 			err = request(key)
 			took := time.Since(began)
 			if alone {
 				l.turn.Unlock()
 			}
-			if hits() != 1 {
-				t.Fatalf("%d operations panicked", hits())
+			fault.Clear()
+			if fault.Hits() != 1 {
+				t.Fatalf("%d operations panicked", fault.Hits())
 			}
 			var f *failure
 			if !errors.As(err, &f) || f.status != http.StatusServiceUnavailable {
@@ -324,8 +316,8 @@ func TestPanicsInRequests(t *testing.T) {
 		})
 	}
 	t.Run("keeper", func(t *testing.T) {
-		hits := arm(t, disks, disk.Rule{Calls: []disk.Call{disk.CallRemove}, Path: ".troupe/trash/*"})
-		for hits() == 0 {
+		fault := inject(t, node, panicsOnce("remove", ".troupe/trash/*"))
+		for fault.Hits() == 0 {
 			l.some(t, 20)
 		}
 		l.some(t, 100)
@@ -366,24 +358,21 @@ func largeVersion(from uint64) []byte {
 	}
 }
 
-// arm lets the first operation that matches, on any disk, panic.
-func arm(t *testing.T, disks []*disk.Faulty, rule disk.Rule) (hits func() uint64) {
+// withDesk gives a node a fault desk.
+func withDesk(config *supervisors.Config) { config.Faults = faults.New(faults.Options{}) }
+
+// inject breaks something in a node; what is forgotten ends after a minute.
+func inject(t *testing.T, node *supervisors.Node, fault faults.Fault) *faults.Injected {
 	t.Helper()
-	rule.Panic, rule.Times = "on purpose", 1
-	var once atomic.Bool
-	rule.Match = func(disk.Operation) bool { return once.CompareAndSwap(false, true) }
-	var faults []*disk.Fault
-	for _, d := range disks {
-		fault, err := d.Add(rule)
-		if err != nil {
-			t.Fatal(err)
-		}
-		faults = append(faults, fault)
+	fault.Expiry = time.Minute
+	injected, err := node.Faults().Inject(fault)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return func() (n uint64) {
-		for _, f := range faults {
-			n += f.Hits()
-		}
-		return n
-	}
+	return injected
+}
+
+// panicsOnce lets the first operation that matches, on any mountpath, panic.
+func panicsOnce(call, path string) faults.Fault {
+	return faults.Fault{Disk: &faults.Disk{Calls: []string{call}, Path: path, Do: faults.Crash}, When: faults.When{Count: 1}}
 }

@@ -10,4 +10,4 @@ import (
 
 var _, _ = api.Nothing, gateway.Nothing
 
-func pause() { time.Sleep(0) }
+func pause() { time.Sleep(0) } // want "clock"
