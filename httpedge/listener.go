@@ -6,6 +6,8 @@
 package httpedge
 
 import (
+	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"runtime/debug"
@@ -18,7 +20,6 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/troupe-storage/troupe/actors"
-	"github.com/troupe-storage/troupe/objects/errs"
 )
 
 // The time that clients have, and the room that connections get. Long bodies
@@ -29,6 +30,9 @@ const (
 	idleTime        = 75 * time.Second
 	readBufferBytes = 16 << 10 // request line and headers: 8 KiB of S3's headers, and cookies
 	writeBuffer     = 8 << 10
+	// tlsWriteBuffer holds a record of TLS, so that a head and a small body are
+	// sealed and sent as one.
+	tlsWriteBuffer = 16 << 10
 )
 
 // Listener describes one listener.
@@ -42,7 +46,9 @@ type Listener struct {
 	// Expect judges the head of a request that waits for 100 Continue; nil: go on.
 	Expect func(*fasthttp.RequestCtx) int
 	// Failed answers what cannot be parsed as HTTP; nil: in plain words.
-	Failed         func(ctx *fasthttp.RequestCtx, err error)
+	Failed func(ctx *fasthttp.RequestCtx, err error)
+	// Certificate, if not nil, makes the listener speak HTTPS.
+	Certificate    *Certificate
 	MaxConnections int // at a time
 	// Grace is how long requests under way may take once the node stops.
 	Grace time.Duration
@@ -55,15 +61,6 @@ func Spec(system *actors.System, l Listener) actors.Spec {
 		bound <- l.Socket
 	}
 	return actors.Spec{Name: l.Name, New: func() actor.Actor { return &edge{system: system, listener: l, bound: bound} }}
-}
-
-// Bind binds a listener's address; errs.Exists if the port is in use.
-func Bind(address string) (net.Listener, error) {
-	socket, err := net.Listen("tcp", address)
-	if err != nil {
-		return nil, errs.E("httpedge.Bind", address, errs.Exists, err)
-	}
-	return socket, nil
 }
 
 // edge is the actor of one listener. A goroutine of its own serves; it ends with
@@ -114,6 +111,9 @@ func (e *edge) onStarted(ctx actor.Context) {
 	e.ending, e.served = new(atomic.Bool), make(chan struct{})
 	self, root := ctx.Self(), e.system.Root()
 	server, ending, served := e.server, e.ending, e.served
+	if c := e.listener.Certificate; c != nil {
+		socket = tls.NewListener(socket, c.config()) // handshakes run on the connections' goroutines
+	}
 	go func() {
 		defer close(served)
 		if err := server.Serve(socket); err != nil && !ending.Load() {
@@ -126,12 +126,12 @@ func (e *edge) newServer() *fasthttp.Server {
 	return &fasthttp.Server{
 		Handler:                      e.guarded(e.listener.Handler),
 		ExpectHandler:                e.listener.Expect,
-		ErrorHandler:                 e.listener.Failed,
+		ErrorHandler:                 e.failed,
 		Name:                         "Troupe",
 		StreamRequestBody:            true,
 		DisablePreParseMultipartForm: true,
 		ReadBufferSize:               readBufferBytes,
-		WriteBufferSize:              writeBuffer,
+		WriteBufferSize:              e.writeBuffer(),
 		ReadTimeout:                  headTime,
 		WriteTimeout:                 writeTime,
 		IdleTimeout:                  idleTime,
@@ -159,6 +159,52 @@ func (e *edge) guarded(handler fasthttp.RequestHandler) fasthttp.RequestHandler 
 		handler(ctx)
 	}
 }
+
+func (e *edge) writeBuffer() int {
+	if e.listener.Certificate != nil {
+		return tlsWriteBuffer
+	}
+	return writeBuffer
+}
+
+// failed answers what came in place of a request. A connection on which nothing
+// was sent is closed without a word: fasthttp would answer 400 to a question that
+// nobody asked, and a client that takes the connection out of its pool would take
+// that for the answer to its next request.
+func (e *edge) failed(ctx *fasthttp.RequestCtx, err error) {
+	if plainOnTLS(err, plainAnswer) {
+		return
+	}
+	// Failures before a request's first byte come as they are; those within a head
+	// are wrapped in words about the head. (fasthttp v1.77, serveConnCounted)
+	if _, silent := err.(net.Error); silent { //nolint:errorlint // wrapped ones are another thing
+		_ = ctx.Conn().Close() // what fasthttp goes on to write goes nowhere
+		return
+	}
+	if t, ok := ctx.Conn().(*tls.Conn); ok && !t.ConnectionState().HandshakeComplete {
+		e.system.Log().WithFields(logrus.Fields{"listener": e.listener.Name, "remote": ctx.RemoteAddr().String()}).WithError(err).Debug("a TLS handshake failed")
+		_ = t.Close() // likewise
+		return
+	}
+	if e.listener.Failed != nil {
+		e.listener.Failed(ctx, err)
+		return
+	}
+	status := fasthttp.StatusBadRequest
+	var small *fasthttp.ErrSmallBuffer
+	var late net.Error
+	switch {
+	case errors.As(err, &small):
+		status = fasthttp.StatusRequestHeaderFieldsTooLarge
+	case errors.As(err, &late) && late.Timeout():
+		status = fasthttp.StatusRequestTimeout
+	}
+	ctx.Error("the request could not be read", status)
+}
+
+// plainAnswer is what plain HTTP is told by a listener of HTTPS.
+const plainAnswer = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n" +
+	"This port speaks HTTPS and was sent plain HTTP. Use https:// in the endpoint.\n"
 
 // shutdown stops taking connections, lets requests under way finish within the
 // grace given, and then cuts what is left.

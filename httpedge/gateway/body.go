@@ -67,19 +67,21 @@ const stallTime = 60 * time.Second
 const sendAtOnce = 4 << 20
 
 // body streams an object's files to a connection. What the kernel can send by
-// itself goes from the page cache to the socket; where the bucket wants reads
-// verified, whole files pass through memory, and a mismatch cuts the answer
-// before its last slab. It closes the object, exactly once.
+// itself goes from the page cache to the socket. Where the connection is
+// encrypted, or the bucket wants reads verified, the files pass through the
+// object's window; whole ones are verified on their way, and a mismatch cuts the
+// answer before its last slab. It closes the object, exactly once.
 type body struct {
 	object *Object
 	conn   net.Conn
+	kernel bool // the connection is one that the kernel can send files to
 	pieces []piece
 	file   messages.PayloadFile // of pieces[0]; nil before it is opened
 	once   sync.Once
 }
 
-func newBody(o *Object, conn net.Conn, offset, length int64) *body {
-	return &body{object: o, conn: conn, pieces: o.pieces(offset, length)}
+func newBody(o *Object, conn net.Conn, kernel bool, offset, length int64) *body {
+	return &body{object: o, conn: conn, kernel: kernel, pieces: o.pieces(offset, length)}
 }
 
 // Read implements io.Reader; fasthttp uses WriteTo where it can.
@@ -138,15 +140,10 @@ func (b *body) openNext() (err error) {
 // verifyFile reads the whole file of a piece that is only a part of it, where
 // the bucket wants every read verified.
 func (b *body) verifyFile(p piece) error {
-	window, err := b.object.slabs.Lease(1)
-	if err != nil {
-		return err
-	}
-	defer window.Release()
 	p.offset, p.length = 0, p.size
 	reader := &pieceReader{file: b.file, piece: p, key: b.object.key}
 	for {
-		if _, err := reader.fill(window.Slab(0)); err == io.EOF {
+		if _, err := reader.fill(b.object.window.Slab(0)); err == io.EOF {
 			return nil
 		} else if err != nil {
 			return err
@@ -165,7 +162,7 @@ func (b *body) sendPiece(w io.Writer) (int64, error) {
 	p := b.pieces[0]
 	file := b.file.OS()
 	kernel, ok := w.(io.ReaderFrom)
-	if file == nil || !ok || b.object.verify && p.whole() {
+	if file == nil || !ok || !b.kernel || b.object.verify && p.whole() {
 		return b.sendSlabs(w, p)
 	}
 	if _, err := file.Seek(p.offset, io.SeekStart); err != nil {
@@ -190,12 +187,10 @@ func (b *body) sendPiece(w io.Writer) (int64, error) {
 
 // sendSlabs sends one piece through memory and verifies it if it is whole.
 func (b *body) sendSlabs(w io.Writer, p piece) (int64, error) {
-	window, err := b.object.slabs.Lease(1)
-	if err != nil {
+	if err := b.object.lease(); err != nil { // a file that looked as if the kernel could send it
 		return 0, err
 	}
-	defer window.Release()
-	room := window.Slab(0)
+	room := b.object.window.Slab(0)
 	reader := &pieceReader{file: b.file, piece: p, key: b.object.key}
 	var total int64
 	for {

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"io"
+	"net"
 
 	"github.com/valyala/fasthttp"
 
@@ -51,13 +52,10 @@ func (g *Gateway) Open(_ context.Context, bucket *objects.BucketDoc, name, versi
 		window.Release()
 		return nil, err
 	}
-	object := &Object{Meta: opened.Meta, opened: opened, key: key, slabs: g.Slabs, verify: bucket.Props.ValidateWarmGet}
-	if opened.Meta.Where == objects.Inline {
-		object.window = window
-	} else {
-		window.Release() // only an inline payload comes in it
-	}
-	return object, nil
+	return &Object{
+		Meta: opened.Meta, opened: opened, key: key, slabs: g.Slabs, window: window,
+		inline: opened.Meta.Where == objects.Inline, verify: bucket.Props.ValidateWarmGet,
+	}, nil
 }
 
 // open asks one lane; without a window, for the record only.
@@ -75,8 +73,12 @@ type Object struct {
 	key    objects.Key
 	opened *messages.ObjectOpened
 	slabs  *slab.Pool
-	window *slab.Window // of an inline payload; nil otherwise, and once closed
-	verify bool         // the bucket wants every read verified
+	// window is one slab: it holds an inline payload, and files pass through it
+	// where the kernel may not send them. Leased before the answer begins, so that
+	// there being none is a 503 and not half an answer. nil once it is not needed.
+	window *slab.Window
+	inline bool // the payload is in the window
+	verify bool // the bucket wants every read verified
 }
 
 // Send makes length bytes from offset the body of the response and takes over
@@ -87,11 +89,16 @@ func (o *Object) Send(ctx *fasthttp.RequestCtx, offset, length int64) {
 	case length == 0:
 		ctx.Response.Header.SetContentLength(0)
 		o.Close()
-	case o.window != nil:
+	case o.inline:
 		ctx.Response.SetBodyRaw(o.window.Slab(0)[offset : offset+length])
 		ctx.SetUserValue(closerKey{}, closer{o}) // closed by fasthttp once the response is written
 	default:
-		ctx.SetBodyStream(newBody(o, ctx.Conn(), offset, length), int(length))
+		conn := ctx.Conn()
+		_, kernel := conn.(*net.TCPConn) // it cannot send what has to be encrypted first
+		if kernel && !o.verify {
+			o.release()
+		}
+		ctx.SetBodyStream(newBody(o, conn, kernel, offset, length), int(length))
 	}
 }
 
@@ -108,11 +115,12 @@ func (c closer) Close() error {
 }
 
 // Reader returns length bytes from offset, verified where they are the whole
-// object; the object must stay open until they are read.
+// object; the object must stay open until they are read, and not be sent.
 func (o *Object) Reader(offset, length int64) io.Reader {
-	if o.window != nil {
+	if o.inline {
 		return &rawReader{o.window.Slab(0)[offset : offset+length]}
 	}
+	o.release() // files pass through the reader's memory
 	return &verifiedReader{pieces: o.pieces(offset, length), key: o.key}
 }
 
@@ -144,6 +152,19 @@ func (o *Object) Parts() []objects.Part {
 // Close gives back what the object holds. Idempotent.
 func (o *Object) Close() {
 	o.opened.Close()
+	o.release()
+}
+
+// lease takes a window if there is none.
+func (o *Object) lease() (err error) {
+	if o.window == nil {
+		o.window, err = o.slabs.Lease(1)
+	}
+	return err
+}
+
+// release gives the window back. Idempotent.
+func (o *Object) release() {
 	if o.window != nil {
 		o.window.Release()
 		o.window = nil
