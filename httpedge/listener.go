@@ -20,6 +20,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/troupe-storage/troupe/actors"
+	"github.com/troupe-storage/troupe/httpedge/access"
 )
 
 // The time that clients have, and the room that connections get. Long bodies
@@ -48,7 +49,15 @@ type Listener struct {
 	// Failed answers what cannot be parsed as HTTP; nil: in plain words.
 	Failed func(ctx *fasthttp.RequestCtx, err error)
 	// Certificate, if not nil, makes the listener speak HTTPS.
-	Certificate    *Certificate
+	Certificate *Certificate
+	// Early names the requests that Expect judges before their body is sent though
+	// the client waits for no 100 Continue: it sends a head and looks whether it is
+	// answered first. Given the head alone; nil: none.
+	Early func(*fasthttp.RequestHeader) bool
+	// Access, if not nil, gets a line for every request.
+	Access *access.Log
+	// Proxies are believed about whom they speak for.
+	Proxies        Proxies
 	MaxConnections int // at a time
 	// Grace is how long requests under way may take once the node stops.
 	Grace time.Duration
@@ -125,7 +134,8 @@ func (e *edge) onStarted(ctx actor.Context) {
 func (e *edge) newServer() *fasthttp.Server {
 	return &fasthttp.Server{
 		Handler:                      e.guarded(e.listener.Handler),
-		ExpectHandler:                e.listener.Expect,
+		ExpectHandler:                e.expect(),
+		HeaderReceived:               e.early(),
 		ErrorHandler:                 e.failed,
 		Name:                         "Troupe",
 		StreamRequestBody:            true,
@@ -148,6 +158,8 @@ func (e *edge) newServer() *fasthttp.Server {
 // guarded keeps a panic in a handler from ending the process: fasthttp does not.
 func (e *edge) guarded(handler fasthttp.RequestHandler) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
+		record := e.begin(ctx)
+		defer record.Handled() // also of what the next line answers
 		defer func() {
 			if reason := recover(); reason != nil {
 				e.system.Log().WithFields(logrus.Fields{"listener": e.listener.Name, "cause": fmt.Sprint(reason), "stack": string(debug.Stack())}).Error("a request handler panicked")
@@ -165,6 +177,51 @@ func (e *edge) writeBuffer() int {
 		return tlsWriteBuffer
 	}
 	return writeBuffer
+}
+
+// begin finds out whom a request is from and begins its record.
+func (e *edge) begin(ctx *fasthttp.RequestCtx) *access.Record {
+	client, proto, ok := e.listener.Proxies.client(ctx)
+	ctx.SetRemoteAddr(client) // nil: the connection's own, also after a request of another client's
+	record := e.listener.Access.Begin(ctx, e.listener.Name)
+	if ok {
+		record.SetForwarded(proto)
+	}
+	return record
+}
+
+// expect wraps the listener's look at heads whose clients wait: those that are
+// refused are requests too.
+func (e *edge) expect() func(*fasthttp.RequestCtx) int {
+	judge := e.listener.Expect
+	if judge == nil {
+		return nil
+	}
+	return func(ctx *fasthttp.RequestCtx) int {
+		record := e.begin(ctx)
+		status := judge(ctx)
+		if status != fasthttp.StatusContinue {
+			ctx.SetStatusCode(status)
+			record.Handled()
+		}
+		return status
+	}
+}
+
+// early has the heads judged that are named by the listener: marked as if the
+// client waited for 100 Continue, they are shown to Expect before any of the body
+// is read, where the handler is called only once some of it is there.
+func (e *edge) early() func(*fasthttp.RequestHeader) fasthttp.RequestConfig {
+	isEarly := e.listener.Early
+	if isEarly == nil {
+		return nil
+	}
+	return func(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
+		if isEarly(h) {
+			h.Set("Expect", "100-continue")
+		}
+		return fasthttp.RequestConfig{}
+	}
 }
 
 // failed answers what came in place of a request. A connection on which nothing
@@ -186,6 +243,8 @@ func (e *edge) failed(ctx *fasthttp.RequestCtx, err error) {
 		_ = t.Close() // likewise
 		return
 	}
+	record := e.begin(ctx)
+	defer record.Handled()
 	if e.listener.Failed != nil {
 		e.listener.Failed(ctx, err)
 		return

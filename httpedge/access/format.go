@@ -111,11 +111,14 @@ func (r *Record) appendJSON(b []byte, now time.Time) []byte {
 	return append(b, '}')
 }
 
-// operationName is the operation as told, or else made of the method and of the
-// path's first words, which is what the native API's operations are called.
+// operationName is the operation as told. Those of the native API are made of the
+// method and of the path: NATIVE.GET.HEALTH is GET /v1/health.
 func (r *Record) operationName() string {
 	if r.operation != "" {
 		return r.operation
+	}
+	if r.listener != "native" {
+		return "" // it could not be understood
 	}
 	path := string(r.ctx.Request.URI().PathOriginal())
 	name := make([]byte, 0, 32)

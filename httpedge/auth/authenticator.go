@@ -2,6 +2,7 @@ package auth
 
 import (
 	"bytes"
+	"errors"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -32,26 +33,32 @@ func (r Root) Secret(accessKey string) (string, bool) {
 // Options configure an Authenticator.
 type Options struct {
 	Credentials Credentials
-	Regions     []string         // accepted; empty: any
-	MaxSkew     time.Duration    // between the clocks of client and node; default 15 minutes
-	Now         func() time.Time // default time.Now
-	Body        BodyOptions
+	// Previous, if not nil, are credentials that are asked when a signature is not
+	// that of Credentials: a pair that was changed and is good for some time still.
+	Previous Credentials
+	Regions  []string         // accepted; empty: any
+	MaxSkew  time.Duration    // between the clocks of client and node; default 15 minutes
+	Now      func() time.Time // default time.Now
+	Body     BodyOptions
 }
 
 // Authenticator finds out who sent a request. Safe for concurrent use.
 type Authenticator struct {
 	verifier *sigv4.Verifier
+	previous *sigv4.Verifier // nil: none
 	body     BodyOptions
 }
 
 // New returns an Authenticator.
 func New(o Options) *Authenticator {
-	return &Authenticator{
-		verifier: sigv4.NewVerifier(sigv4.Options{
-			Secret: o.Credentials.Secret, Regions: o.Regions, MaxSkew: o.MaxSkew, Now: o.Now,
-		}),
-		body: o.Body.withDefaults(),
+	verifier := func(c Credentials) *sigv4.Verifier {
+		return sigv4.NewVerifier(sigv4.Options{Secret: c.Secret, Regions: o.Regions, MaxSkew: o.MaxSkew, Now: o.Now})
 	}
+	a := &Authenticator{verifier: verifier(o.Credentials), body: o.Body.withDefaults()}
+	if o.Previous != nil {
+		a.previous = verifier(o.Previous)
+	}
+	return a
 }
 
 // Authenticate verifies the signature of a request whose body has not been read.
@@ -72,7 +79,21 @@ func (a *Authenticator) AuthenticateHeader(h *fasthttp.RequestHeader) (sigv4.Ide
 	request := sigv4.Request{
 		Method: h.Method(), Path: target.Path, Query: target.Query, Host: h.Host(), Headers: (*headers)(h),
 	}
-	return a.verifier.Verify(&request)
+	identity, err := a.verifier.Verify(&request)
+	if err == nil || a.previous == nil || !mayBePrevious(err) {
+		return identity, err
+	}
+	if before, previousErr := a.previous.Verify(&request); previousErr == nil {
+		return before, nil
+	}
+	return identity, err // which names what is wrong with the pair in force
+}
+
+// mayBePrevious reports whether another pair of keys could have made a signature
+// that was refused.
+func mayBePrevious(err error) bool {
+	var refused *sigv4.Error
+	return errors.As(err, &refused) && (refused.Code == sigv4.SignatureDoesNotMatch || refused.Code == sigv4.InvalidAccessKeyID)
 }
 
 // Target is a request's target as sent. It is valid as long as the header is.

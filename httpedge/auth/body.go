@@ -11,6 +11,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/troupe-storage/troupe/api/sigv4"
+	"github.com/troupe-storage/troupe/httpedge/access"
 	"github.com/troupe-storage/troupe/objects"
 	"github.com/troupe-storage/troupe/objects/errs"
 )
@@ -73,7 +74,7 @@ func newBody(ctx *fasthttp.RequestCtx, identity sigv4.Identity, o BodyOptions) (
 		whole := ctx.Request.Body()
 		declared, stream = int64(len(whole)), bytes.NewReader(whole)
 	}
-	b := &Body{wire: wire{conn: ctx, from: stream, declared: declared, policy: o.Stall}}
+	b := &Body{wire: wire{conn: ctx, from: stream, declared: declared, policy: o.Stall, record: access.Of(ctx)}}
 	if !identity.Payload.Chunked() {
 		if declared > o.MaxBytes {
 			return nil, tooLarge(o.MaxBytes)

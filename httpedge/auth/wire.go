@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/troupe-storage/troupe/api/sigv4"
+	"github.com/troupe-storage/troupe/httpedge/access"
 	"github.com/troupe-storage/troupe/objects"
 	"github.com/troupe-storage/troupe/objects/errs"
 )
@@ -48,10 +49,11 @@ type wire struct {
 	declared int64 // Content-Length; negative: chunked transfer encoding
 	policy   StallPolicy
 
-	total  int64         // bytes read
-	waited time.Duration // for the client, in this window
-	got    int64         // bytes in this window
-	err    error         // final
+	record *access.Record // is told when the body has ended
+	total  int64          // bytes read
+	waited time.Duration  // for the client, in this window
+	got    int64          // bytes in this window
+	err    error          // final
 }
 
 // Read implements io.Reader.
@@ -79,6 +81,7 @@ func (w *wire) Read(p []byte) (int, error) {
 	}
 	if err != nil {
 		w.err = w.final(err)
+		w.record.Received(w.total)
 		if n > 0 {
 			return n, nil // the error comes with the next call
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/OneOfOne/xxhash"
 	"github.com/asynkron/protoactor-go/actor"
 
+	"github.com/troupe-storage/troupe/httpedge/access"
 	"github.com/troupe-storage/troupe/messages"
 	"github.com/troupe-storage/troupe/objects"
 	"github.com/troupe-storage/troupe/objects/errs"
@@ -77,11 +78,19 @@ type body struct {
 	kernel bool // the connection is one that the kernel can send files to
 	pieces []piece
 	file   messages.PayloadFile // of pieces[0]; nil before it is opened
+	sent   int64                // bytes
+	record *access.Record       // is told how many
 	once   sync.Once
 }
 
 func newBody(o *Object, conn net.Conn, kernel bool, offset, length int64) *body {
 	return &body{object: o, conn: conn, kernel: kernel, pieces: o.pieces(offset, length)}
+}
+
+// recorded has the record told how much was sent.
+func (b *body) recorded(r *access.Record) *body {
+	b.record = r
+	return b
 }
 
 // Read implements io.Reader; fasthttp uses WriteTo where it can.
@@ -94,6 +103,7 @@ func (b *body) Read(p []byte) (int, error) {
 	}
 	next := &b.pieces[0]
 	n, err := b.file.ReadAt(p[:min(int64(len(p)), next.length)], next.offset)
+	b.sent += int64(n)
 	next.offset += int64(n)
 	next.length -= int64(n)
 	if next.length == 0 {
@@ -114,6 +124,7 @@ func (b *body) WriteTo(w io.Writer) (int64, error) {
 		}
 		n, err := b.sendPiece(w)
 		total += n
+		b.sent += n
 		if err != nil {
 			return total, err
 		}
@@ -228,6 +239,7 @@ func (b *body) Close() error {
 		if b.file != nil {
 			_ = b.file.Close() // it was only read
 		}
+		b.record.Sent(b.sent)
 		b.object.Close()
 	})
 	return nil

@@ -7,6 +7,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/troupe-storage/troupe/httpedge/access"
 	"github.com/troupe-storage/troupe/messages"
 	"github.com/troupe-storage/troupe/objects"
 	"github.com/troupe-storage/troupe/objects/errs"
@@ -98,7 +99,7 @@ func (o *Object) Send(ctx *fasthttp.RequestCtx, offset, length int64) {
 		if kernel && !o.verify {
 			o.release()
 		}
-		ctx.SetBodyStream(newBody(o, conn, kernel, offset, length), int(length))
+		ctx.SetBodyStream(newBody(o, conn, kernel, offset, length).recorded(access.Of(ctx)), int(length))
 	}
 }
 

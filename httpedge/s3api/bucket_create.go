@@ -2,6 +2,7 @@ package s3api
 
 import (
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/valyala/fasthttp"
@@ -50,7 +51,7 @@ func createBucket(r *request) error {
 		return refuse(codeNotImplemented, "Directory buckets are not implemented.")
 	case document.Tags != nil:
 		return refuse(codeNotImplemented, "Bucket tags are not implemented.")
-	case document.LocationConstraint != "" && document.LocationConstraint != r.h.config.Region:
+	case document.LocationConstraint != "" && document.LocationConstraint != r.h.config.Region && !slices.Contains(r.h.config.Regions, document.LocationConstraint):
 		return refuse(codeInvalidLocation, "").with("LocationConstraint", document.LocationConstraint)
 	}
 

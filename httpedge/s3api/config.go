@@ -89,7 +89,10 @@ type Config struct {
 	// "s3.example.com", the host photos.s3.example.com names the bucket photos.
 	// Without a port. Empty: path style only.
 	Domains []string
-	Region  string // default us-east-1
+	Region  string // that clients are told; default us-east-1
+	// Regions are where CreateBucket may ask for a bucket, beside Region: all of
+	// them are here.
+	Regions []string
 	Prefix  string // where the service stands in the URL space: "" or, for example, "/s3"
 	Owner   Owner
 	Limits  Limits
@@ -102,6 +105,8 @@ type Config struct {
 	// Default: 16 random hexadecimal digits.
 	RequestID func() string
 	HostID    string // x-amz-id-2: which node answered; default "troupe"
+	// Ready says why the node cannot serve now, or nil; nil: it always can.
+	Ready func() error
 }
 
 // Validate reports everything that is wrong with the configuration.

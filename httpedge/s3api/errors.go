@@ -404,6 +404,7 @@ func (r *request) fail(err error) {
 // answer makes the error the whole response.
 func (r *request) answer(e *Error) {
 	status := e.Status()
+	r.record.SetCode(e.Code)
 	response := &r.ctx.Response
 	response.ResetBody()
 	r.ctx.SetStatusCode(status)

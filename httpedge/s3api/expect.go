@@ -25,6 +25,14 @@ func (h *Handler) Expect(ctx *fasthttp.RequestCtx) (status int) {
 	}
 	r := h.begin(ctx)
 	r.target = at
+	if r.record != nil {
+		r.method = string(ctx.Method())
+		subresource := ""
+		if ctx.QueryArgs().Has("uploadId") {
+			subresource = "uploadId"
+		}
+		r.record.SetOperation(r.operationName(subresource), at.bucket, at.key)
+	}
 	r.answer(errorOf(err, at))
 	r.recycle()
 	return ctx.Response.StatusCode()

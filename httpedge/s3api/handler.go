@@ -8,6 +8,8 @@ import (
 	"sync"
 
 	"github.com/valyala/fasthttp"
+
+	"github.com/troupe-storage/troupe/httpedge/access"
 )
 
 // Handler answers S3 requests. Safe for concurrent use.
@@ -56,6 +58,9 @@ func (h *Handler) begin(ctx *fasthttp.RequestCtx) *request {
 	r := h.requests.Get().(*request)
 	r.h, r.ctx, r.context = h, ctx, h.config.Context
 	r.id = h.config.RequestID()
+	if r.record = access.Of(ctx); r.record != nil {
+		r.record.SetRequest(r.id, h.config.HostID)
+	}
 	ctx.Response.Header.DisableNormalizing() // S3 writes ETag and x-amz-…
 	r.set("x-amz-request-id", r.id)
 	r.set("x-amz-id-2", h.config.HostID)
@@ -85,13 +90,22 @@ func (r *request) serve() error {
 	if r.query, err = parseQuery(query, r.query); err != nil {
 		return err
 	}
+	if r.target.bucket == probe {
+		if r.record != nil {
+			r.record.SetOperation("REST."+r.method+".HEALTH", "", "")
+		}
+		return r.health()
+	}
 	if r.method == fasthttp.MethodOptions {
 		return r.preflight()
 	}
 	if r.isForm() {
 		return refuse(codeNotImplemented, "Uploads by HTML forms are not implemented.")
 	}
-	operation, err := r.h.routes.find(r)
+	operation, subresource, err := r.h.routes.find(r)
+	if r.record != nil {
+		r.record.SetOperation(r.operationName(subresource), r.target.bucket, r.target.key)
+	}
 	if err != nil {
 		return err
 	}
@@ -100,6 +114,9 @@ func (r *request) serve() error {
 	}
 	if r.caller.Anonymous {
 		return refuse(codeAccessDenied, "")
+	}
+	if r.record != nil {
+		r.record.SetRequester(r.caller.AccessKey, signedBy(r.caller))
 	}
 	return operation(r)
 }

@@ -91,6 +91,7 @@ type extent struct {
 // which bytes are asked. Done says that the answer is complete: 304. Part tells
 // where a part of the object lies.
 func (r *request) describe(meta *objects.Meta, part func(int) (int64, int64, bool)) (which extent, done bool, err error) {
+	r.record.SetObject(meta.Size, meta.VersionID)
 	if done, err = r.judge(meta); err != nil || done {
 		return extent{}, done, err
 	}

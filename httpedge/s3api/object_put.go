@@ -85,6 +85,7 @@ func tooLarge(size, limit int64) *Error {
 
 // stored sets the headers that tell what a write reached.
 func (r *request) stored(receipt objects.Receipt) {
+	r.record.SetObject(receipt.Meta.Size, receipt.Meta.VersionID)
 	r.set("ETag", `"`+receipt.Meta.ETag+`"`)
 	r.setNonEmpty("x-amz-version-id", receipt.Meta.VersionID)
 	r.receipt(receipt)

@@ -11,6 +11,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/troupe-storage/troupe/api/sigv4"
+	"github.com/troupe-storage/troupe/httpedge/access"
 	"github.com/troupe-storage/troupe/objects"
 )
 
@@ -28,6 +29,7 @@ type request struct {
 	header  header
 	caller  sigv4.Identity
 	body    Body // of caller, once it was asked for
+	record  *access.Record
 }
 
 // bucket finds the bucket of the request and checks who the client thinks owns it.

@@ -128,10 +128,11 @@ func set(names ...string) map[string]bool {
 	return s
 }
 
-// find returns the operation that a request asks for.
-func (t *routes) find(r *request) (operation, error) {
+// find returns the operation that a request asks for, and the subresource that
+// it is about, if any.
+func (t *routes) find(r *request) (op operation, by string, err error) {
 	resource := &t[r.target.level()]
-	chosen, by := resource.plain, ""
+	chosen := resource.plain
 	for _, p := range r.query {
 		m, ok := resource.subresources[p.name]
 		switch {
@@ -140,18 +141,18 @@ func (t *routes) find(r *request) (operation, error) {
 		case ok && (by == "select" && p.name == "select-type" || by == "select-type" && p.name == "select"):
 			// One operation has both.
 		case ok:
-			return nil, refuse(codeInvalidArgument, "Conflicting query string parameters: "+by+", "+p.name).argument("ResourceType", by)
+			return nil, by, refuse(codeInvalidArgument, "Conflicting query string parameters: "+by+", "+p.name).argument("ResourceType", by)
 		case p.bare && !resource.parameters[p.name]:
 			// A subresource that S3 may have one day. Parameters with a value
 			// are ignored, as S3 does: SDKs add some of their own (x-id).
-			return nil, refuse(codeNotImplemented, "").argument("ResourceType", p.name)
+			return nil, by, refuse(codeNotImplemented, "").argument("ResourceType", p.name)
 		}
 	}
 	op, ok := chosen[r.method]
 	if !ok {
-		return nil, r.methodNotAllowed(chosen, by)
+		return nil, by, r.methodNotAllowed(chosen, by)
 	}
-	return op, nil
+	return op, by, nil
 }
 
 func (r *request) methodNotAllowed(m methods, subresource string) error {
