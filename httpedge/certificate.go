@@ -14,6 +14,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/troupe-storage/troupe/actors"
+	"github.com/troupe-storage/troupe/objects/clock"
 	"github.com/troupe-storage/troupe/objects/errs"
 )
 
@@ -102,10 +103,8 @@ const (
 
 // WatchSpec describes the actor that keeps a certificate current. Its name is
 // "certificate". It takes LookAgain.
-func WatchSpec(system *actors.System, c *Certificate, now func() time.Time) actors.Spec {
-	return actors.Spec{Name: "certificate", New: func() actor.Actor {
-		return &watcher{system: system, certificate: c, now: now}
-	}}
+func WatchSpec(system *actors.System, c *Certificate) actors.Spec {
+	return actors.Spec{Name: "certificate", New: func() actor.Actor { return &watcher{system: system, certificate: c} }}
 }
 
 // LookAgain asks the certificate's actor to read its files now, changed or not.
@@ -118,9 +117,8 @@ type LookAgain struct{}
 type watcher struct {
 	system      *actors.System
 	certificate *Certificate
-	now         func() time.Time
 
-	ticker *time.Timer
+	ticker clock.Timer
 	loaded mark // of the files when they were read, with success or without
 	seen   mark // at the last look
 	warned time.Time
@@ -160,7 +158,7 @@ func (w *watcher) Receive(ctx actor.Context) {
 }
 
 func (w *watcher) schedule(self *actor.PID) {
-	w.ticker = time.AfterFunc(watchTime, func() { w.system.Root().Send(self, &look{}) })
+	w.ticker = w.system.Clock().AfterFunc(watchTime, func() { w.system.Root().Send(self, &look{}) })
 }
 
 func (w *watcher) onLook() {
@@ -188,7 +186,7 @@ func (w *watcher) load(at mark) {
 
 // warn says that the certificate ends soon, or has.
 func (w *watcher) warn() {
-	now := w.now()
+	now := w.system.Clock().Now()
 	left := w.certificate.Expires().Sub(now)
 	if left > warnBefore || !w.warned.IsZero() && now.Sub(w.warned) < warnEvery {
 		return

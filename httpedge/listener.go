@@ -202,6 +202,7 @@ func (e *edge) expect() func(*fasthttp.RequestCtx) int {
 		status := judge(ctx)
 		if status != fasthttp.StatusContinue {
 			ctx.SetStatusCode(status)
+			record.Received(0)
 			record.Handled()
 		}
 		return status

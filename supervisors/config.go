@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/sirupsen/logrus"
 
@@ -38,7 +40,14 @@ type Config struct {
 	NativeAuth  string
 	NativeToken string // at least MinTokenBytes bytes of visible ASCII
 
-	Region  string   // that S3 clients sign for and are told; default us-east-1
+	// RootOverlap is for how long the pair before a change of the running node's is
+	// good still; 0: not at all; at most MaxRootOverlap.
+	RootOverlap time.Duration
+
+	// Edge says how the listeners speak.
+	Edge EdgeConfig
+
+	Region  string   // that S3 clients are told; default us-east-1
 	Domains []string // base domains of virtual-host style requests; default localhost
 
 	// MemoryBytes is what the node may use: slabs, caches, memtables and heap; at
@@ -87,6 +96,7 @@ func (c Config) WithDefaults() Config {
 		c.RootAccessKey, c.RootSecretKey = DefaultAccessKey, DefaultSecretKey
 	}
 	set(&c.Region, "us-east-1")
+	c.Edge = c.Edge.withDefaults()
 	if c.Domains == nil {
 		c.Domains = []string{"localhost"}
 	}
@@ -132,7 +142,7 @@ func (c Config) Validate() error {
 	for _, l := range listeners {
 		host, port, err := net.SplitHostPort(l.address)
 		if err != nil {
-			bad(l.setting, "%q is not HOST:PORT, for example 127.0.0.1:9000", l.address)
+			bad(l.setting, "%q is not HOST:PORT, for example 127.0.0.1:9000 or [::1]:9000", l.address)
 			continue
 		}
 		if _, err := net.LookupPort("tcp", port); err != nil {
@@ -142,7 +152,7 @@ func (c Config) Validate() error {
 			bad(l.setting, "%q leaves loopback while the root key pair is the default one; set TROUPE_ROOT_ACCESS_KEY and TROUPE_ROOT_SECRET_KEY, or listen on 127.0.0.1", l.address)
 		}
 	}
-	for _, fault := range c.nativeAuthFaults() {
+	for _, fault := range slices.Concat(c.nativeAuthFaults(), c.edgeFaults()) {
 		bad(fault.setting, "%s", fault.text)
 	}
 	if host, _, err := net.SplitHostPort(c.Profile); err == nil && !isLoopback(host) {

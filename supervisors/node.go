@@ -16,6 +16,7 @@ import (
 	"github.com/troupe-storage/troupe/actors/bucket"
 	"github.com/troupe-storage/troupe/cluster/embedded"
 	"github.com/troupe-storage/troupe/httpedge"
+	"github.com/troupe-storage/troupe/httpedge/access"
 	"github.com/troupe-storage/troupe/httpedge/auth"
 	"github.com/troupe-storage/troupe/httpedge/gateway"
 	"github.com/troupe-storage/troupe/httpedge/native"
@@ -58,6 +59,11 @@ type Node struct {
 	sockets []net.Listener // bound and not yet an edge's
 	cancel  context.CancelFunc
 
+	given       Config // with defaults, before anything was fitted to the machine
+	keys        *auth.RootKeys
+	certificate *httpedge.Certificate // nil: plain HTTP
+	access      *access.Log           // nil: none
+
 	native, s3 string // addresses as bound
 }
 
@@ -69,7 +75,7 @@ func Start(config Config) (_ *Node, err error) {
 	if err := config.Validate(); err != nil {
 		return nil, errs.E(op, errs.Invalid, err)
 	}
-	n := &Node{config: config, log: logrus.NewEntry(config.Log), clock: clock.NewSystem()}
+	n := &Node{config: config, given: config, log: logrus.NewEntry(config.Log), clock: clock.NewSystem()}
 	if config.Faults != nil {
 		n.clock = config.Faults.Clock()
 	}
@@ -79,6 +85,9 @@ func Start(config Config) (_ *Node, err error) {
 		}
 	}()
 	started, began := n.clock.Now(), n.clock.Elapsed()
+	if err := n.openEdgeFiles(); err != nil {
+		return nil, err
+	}
 	nativeSocket, err := n.bind(config.Native)
 	if err != nil {
 		return nil, err
@@ -121,6 +130,9 @@ func Start(config Config) (_ *Node, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := registry.Register(newEdgeMetrics(n.certificate, n.access)); err != nil {
+		return nil, err
+	}
 	n.gateway = gateway.New(gateway.Config{
 		System: n.system, Slabs: n.slabs, Roster: &n.roster, Buckets: &n.buckets,
 		BucketsActor: n.system.PID(nodeName + "/" + bucket.Name),
@@ -133,6 +145,11 @@ func Start(config Config) (_ *Node, err error) {
 	listeners[0].Socket, listeners[1].Socket, n.sockets = nativeSocket, s3Socket, nil
 	if err := n.spawnEdges(listeners); err != nil {
 		return nil, err
+	}
+	if n.certificate != nil {
+		if err := n.spawn(httpedge.WatchSpec(n.system, n.certificate)); err != nil {
+			return nil, err
+		}
 	}
 	for _, spec := range config.Extensions {
 		if err := n.spawn(spec); err != nil {
@@ -226,12 +243,13 @@ func (n *Node) spawnStorage(mounts []mountpath.Mount, documents *embedded.Docume
 func (n *Node) listeners(registry gatherer, nodeID string, started time.Time) ([]httpedge.Listener, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	n.cancel = cancel
+	n.keys = auth.NewRootKeys(auth.Root{AccessKey: n.config.RootAccessKey, SecretKey: n.config.RootSecretKey}, n.clock.Now)
 	signatures := auth.New(auth.Options{
-		Credentials: auth.Root{AccessKey: n.config.RootAccessKey, SecretKey: n.config.RootSecretKey},
-		Now:         n.clock.Now,
+		Credentials: n.keys, Previous: n.keys.Previous(), Regions: n.config.signedRegions(), Now: n.clock.Now,
 	})
 	base := s3api.Config{
-		Gateway: s3api.Over(n.gateway), Auth: s3api.Signatures(signatures), Region: n.config.Region, Context: ctx, Log: n.log,
+		Gateway: s3api.Over(n.gateway), Auth: s3api.Signatures(signatures), Region: n.config.Region, Regions: n.config.bucketRegions(), Context: ctx, Log: n.log,
+		Ready:  n.ready,
 		Limits: s3api.Limits{MinPartBytes: n.config.MinPartBytes}, HostID: nodeID,
 	}
 	atRoot, below := base, base
@@ -254,6 +272,9 @@ func (n *Node) listeners(registry gatherer, nodeID string, started time.Time) ([
 		{Name: "native", Address: n.native, Handler: nativeHandler.Handle, Expect: nativeHandler.Expect, MaxConnections: n.config.MaxConnections, Grace: stopGrace},
 		{Name: "s3", Address: n.s3, Handler: s3.Handle, Expect: s3.Expect, Failed: s3.ServeError, MaxConnections: n.config.MaxConnections, Grace: stopGrace},
 	}
+	if err := n.equip(listeners); err != nil {
+		return nil, err
+	}
 	if n.config.Profile != "" {
 		listeners = append(listeners, httpedge.Listener{
 			Name: "profile", Address: n.config.Profile, Handler: pprofhandler.PprofHandler, MaxConnections: maxProfiles,
@@ -264,7 +285,9 @@ func (n *Node) listeners(registry gatherer, nodeID string, started time.Time) ([
 
 // nativeRoutes are the routes of the native listener that are not the native
 // API's own: control, with the root pair.
-func (n *Node) nativeRoutes() []native.Route { return nil }
+func (n *Node) nativeRoutes() []native.Route {
+	return []native.Route{native.LogRoute(n.config.Log)}
+}
 
 // nativeAccess is who may use the native API.
 func (n *Node) nativeAccess() native.Access {
@@ -340,6 +363,9 @@ func (n *Node) Stop() error {
 	}
 	if n.cancel != nil {
 		n.cancel()
+	}
+	if n.access != nil {
+		failures = append(failures, n.access.Close())
 	}
 	for _, s := range n.sockets {
 		failures = append(failures, s.Close())

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"net"
 	"strings"
 
 	"github.com/troupe-storage/troupe/supervisors"
@@ -17,8 +18,9 @@ func banner(config supervisors.Config, node *supervisors.Node) string {
 		exports = fmt.Sprintf("export AWS_ACCESS_KEY_ID=%s AWS_SECRET_ACCESS_KEY=%s AWS_DEFAULT_REGION=%s", config.RootAccessKey, config.RootSecretKey, config.Region)
 	}
 	fmt.Fprintf(&b, "\nTroupe %s\n\n", version)
-	fmt.Fprintf(&b, "  S3       http://%s\n", node.S3())
-	fmt.Fprintf(&b, "  Native   http://%s   (health, metrics, S3 under /s3)\n", node.Native())
+	s3 := endpoint(config.Edge.TLS("s3"), node.S3())
+	fmt.Fprintf(&b, "  S3       %s\n", s3)
+	fmt.Fprintf(&b, "  Native   %s   (health, metrics, S3 under /s3)\n", endpoint(config.Edge.TLS("native"), node.Native()))
 	fmt.Fprintf(&b, "  Keys     %s / %s\n", config.RootAccessKey, secret)
 	for i, dir := range config.Data {
 		label := "Data"
@@ -29,7 +31,22 @@ func banner(config supervisors.Config, node *supervisors.Node) string {
 	}
 	fmt.Fprintf(&b, "\nTry it:\n\n")
 	fmt.Fprintf(&b, "  %s\n", exports)
-	fmt.Fprintf(&b, "  aws --endpoint-url http://%s s3 mb s3://hello\n", node.S3())
-	fmt.Fprintf(&b, "  aws --endpoint-url http://%s s3 cp /etc/hostname s3://hello/\n\n", node.S3())
+	fmt.Fprintf(&b, "  aws --endpoint-url %s s3 mb s3://hello\n", s3)
+	fmt.Fprintf(&b, "  aws --endpoint-url %s s3 cp /etc/hostname s3://hello/\n\n", s3)
 	return b.String()
+}
+
+// endpoint is the address of a listener as a client on this machine writes it: one
+// that is bound to every address is found at localhost.
+func endpoint(secure bool, address string) string {
+	scheme := "http://"
+	if secure {
+		scheme = "https://"
+	}
+	if host, port, err := net.SplitHostPort(address); err == nil {
+		if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+			address = net.JoinHostPort("localhost", port)
+		}
+	}
+	return scheme + address
 }

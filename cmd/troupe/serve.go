@@ -6,7 +6,9 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"github.com/troupe-storage/troupe/supervisors"
 )
@@ -19,6 +21,9 @@ func serveCommand() *cobra.Command {
 		Use:   "serve",
 		Short: "Run a node",
 		Long: `Run a node until it gets SIGTERM or SIGINT; a second signal ends it at once.
+SIGHUP makes it read its settings again: the root key pair, level and format of the
+log, and the certificate change at once, the access log is opened anew, and what
+needs a restart is named in the log.
 
 Settings come, in this order, from the file given by --config (YAML, the names of
 the flags below), from the environment (TROUPE_ and the name in capitals, dashes
@@ -34,21 +39,35 @@ TROUPE_ROOT_ACCESS_KEY and TROUPE_ROOT_SECRET_KEY or in the file.`,
 		if err != nil {
 			return err
 		}
-		return serve(config)
+		return serve(config, func() (supervisors.Config, error) { return loadSettings(cmd.Flags()) })
 	}
 	return cmd
 }
 
-func serve(config supervisors.Config) error {
-	signals := make(chan os.Signal, 2)
+func serve(config supervisors.Config, again func() (supervisors.Config, error)) error {
+	signals, hangups := make(chan os.Signal, 2), make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(signals)
+	defer signal.Stop(hangups)
+	terminal := isTerminal(os.Stdin)
 	node, err := supervisors.Start(config)
 	if err != nil {
 		return err
 	}
 	fmt.Print(banner(config.WithDefaults(), node))
-	<-signals
+	for serving := true; serving; {
+		select {
+		case <-signals:
+			serving = false
+		case <-hangups:
+			if terminal && !isTerminal(os.Stdin) {
+				serving = false // the terminal is gone: this is no request to reload
+				continue
+			}
+			reload(config.Log, node, again)
+		}
+	}
 	go func() {
 		<-signals
 		fmt.Fprintln(os.Stderr, "troupe: second signal: ended at once")
@@ -60,4 +79,22 @@ func serve(config supervisors.Config) error {
 	}
 	config.Log.Info("node stopped")
 	return nil
+}
+
+// reload has the node take over settings that were read again. What is wrong with
+// them is logged, and the node goes on as it was.
+func reload(log *logrus.Logger, node *supervisors.Node, again func() (supervisors.Config, error)) {
+	config, err := again()
+	if err == nil {
+		err = node.Reload(config)
+	}
+	if err != nil {
+		log.WithError(err).Error("the settings were read again and are refused; the node goes on as it was")
+	}
+}
+
+// isTerminal reports whether a file is a terminal that is still there.
+func isTerminal(file *os.File) bool {
+	_, err := unix.IoctlGetTermios(int(file.Fd()), unix.TCGETS)
+	return err == nil
 }

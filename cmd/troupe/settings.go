@@ -7,6 +7,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/knadh/koanf/parsers/yaml"
 	"github.com/knadh/koanf/providers/env/v2"
@@ -24,6 +25,7 @@ import (
 func addSettings(flags *pflag.FlagSet) {
 	d := supervisors.Config{}.WithDefaults()
 	flags.String("config", "", "file of settings, in YAML")
+	flags.String("env-file", "", "file of NAME=value lines that take precedence over the environment; read again on SIGHUP")
 	flags.StringSlice("data", nil, "directory of a mountpath; repeatable")
 	flags.String("native", d.Native, "HOST:PORT of the native API, metrics, and S3 under /s3")
 	flags.String("native-auth", "", "who may use the native API: token (TROUPE_NATIVE_TOKEN), or none to let everybody in; needed beyond loopback")
@@ -32,11 +34,13 @@ func addSettings(flags *pflag.FlagSet) {
 	flags.String("remote", d.Remote, "HOST:PORT for messages between nodes (opened in a cluster only)")
 	flags.String("profile", "", "HOST:PORT of Go's profiles (pprof), loopback only")
 	flags.String("region", d.Region, "region that S3 clients are told")
+	flags.StringSlice("accept-region", d.Edge.AcceptRegions, "region that S3 signatures may be for, beside the region; * for any; repeatable")
 	flags.StringSlice("domain", d.Domains, "base domain of virtual-host style requests; repeatable")
 	flags.String("memory", "1GiB", "memory that the node may use, at least 64MiB")
 	flags.String("min-part", "5MiB", "least size of a part that is not the last")
 	flags.String("inline", "32KiB", "largest payload that is kept in the index, at most 64KiB")
 	flags.Int("max-connections", d.MaxConnections, "connections of each listener at a time")
+	addEdgeSettings(flags)
 	flags.String("log-level", "info", "least level that is logged: debug, info, warning or error")
 	flags.String("log-format", "text", "form of the log: text or json")
 }
@@ -78,13 +82,16 @@ func loadSettings(flags *pflag.FlagSet) (supervisors.Config, error) {
 		if !known[name] {
 			return "", nil // clients of Troupe have variables of their own
 		}
-		if name == "data" || name == "domain" {
+		if isList(name) {
 			return name, strings.Split(value, ",")
 		}
 		return name, value
 	}})
 	if err := k.Load(environment, nil); err != nil {
 		return none, fmt.Errorf("environment: %w", err)
+	}
+	if err := loadEnvFile(k, flags, known); err != nil {
+		return none, err
 	}
 	if err := k.Load(posflag.Provider(flags, "\x00", k), nil); err != nil {
 		return none, fmt.Errorf("flags: %w", err)
@@ -105,6 +112,13 @@ func settingsOf(k *koanf.Koanf) (supervisors.Config, error) {
 		}
 		return n
 	}
+	duration := func(name string) time.Duration {
+		d, err := time.ParseDuration(k.String(name))
+		if err != nil {
+			faults = append(faults, fmt.Errorf("%s: %q is not a duration such as 90s, 5m or 1h", name, k.String(name)))
+		}
+		return d
+	}
 	log, err := newLog(k.String("log-level"), k.String("log-format"))
 	if err != nil {
 		faults = append(faults, err)
@@ -121,6 +135,7 @@ func settingsOf(k *koanf.Koanf) (supervisors.Config, error) {
 		Profile:    k.String("profile"),
 		NativeAuth: k.String("native-auth"), NativeToken: k.String(nativeToken),
 		RootAccessKey: k.String(rootAccessKey), RootSecretKey: k.String(rootSecretKey),
+		RootOverlap: duration("root-overlap"), Edge: edgeOf(k),
 		Region: k.String("region"), Domains: list(k, "domain"),
 		MemoryBytes: size("memory"), MinPartBytes: size("min-part"), InlineBytes: int(size("inline")), MaxConnections: connections,
 		Log: log,

@@ -24,10 +24,10 @@ const (
 const hexDigits = "0123456789ABCDEF"
 
 // appendS3 appends the record as a line in S3's form, without its newline.
-func (r *Record) appendS3(b []byte, now time.Time) []byte {
+func (r *Record) appendS3(b []byte, total time.Duration) []byte {
 	request := &r.ctx.Request
 	version, cipher := r.secured()
-	b = field(b, r.hostID)
+	b = append(b, "- "...) // the bucket's owner: one owns them all
 	b = field(b, r.bucket)
 	b = append(b, '[')
 	b = r.began.UTC().AppendFormat(b, "02/Jan/2006:15:04:05 -0700")
@@ -50,7 +50,7 @@ func (r *Record) appendS3(b []byte, now time.Time) []byte {
 	b = field(b, r.code)
 	b = number(b, r.bytesSent(), r.bytesSent() > 0)
 	b = number(b, r.objectSize, r.objectSize >= 0)
-	b = number(b, now.Sub(r.began).Milliseconds(), true)
+	b = number(b, total.Milliseconds(), true)
 	b = number(b, r.turnaround().Milliseconds(), true)
 	b = quoted(b, request.Header.Referer())
 	b = quoted(b, request.Header.UserAgent())
@@ -62,11 +62,11 @@ func (r *Record) appendS3(b []byte, now time.Time) []byte {
 	b = field(b, string(request.Header.Host()))
 	b = field(b, version)
 	b = append(b, "- - - "...) // access point, whether an ACL was needed, source region
-	return strconv.AppendInt(b, r.received, 10)
+	return strconv.AppendInt(b, max(0, r.received), 10)
 }
 
 // appendJSON appends the record as a JSON document, without a newline.
-func (r *Record) appendJSON(b []byte, now time.Time) []byte {
+func (r *Record) appendJSON(b []byte, total time.Duration) []byte {
 	request := &r.ctx.Request
 	version, cipher := r.secured()
 	b = append(b, `{"time":"`...)
@@ -87,7 +87,7 @@ func (r *Record) appendJSON(b []byte, now time.Time) []byte {
 	b = strconv.AppendInt(b, int64(r.status), 10)
 	b = member(b, "error", r.code)
 	b = append(b, `,"bytes_in":`...)
-	b = strconv.AppendInt(b, r.received, 10)
+	b = strconv.AppendInt(b, max(0, r.received), 10)
 	b = append(b, `,"bytes_out":`...)
 	b = strconv.AppendInt(b, r.bytesSent(), 10)
 	if r.objectSize >= 0 {
@@ -95,7 +95,7 @@ func (r *Record) appendJSON(b []byte, now time.Time) []byte {
 		b = strconv.AppendInt(b, r.objectSize, 10)
 	}
 	b = append(b, `,"total_us":`...)
-	b = strconv.AppendInt(b, now.Sub(r.began).Microseconds(), 10)
+	b = strconv.AppendInt(b, total.Microseconds(), 10)
 	b = append(b, `,"turnaround_us":`...)
 	b = strconv.AppendInt(b, r.turnaround().Microseconds(), 10)
 	b = member(b, "host", string(request.Header.Host()))
@@ -314,7 +314,7 @@ func (l *Log) Begin(ctx *fasthttp.RequestCtx, listener string) *Record {
 		return r
 	}
 	r := l.records.Get().(*Record) //nolint:forcetypeassert // the pool holds nothing else
-	*r = Record{log: l, ctx: ctx, listener: listener, began: time.Now(), sent: -1, objectSize: -1}
+	*r = Record{log: l, ctx: ctx, listener: listener, began: l.clock.Now(), start: l.clock.Elapsed(), received: -1, sent: -1, objectSize: -1}
 	ctx.SetUserValue(recordKey{}, r)
 	return r
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"github.com/troupe-storage/troupe/objects/clock"
 	"github.com/troupe-storage/troupe/objects/errs"
 )
 
@@ -40,6 +41,7 @@ type Options struct {
 	File   string // path, appended to and made with mode 0640, or Stdout
 	Format Format // default S3
 	Errors logrus.FieldLogger
+	Clock  clock.Clock
 	// Output, if not nil, is written to instead of File, for tests.
 	Output io.Writer
 }
@@ -50,6 +52,7 @@ type Log struct {
 	format Format
 	path   string // empty: output is no file of ours
 	errors logrus.FieldLogger
+	clock  clock.Clock
 
 	queue   chan []byte
 	reopen  chan chan error
@@ -67,7 +70,7 @@ type Log struct {
 // Open opens the file and starts the writer. Errors name the file.
 func Open(o Options) (*Log, error) {
 	l := &Log{
-		format: o.Format, errors: o.Errors,
+		format: o.Format, errors: o.Errors, clock: o.Clock,
 		queue: make(chan []byte, queueLines), reopen: make(chan chan error),
 		stop: make(chan struct{}), stopped: make(chan struct{}),
 		lines:   sync.Pool{New: func() any { b := make([]byte, 0, lineBytes); return &b }},
@@ -143,8 +146,8 @@ type writer struct {
 	file       *os.File // output, where it is ours to close
 	batch      []byte
 	waiting    uint64 // lines in batch
-	looked     time.Time
-	complained time.Time
+	looked     time.Duration
+	complained time.Duration // 0: never
 }
 
 func (w *writer) run() {
@@ -207,8 +210,8 @@ func (w *writer) flush() {
 
 // followName opens the name anew once another file, or none, has it.
 func (w *writer) followName() {
-	now := time.Now()
-	if w.file == nil || now.Sub(w.looked) < nameTime {
+	now := w.log.clock.Elapsed()
+	if w.file == nil || now-w.looked < nameTime {
 		return
 	}
 	w.looked = now
@@ -254,7 +257,7 @@ func (w *writer) close() error {
 }
 
 func (w *writer) complain(err error) {
-	if now := time.Now(); w.log.errors != nil && now.Sub(w.complained) >= complainTime {
+	if now := w.log.clock.Elapsed(); w.log.errors != nil && (w.complained == 0 || now-w.complained >= complainTime) {
 		w.complained = now
 		w.log.errors.WithError(err).WithField("lost", w.log.Dropped()).Error("the access log loses lines")
 	}

@@ -17,10 +17,11 @@ type Record struct {
 
 	listener  string
 	began     time.Time
-	handled   time.Time // when the handler returned
-	bodyEnd   time.Time // when the last of the request's body was read
-	received  int64     // bytes of the request's body
-	sent      int64     // bytes of the answer's body, where a stream says so; else -1
+	start     time.Duration // when it began, and the two below: what had elapsed on the log's clock
+	handled   time.Duration // when the handler returned
+	bodyEnd   time.Duration // when the last of the request's body was read
+	received  int64         // bytes of the request's body; -1: nobody said
+	sent      int64         // bytes of the answer's body, where a stream says so; else -1
 	status    int
 	forwarded string // protocol that a trusted proxy was asked in
 
@@ -87,7 +88,7 @@ func (r *Record) SetObject(size int64, versionID string) {
 // Received says that the request's body has ended, with its length in bytes.
 func (r *Record) Received(n int64) {
 	if r != nil {
-		r.received, r.bodyEnd = n, time.Now()
+		r.received, r.bodyEnd = n, r.log.clock.Elapsed()
 	}
 }
 
@@ -104,7 +105,7 @@ func (r *Record) Handled() {
 	if r == nil {
 		return
 	}
-	r.handled = time.Now()
+	r.handled = r.log.clock.Elapsed()
 	response := &r.ctx.Response
 	r.status = response.StatusCode()
 	switch {
@@ -113,7 +114,7 @@ func (r *Record) Handled() {
 	case !response.IsBodyStream():
 		r.sent = int64(len(response.Body()))
 	}
-	if r.received == 0 {
+	if r.received < 0 {
 		if body := r.ctx.Request.Header.ContentLength(); body > 0 && !r.ctx.Request.IsBodyStream() {
 			r.received = int64(body)
 		}
@@ -129,9 +130,9 @@ func (r *Record) Close() error {
 	}
 	line := log.room()
 	if log.format == JSON {
-		line = r.appendJSON(line, time.Now())
+		line = r.appendJSON(line, log.clock.Elapsed()-r.start)
 	} else {
-		line = r.appendS3(line, time.Now())
+		line = r.appendS3(line, log.clock.Elapsed()-r.start)
 	}
 	*r = Record{}
 	log.records.Put(r)
@@ -162,9 +163,5 @@ func (r *Record) bytesSent() int64 { return max(r.sent, 0) }
 // turnaround is how long the node took from the last byte of the request to the
 // first of the answer.
 func (r *Record) turnaround() time.Duration {
-	from := r.began
-	if r.bodyEnd.After(from) {
-		from = r.bodyEnd
-	}
-	return max(0, r.handled.Sub(from))
+	return max(0, r.handled-max(r.start, r.bodyEnd))
 }

@@ -133,6 +133,9 @@ func (h *Handler) Expect(ctx *fasthttp.RequestCtx) (status int) {
 	if err == nil && route.Expect != nil {
 		err = route.Expect(r)
 	}
+	if err == nil && r.redirect() {
+		return fasthttp.StatusTemporaryRedirect
+	}
 	if err == nil {
 		return fasthttp.StatusContinue
 	}
