@@ -27,8 +27,8 @@ type EdgeConfig struct {
 	// X-Forwarded-Proto are believed.
 	TrustedProxies []string
 
-	AccessLog       string        // path, "-" for standard output; empty: none
-	AccessLogFormat access.Format // default access.S3
+	AccessLog       string // path, "-" for standard output; empty: none
+	AccessLogFormat string // "s3" (default), as Amazon S3's server access logs, or "json"
 }
 
 // AnyRegion among EdgeConfig.AcceptRegions stands for all of them.
@@ -45,7 +45,7 @@ func (c EdgeConfig) withDefaults() EdgeConfig {
 		c.AcceptRegions = []string{AnyRegion}
 	}
 	if c.AccessLogFormat == "" {
-		c.AccessLogFormat = access.S3
+		c.AccessLogFormat = string(access.S3)
 	}
 	return c
 }
@@ -90,7 +90,7 @@ func (c Config) edgeFaults() []fault {
 	if _, err := httpedge.ParseProxies(e.TrustedProxies); err != nil {
 		bad("trusted-proxy", "%v", err)
 	}
-	switch e.AccessLogFormat {
+	switch access.Format(e.AccessLogFormat) {
 	case access.S3, access.JSON:
 	default:
 		bad("access-log-format", "%q is neither %q nor %q", e.AccessLogFormat, access.S3, access.JSON)

@@ -18,7 +18,7 @@ func (n *Node) openEdgeFiles() (err error) {
 		}
 	}
 	if e.AccessLog != "" {
-		n.access, err = access.Open(access.Options{File: e.AccessLog, Format: e.AccessLogFormat, Errors: n.log, Clock: n.clock})
+		n.access, err = access.Open(access.Options{File: e.AccessLog, Format: access.Format(e.AccessLogFormat), Errors: n.log, Clock: n.clock})
 	}
 	return err
 }

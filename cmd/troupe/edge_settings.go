@@ -10,7 +10,6 @@ import (
 	"github.com/knadh/koanf/v2"
 	"github.com/spf13/pflag"
 
-	"github.com/troupe-storage/troupe/httpedge/access"
 	"github.com/troupe-storage/troupe/supervisors"
 )
 
@@ -22,7 +21,7 @@ func addEdgeSettings(flags *pflag.FlagSet) {
 	flags.StringSlice("tls-listener", d.Edge.TLSListeners, "listener that speaks HTTPS once there is a certificate: native, s3; repeatable")
 	flags.StringSlice("trusted-proxy", nil, "address or prefix from which X-Forwarded-For and X-Forwarded-Proto are believed; repeatable")
 	flags.String("access-log", "", "file that gets a line for every request, - for standard output")
-	flags.String("access-log-format", string(d.Edge.AccessLogFormat), "form of the access log: s3 or json")
+	flags.String("access-log-format", d.Edge.AccessLogFormat, "form of the access log: s3 or json")
 	flags.Duration("root-overlap", defaultOverlap, "how long the root pair before a change is good still")
 }
 
@@ -44,7 +43,7 @@ func edgeOf(k *koanf.Koanf) supervisors.EdgeConfig {
 	return supervisors.EdgeConfig{
 		TLSCert: k.String("tls-cert"), TLSKey: k.String("tls-key"), TLSListeners: list(k, "tls-listener"),
 		AcceptRegions: list(k, "accept-region"), TrustedProxies: list(k, "trusted-proxy"),
-		AccessLog: k.String("access-log"), AccessLogFormat: access.Format(k.String("access-log-format")),
+		AccessLog: k.String("access-log"), AccessLogFormat: k.String("access-log-format"),
 	}
 }
 

@@ -19,12 +19,9 @@ type rootState struct {
 	until             time.Time // previous is good before
 }
 
-// NewRootKeys returns the keys of a node that starts with a pair; nil for now
-// stands for time.Now.
+// NewRootKeys returns the keys of a node that starts with a pair, and ends
+// overlaps by the wall clock given.
 func NewRootKeys(pair Root, now func() time.Time) *RootKeys {
-	if now == nil {
-		now = time.Now
-	}
 	k := &RootKeys{now: now}
 	k.state.Store(&rootState{current: pair})
 	return k
