@@ -45,11 +45,12 @@ type commitFile struct {
 	sums       checksum.Sums
 	part       bool
 	conditions objects.Conditions
-	reply      messages.Reply[messages.Uploaded]
+	// Reply has the name that the fault desk can take answers by.
+	Reply messages.Reply[messages.Uploaded]
 }
 
 // Fail implements messages.Failer.
-func (m *commitFile) Fail(err error) { m.reply.Fail(err) }
+func (m *commitFile) Fail(err error) { m.Reply.Fail(err) }
 
 // Receive implements actor.Actor.
 func (l *writeLane) Receive(ctx actor.Context) {
@@ -60,7 +61,7 @@ func (l *writeLane) Receive(ctx actor.Context) {
 	case *messages.PutObject:
 		m.Reply.Send(l.onPutObject(m))
 	case *commitFile:
-		m.reply.Send(l.onCommitFile(m))
+		m.Reply.Send(l.onCommitFile(m))
 	case *messages.DeleteObject:
 		m.Reply.Send(l.onDeleteObject(m))
 

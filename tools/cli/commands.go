@@ -2,21 +2,10 @@ package cli
 
 import "github.com/spf13/cobra"
 
-// commands returns every client command. A command is added here; `troupe
-// --help` shows them in order of their names.
+// commands returns every client command, in the order of `troupe --help`. A
+// command is added here.
 func commands(f *frame) []*cobra.Command {
 	return []*cobra.Command{
-		makeBucketCommand(f),
-		removeBucketCommand(f),
-		listCommand(f),
-		copyCommand(f),
-		moveCommand(f),
-		syncCommand(f),
-		catCommand(f),
-		usageCommand(f),
-		statCommand(f),
-		removeCommand(f),
-		presignCommand(f),
 		storageCommand(f.program.Storage...),
 		versionCommand(f),
 	}

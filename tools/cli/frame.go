@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -82,14 +83,22 @@ func (f *frame) client(command *cobra.Command, do run) *cobra.Command {
 		defer stop()
 		err = do(ctx, s, args)
 		if err != nil && errors.Is(context.Cause(ctx), errInterrupted) {
-			var told *advised
-			if !errors.Is(err, errInterrupted) || !errors.As(err, &told) {
-				err = errInterrupted // whatever was cut short failed for that reason
-			}
+			// Whatever was cut short says so in its own words.
+			return errors.Join(errInterrupted, onlyPartly(err))
 		}
 		return err
 	}
 	return command
+}
+
+// onlyPartly keeps of an interrupted command's error what tells how far it came.
+func onlyPartly(err error) error {
+	var told *advised
+	var partly *Partly
+	if errors.As(err, &told) || errors.As(err, &partly) {
+		return err
+	}
+	return nil
 }
 
 // interruptible returns a context that the first SIGINT or SIGTERM ends. From
@@ -155,9 +164,9 @@ func (f *frame) printError(err error, code int) {
 		var document errorDocument
 		document.Error.Message, document.Error.Advice, document.Error.Exit = message, printable(hint), code
 		document.Error.Kind, document.Error.Code = kindName(err, code), client.Code(err)
-		body, err := encode(document, "")
+		body, err := json.Marshal(document)
 		if err == nil {
-			fmt.Fprintln(f.program.Err, body)
+			fmt.Fprintln(f.program.Err, string(body))
 			return
 		}
 	}
@@ -167,7 +176,7 @@ func (f *frame) printError(err error, code int) {
 	}
 }
 
-// sentence is an error's text in one line.
+// sentence is an error's text; of an interruption, the lines that follow it are kept.
 func sentence(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
 
 // kindName names the kind of an error for programs.
