@@ -90,6 +90,10 @@ func (s *Suite) Run(ctx context.Context) []RowResult {
 	return results
 }
 
+// filesFrom is the object size, in bytes, above which a server is taken to keep
+// payloads in files of their own.
+const filesFrom = 64 << 10
+
 // stage is one group being run: which keys are where.
 type stage struct {
 	*Suite
@@ -235,6 +239,10 @@ func (st *stage) segment(ctx context.Context, load Load, row Row, pair int, stor
 	if row.Operation != Put && row.Operation != Delete && pair == 0 {
 		warm := load
 		warm.Duration = st.Segment / 10
+		if row.Operation == Get && row.Size > filesFrom && stored != nil {
+			// Payload files are not in the page cache when they were just written.
+			warm.Duration, warm.Ops, warm.Keys.Order = 0, *stored, Sequential
+		}
 		if _, err := Run(ctx, warm, Observed{}); err != nil {
 			return nil, err
 		}
