@@ -242,6 +242,48 @@ func TestDiskEffects(t *testing.T) {
 
 var errRotten = errors.New("rotten")
 
+// A sync that is lost reports success and makes nothing durable; without the
+// fault, it does.
+func TestLoseSync(t *testing.T) {
+	for _, lose := range []bool{true, false} {
+		d := New(Options{})
+		mem := disk.NewMem(1)
+		fs, err := d.Disk("/d0", mem)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if lose {
+			inject(t, d, Fault{Disk: &Disk{Do: LoseSync}})
+		}
+		if err := errors.Join(fs.Mkdir("d", 0o700), fs.SyncDir("")); err != nil {
+			t.Fatal(err)
+		}
+		_, err = mem.Crash(disk.CrashPolicy{SyncedOnly: true}).Stat("d")
+		if survived := err == nil; survived == lose {
+			t.Errorf("lost %t, survived %t: %v", lose, survived, err)
+		}
+		d.Close()
+	}
+}
+
+// A panic of the disk is the caller's.
+func TestCrash(t *testing.T) {
+	d := New(Options{})
+	defer d.Close()
+	_, file := mounted(t, d, "/d0")
+	inject(t, d, Fault{Disk: &Disk{Do: Crash}, When: When{Count: 1}})
+	defer func() {
+		if cause, _ := recover().(string); !strings.Contains(cause, "on purpose") {
+			t.Errorf("recovered %q", cause)
+		}
+		if err := file.Sync(); err != nil {
+			t.Error(err)
+		}
+	}()
+	_ = file.Sync()
+	t.Error("it did not panic")
+}
+
 // A hung disk holds its operations until the fault is lifted, cleared or expired,
 // or the desk is closed; others pass. Afterwards the operations happen.
 func TestWhatHangsIsLetGo(t *testing.T) {

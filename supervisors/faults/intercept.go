@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"path"
 	"reflect"
-	"syscall"
 
 	"github.com/asynkron/protoactor-go/actor"
 
@@ -13,12 +12,6 @@ import (
 	"github.com/troupe-storage/troupe/messages"
 	"github.com/troupe-storage/troupe/mountpath/disk"
 	"github.com/troupe-storage/troupe/objects/errs"
-)
-
-const (
-	defaultErrno  = syscall.EIO
-	fullErrno     = syscall.ENOSPC
-	readOnlyErrno = syscall.EROFS
 )
 
 // ErrInjected is the cause of every error that the desk answers a message with.

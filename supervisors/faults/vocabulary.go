@@ -14,6 +14,13 @@ import (
 // lastErrno is the highest errno that Linux gives a name.
 const lastErrno = unix.EHWPOISON
 
+// What operations fail with where a fault names nothing else.
+const (
+	defaultErrno  = syscall.EIO
+	fullErrno     = syscall.ENOSPC
+	readOnlyErrno = syscall.EROFS
+)
+
 // errnoOf returns the errno of a name ("EIO"); 0 for no name.
 func errnoOf(name string) (syscall.Errno, bool) {
 	if name == "" {

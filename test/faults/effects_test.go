@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"path"
 	"testing"
 	"time"
 
@@ -221,6 +222,62 @@ func TestLostMessages(t *testing.T) {
 				t.Errorf("again: %v", err)
 			}
 		})
+	}
+}
+
+// An upload that nobody goes on with is aborted when its time is over, which a jump
+// of the clock brings about; one of a shorter jump is not.
+func TestAbandonedUploadsExpire(t *testing.T) {
+	w := start(t, faults.New(faults.Options{}))
+	id, a, err := w.client.CreateUpload(t.Context(), bucket, "abandoned")
+	if err := outcome(a, err); err != nil {
+		t.Fatal(err)
+	}
+	a, err = w.client.PutPart(t.Context(), bucket, "abandoned", id, 1, large(1))
+	if err := outcome(a, err); err != nil {
+		t.Fatal(err)
+	}
+	// What the jump lets happen is watched by faults that do no harm.
+	watch := func(message string) *faults.Injected {
+		return w.inject(faults.Fault{Messages: &faults.Messages{Actor: "node/**", Message: message, Do: faults.Delay, Delay: 1}})
+	}
+	left := func() int {
+		uploads, err := w.client.Uploads(t.Context(), bucket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(uploads)
+	}
+	for _, c := range []struct {
+		jump time.Duration
+		left int
+	}{{24 * time.Hour, 1}, {8 * 24 * time.Hour, 0}} {
+		looks, aborts := watch("messages.ListUploads"), watch("messages.AbortUpload")
+		jump := w.inject(faults.Fault{Clock: &faults.Clock{Jump: c.jump}})
+		<-looks.Reached()
+		if c.left == 0 {
+			<-aborts.Reached()
+		}
+		jump.Clear()
+		w.eventually("who looks for such uploads ends", func() error {
+			for _, a := range w.node.System().Actors() {
+				if ok, err := path.Match("node/buckets/*/x*", a.Address); ok || err != nil {
+					return errors.Join(err, errors.New(a.Address+" is at work"))
+				}
+			}
+			return nil
+		})
+		w.eventually("the upload", func() error {
+			if n := left(); n != c.left {
+				return fmt.Errorf("%d uploads are left after %s, want %d", n, c.jump, c.left)
+			}
+			return nil
+		})
+		if c.left > 0 && aborts.Hits() > 0 {
+			t.Errorf("an upload was aborted after %s", c.jump)
+		}
+		looks.Clear()
+		aborts.Clear()
 	}
 }
 
