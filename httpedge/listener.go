@@ -6,6 +6,7 @@
 package httpedge
 
 import (
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -59,6 +60,9 @@ type Listener struct {
 	// Proxies are believed about whom they speak for.
 	Proxies        Proxies
 	MaxConnections int // at a time
+	// HeadTime is how long a request's head may take, and IdleTime how long a
+	// connection may rest between two requests; default 30 s and 75 s.
+	HeadTime, IdleTime time.Duration
 	// Grace is how long requests under way may take once the node stops.
 	Grace time.Duration
 }
@@ -142,9 +146,9 @@ func (e *edge) newServer() *fasthttp.Server {
 		DisablePreParseMultipartForm: true,
 		ReadBufferSize:               readBufferBytes,
 		WriteBufferSize:              e.writeBuffer(),
-		ReadTimeout:                  headTime,
+		ReadTimeout:                  cmp.Or(e.listener.HeadTime, headTime),
 		WriteTimeout:                 writeTime,
-		IdleTimeout:                  idleTime,
+		IdleTimeout:                  cmp.Or(e.listener.IdleTime, idleTime),
 		Concurrency:                  e.listener.MaxConnections,
 		NoDefaultContentType:         true,
 		CloseOnShutdown:              true,
