@@ -75,6 +75,28 @@ func TestRclone(t *testing.T) {
 	runSuite(t, suite{program: "rclone", files: []string{"test_rclone.py"}})
 }
 
+// Every client over every road: HTTPS, IPv6, both.
+func TestEdges(t *testing.T) {
+	authority, err := process.NewAuthority()
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := authority.Issue(t.TempDir(), 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, config := range map[string]process.Config{
+		"https": {TLS: &files}, "ipv6": {Host: "::1"}, "https and ipv6": {TLS: &files, Host: "::1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, program := range []string{"aws", "rclone", "s3cmd", "curl"} {
+				tools(t, program)
+			}
+			runSuite(t, suite{config: config, files: []string{"test_edges.py"}})
+		})
+	}
+}
+
 // Every Python file must be run by some test above: a new one that nobody
 // names would look tested and never run.
 func TestEveryFileIsRun(t *testing.T) {
@@ -119,8 +141,9 @@ func TestHarnessReportsWhatPytestSays(t *testing.T) {
 
 // suite is what one client does to one node.
 type suite struct {
-	program string   // what has to be installed beside Python and boto3; may be empty
-	files   []string // Python files, run in this order
+	program string         // what has to be installed beside Python and boto3; may be empty
+	files   []string       // Python files, run in this order
+	config  process.Config // of the node, beside binary and directory
 }
 
 // tools returns a PATH on which the programs are, or ends the test.
@@ -146,7 +169,8 @@ func runSuite(t *testing.T, s suite) {
 	t.Parallel()
 	path := tools(t, "python3", "pytest", s.program)
 	surroundings := newSurroundings(t)
-	node, err := process.Start(t.Context(), process.Config{Binary: os.Getenv(process.BinaryVariable), Dir: surroundings.nodeDir})
+	s.config.Binary, s.config.Dir = os.Getenv(process.BinaryVariable), surroundings.nodeDir
+	node, err := process.Start(t.Context(), s.config)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ The tests talk to a node that is already running; the Go test beside this file
 starts one and says where it is in the environment:
 
     TROUPE_S3        http://127.0.0.1:PORT, the S3 listener
+    TROUPE_CA        file of the authority to trust, where it is https:// (optional)
     TROUPE_ACCESS    the root access key
     TROUPE_SECRET    its secret
     TROUPE_REPORT    a file that gets one JSON line for each test (optional)
@@ -154,8 +155,9 @@ class Node:
         self.port = int(self.host.rsplit(":", 1)[1])
         self.access = os.environ["TROUPE_ACCESS"]
         self.secret = os.environ["TROUPE_SECRET"]
+        self.ca = os.environ.get("TROUPE_CA")
 
-    def client(self, access=None, secret=None, url=None, **config):
+    def client(self, access=None, secret=None, url=None, ca=True, **config):
         """A boto3 client as a user makes one; config goes to botocore.Config."""
         config.setdefault("s3", {"addressing_style": "path"})
         # One try: a retry would hide an error that the server should not have sent.
@@ -166,6 +168,7 @@ class Node:
             aws_access_key_id=access or self.access,
             aws_secret_access_key=secret or self.secret,
             region_name="us-east-1",
+            verify=self.ca if ca and self.ca else None,
             config=Config(**config),
         )
 

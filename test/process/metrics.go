@@ -29,12 +29,14 @@ func (m Metrics) Sum(name string) float64 {
 
 // Metrics asks the node for its metrics.
 func (n *Node) Metrics(ctx context.Context) (Metrics, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+n.Native+"/metrics", nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, n.URL(n.Native)+"/metrics", nil)
 	if err != nil {
 		return nil, fmt.Errorf("process.Metrics: %w", err)
 	}
-	// A connection of its own, closed afterwards: one that is kept would be counted.
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	client, err := n.client()
+	if err != nil {
+		return nil, err
+	}
 	answer, err := client.Do(request)
 	if err != nil {
 		return nil, fmt.Errorf("process.Metrics: %w", err)

@@ -2,6 +2,8 @@ package process
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -52,6 +54,10 @@ type Config struct {
 	Args []string
 	// Env are further variables (NAME=value) of the node's environment.
 	Env []string
+	// Host is the loopback address of the listeners; default 127.0.0.1.
+	Host string
+	// TLS, if not nil, makes the listeners speak HTTPS with these files.
+	TLS *Files
 }
 
 // Node is a troupe process. Its methods are called by one goroutine at a time;
@@ -75,6 +81,9 @@ func Start(ctx context.Context, config Config) (*Node, error) {
 	if config.Mountpaths == 0 {
 		config.Mountpaths = 4
 	}
+	if config.Host == "" {
+		config.Host = "127.0.0.1"
+	}
 	n := &Node{config: config, Mountpaths: config.Data}
 	if config.Data != nil {
 		config.Mountpaths = 0
@@ -86,7 +95,7 @@ func Start(ctx context.Context, config Config) (*Node, error) {
 		}
 		n.Mountpaths = append(n.Mountpaths, path)
 	}
-	ports, err := freeAddresses(2)
+	ports, err := freeAddresses(config.Host, 2)
 	if err != nil {
 		return nil, fmt.Errorf("process.Start: %w", err)
 	}
@@ -100,10 +109,10 @@ func Start(ctx context.Context, config Config) (*Node, error) {
 // freeAddresses returns loopback addresses that nobody listens on. Another
 // process may take one before the node does; the node then fails to start and
 // says so.
-func freeAddresses(count int) ([]string, error) {
+func freeAddresses(host string, count int) ([]string, error) {
 	var addresses []string
 	for range count {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		listener, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
 		if err != nil {
 			return nil, err
 		}
@@ -130,6 +139,9 @@ func (n *Node) Restart(ctx context.Context) error {
 		args = append(args, "--data", path)
 	}
 	args = append(args, "--native", n.Native, "--s3", n.S3)
+	if t := n.config.TLS; t != nil {
+		args = append(args, "--tls-cert", t.Cert, "--tls-key", t.Key)
+	}
 	command := exec.Command(n.config.Binary, append(args, n.config.Args...)...)
 	command.Dir = n.config.Dir
 	command.Env = append(os.Environ(), "TROUPE_ROOT_ACCESS_KEY="+AccessKey, "TROUPE_ROOT_SECRET_KEY="+SecretKey)
@@ -169,10 +181,13 @@ func (n *Node) awaitReady(ctx context.Context) error {
 	defer cancel()
 	probe := time.NewTicker(readyProbe)
 	defer probe.Stop()
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	client, err := n.client()
+	if err != nil {
+		return err
+	}
 	said := errors.New("not asked yet")
 	for {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+n.Native+"/v1/health?readiness=true", nil)
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, n.URL(n.Native)+"/v1/health?readiness=true", nil)
 		if err != nil {
 			return fmt.Errorf("process.awaitReady: %w", err)
 		}
@@ -323,5 +338,33 @@ func (n *Node) Log() string {
 // Environment returns the variables that the clients' scripts read: where the
 // S3 listener is, and the root pair.
 func (n *Node) Environment() []string {
-	return []string{"TROUPE_S3=http://" + n.S3, "TROUPE_ACCESS=" + AccessKey, "TROUPE_SECRET=" + SecretKey}
+	env := []string{"TROUPE_S3=" + n.URL(n.S3), "TROUPE_ACCESS=" + AccessKey, "TROUPE_SECRET=" + SecretKey}
+	if t := n.config.TLS; t != nil {
+		env = append(env, "TROUPE_CA="+t.Authority)
+	}
+	return env
+}
+
+// URL is how a client writes the address of one of the node's listeners.
+func (n *Node) URL(address string) string {
+	if n.config.TLS != nil {
+		return "https://" + address
+	}
+	return "http://" + address
+}
+
+// client makes a client whose connections are its own and closed after each
+// request: one that is kept would be counted among the node's.
+func (n *Node) client() (*http.Client, error) {
+	transport := &http.Transport{DisableKeepAlives: true}
+	if t := n.config.TLS; t != nil {
+		authority, err := os.ReadFile(t.Authority)
+		if err != nil {
+			return nil, fmt.Errorf("process.client: %w", err)
+		}
+		pool := x509.NewCertPool()
+		pool.AppendCertsFromPEM(authority)
+		transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	}
+	return &http.Client{Transport: transport}, nil
 }

@@ -3,6 +3,7 @@ package s3client
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/xml"
 	"fmt"
 	"io"
@@ -24,17 +25,29 @@ const answerBytes = 1 << 30
 type Client struct {
 	Address string // HOST:PORT
 
+	scheme string
 	signer *sigv4.Signer
 	http   *http.Client
 }
 
 // New makes a client. It keeps connections until Close.
 func New(address string, keys sigv4.Credentials) *Client {
+	return newClient(address, keys, "http", nil)
+}
+
+// NewTLS makes a client that speaks HTTPS.
+func NewTLS(address string, keys sigv4.Credentials, config *tls.Config) *Client {
+	return newClient(address, keys, "https", config)
+}
+
+func newClient(address string, keys sigv4.Credentials, scheme string, config *tls.Config) *Client {
 	return &Client{
 		Address: address,
+		scheme:  scheme,
 		signer:  sigv4.NewSigner(keys, region),
 		http: &http.Client{
 			Transport: &http.Transport{
+				TLSClientConfig:     config,
 				MaxIdleConnsPerHost: 64, DisableCompression: true, ExpectContinueTimeout: time.Second,
 			},
 			// A redirect is an answer like any other.
@@ -100,12 +113,12 @@ func (c *Client) Send(ctx context.Context, r Request) (*http.Response, error) {
 	} else if len(r.Body) > 0 {
 		body = bytes.NewReader(r.Body)
 	}
-	request, err := http.NewRequestWithContext(ctx, r.Method, "http://"+c.Address, body)
+	request, err := http.NewRequestWithContext(ctx, r.Method, c.scheme+"://"+c.Address, body)
 	if err != nil {
 		return nil, err
 	}
 	// Opaque is sent as it is: net/http cleans nothing.
-	request.URL = &url.URL{Scheme: "http", Host: c.Address, Opaque: r.path(), RawQuery: r.Query}
+	request.URL = &url.URL{Scheme: c.scheme, Host: c.Address, Opaque: r.path(), RawQuery: r.Query}
 	request.ContentLength = r.length()
 	request.GetBody = nil // nothing is sent twice
 	for _, h := range append(signature.Headers, r.Header...) {
