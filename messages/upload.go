@@ -38,8 +38,10 @@ func (m *OpenUpload) Fail(err error) { m.Reply.Fail(err) }
 type UploadOpened struct{ Transfer *actor.PID }
 
 // WriteChunk appends the first Len bytes of the window's slab Slot. Sent by the
-// gateway to the transfer, in order. Answered on OpenUpload.Written; after a
-// failure every further chunk fails with it.
+// gateway to the transfer, in order. Answered on OpenUpload.Written, in order and
+// at the latest when the window is full, since chunks are written together; after
+// a failure every further chunk fails with it. FinishUpload may follow before the
+// last are answered.
 type WriteChunk struct {
 	Slot int
 	Len  int

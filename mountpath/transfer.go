@@ -12,6 +12,7 @@ import (
 	"github.com/troupe-storage/troupe/objects/checksum"
 	"github.com/troupe-storage/troupe/objects/clock"
 	"github.com/troupe-storage/troupe/objects/errs"
+	"github.com/troupe-storage/troupe/objects/slab"
 )
 
 // transfer takes one large payload: it writes chunks as they come, computes
@@ -27,13 +28,35 @@ type transfer struct {
 
 	incoming *store.Incoming // nil before the first chunk, and after the lane has it
 	digests  *checksum.Digests
-	failure  error // what further chunks and the finish are answered with
+	gathered []gatheredChunk // digested and pinned, to be written together
+	batch    int             // how many chunks are written together
+	failure  error           // what further chunks and the finish are answered with
 	idle     clock.Timer
 	heard    uint64 // counts messages; an idle timer that was overtaken says nothing
 }
 
+// gatheredChunk is a chunk that waits for the others of its batch, and the bytes
+// of its slab, which is pinned.
+type gatheredChunk struct {
+	slot  int
+	bytes []byte
+}
+
 func newTransfer(c *coordinator, m *messages.OpenUpload, lane *actor.PID) *transfer {
-	return &transfer{system: c.system, store: c.mount.Store, limits: c.limits, md5: c.md5, request: m, lane: lane}
+	return &transfer{
+		system: c.system, store: c.mount.Store, limits: c.limits, md5: c.md5, request: m, lane: lane,
+		batch: batchFor(m.SizeHint, m.Window.Len()),
+	}
+}
+
+// batchFor returns how many chunks are written together: a payload that fits the
+// window at once, since few large direct writes cost least; of a larger one half
+// the window, so that the sender fills one half while the other is written.
+func batchFor(sizeHint int64, slabs int) int {
+	if 0 <= sizeHint && sizeHint <= int64(slabs)*slab.Bytes {
+		return slabs
+	}
+	return max(1, slabs/2)
 }
 
 // heardNothing ends a transfer whose sender fell silent.
@@ -49,7 +72,7 @@ func (t *transfer) Receive(ctx actor.Context) {
 
 	case *messages.WriteChunk:
 		t.listen(ctx.Self())
-		t.request.Written <- messages.ChunkWritten{Slot: m.Slot, Err: t.onWriteChunk(m)}
+		t.onWriteChunk(m)
 	case *messages.FinishUpload:
 		t.onFinishUpload(ctx, m)
 	case *messages.AbandonUpload:
@@ -97,6 +120,7 @@ func (t *transfer) onStopping() {
 	if t.digests != nil {
 		t.digests.Close()
 	}
+	t.giveBack(func(int) {})
 	if t.incoming != nil {
 		if err := t.incoming.Abandon(); err != nil {
 			t.system.Log().WithError(err).WithField("key", t.request.Key.String()).Warn("the work file of an abandoned upload stays until it is settled")
@@ -109,18 +133,46 @@ func (t *transfer) onStopping() {
 	}
 }
 
-func (t *transfer) onWriteChunk(m *messages.WriteChunk) error {
-	if t.failure != nil {
-		return t.failure
+// onWriteChunk digests a chunk and writes its batch if it is the last of it. Its
+// answer may come later; the finish writes what is left.
+func (t *transfer) onWriteChunk(m *messages.WriteChunk) {
+	if t.failure == nil {
+		if chunk, ok := t.request.Window.Pin(m.Slot); ok {
+			t.gathered = append(t.gathered, gatheredChunk{m.Slot, chunk[:m.Len]})
+			t.digests.Write(chunk[:m.Len])
+			if len(t.gathered) == t.batch {
+				t.writeGathered()
+			}
+			return
+		}
+		t.failure = errs.E("transfer.WriteChunk", t.request.Key, errs.Canceled, errors.New("the sender has gone"))
 	}
-	chunk, ok := t.request.Window.Pin(m.Slot)
-	if !ok {
-		return errs.E("transfer.WriteChunk", t.request.Key, errs.Canceled, errors.New("the sender has gone"))
+	t.request.Written <- messages.ChunkWritten{Slot: m.Slot, Err: t.failure}
+}
+
+// writeGathered writes what was gathered, and answers.
+func (t *transfer) writeGathered() {
+	if len(t.gathered) == 0 {
+		return
 	}
-	defer t.request.Window.Unpin()
-	t.digests.Write(chunk[:m.Len])
-	t.failure = t.incoming.Append(chunk[:m.Len])
-	return t.failure
+	if t.failure == nil {
+		pieces := make([][]byte, len(t.gathered))
+		for i, c := range t.gathered {
+			pieces[i] = c.bytes
+		}
+		t.failure = t.incoming.Append(pieces...)
+	}
+	t.giveBack(func(slot int) { t.request.Written <- messages.ChunkWritten{Slot: slot, Err: t.failure} })
+}
+
+// giveBack unpins what was gathered, and tells of each slab.
+func (t *transfer) giveBack(tell func(slot int)) {
+	for len(t.gathered) > 0 {
+		slot := t.gathered[0].slot
+		t.gathered = t.gathered[1:]
+		t.request.Window.Unpin()
+		tell(slot)
+	}
 }
 
 func (t *transfer) onFinishUpload(ctx actor.Context, m *messages.FinishUpload) {
@@ -137,6 +189,7 @@ func (t *transfer) onFinishUpload(ctx actor.Context, m *messages.FinishUpload) {
 // finish verifies and seals the payload.
 func (t *transfer) finish(m *messages.FinishUpload) (*commitFile, error) {
 	const op errs.Op = "transfer.Finish"
+	t.writeGathered()
 	if t.failure != nil {
 		return nil, t.failure
 	}

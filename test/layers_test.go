@@ -60,6 +60,7 @@ func exceptions() []exception {
 	return []exception{
 		{"pure", "objects/slab/slab.go", "golang.org/x/sys/unix.Mmap", "slabs are memory outside of Go's heap; anonymous memory is no I/O"},
 		{"pure", "objects/slab/slab.go", "golang.org/x/sys/unix.Munmap", "as above"},
+		{"pure", "objects/slab/slab.go", "golang.org/x/sys/unix.Madvise", "as above"},
 		{"clock", "httpedge/auth/wire.go", "time", "deadlines of sockets are the kernel's, and take its time"},
 		{"clock", "httpedge/gateway/body.go", "time", "as above"},
 		{"clock", "httpedge/native/request.go", "time", "as above"},

@@ -22,7 +22,7 @@ const maxFailureBytes = 64 << 10
 type Failure struct {
 	Status    int    // of HTTP
 	Code      string // S3's error code; empty for the native API and where there was no body
-	Message   string // the server's words; those of HTTP where it had none
+	Message   string // the server's words; empty where it had none (HEAD)
 	RequestID string // names the request in the server's log; may be empty
 	// RetryAfter is what the server asked to wait; 0: it did not.
 	RetryAfter time.Duration
@@ -30,7 +30,10 @@ type Failure struct {
 
 // Error implements error.
 func (f *Failure) Error() string {
-	if f.Code == "" {
+	switch {
+	case f.Message == "" && f.Code == "":
+		return fmt.Sprintf("status %d", f.Status)
+	case f.Code == "":
 		return fmt.Sprintf("%s (status %d)", f.Message, f.Status)
 	}
 	return fmt.Sprintf("%s (%s)", f.Message, f.Code)
@@ -107,9 +110,6 @@ func ReadFailure(response *http.Response) *Failure {
 	}
 	if said := response.Header.Get("Hdr-Error"); f.Message == "" && said != "" {
 		f.parse([]byte(said))
-	}
-	if f.Message == "" {
-		f.Message = strings.ToLower(http.StatusText(response.StatusCode))
 	}
 	return f
 }

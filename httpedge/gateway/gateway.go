@@ -31,9 +31,10 @@ import (
 // Deadline is how long a request waits for one answer of an actor.
 const Deadline = 30 * time.Second
 
-// uploadSlabs is the window of a large upload: one slab being filled from the
-// socket, one being digested and written, two to even out.
-const uploadSlabs = 4
+// uploadSlabs is the window of a large upload: one half is filled from the socket
+// while the other is digested and written, in one call. When half of the pool is
+// in use, windows are halved, so that more uploads go on at once.
+const uploadSlabs = 8
 
 // Config is what a gateway needs. Every field is required.
 type Config struct {

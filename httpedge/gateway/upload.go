@@ -170,10 +170,14 @@ func (g *Gateway) stream(op errs.Op, key objects.Key, owner *messages.MountpathV
 
 // windowFor is how many slabs an upload of the declared size needs.
 func (g *Gateway) windowFor(size int64) int {
-	if size < 0 {
-		return uploadSlabs
+	most := int64(uploadSlabs)
+	if g.Slabs.InUse() > g.Slabs.Total()/2 {
+		most /= 2
 	}
-	return int(min(uploadSlabs, max(1, (size+slab.Bytes-1)/slab.Bytes)))
+	if size < 0 {
+		return int(most)
+	}
+	return int(min(most, max(1, (size+slab.Bytes-1)/slab.Bytes)))
 }
 
 // stream is one payload on its way to a transfer. Its slabs are free, being
@@ -190,8 +194,8 @@ type stream struct {
 	size           int64
 }
 
-// copy sends begun's first n bytes and then body, to its end, and waits until
-// all is written.
+// copy sends begun's first n bytes and then body, to its end. The last chunks may
+// still be under way then: the transfer writes them before it finishes.
 func (s *stream) copy(body io.Reader, begun *slab.Window, n int) error {
 	for i, ended := 0, false; !ended; i++ {
 		slot := i % s.window.Len()
@@ -218,11 +222,6 @@ func (s *stream) copy(body io.Reader, begun *slab.Window, n int) error {
 			s.gateway.System.Root().Send(s.transfer, &messages.WriteChunk{Slot: slot, Len: filled})
 			s.sent++
 			s.size += int64(filled)
-		}
-	}
-	for s.answered < s.sent {
-		if err := s.await(); err != nil {
-			return err
 		}
 	}
 	return nil

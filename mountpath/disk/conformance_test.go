@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/troupe-storage/troupe/mountpath/disk"
+	"github.com/troupe-storage/troupe/objects/slab"
 )
 
 // Every FS keeps the contract: what runs on one in a test runs on the other in
@@ -30,6 +31,7 @@ func TestConformance(t *testing.T) {
 	}
 	checks := map[string]func(t *testing.T, fs disk.FS){
 		"read and write":       checkReadWrite,
+		"write direct":         checkWriteDirect,
 		"create":               checkCreate,
 		"refused paths":        checkRefusedPaths,
 		"refused flags":        checkRefusedFlags,
@@ -129,6 +131,65 @@ func checkReadWrite(t *testing.T, fs disk.FS) {
 	want(t, "unknown advice", file.Advise(9), syscall.EINVAL)
 	must(t, file.StartWriteback(0, 4096))
 	want(t, "writeback before the beginning", file.StartWriteback(-1, 1), syscall.EINVAL)
+}
+
+// What is written past the page cache is what is read, wherever it begins, ends
+// or lies in memory, and mixes with what is written through the cache.
+func checkWriteDirect(t *testing.T, fs disk.FS) {
+	pool, err := slab.NewPool(3)
+	must(t, err)
+	defer func() { must(t, pool.Close()) }()
+	window, err := pool.Lease(3)
+	must(t, err)
+	defer window.Release()
+	for i := range 3 {
+		for j := range window.Slab(i) {
+			window.Slab(i)[j] = byte(i*7 + j*13 + j>>9)
+		}
+	}
+	a, b, c := window.Slab(0), window.Slab(1), window.Slab(2)
+	for name, write := range map[string]struct {
+		offset int64
+		pieces [][]byte
+	}{
+		"aligned":               {0, [][]byte{a, b, c}},
+		"one":                   {0, [][]byte{a}},
+		"a tail":                {0, [][]byte{a, b, c[:1000]}},
+		"less than a block":     {0, [][]byte{a[:17]}},
+		"blocks and a tail":     {4096, [][]byte{a[:8192+5]}},
+		"a ragged piece":        {0, [][]byte{a[:5000], b, c}},
+		"memory not aligned":    {0, [][]byte{a[3:], b}},
+		"memory later not":      {0, [][]byte{a, b[1:], c}},
+		"offset not aligned":    {77, [][]byte{a, b, c}},
+		"an empty piece":        {0, [][]byte{a, {}, b}},
+		"behind what there was": {1 << 20, [][]byte{a, b}},
+		"nothing":               {0, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := create(t, fs, "direct", []byte("what was there before"))
+			defer func() { must(t, file.Close()); must(t, fs.Remove("direct")) }()
+			content := []byte("what was there before")
+			payload := bytes.Join(write.pieces, nil)
+			if end := int(write.offset) + len(payload); end > len(content) && len(payload) > 0 {
+				content = append(content, make([]byte, end-len(content))...)
+			}
+			copy(content[min(len(content), int(write.offset)):], payload)
+			n, err := file.WriteDirect(write.pieces, write.offset)
+			if n != int64(len(payload)) || err != nil {
+				t.Fatalf("wrote %d of %d bytes: %v", n, len(payload), err)
+			}
+			_, err = file.WriteAt([]byte("and more"), int64(len(content)))
+			must(t, err)
+			must(t, file.Sync())
+			if got := contentOf(t, fs, "direct"); !bytes.Equal(got, append(content, "and more"...)) {
+				t.Error("the file is not what was written")
+			}
+		})
+	}
+	file := create(t, fs, "closed", nil)
+	must(t, file.Close())
+	_, err = file.WriteDirect([][]byte{a}, 0)
+	want(t, "write to a closed file", err, syscall.EBADF)
 }
 
 func checkCreate(t *testing.T, fs disk.FS) {

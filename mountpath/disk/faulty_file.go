@@ -46,6 +46,26 @@ func (f *faultyFile) WriteAt(p []byte, offset int64) (n int, err error) {
 	return n, o.failure()
 }
 
+// WriteDirect is one operation, as the kernel's is. What a fault lets through of
+// it ends within a piece.
+func (f *faultyFile) WriteDirect(pieces [][]byte, offset int64) (n int64, err error) {
+	length := int64(0)
+	for _, p := range pieces {
+		length += int64(len(p))
+	}
+	o := f.fs.begin(Operation{Call: CallWrite, Path: f.path, Offset: offset, Length: length})
+	if o.err == nil {
+		return f.inner.WriteDirect(pieces, offset)
+	}
+	if !o.afterwards {
+		pieces = firstBytes(pieces, int64(o.bytes))
+	}
+	if n, err = f.inner.WriteDirect(pieces, offset); err != nil {
+		return n, err
+	}
+	return n, o.failure()
+}
+
 func (f *faultyFile) Close() error {
 	o := f.fs.begin(Operation{Call: CallClose, Path: f.path})
 	o.afterwards = true

@@ -56,6 +56,12 @@ type File interface {
 	io.ReaderAt
 	io.WriterAt
 	io.Closer
+	// WriteDirect writes the pieces one behind the other and returns how many
+	// bytes were written. What file system, offset, lengths and memory allow goes
+	// past the page cache, in one call; the rest as by WriteAt. For payloads, which
+	// are synced at once and seldom read at once. It promises no more than WriteAt
+	// does. Not safe for concurrent use with other calls on the file.
+	WriteDirect(pieces [][]byte, offset int64) (int64, error)
 	Truncate(size int64) error
 	Sync() error     // fsync: bytes, length and attributes are on stable storage
 	SyncData() error // fdatasync: bytes and length are

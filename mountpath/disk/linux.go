@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -19,9 +20,10 @@ import (
 //
 // Errors name the path with the root. Safe for concurrent use.
 type Linux struct {
-	path    string // of the root, for errors
-	root    *descriptor
-	buffers sync.Pool // *[]byte of direntBytes, for ReadDir
+	path      string // of the root, for errors
+	root      *descriptor
+	buffers   sync.Pool    // *[]byte of direntBytes, for ReadDir
+	alignment atomic.Int32 // of direct writes, in bytes; 0: not known yet; noDirect: there are none
 }
 
 // direntBytes is the buffer of one getdents call: about a thousand names of 20

@@ -59,6 +59,10 @@ func (f *memFile) WriteAt(p []byte, offset int64) (int, error) {
 	return n, f.pathError("write", err)
 }
 
+func (f *memFile) WriteDirect(pieces [][]byte, offset int64) (int64, error) {
+	return writePieces(f, pieces, offset)
+}
+
 func (f *memFile) writeAt(p []byte, offset int64) (int, error) {
 	switch {
 	case offset < 0:

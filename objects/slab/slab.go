@@ -18,6 +18,7 @@
 package slab
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -51,6 +52,11 @@ func NewPool(n int) (*Pool, error) {
 	memory, err := unix.Mmap(-1, 0, n*Bytes, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_NORESERVE)
 	if err != nil {
 		return nil, errs.E("slab.NewPool", errs.IO, err)
+	}
+	// Huge pages save faults, and the kernel's walk for every direct write. A kernel
+	// without them says EINVAL, and small ones do.
+	if err := unix.Madvise(memory, unix.MADV_HUGEPAGE); err != nil && err != unix.EINVAL {
+		return nil, errs.E("slab.NewPool", errs.IO, errors.Join(err, unix.Munmap(memory)))
 	}
 	p := &Pool{memory: memory, total: n, free: make([]int32, n)}
 	for i := range p.free {

@@ -57,6 +57,10 @@ func advice(err error, s *Session) string {
 		return "the server speaks http there: change https:// in the endpoint"
 	}
 	switch errs.KindOf(err) {
+	case errs.NotFound:
+		if client.AsFailure(err) != nil {
+			return "see what is there with `troupe ls`"
+		}
 	case errs.Busy:
 		return "the server is busy; try again later, or with a smaller --parallel"
 	case errs.Offline:

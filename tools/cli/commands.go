@@ -2,10 +2,21 @@ package cli
 
 import "github.com/spf13/cobra"
 
-// commands returns every client command, in the order of `troupe --help`. A
-// command is added here.
+// commands returns every client command. A command is added here; `troupe
+// --help` shows them in order of their names.
 func commands(f *frame) []*cobra.Command {
 	return []*cobra.Command{
+		makeBucketCommand(f),
+		removeBucketCommand(f),
+		listCommand(f),
+		copyCommand(f),
+		moveCommand(f),
+		syncCommand(f),
+		catCommand(f),
+		usageCommand(f),
+		statCommand(f),
+		removeCommand(f),
+		presignCommand(f),
 		storageCommand(f.program.Storage...),
 		versionCommand(f),
 	}

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -83,22 +82,14 @@ func (f *frame) client(command *cobra.Command, do run) *cobra.Command {
 		defer stop()
 		err = do(ctx, s, args)
 		if err != nil && errors.Is(context.Cause(ctx), errInterrupted) {
-			// Whatever was cut short says so in its own words.
-			return errors.Join(errInterrupted, onlyPartly(err))
+			var told *advised
+			if !errors.Is(err, errInterrupted) || !errors.As(err, &told) {
+				err = errInterrupted // whatever was cut short failed for that reason
+			}
 		}
 		return err
 	}
 	return command
-}
-
-// onlyPartly keeps of an interrupted command's error what tells how far it came.
-func onlyPartly(err error) error {
-	var told *advised
-	var partly *Partly
-	if errors.As(err, &told) || errors.As(err, &partly) {
-		return err
-	}
-	return nil
 }
 
 // interruptible returns a context that the first SIGINT or SIGTERM ends. From
@@ -164,9 +155,9 @@ func (f *frame) printError(err error, code int) {
 		var document errorDocument
 		document.Error.Message, document.Error.Advice, document.Error.Exit = message, printable(hint), code
 		document.Error.Kind, document.Error.Code = kindName(err, code), client.Code(err)
-		body, err := json.Marshal(document)
+		body, err := encode(document, "")
 		if err == nil {
-			fmt.Fprintln(f.program.Err, string(body))
+			fmt.Fprintln(f.program.Err, body)
 			return
 		}
 	}
@@ -176,7 +167,7 @@ func (f *frame) printError(err error, code int) {
 	}
 }
 
-// sentence is an error's text; of an interruption, the lines that follow it are kept.
+// sentence is an error's text in one line.
 func sentence(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
 
 // kindName names the kind of an error for programs.

@@ -38,11 +38,11 @@ func (o *Output) Document(value any, human func(w io.Writer)) error {
 	o.mutex.Lock()
 	defer o.mutex.Unlock()
 	if o.JSON {
-		body, err := json.MarshalIndent(value, "", "  ")
+		body, err := encode(value, "  ")
 		if err != nil {
 			return errs.E("output", errs.Internal, err)
 		}
-		o.write(o.out, string(body)+"\n")
+		o.write(o.out, body+"\n")
 		return o.err
 	}
 	if human != nil {
@@ -58,14 +58,24 @@ func (o *Output) Line(value any, text string) error {
 	o.mutex.Lock()
 	defer o.mutex.Unlock()
 	if o.JSON {
-		body, err := json.Marshal(value)
+		body, err := encode(value, "")
 		if err != nil {
 			return errs.E("output", errs.Internal, err)
 		}
-		text = string(body)
+		text = body
 	}
 	o.write(o.out, text+"\n")
 	return o.err
+}
+
+// encode writes JSON as it is read best: "&" stays "&".
+func encode(value any, indent string) (string, error) {
+	var b strings.Builder
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", indent)
+	err := e.Encode(value)
+	return strings.TrimSuffix(b.String(), "\n"), err
 }
 
 // Table answers with one document that is a table to people: a heading, and a

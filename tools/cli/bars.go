@@ -1,0 +1,215 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unicode/utf8"
+
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+)
+
+// Bars of single files are shown for large ones, as many at a time as leave room
+// for what was on the screen.
+const maxFileBars = 6
+
+// refreshEvery is how often bars are drawn: often enough to look alive, seldom
+// enough to cost nothing over a slow line.
+const refreshEvery = 150 * time.Millisecond
+
+// bars shows progress on a terminal: one bar over everything, and one for each of
+// the first few large files under way. Safe for concurrent use.
+//
+//	photos/2026/film.bin    [=====>----------]  35%  412 MiB/1.15 GiB
+//	 1204/15000  [===>-------------]  24%  1.31 GiB/5.40 GiB  212 MiB/s  eta 19s
+type bars struct {
+	out      *Output
+	progress *mpb.Progress
+	total    *mpb.Bar
+
+	files, ended atomic.Int64
+	bytes, size  atomic.Int64
+	shown        atomic.Int64 // bars of files
+	speed        speed
+}
+
+// bar is the bar of one file; nil: the file has none.
+type bar struct{ bar *mpb.Bar }
+
+// newBars begins to draw; close ends it.
+func newBars(out *Output) *bars {
+	b := &bars{out: out}
+	b.progress = mpb.New(mpb.WithOutput(out.note), mpb.WithRefreshRate(refreshEvery), mpb.WithAutoRefresh())
+	b.total = b.progress.New(0, barStyle(),
+		mpb.BarPriority(1<<20), // the last line
+		mpb.PrependDecorators(decor.Any(func(decor.Statistics) string {
+			return fmt.Sprintf("%d/%d ", b.ended.Load(), b.files.Load())
+		})),
+		mpb.AppendDecorators(decor.Any(func(s decor.Statistics) string { return b.figures(s.AvailableWidth) })))
+	out.mutex.Lock()
+	out.above = func(text string) { fmt.Fprintln(b.progress, text) }
+	out.mutex.Unlock()
+	return b
+}
+
+func barStyle() mpb.BarFillerBuilder {
+	return mpb.BarStyle().Lbound("[").Filler("=").Tip(">").Padding("-").Rbound("]")
+}
+
+// figures are what stands behind the bar of everything. What the width has no
+// room for is left out, the least important first.
+func (b *bars) figures(width int) string {
+	done, size := b.bytes.Load(), b.size.Load()
+	rate := b.speed.rate()
+	parts := []string{
+		percent(done, size),
+		fmt.Sprintf("%9s/%-9s", humanBytes(done), humanBytes(size)),
+		fmt.Sprintf("%9s/s", humanBytes(int64(rate))),
+		"eta " + remaining(size-done, rate),
+	}
+	const leastBar = 12
+	text := ""
+	for _, part := range parts {
+		next := text + " " + part
+		if text != "" && len(next)+leastBar > width {
+			break
+		}
+		text = next
+	}
+	return text
+}
+
+// percent writes how much of something is done.
+func percent(done, size int64) string {
+	if size <= 0 {
+		return "  0%"
+	}
+	return fmt.Sprintf("%3d%%", min(done*100/size, 100))
+}
+
+// remaining writes how long the rest takes.
+func remaining(left int64, rate float64) string {
+	if left <= 0 {
+		return "0s   "
+	}
+	if rate < 1 {
+		return "-    "
+	}
+	return fmt.Sprintf("%-5s", shortDuration(time.Duration(float64(left)/rate*float64(time.Second)).Round(time.Second)))
+}
+
+// foundOne adds a file to everything.
+func (b *bars) foundOne(size int64) {
+	b.files.Add(1)
+	b.total.SetTotal(b.size.Add(size)+1, false) // never complete before close
+}
+
+// moved is told of bytes that passed.
+func (b *bars) moved(n int64) {
+	b.speed.add(n)
+	b.total.SetCurrent(b.bytes.Add(n))
+}
+
+// begin shows a bar for a large file if there is room.
+func (b *bars) begin(k task) *bar {
+	if b.shown.Add(1) > maxFileBars {
+		b.shown.Add(-1)
+		return nil
+	}
+	name := k.from
+	if k.op == opUpload {
+		name = k.to
+	}
+	label := printable(name.String())
+	if name.remote {
+		label = printable(name.key)
+	}
+	return &bar{b.progress.New(max(k.size, 1), barStyle(), mpb.BarRemoveOnComplete(),
+		mpb.PrependDecorators(decor.Any(func(s decor.Statistics) string {
+			return fitLeft(label, min(40, s.AvailableWidth*3/10)) + " "
+		})),
+		mpb.AppendDecorators(decor.Any(func(s decor.Statistics) string {
+			return fmt.Sprintf(" %s %9s/%-9s", percent(s.Current, s.Total), humanBytes(s.Current), humanBytes(s.Total))
+		})))}
+}
+
+// moved is told of bytes of the file that passed.
+func (f *bar) moved(n int64) {
+	if f != nil {
+		f.bar.IncrInt64(n)
+	}
+}
+
+// end is told that a file is done or given up: what it moved, and what it was
+// expected to.
+func (b *bars) end(f *bar, ok bool, moved, expected int64) {
+	b.ended.Add(1)
+	if ok && moved != expected { // a file that grew or shrank, or a copy that moved nothing
+		b.total.SetTotal(b.size.Add(moved-expected)+1, false)
+	}
+	if f != nil {
+		f.bar.Abort(true)
+		b.shown.Add(-1)
+	}
+}
+
+// close takes the bars away.
+func (b *bars) close() {
+	b.out.mutex.Lock()
+	b.out.above = nil
+	b.out.mutex.Unlock()
+	b.total.Abort(true)
+	b.progress.Wait()
+}
+
+// fitLeft makes a text so many columns wide: the end of a long name tells more
+// than its beginning.
+func fitLeft(text string, width int) string {
+	n := utf8.RuneCountInString(text)
+	if n <= width {
+		return text + strings.Repeat(" ", width-n)
+	}
+	runes := []rune(text)
+	return "…" + string(runes[n-max(width-1, 0):])
+}
+
+// speed is the rate of the last few seconds. Safe for concurrent use.
+type speed struct {
+	bytes atomic.Int64
+
+	mutex   sync.Mutex
+	samples []sample // the oldest first
+}
+
+type sample struct {
+	at    time.Time
+	bytes int64
+}
+
+// speedWindow is over how long the rate is taken.
+const speedWindow = 5 * time.Second
+
+func (s *speed) add(n int64) { s.bytes.Add(n) }
+
+// rate returns bytes per second, and takes a sample.
+func (s *speed) rate() float64 {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	now := sample{time.Now(), s.bytes.Load()}
+	s.samples = append(s.samples, now)
+	for len(s.samples) > 2 && now.at.Sub(s.samples[0].at) > speedWindow {
+		s.samples = s.samples[1:]
+	}
+	first := s.samples[0]
+	elapsed := now.at.Sub(first.at).Seconds()
+	if elapsed < 0.2 {
+		return 0
+	}
+	return max(float64(now.bytes-first.bytes)/elapsed, 0)
+}
+
+var _ io.Writer = (*mpb.Progress)(nil)
