@@ -1,0 +1,158 @@
+package embedded
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/troupe-storage/troupe/objects/errs"
+)
+
+const jobsFolder = "jobs"
+
+// jobTime is how long a mountpath may take to write a job's document before it is
+// left behind: a disk that hangs must not hold up the jobs of the others.
+const jobTime = 10 * time.Second
+
+// Jobs keeps the documents of jobs on the shelves. A document counts once more
+// than half of them have it: a job must not stand still because one of several
+// disks is broken. Its user writes one document at a time.
+type Jobs struct{ shelves []*jobShelf }
+
+// jobShelf is one shelf. A write of it that hangs keeps it from being asked again:
+// at most one goroutine waits for each disk.
+type jobShelf struct {
+	Shelf
+	busy atomic.Bool
+}
+
+// jobCopy is one copy of a job's document: its version, and all of it.
+type jobCopy struct {
+	version uint64
+	content []byte
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (c *jobCopy) UnmarshalJSON(content []byte) error {
+	var head struct {
+		Version uint64 `json:"version"`
+	}
+	if err := json.Unmarshal(content, &head); err != nil {
+		return err
+	}
+	c.version, c.content = head.Version, append([]byte(nil), content...)
+	return nil
+}
+
+// Jobs returns the keeper of the documents of jobs, over the shelves that were
+// present at Begin.
+func (d *Documents) Jobs() *Jobs {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	jobs := &Jobs{}
+	for _, s := range d.shelves {
+		jobs.shelves = append(jobs.shelves, &jobShelf{Shelf: s})
+	}
+	return jobs
+}
+
+// All returns the documents in force, in no order. Copies that a minority has, of
+// jobs that were never acknowledged or are forgotten, are removed.
+func (j *Jobs) All() ([][]byte, error) {
+	const op errs.Op = "embedded.Jobs"
+	names := make(map[string]struct{})
+	var shelves []Shelf
+	for _, s := range j.shelves {
+		shelves = append(shelves, s.Shelf)
+		list, err := s.List(jobsFolder)
+		if err != nil && !errs.Is(errs.NotFound, err) {
+			return nil, errs.E(op, s, err)
+		}
+		for _, name := range list {
+			if strings.HasSuffix(name, ".json") {
+				names[jobsFolder+"/"+name] = struct{}{}
+			}
+		}
+	}
+	var all [][]byte
+	for name := range names {
+		doc, err := inForce[jobCopy](shelves, name, func(c *jobCopy) uint64 { return c.version })
+		if err != nil {
+			return nil, errs.E(op, name, err)
+		}
+		if doc != nil {
+			all = append(all, doc.content)
+			continue
+		}
+		for _, s := range shelves {
+			if err := s.Remove(name); err != nil {
+				return nil, errs.E(op, name, err)
+			}
+		}
+	}
+	return all, nil
+}
+
+// PutJob replaces a job's document on every shelf. It fails if no majority of them
+// has it then. The content is a JSON object with a "version" that grows with every
+// write of the same id.
+func (j *Jobs) PutJob(id string, content []byte) error {
+	name := jobName(id)
+	return j.everywhere("embedded.PutJob", id, func(s Shelf) error { return s.Write(name, content) })
+}
+
+// RemoveJob removes a job's document from every shelf; one that is not there is no
+// failure.
+func (j *Jobs) RemoveJob(id string) error {
+	name := jobName(id)
+	return j.everywhere("embedded.RemoveJob", id, func(s Shelf) error { return s.Remove(name) })
+}
+
+func jobName(id string) string { return jobsFolder + "/" + id + ".json" }
+
+// everywhere does the same on every shelf, side by side, and fails unless more
+// than half of them succeeded.
+func (j *Jobs) everywhere(op errs.Op, id string, do func(Shelf) error) error {
+	answers := make(chan error, len(j.shelves))
+	waiting := 0
+	var failures []error
+	for _, s := range j.shelves {
+		if !s.busy.CompareAndSwap(false, true) {
+			failures = append(failures, errs.E(op, s, errs.Busy, errors.New("an earlier write hangs")))
+			continue
+		}
+		waiting++
+		go func() {
+			err := do(s.Shelf)
+			s.busy.Store(false)
+			if err != nil {
+				err = errs.E(op, s, err)
+			}
+			answers <- err
+		}()
+	}
+	timer := time.NewTimer(jobTime)
+	defer timer.Stop()
+	done := 0
+	for hangs := false; waiting > 0 && !hangs; {
+		select {
+		case err := <-answers:
+			waiting--
+			if err == nil {
+				done++
+			} else {
+				failures = append(failures, err)
+			}
+		case <-timer.C:
+			hangs = true
+			failures = append(failures, errs.E(op, errs.Busy, fmt.Errorf("%d of %d mountpaths have not answered within %s", waiting, len(j.shelves), jobTime)))
+		}
+	}
+	if done*2 <= len(j.shelves) {
+		return errs.E(op, id, errors.Join(failures...))
+	}
+	return nil
+}
