@@ -10,7 +10,6 @@ import (
 
 	"github.com/sirupsen/logrus"
 
-	"github.com/troupe-storage/troupe/actors"
 	"github.com/troupe-storage/troupe/supervisors/faults"
 )
 
@@ -64,8 +63,8 @@ type Config struct {
 	// and without any cost.
 	Faults *faults.Desk
 
-	// Extensions are actors of one's own, spawned under the node after its own.
-	Extensions []actors.Spec
+	// Extensions are actors and kinds of jobs of one's own.
+	Extensions []Extension
 }
 
 // The values of Config.NativeAuth.

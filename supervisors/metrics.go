@@ -1,10 +1,14 @@
 package supervisors
 
 import (
+	"sync/atomic"
+
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/troupe-storage/troupe/actors"
+	"github.com/troupe-storage/troupe/actors/xaction"
+	"github.com/troupe-storage/troupe/messages"
 	"github.com/troupe-storage/troupe/mountpath"
 	"github.com/troupe-storage/troupe/objects/slab"
 )
@@ -15,6 +19,7 @@ type metrics struct {
 	system *actors.System
 	slabs  *slab.Pool
 	mounts []mountpath.Mount
+	census *atomic.Pointer[xaction.Census]
 
 	debt, running, indexBytes                  *prometheus.Desc
 	readAmp, inFlight                          *prometheus.Desc
@@ -22,10 +27,11 @@ type metrics struct {
 	reclaimPayloads, reclaimBytes, leases      *prometheus.Desc
 	slabsInUse, slabsTotal                     *prometheus.Desc
 	actorsRunning, actorsQueued, actorsRestart *prometheus.Desc
+	jobs, jobObjects, jobBytes                 *prometheus.Desc
 }
 
 // newMetrics registers a node's metrics with a registry of its own.
-func newMetrics(system *actors.System, slabs *slab.Pool, mounts []mountpath.Mount) (*prometheus.Registry, error) {
+func newMetrics(system *actors.System, slabs *slab.Pool, mounts []mountpath.Mount, census *atomic.Pointer[xaction.Census]) (*prometheus.Registry, error) {
 	perDisk := func(name, help string) *prometheus.Desc {
 		return prometheus.NewDesc("troupe_"+name, help, []string{"mountpath"}, nil)
 	}
@@ -33,7 +39,7 @@ func newMetrics(system *actors.System, slabs *slab.Pool, mounts []mountpath.Moun
 		return prometheus.NewDesc("troupe_"+name, help, nil, nil)
 	}
 	m := &metrics{
-		system: system, slabs: slabs, mounts: mounts,
+		system: system, slabs: slabs, mounts: mounts, census: census,
 		debt:            perDisk("index_compaction_debt_bytes", "Bytes that compactions of the index have to rewrite before it is at rest."),
 		running:         perDisk("index_compactions_running", "Compactions of the index under way."),
 		indexBytes:      perDisk("index_disk_bytes", "Bytes of the index on disk, write-ahead log included."),
@@ -51,6 +57,9 @@ func newMetrics(system *actors.System, slabs *slab.Pool, mounts []mountpath.Moun
 		actorsRunning:   node("actors", "Actors running."),
 		actorsQueued:    node("actors_queued_messages", "Messages in mailboxes."),
 		actorsRestart:   node("actors_restarts", "Restarts of the actors that are running."),
+		jobs:            prometheus.NewDesc("troupe_jobs", "Jobs that are remembered, by kind and state.", []string{"kind", "state"}, nil),
+		jobObjects:      prometheus.NewDesc("troupe_job_objects_total", "Objects that jobs have dealt with.", []string{"kind"}, nil),
+		jobBytes:        prometheus.NewDesc("troupe_job_bytes_total", "Bytes that jobs have dealt with.", []string{"kind"}, nil),
 	}
 	registry := prometheus.NewRegistry()
 	for _, c := range []prometheus.Collector{m, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})} {
@@ -66,6 +75,7 @@ func (m *metrics) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		m.debt, m.running, m.indexBytes, m.readAmp, m.inFlight, m.freeBytes, m.totalBytes, m.fullness, m.unsettled,
 		m.reclaimPayloads, m.reclaimBytes, m.leases, m.slabsInUse, m.slabsTotal, m.actorsRunning, m.actorsQueued, m.actorsRestart,
+		m.jobs, m.jobObjects, m.jobBytes,
 	} {
 		out <- d
 	}
@@ -109,4 +119,11 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 	gauge(m.actorsRunning, float64(len(states)))
 	gauge(m.actorsQueued, float64(queued))
 	gauge(m.actorsRestart, float64(restarts))
+	for _, tally := range m.census.Load().Tallies() {
+		for _, state := range messages.JobStates() {
+			gauge(m.jobs, float64(tally.Jobs[state]), tally.Kind, string(state))
+		}
+		out <- prometheus.MustNewConstMetric(m.jobObjects, prometheus.CounterValue, float64(tally.Done.Objects), tally.Kind)
+		out <- prometheus.MustNewConstMetric(m.jobBytes, prometheus.CounterValue, float64(tally.Done.Bytes), tally.Kind)
+	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/troupe-storage/troupe/actors"
 	"github.com/troupe-storage/troupe/actors/bucket"
+	"github.com/troupe-storage/troupe/actors/xaction"
 	"github.com/troupe-storage/troupe/cluster/embedded"
 	"github.com/troupe-storage/troupe/httpedge"
 	"github.com/troupe-storage/troupe/httpedge/access"
@@ -61,6 +62,7 @@ type Node struct {
 	root    *actor.PID
 	roster  atomic.Pointer[messages.Roster]
 	buckets atomic.Pointer[messages.BucketSet]
+	jobs    atomic.Pointer[xaction.Census]
 	gateway *gateway.Gateway
 	sockets []net.Listener // bound and not yet an edge's
 	cancel  context.CancelFunc
@@ -133,7 +135,7 @@ func Start(config Config) (_ *Node, err error) {
 	if err := n.spawnStorage(mounts, documents); err != nil {
 		return nil, err
 	}
-	registry, err := newMetrics(n.system, n.slabs, mounts)
+	registry, err := newMetrics(n.system, n.slabs, mounts, &n.jobs)
 	if err != nil {
 		return nil, err
 	}
@@ -145,6 +147,9 @@ func Start(config Config) (_ *Node, err error) {
 		BucketsActor: n.system.PID(nodeName + "/" + bucket.Name),
 		InlineLimit:  config.InlineBytes, MinPartBytes: config.MinPartBytes, Now: n.clock.Now,
 	})
+	if err := n.spawnJobs(documents); err != nil {
+		return nil, err
+	}
 	listeners, err := n.listeners(registry, documents.Node().NodeID, started)
 	if err != nil {
 		return nil, err
@@ -158,10 +163,8 @@ func Start(config Config) (_ *Node, err error) {
 			return nil, err
 		}
 	}
-	for _, spec := range config.Extensions {
-		if err := n.spawn(spec); err != nil {
-			return nil, err
-		}
+	if err := n.spawnExtensions(); err != nil {
+		return nil, err
 	}
 	n.log.WithFields(logrus.Fields{"native": n.native, "s3": n.s3, "mountpaths": len(mounts), "took": (n.clock.Elapsed() - began).Round(time.Millisecond).String()}).Info("node serves")
 	return n, nil
@@ -293,7 +296,8 @@ func (n *Node) listeners(registry gatherer, nodeID string, started time.Time) ([
 // nativeRoutes are the routes of the native listener that are not the native
 // API's own: control, with the root pair.
 func (n *Node) nativeRoutes() []native.Route {
-	return []native.Route{native.LogRoute(n.config.Log)}
+	routes := []native.Route{native.LogRoute(n.config.Log)}
+	return append(routes, native.JobRoutes(n.system, n.system.PID(nodeName+"/"+xaction.Name))...)
 }
 
 // nativeAccess is who may use the native API.
@@ -352,7 +356,7 @@ func (n *Node) Faults() *faults.Desk { return n.config.Faults }
 func (n *Node) Slabs() *slab.Pool { return n.slabs }
 
 // Stop ends the node in order: listeners first, so that requests under way are
-// answered, then the tree, then the stores. It returns what could not be ended
+// answered, then jobs, which go on with the next start, then the tree, then the stores. It returns what could not be ended
 // cleanly. Idempotent.
 func (n *Node) Stop() error {
 	var failures []error
@@ -360,9 +364,13 @@ func (n *Node) Stop() error {
 		n.config.Faults.Close() // what hangs in a fault would not end
 	}
 	if n.root != nil {
-		if edges := n.system.PID(nodeName + "/edges"); n.gateway != nil {
-			n.system.Root().Stop(edges)
-			failures = append(failures, n.system.AwaitEnd(stopGrace+5*time.Second, nodeName+"/edges"))
+		if n.gateway != nil {
+			// Jobs end before what they work on does: a failure that only comes from
+			// stopping is not theirs.
+			for _, name := range []string{"edges", xaction.Name} {
+				n.system.Root().Stop(n.system.PID(nodeName + "/" + name))
+				failures = append(failures, n.system.AwaitEnd(stopGrace+5*time.Second, nodeName+"/"+name))
+			}
 		}
 		failures = append(failures, n.system.Stop(n.root))
 		n.system.Shutdown()

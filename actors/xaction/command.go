@@ -33,7 +33,7 @@ func (x *xactions) onStartJob(ctx actor.Context, m *messages.StartJob) {
 	}
 	e := &entry{kind: kind, pending: true, doc: document{
 		ID: kind.Prefix + newID(), Kind: kind.Name, Bucket: target.Bucket, Parameters: parameters,
-		State: messages.JobQueued, Created: x.Clock.Now().UTC(),
+		State: messages.JobQueued, Created: x.System.Clock().Now().UTC(),
 	}}
 	if m.Rate != (messages.JobRate{}) {
 		r := rate(m.Rate)
@@ -117,7 +117,7 @@ func (x *xactions) onPauseJob(ctx actor.Context, m *messages.PauseJob) {
 		}
 		e.doc.State = messages.JobPaused
 		if e.underWay() {
-			ctx.Send(e.pid, &closeHold{})
+			e.hold.close()
 		}
 		x.touch(e)
 		x.schedule(ctx)

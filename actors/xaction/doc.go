@@ -2,8 +2,8 @@
 // the list, an actor per job, and the context in which a kind of job does its work.
 //
 //	edge ──StartJob──▶ xactions ──spawn──▶ job ──goroutine──▶ Kind.Run(*Run)
-//	                    │    ▲              │ hold, release, halt  │
-//	                    │    └──jobEnded────┘◀─────────────────────┘ ended
+//	                    │    ▲              │                     │
+//	                    │    └──jobEnded────┘◀────────────────────┘ returned
 //	                    └──save──▶ recorder ──▶ Store (the disks)
 //
 // A Kind says what a sort of job is called, which parameters it takes and what it

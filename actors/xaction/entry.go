@@ -8,6 +8,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/troupe-storage/troupe/messages"
+	"github.com/troupe-storage/troupe/objects/clock"
 )
 
 // table is what the coordinator knows of jobs. It outlives a restart of the
@@ -28,6 +29,7 @@ type entry struct {
 	pid    *actor.PID
 	serial uint64
 	ledger *ledger
+	hold   *hold     // closed before a pause is answered, so that no step begins after it
 	ended  *jobEnded // what the run told, before its actor is gone
 
 	// What is on its way to the disk.
@@ -51,7 +53,7 @@ type afterSave struct {
 type waiter struct {
 	serial uint64
 	reply  messages.Reply[*messages.Job]
-	stop   func()
+	timer  clock.Timer
 }
 
 // snapshot returns what others see of the job now.

@@ -22,13 +22,8 @@ type jobEnded struct {
 	failed bool  // it panicked
 }
 
-// closeHold and openHold pause a job's run and let it go on; halt tells it to come
-// to an end. Sent by the coordinator to the job; not answered.
-type (
-	closeHold struct{}
-	openHold  struct{}
-	halt      struct{}
-)
+// halt tells a job to come to an end. Sent by the coordinator; not answered.
+type halt struct{}
 
 // runReturned is the run's last word to its own job.
 type runReturned struct{ err error }
@@ -64,10 +59,6 @@ func (j *job) Receive(ctx actor.Context) {
 	case *actor.Stopping:
 		j.onStopping()
 
-	case *closeHold:
-		j.run.hold.close()
-	case *openHold:
-		j.run.hold.open()
 	case *halt:
 		j.cancel(ErrStop)
 
@@ -136,8 +127,8 @@ func (x *xactions) newJob(self *actor.PID, e *entry) *job {
 	id, root := e.doc.ID, x.System.Root()
 	j := &job{system: x.System, kind: e.kind, cancel: cancel, tell: self, serial: e.serial}
 	j.run = &Run{
-		id: id, parameters: e.doc.Parameters, restored: e.doc.Checkpoint, ledger: e.ledger, hold: &hold{}, ctx: run,
-		objects: x.Objects, clock: x.Clock,
+		id: id, parameters: e.doc.Parameters, restored: e.doc.Checkpoint, ledger: e.ledger, hold: e.hold, ctx: run,
+		objects: x.Objects, clock: x.System.Clock(),
 		log: x.System.Log().WithFields(logrus.Fields{"job": id, "kind": e.kind.Name}),
 		sync: func() messages.Reply[struct{}] {
 			m := &syncJob{id: id, reply: messages.NewReply[struct{}]()}

@@ -43,8 +43,8 @@ func (x *xactions) onWaitJob(ctx actor.Context, m *messages.WaitJob) {
 		x.jobs.serial++
 		over := &waitOver{id: m.ID, serial: x.jobs.serial}
 		self, root := ctx.Self(), x.System.Root()
-		stop := x.Clock.AfterFunc(m.Within, func() { root.Send(self, over) })
-		e.waiters = append(e.waiters, waiter{serial: over.serial, reply: m.Reply, stop: stop})
+		timer := x.System.Clock().AfterFunc(m.Within, func() { root.Send(self, over) })
+		e.waiters = append(e.waiters, waiter{serial: over.serial, reply: m.Reply, timer: timer})
 	}
 }
 
@@ -71,7 +71,7 @@ func (x *xactions) onWaitOver(m *waitOver) {
 // answerWaiters answers everyone who waits for a job.
 func (x *xactions) answerWaiters(e *entry, job *messages.Job, err error) {
 	for _, w := range e.waiters {
-		w.stop()
+		w.timer.Stop()
 		w.reply.Send(job, err)
 	}
 	x.jobs.waiting -= len(e.waiters)

@@ -11,6 +11,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/troupe-storage/troupe/messages"
+	"github.com/troupe-storage/troupe/objects/clock"
 	"github.com/troupe-storage/troupe/objects/errs"
 )
 
@@ -31,7 +32,7 @@ type Run struct {
 	ctx        context.Context
 	sync       func() messages.Reply[struct{}]
 	objects    Objects
-	clock      Clock
+	clock      clock.Clock
 	log        *logrus.Entry
 }
 
@@ -87,9 +88,8 @@ const syncTime = 30 * time.Second
 func (r *Run) Sync() error {
 	const op errs.Op = "xaction.Sync"
 	reply := r.sync()
-	timeout := make(chan struct{})
-	stop := r.clock.AfterFunc(syncTime, func() { close(timeout) })
-	defer stop()
+	timeout, timer := r.clock.NewTimer(syncTime)
+	defer timer.Stop()
 	select {
 	case answer := <-reply:
 		return errs.Wrap(op, answer.Err)
@@ -136,13 +136,12 @@ func (r *Run) Turn() error {
 		if wait <= 0 {
 			return nil
 		}
-		over := make(chan struct{})
-		stop := r.clock.AfterFunc(wait, func() { close(over) })
+		over, timer := r.clock.NewTimer(wait)
 		select {
 		case <-over:
 		case <-r.ctx.Done():
 		}
-		stop()
+		timer.Stop()
 	}
 }
 

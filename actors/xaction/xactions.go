@@ -11,6 +11,7 @@ import (
 
 	"github.com/troupe-storage/troupe/actors"
 	"github.com/troupe-storage/troupe/messages"
+	"github.com/troupe-storage/troupe/objects/clock"
 	"github.com/troupe-storage/troupe/objects/errs"
 )
 
@@ -26,7 +27,6 @@ type Config struct {
 	Documents [][]byte
 	Kinds     []Kind
 	Objects   Objects // of Run; nil where no kind asks for it
-	Clock     Clock   // nil: SystemClock
 	Limits    Limits
 	// Published is where the coordinator puts what metrics show; nil: nowhere.
 	Published *atomic.Pointer[Census]
@@ -69,9 +69,6 @@ func Spec(c Config) (actors.Spec, error) {
 		return actors.Spec{}, errs.E("xaction.Spec", errs.Invalid, err)
 	}
 	c.Limits = c.Limits.withDefaults()
-	if c.Clock == nil {
-		c.Clock = SystemClock{}
-	}
 	jobs := &table{byID: make(map[string]*entry), past: make(map[string]Amount)}
 	for _, content := range c.Documents {
 		doc, err := decode(content)
@@ -93,8 +90,8 @@ type xactions struct {
 	jobs  *table
 
 	recorder *actor.PID
-	ending   bool   // this actor stops or restarts: what ends now was not told to
-	stopTick func() // ends the timer of the next tick
+	ending   bool // this actor stops or restarts: what ends now was not told to
+	ticker   clock.Timer
 	touched  []*entry
 }
 
@@ -105,7 +102,7 @@ func (x *xactions) Receive(ctx actor.Context) {
 		x.onStarted(ctx)
 	case *actor.Restarting:
 		x.ending = true // its children end with it; the next one takes their jobs up
-		x.stopTick()
+		x.ticker.Stop()
 	case *actor.Stopping:
 		x.onStopping()
 	case *actor.Terminated:
@@ -172,7 +169,7 @@ func (x *xactions) takeUp(e *entry) {
 	if e.ledger != nil {
 		e.ledger.writeTo(&e.doc)
 	}
-	e.pid, e.ledger, e.ended = nil, nil, nil
+	e.pid, e.ledger, e.hold, e.ended = nil, nil, nil, nil
 	if e.touched { // by a message on which this actor failed
 		e.touched = false
 		x.touch(e)
@@ -194,7 +191,7 @@ func (x *xactions) takeUp(e *entry) {
 
 func (x *xactions) onStopping() {
 	x.ending = true
-	x.stopTick()
+	x.ticker.Stop()
 	for _, e := range x.jobs.byID {
 		x.answerWaiters(e, nil, errs.E("xaction.WaitJob", e.doc.ID, errs.Busy, errors.New("the node is stopping")))
 	}
@@ -216,16 +213,16 @@ func (x *xactions) begin(ctx actor.Context, e *entry) {
 	e.doc.State = messages.JobRunning
 	x.touch(e)
 	if e.underWay() {
-		ctx.Send(e.pid, &openHold{})
+		e.hold.open()
 		return
 	}
-	now := x.Clock.Now().UTC()
+	now := x.System.Clock().Now().UTC()
 	if e.doc.Started == nil {
 		e.doc.Started = &now
 	}
 	e.doc.Runs++
 	x.jobs.serial++
-	e.serial, e.ledger, e.recorded, e.ended = x.jobs.serial, newLedger(&e.doc), 0, nil
+	e.serial, e.ledger, e.hold, e.recorded, e.ended = x.jobs.serial, newLedger(&e.doc), &hold{}, 0, nil
 	j := x.newJob(ctx.Self(), e)
 	pid, err := x.System.Spawn(ctx, actors.Spec{Name: e.doc.Kind + "-" + e.doc.ID, New: func() actor.Actor { return j }, Policy: j.policy()})
 	if err != nil {
@@ -285,7 +282,7 @@ func (x *xactions) conclude(e *entry) {
 	stopped := e.doc.State == messages.JobStopping
 	e.ledger.writeTo(&e.doc)
 	told := e.ended
-	e.pid, e.ledger, e.ended = nil, nil, nil
+	e.pid, e.ledger, e.hold, e.ended = nil, nil, nil, nil
 	switch {
 	case told == nil && stopped:
 		x.end(e, messages.JobStopped, "")
@@ -306,7 +303,7 @@ func (x *xactions) conclude(e *entry) {
 
 // end records the end of a job that has no actor.
 func (x *xactions) end(e *entry, state messages.JobState, text string) {
-	now := x.Clock.Now().UTC()
+	now := x.System.Clock().Now().UTC()
 	e.doc.State, e.doc.Err, e.doc.Ended = state, text, &now
 	if state == messages.JobFinished {
 		e.doc.Checkpoint = nil
@@ -331,7 +328,7 @@ type tick struct{}
 
 func (x *xactions) nextTick(self *actor.PID) {
 	root := x.System.Root()
-	x.stopTick = x.Clock.AfterFunc(x.Limits.Checkpoint, func() { root.Send(self, &tick{}) })
+	x.ticker = x.System.Clock().AfterFunc(x.Limits.Checkpoint, func() { root.Send(self, &tick{}) })
 }
 
 // onTick writes what has changed since the last time, and forgets what is old.
@@ -350,7 +347,7 @@ func (x *xactions) onTick(ctx actor.Context) {
 
 // forget drops ended jobs beyond the history.
 func (x *xactions) forget() {
-	for _, e := range x.jobs.forgettable(x.Limits.History, x.Clock.Now().Add(-x.Limits.Age)) {
+	for _, e := range x.jobs.forgettable(x.Limits.History, x.System.Clock().Now().Add(-x.Limits.Age)) {
 		past := x.jobs.past[e.doc.Kind]
 		past.Objects += e.doc.Progress.Objects
 		past.Bytes += e.doc.Progress.Bytes

@@ -1,0 +1,94 @@
+package api
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// JobsPath is where a node's jobs are, on the native listener. Everything there
+// needs the root pair.
+//
+//	GET  /v1/jobs?kind=K&bucket=B&active=true   Jobs
+//	POST /v1/jobs                               StartJob, answered by a Job
+//	GET  /v1/jobs/ID?wait=30s                   Job, when it has ended or the time has passed
+//	POST /v1/jobs/ID                            JobAction, answered by a Job
+const JobsPath = "/v1/jobs"
+
+// Jobs is the list of jobs, the newest first, and the kinds that can be started.
+type Jobs struct {
+	Jobs  []Job     `json:"jobs"`
+	Kinds []JobKind `json:"kinds"`
+}
+
+// Job is one batch operation. Its states are queued, running, paused, stopping and,
+// once it has ended, finished, stopped or failed.
+type Job struct {
+	ID         string          `json:"id"`
+	Kind       string          `json:"kind"`
+	Bucket     string          `json:"bucket,omitempty"`
+	Parameters json.RawMessage `json:"parameters"`
+	Rate       *JobRate        `json:"rate,omitempty"`
+	State      string          `json:"state"`
+	Error      string          `json:"error,omitempty"` // why it failed
+	Created    time.Time       `json:"created"`
+	Started    *time.Time      `json:"started,omitempty"`
+	Ended      *time.Time      `json:"ended,omitempty"`
+	Runs       int             `json:"runs"` // how often it was begun
+	Idle       bool            `json:"idle"` // it does nothing now
+	Progress   JobProgress     `json:"progress"`
+}
+
+// Active reports whether the job may still do something.
+func (j *Job) Active() bool { return j.Ended == nil }
+
+// JobProgress is how far a job has come. A total of 0 is not known.
+type JobProgress struct {
+	Objects      int64        `json:"objects"`
+	Bytes        int64        `json:"bytes"`
+	TotalObjects int64        `json:"total_objects,omitempty"`
+	TotalBytes   int64        `json:"total_bytes,omitempty"`
+	Errors       int64        `json:"errors,omitempty"`
+	Failures     []JobFailure `json:"failures,omitempty"` // the last of the errors
+}
+
+// JobFailure is one thing that failed while its job went on.
+type JobFailure struct {
+	Name  string `json:"name"`
+	Error string `json:"error"`
+}
+
+// JobRate bounds what a job does in a second; 0: no bound.
+type JobRate struct {
+	Objects int64 `json:"objects_per_second,omitempty"`
+	Bytes   int64 `json:"bytes_per_second,omitempty"`
+}
+
+// JobKind is a kind of job that can be started.
+type JobKind struct {
+	Name      string `json:"name"`
+	Summary   string `json:"summary"`
+	Pausable  bool   `json:"pausable"`
+	Resumable bool   `json:"resumable"` // it goes on from its last checkpoint after a restart of the node
+}
+
+// StartJob asks for a job.
+type StartJob struct {
+	Kind       string          `json:"kind"`
+	Parameters json.RawMessage `json:"parameters,omitempty"` // of the kind
+	Rate       *JobRate        `json:"rate,omitempty"`
+}
+
+// JobAction asks something of a job.
+type JobAction struct {
+	// Action is "pause", "resume" or "stop"; or "start", which takes up a job that
+	// failed or was stopped, from its last checkpoint.
+	Action string `json:"action"`
+}
+
+// The actions.
+const (
+	JobPause  = "pause"
+	JobResume = "resume"
+	JobStop   = "stop"
+	JobStart  = "start"
+)

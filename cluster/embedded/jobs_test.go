@@ -1,0 +1,119 @@
+package embedded
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/troupe-storage/troupe/objects/errs"
+)
+
+func jobDoc(id string, version int) []byte {
+	return fmt.Appendf(nil, `{"version": %d, "id": %q}`, version, id)
+}
+
+// jobsOn opens the documents of jobs over shelves.
+func jobsOn(t *testing.T, shelves ...*shelf) *Jobs {
+	t.Helper()
+	d := &Documents{}
+	for _, s := range shelves {
+		d.shelves = append(d.shelves, s)
+	}
+	return d.Jobs()
+}
+
+func wantJobs(t *testing.T, j *Jobs, want ...string) {
+	t.Helper()
+	all, err := j.All()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make(map[string]bool)
+	for _, content := range all {
+		got[string(content)] = true
+	}
+	for _, w := range want {
+		if !got[w] {
+			t.Errorf("%s is not among %v", w, got)
+		}
+	}
+	if len(got) != len(want) {
+		t.Errorf("%d documents, want %d", len(got), len(want))
+	}
+}
+
+// A job's document counts once a majority of the mountpaths has it: one broken disk
+// stops no job, and what a minority has is nobody's.
+func TestJobsNeedAMajority(t *testing.T) {
+	broken := errors.New("broken")
+	a, b, c := newShelf("a"), newShelf("b"), newShelf("c")
+	j := jobsOn(t, a, b, c)
+	if err := j.PutJob("x", jobDoc("x", 1)); err != nil {
+		t.Fatal(err)
+	}
+	c.writes, c.broken = 0, broken
+	if err := j.PutJob("x", jobDoc("x", 2)); err != nil {
+		t.Errorf("two of three mountpaths took it: %v", err)
+	}
+	wantJobs(t, jobsOn(t, a, b, c), string(jobDoc("x", 2)))
+
+	b.writes, b.broken = 0, broken
+	err := j.PutJob("x", jobDoc("x", 3))
+	if !errors.Is(err, broken) {
+		t.Errorf("one of three mountpaths took it: %v", err)
+	}
+	wantJobs(t, jobsOn(t, a, b, c), string(jobDoc("x", 2)))
+
+	if err := j.PutJob("y", jobDoc("y", 1)); err == nil {
+		t.Error("a job that a minority has was taken")
+	}
+	wantJobs(t, jobsOn(t, a, b, c), string(jobDoc("x", 2)))
+	if _, err := a.Read(jobName("y")); !errs.Is(errs.NotFound, err) {
+		t.Errorf("the copy of a job that never was is still there: %v", err)
+	}
+	if err := j.RemoveJob("x"); err != nil {
+		t.Fatal(err)
+	}
+	wantJobs(t, jobsOn(t, a, b, c))
+}
+
+// hanging is a shelf whose writes wait.
+type hanging struct {
+	*shelf
+	entered, leave chan struct{}
+}
+
+func (h *hanging) Write(name string, content []byte) error {
+	h.entered <- struct{}{}
+	<-h.leave
+	return h.shelf.Write(name, content)
+}
+
+// A mountpath that hangs in a write is not asked again until the write returned.
+func TestMountpathThatHangsIsLeftOut(t *testing.T) {
+	a, b, c := newShelf("a"), newShelf("b"), &hanging{shelf: newShelf("c"), entered: make(chan struct{}, 1), leave: make(chan struct{})}
+	j := (&Documents{shelves: []Shelf{a, b, c}}).Jobs()
+	first := make(chan error)
+	go func() { first <- j.PutJob("x", jobDoc("x", 1)) }()
+	<-c.entered
+	// Side by side, to meet the one that hangs; the others may be at the first still.
+	var err error
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); runtime.Gosched() {
+		if err = j.PutJob("y", jobDoc("y", 1)); err == nil {
+			break
+		}
+	}
+	if err != nil {
+		t.Errorf("a mountpath that hangs stops the others: %v", err)
+	}
+	close(c.leave)
+	if err := <-first; err != nil {
+		t.Error(err)
+	}
+	wantJobs(t, jobsOn(t, a, b, c.shelf), string(jobDoc("x", 1)), string(jobDoc("y", 1)))
+	if _, err := c.Read(jobName("y")); !errs.Is(errs.NotFound, err) {
+		t.Error("the mountpath that hung was asked")
+	}
+}
