@@ -10,7 +10,7 @@ import (
 // spawnJobs spawns the coordinator of jobs, which takes up those that a stop of the
 // node interrupted.
 func (n *Node) spawnJobs(documents *embedded.Documents) error {
-	kept := documents.Jobs()
+	kept := documents.Jobs(n.clock)
 	docs, err := kept.All()
 	if err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/troupe-storage/troupe/objects/clock"
 	"github.com/troupe-storage/troupe/objects/errs"
 )
 
@@ -20,7 +21,10 @@ const jobTime = 10 * time.Second
 // Jobs keeps the documents of jobs on the shelves. A document counts once more
 // than half of them have it: a job must not stand still because one of several
 // disks is broken. Its user writes one document at a time.
-type Jobs struct{ shelves []*jobShelf }
+type Jobs struct {
+	clock   clock.Clock
+	shelves []*jobShelf
+}
 
 // jobShelf is one shelf. A write of it that hangs keeps it from being asked again:
 // at most one goroutine waits for each disk.
@@ -49,10 +53,10 @@ func (c *jobCopy) UnmarshalJSON(content []byte) error {
 
 // Jobs returns the keeper of the documents of jobs, over the shelves that were
 // present at Begin.
-func (d *Documents) Jobs() *Jobs {
+func (d *Documents) Jobs(clock clock.Clock) *Jobs {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	jobs := &Jobs{}
+	jobs := &Jobs{clock: clock}
 	for _, s := range d.shelves {
 		jobs.shelves = append(jobs.shelves, &jobShelf{Shelf: s})
 	}
@@ -134,7 +138,7 @@ func (j *Jobs) everywhere(op errs.Op, id string, do func(Shelf) error) error {
 			answers <- err
 		}()
 	}
-	timer := time.NewTimer(jobTime)
+	late, timer := j.clock.NewTimer(jobTime)
 	defer timer.Stop()
 	done := 0
 	for hangs := false; waiting > 0 && !hangs; {
@@ -146,7 +150,7 @@ func (j *Jobs) everywhere(op errs.Op, id string, do func(Shelf) error) error {
 			} else {
 				failures = append(failures, err)
 			}
-		case <-timer.C:
+		case <-late:
 			hangs = true
 			failures = append(failures, errs.E(op, errs.Busy, fmt.Errorf("%d of %d mountpaths have not answered within %s", waiting, len(j.shelves), jobTime)))
 		}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/troupe-storage/troupe/objects/clock"
 	"github.com/troupe-storage/troupe/objects/errs"
 )
 
@@ -21,7 +22,7 @@ func jobsOn(t *testing.T, shelves ...*shelf) *Jobs {
 	for _, s := range shelves {
 		d.shelves = append(d.shelves, s)
 	}
-	return d.Jobs()
+	return d.Jobs(clock.NewSystem())
 }
 
 func wantJobs(t *testing.T, j *Jobs, want ...string) {
@@ -94,7 +95,7 @@ func (h *hanging) Write(name string, content []byte) error {
 // A mountpath that hangs in a write is not asked again until the write returned.
 func TestMountpathThatHangsIsLeftOut(t *testing.T) {
 	a, b, c := newShelf("a"), newShelf("b"), &hanging{shelf: newShelf("c"), entered: make(chan struct{}, 1), leave: make(chan struct{})}
-	j := (&Documents{shelves: []Shelf{a, b, c}}).Jobs()
+	j := (&Documents{shelves: []Shelf{a, b, c}}).Jobs(clock.NewSystem())
 	first := make(chan error)
 	go func() { first <- j.PutJob("x", jobDoc("x", 1)) }()
 	<-c.entered
