@@ -2,7 +2,7 @@ package cli
 
 import (
 	"fmt"
-	"io"
+
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -99,7 +99,7 @@ func remaining(left int64, rate float64) string {
 	if rate < 1 {
 		return "-    "
 	}
-	return fmt.Sprintf("%-5s", shortDuration(time.Duration(float64(left)/rate*float64(time.Second)).Round(time.Second)))
+	return fmt.Sprintf("%-5s", etaText(time.Duration(float64(left)/rate*float64(time.Second))))
 }
 
 // foundOne adds a file to everything.
@@ -212,4 +212,10 @@ func (s *speed) rate() float64 {
 	return max(float64(now.bytes-first.bytes)/elapsed, 0)
 }
 
-var _ io.Writer = (*mpb.Progress)(nil)
+// etaText writes an estimate: nobody knows tenths of seconds of it.
+func etaText(d time.Duration) string {
+	if d < 10*time.Second {
+		return fmt.Sprintf("%ds", int(d.Round(time.Second).Seconds()))
+	}
+	return shortDuration(d)
+}
