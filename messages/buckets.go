@@ -71,12 +71,15 @@ type CreateBucket struct {
 // Fail implements Failer.
 func (m *CreateBucket) Fail(err error) { m.Reply.Fail(err) }
 
-// DestroyBucket removes an empty bucket. Sent by the gateway to the buckets
-// coordinator; answered when it is gone for good, or by a failure (NotFound,
-// Conflict if it is not empty).
+// DestroyBucket removes a bucket. Sent by the gateway to the buckets coordinator;
+// answered when it is gone for good, or by a failure (NotFound; Conflict if it is
+// not empty, unless WithObjects).
 type DestroyBucket struct {
-	Name  string
-	Reply Reply[struct{}]
+	Name string
+	// WithObjects destroys what is in the bucket too. Once that has begun, the
+	// bucket is gone for clients, and a restart of the node finishes it.
+	WithObjects bool
+	Reply       Reply[struct{}]
 }
 
 // Fail implements Failer.

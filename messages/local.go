@@ -83,6 +83,7 @@ type ListObjects struct {
 	After     string
 	Delimiter string // names that hold it after Prefix are rolled up into one CommonPrefix
 	Limit     int    // entries wanted, at least 1; rolled-up prefixes count as one
+	Whole     bool   // entries hold the whole record
 	Reply     Reply[*ObjectPage]
 }
 
@@ -98,11 +99,27 @@ type ObjectPage struct {
 
 // ObjectEntry is one object, or one common prefix, in a page. Meta is nil for
 // a common prefix, and holds at least Size, ETag, Modified, Checksums (their
-// algorithms and types) for an object.
+// algorithms and types) for an object; everything if ListObjects.Whole was set.
 type ObjectEntry struct {
 	Name string
 	Meta *objects.Meta
 }
+
+// ChangeUser changes the user metadata of an object and nothing else of it. Sent
+// by the gateway to the key's write lane; answered by the new record once it is
+// durable, or by a failure (NotFound; Invalid if there would be more than
+// MaxBytes).
+type ChangeUser struct {
+	Key     objects.Key
+	Set     []objects.Pair // added, or put in place of those of the same name
+	Replace bool           // what is not in Set goes
+	// MaxBytes bounds names and values together, afterwards.
+	MaxBytes int
+	Reply    Reply[*objects.Meta]
+}
+
+// Fail implements Failer.
+func (m *ChangeUser) Fail(err error) { m.Reply.Fail(err) }
 
 // SealBucket makes a lane refuse writes to a bucket id from now on, or (Open)
 // take them again. Sent by the buckets coordinator to every write lane; answered
@@ -115,6 +132,18 @@ type SealBucket struct {
 
 // Fail implements Failer.
 func (m *SealBucket) Fail(err error) { m.Reply.Fail(err) }
+
+// EmptyBucket removes objects of a sealed bucket from a mountpath. Sent by the
+// buckets coordinator to each mountpath's coordinator; answered when at most
+// Limit of them have gone, durably, with whether there may be more.
+type EmptyBucket struct {
+	Bucket objects.Bucket
+	Limit  int
+	Reply  Reply[bool]
+}
+
+// Fail implements Failer.
+func (m *EmptyBucket) Fail(err error) { m.Reply.Fail(err) }
 
 // DropBucket removes everything a mountpath has of a sealed bucket. Sent by the
 // buckets coordinator to each mountpath's coordinator once the document says

@@ -72,7 +72,7 @@ func (c *coordinator) Receive(ctx actor.Context) {
 
 	case *messages.OpenUpload:
 		c.onOpenUpload(ctx, m)
-	case *messages.DropBucket:
+	case *messages.EmptyBucket, *messages.DropBucket:
 		ctx.Send(c.keeper, m)
 
 	case *tick:

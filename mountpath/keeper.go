@@ -42,6 +42,8 @@ func (k *keeper) Receive(ctx actor.Context) {
 	case *keep:
 		k.onKeep()
 		m.done()
+	case *messages.EmptyBucket:
+		m.Reply.Send(k.store.EmptyBucket(m.Bucket, m.Limit))
 	case *messages.DropBucket:
 		m.Reply.Send(struct{}{}, k.store.DropBucket(m.Bucket))
 	default:

@@ -64,6 +64,8 @@ func (l *writeLane) Receive(ctx actor.Context) {
 		m.Reply.Send(l.onCommitFile(m))
 	case *messages.DeleteObject:
 		m.Reply.Send(l.onDeleteObject(m))
+	case *messages.ChangeUser:
+		m.Reply.Send(l.onChangeUser(m))
 
 	case *messages.CreateUpload:
 		m.Reply.Send(struct{}{}, l.onCreateUpload(m))
@@ -139,6 +141,13 @@ func (l *writeLane) onDeleteObject(m *messages.DeleteObject) (messages.ObjectDel
 	return messages.ObjectDeleted{Existed: existed, Generation: generation}, err
 }
 
+func (l *writeLane) onChangeUser(m *messages.ChangeUser) (*objects.Meta, error) {
+	if err := l.refuses("lane.ChangeUser", m.Key); err != nil {
+		return nil, err
+	}
+	return l.store.ChangeUser(m)
+}
+
 func (l *writeLane) onCreateUpload(m *messages.CreateUpload) error {
 	if err := l.refuses("lane.CreateUpload", m.Key); err != nil {
 		return err
@@ -176,7 +185,7 @@ func (l *readLane) Receive(ctx actor.Context) {
 		m.Reply.Send(l.onOpenObject(m))
 	case *messages.ListObjects:
 		m.Reply.Send(l.store.List(store.ListRequest{
-			Bucket: m.Bucket, Prefix: m.Prefix, After: m.After, Delimiter: m.Delimiter, Limit: m.Limit,
+			Bucket: m.Bucket, Prefix: m.Prefix, After: m.After, Delimiter: m.Delimiter, Limit: m.Limit, Whole: m.Whole,
 		}))
 	case *messages.ListParts:
 		m.Reply.Send(l.store.Parts(m.Key, m.UploadID, m.After, m.Limit))

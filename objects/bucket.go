@@ -106,6 +106,9 @@ type BucketProps struct {
 	ETag            ETagKind   `json:"etag,omitempty"`       // default ETagMD5
 	Versioning      Versioning `json:"versioning,omitempty"`
 	ValidateWarmGet bool       `json:"validate_warm_get,omitempty"` // verify checksums on kernel-sent and ranged reads too
+	// HideWrites keeps the count of writes from native clients: AIStore's
+	// versioning.enabled is false.
+	HideWrites bool `json:"hide_writes,omitempty"`
 }
 
 // Class returns the durability class with the default filled in.
@@ -130,7 +133,7 @@ type BucketState string
 const (
 	// BucketLive: in use.
 	BucketLive BucketState = "live"
-	// BucketDeleting: sealed; being checked for emptiness.
+	// BucketDeleting: sealed; being destroyed with all that is in it.
 	BucketDeleting BucketState = "deleting"
 	// BucketDestroyed: gone; kept so that its data is known to be trash.
 	BucketDestroyed BucketState = "destroyed"
@@ -144,6 +147,32 @@ type BucketDoc struct {
 	State   BucketState `json:"state"`
 	Created time.Time   `json:"created"`
 	Props   BucketProps `json:"props"`
+}
+
+// MaxBucketNameBytes is the longest name of a bucket: AIStore's limit.
+const MaxBucketNameBytes = 64
+
+// CheckBucketName says why AIStore refuses the name for a new bucket, or nil.
+// S3's rules are narrower, but for names in upper case.
+func CheckBucketName(name string) error {
+	bad := func(why string) error { return fmt.Errorf("%w: %q %s", ErrBucketName, name, why) }
+	if name == "" || len(name) > MaxBucketNameBytes {
+		return bad("must be 1 to 64 characters long")
+	}
+	for i := range len(name) {
+		c := name[i]
+		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+		if !letter && c != '-' && c != '_' && c != '.' {
+			return bad("may hold letters, digits, '-', '_' and '.' only")
+		}
+	}
+	if name[0] == '.' {
+		return bad("must not begin with a dot")
+	}
+	if strings.Contains(name, "..") {
+		return bad("must not hold two dots in a row")
+	}
+	return nil
 }
 
 // CheckS3BucketName says why S3 refuses the name for a new bucket, or nil.

@@ -22,5 +22,6 @@ var (
 	ErrIncompleteBody     = errors.New("the body ended before its declared length")
 	ErrTooLarge           = errors.New("the object is larger than the limit")
 	ErrOutcomeUnknown     = errors.New("the outcome is unknown: the write may or may not have happened")
+	ErrUserTooLarge       = errors.New("the user metadata is larger than the limit")
 	ErrInvalidRange       = errors.New("the range lies outside the object")
 )

@@ -65,10 +65,24 @@ type Meta struct {
 	Checksums []checksum.Value
 	Modified  time.Time // S3's Last-Modified; never used for order
 
+	// Writes counts the writes of the name since it last named nothing: what native
+	// clients see as version "1", "2", … A metadata change is none. 0: written
+	// before there was a count.
+	Writes uint64
+
 	PartCount int   // Chunks: how many
 	PartSize  int64 // Chunks: size of every part but the last where they are equal, else 0
 
 	Draft
+}
+
+// CountAfter sets Writes for a record that replaces old, which is nil or a delete
+// marker where there was no object.
+func (m *Meta) CountAfter(old *Meta) {
+	m.Writes = 1
+	if old != nil && !old.Deleted {
+		m.Writes = old.Writes + 1
+	}
 }
 
 // Part is one part of a multipart upload, or one chunk of an object made from it.

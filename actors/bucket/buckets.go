@@ -78,6 +78,8 @@ func (b *buckets) Receive(ctx actor.Context) {
 	case *messages.SetBucketProps:
 		b.onSetBucketProps(ctx, m)
 
+	case *bucketDoomed:
+		b.onBucketDoomed(m)
 	case *bucketChanged:
 		b.onBucketChanged(ctx, m)
 
@@ -94,8 +96,12 @@ func (b *buckets) onStarted(ctx actor.Context) {
 		case objects.BucketLive:
 			views = append(views, &messages.BucketView{Doc: doc, Actor: b.spawnBucket(ctx, doc)})
 		case objects.BucketDeleting:
-			// A crash, or a failure, interrupted its destruction: finish or undo it.
-			b.change(ctx, name, &change{doc: doc, goal: resumeDestroy})
+			// A crash, or a failure, interrupted its destruction: finish it.
+			b.change(ctx, name, &change{doc: doc, goal: destroyWithObjects, answer: func(_ *objects.BucketDoc, err error) {
+				if err != nil {
+					b.System.Log().WithError(err).WithField("bucket", name).Error("the destruction of a bucket cannot be finished now; delete it again, or restart the node")
+				}
+			}})
 		}
 	}
 	b.Published.Store(messages.NewBucketSet(views))
@@ -117,15 +123,16 @@ func (b *buckets) spawnBucket(ctx actor.Context, doc *objects.BucketDoc) *actor.
 
 func (b *buckets) onCreateBucket(ctx actor.Context, m *messages.CreateBucket) {
 	const op errs.Op = "bucket.Create"
-	if b.docs.byName[m.Name] != nil {
+	doc := b.docs.byName[m.Name]
+	if doc != nil && doc.State == objects.BucketLive {
 		m.Fail(errs.E(op, m.Name, errs.Exists, objects.ErrBucketExists))
 		return
 	}
-	if b.changing[m.Name] {
+	if doc != nil || b.changing[m.Name] { // of that name one is being destroyed, or made
 		m.Fail(errs.E(op, m.Name, errs.Busy, errChanging))
 		return
 	}
-	doc := &objects.BucketDoc{
+	doc = &objects.BucketDoc{
 		Bucket:  objects.Bucket{Provider: objects.ProviderAIS, Name: m.Name},
 		Version: 1, State: objects.BucketLive, Created: b.Now().UTC(), Props: m.Props,
 	}
@@ -145,9 +152,13 @@ func (b *buckets) onDestroyBucket(ctx actor.Context, m *messages.DestroyBucket) 
 	case doc == nil:
 		m.Fail(errs.E(op, m.Name, errs.NotFound, objects.ErrNoSuchBucket))
 	default:
-		b.change(ctx, m.Name, &change{doc: doc, goal: destroy, answer: func(_ *objects.BucketDoc, err error) {
+		c := &change{doc: doc, goal: destroy, answer: func(_ *objects.BucketDoc, err error) {
 			m.Reply.Send(struct{}{}, err)
-		}})
+		}}
+		if m.WithObjects || doc.State == objects.BucketDeleting {
+			c.goal = destroyWithObjects
+		}
+		b.change(ctx, m.Name, c)
 	}
 }
 
@@ -157,7 +168,7 @@ func (b *buckets) onSetBucketProps(ctx actor.Context, m *messages.SetBucketProps
 	switch {
 	case b.changing[m.Name]:
 		m.Fail(errs.E(op, m.Name, errs.Busy, errChanging))
-	case doc == nil:
+	case doc == nil || doc.State == objects.BucketDeleting:
 		m.Fail(errs.E(op, m.Name, errs.NotFound, objects.ErrNoSuchBucket))
 	default:
 		next := *doc
@@ -183,6 +194,15 @@ func (b *buckets) change(ctx actor.Context, name string, c *change) {
 		return
 	}
 	b.changing[name] = true
+}
+
+// bucketDoomed says that a bucket will be destroyed whatever happens: no client
+// finds it any more.
+type bucketDoomed struct{ doc *objects.BucketDoc }
+
+func (b *buckets) onBucketDoomed(m *bucketDoomed) {
+	b.docs.byName[m.doc.Name] = m.doc
+	b.Published.Store(b.Published.Load().Without(m.doc.Name))
 }
 
 // bucketChanged is what a change worker tells at its end: the document as it is
@@ -225,7 +245,7 @@ const (
 	create goal = iota
 	setProps
 	destroy
-	resumeDestroy
+	destroyWithObjects
 )
 
 // change is the worker of one change: it blocks on documents and lanes, tells
@@ -276,8 +296,10 @@ func (c *change) run() (*objects.BucketDoc, error) {
 			return previous.Doc, errs.E(op, c.doc.Bucket, err)
 		}
 		return c.doc, nil
-	case destroy, resumeDestroy:
+	case destroy:
 		return c.destroy()
+	case destroyWithObjects:
+		return c.destroyWithObjects()
 	default:
 		return c.doc, errs.E(op, c.doc.Bucket, errs.Internal, fmt.Errorf("goal %d", c.goal))
 	}
@@ -298,13 +320,7 @@ func (c *change) destroy() (*objects.BucketDoc, error) {
 		return c.doc, errs.E(op, c.doc.Bucket, err)
 	}
 	unseal := func(cause error) (*objects.BucketDoc, error) {
-		live := *c.doc
-		live.State = objects.BucketLive
-		if c.doc.State != objects.BucketLive {
-			live.Version++
-			cause = errors.Join(cause, c.config.Documents.PutBucket(&live))
-		}
-		return &live, errors.Join(cause, c.seal(roster, false))
+		return c.doc, errors.Join(cause, c.seal(roster, false))
 	}
 	empty, err := c.empty(roster)
 	if err != nil {
@@ -313,17 +329,78 @@ func (c *change) destroy() (*objects.BucketDoc, error) {
 	if !empty {
 		return unseal(errs.E(op, c.doc.Bucket, errs.Conflict, objects.ErrBucketNotEmpty))
 	}
-	gone := *c.doc
-	gone.State = objects.BucketDestroyed
-	gone.Version++
-	if err := c.config.Documents.PutBucket(&gone); err != nil {
+	if err := c.putState(objects.BucketDestroyed); err != nil {
 		return unseal(errs.E(op, c.doc.Bucket, err))
 	}
+	c.dropNow(roster)
+	return nil, nil
+}
+
+// destroyWithObjects is destroy for a bucket with all that is in it: the document
+// says first that there is no way back, so that a crash does not leave half a
+// bucket; then its objects go, and then the bucket as one that is empty.
+func (c *change) destroyWithObjects() (*objects.BucketDoc, error) {
+	const op errs.Op = "bucket.destroyWithObjects"
+	roster := c.config.Roster.Load()
+	for _, m := range roster.Mountpaths {
+		if m.Offline != "" {
+			return c.doc, errs.E(op, c.doc.Bucket, errs.Offline, fmt.Errorf("mountpath %s: %s; what the bucket has there cannot be destroyed", m.Path, m.Offline))
+		}
+	}
+	if err := c.seal(roster, true); err != nil {
+		return c.doc, errs.E(op, c.doc.Bucket, err)
+	}
+	if c.doc.State != objects.BucketDeleting {
+		if err := c.putState(objects.BucketDeleting); err != nil {
+			return c.doc, errors.Join(errs.E(op, c.doc.Bucket, err), c.seal(roster, false))
+		}
+		c.config.System.Root().Send(c.tell, &bucketDoomed{c.doc})
+	}
+	for i := range roster.Mountpaths {
+		if err := c.emptyMountpath(&roster.Mountpaths[i]); err != nil {
+			return c.doc, errs.E(op, c.doc.Bucket, err)
+		}
+	}
+	if err := c.putState(objects.BucketDestroyed); err != nil {
+		return c.doc, errs.E(op, c.doc.Bucket, err)
+	}
+	c.dropNow(roster)
+	return nil, nil
+}
+
+// emptyAtOnce is how many objects a mountpath deletes between two answers: a
+// second's work where every one is a file.
+const emptyAtOnce = 10_000
+
+// emptyMountpath deletes what one mountpath has of the bucket.
+func (c *change) emptyMountpath(view *messages.MountpathView) error {
+	for {
+		m := &messages.EmptyBucket{Bucket: c.doc.Bucket, Limit: emptyAtOnce, Reply: messages.NewReply[bool]()}
+		c.config.System.Root().Send(view.Coordinator, m)
+		if more, err := m.Reply.Wait("bucket.emptyMountpath", changeTime); err != nil || !more {
+			return err
+		}
+	}
+}
+
+// putState stores the document in another state; it is the change's from then on.
+func (c *change) putState(state objects.BucketState) error {
+	next := *c.doc
+	next.State = state
+	next.Version++
+	if err := c.config.Documents.PutBucket(&next); err != nil {
+		return err
+	}
+	c.doc = &next
+	return nil
+}
+
+// dropNow drops what is left of a bucket whose document says that it is gone.
+func (c *change) dropNow(roster *messages.Roster) {
 	if err := c.drop(roster); err != nil {
 		// The document says that it is gone: the next start drops what is left.
 		c.config.System.Log().WithError(err).WithField("bucket", c.doc.Name).Warn("a destroyed bucket's data stays until the next start")
 	}
-	return nil, nil
 }
 
 // drop removes the data of a destroyed bucket everywhere, and then its document.

@@ -15,6 +15,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -102,6 +103,33 @@ func (g *Gateway) DeleteBucket(_ context.Context, name string) error {
 	return err
 }
 
+// DestroyBucket destroys a bucket with all that is in it. It returns once no
+// client finds the bucket any more and, unless that takes long, once its space
+// may be taken; a crash in between is finished at the next start.
+func (g *Gateway) DestroyBucket(_ context.Context, name string) error {
+	m := &messages.DestroyBucket{Name: name, WithObjects: true, Reply: messages.NewReply[struct{}]()}
+	g.System.Root().Send(g.BucketsActor, m)
+	_, err := m.Reply.Wait("gateway.DestroyBucket", destroyTime)
+	if errors.Is(err, messages.ErrNoAnswer) && g.Config.Buckets.Load().Find(name) == nil {
+		return nil // it goes on without us
+	}
+	return err
+}
+
+// destroyTime is how long a client waits for the objects of a bucket to go: less
+// than the 20 s after which AIStore's Python client asks again.
+const destroyTime = 15 * time.Second
+
+// Location returns the path of the mountpath that holds a name; empty if the node
+// has none.
+func (g *Gateway) Location(bucket *objects.BucketDoc, name string) string {
+	view := g.Roster.Load().Owner(objects.Key{Bucket: bucket.Bucket, Name: name}.Digest())
+	if view == nil {
+		return ""
+	}
+	return view.Path
+}
+
 // owner finds the mountpath of a key; errs.Offline if it cannot be used now.
 func (g *Gateway) owner(op errs.Op, key objects.Key) (*messages.MountpathView, uint64, error) {
 	if err := objects.CheckName(key.Name); err != nil {
@@ -141,10 +169,24 @@ func (g *Gateway) Delete(_ context.Context, bucket *objects.BucketDoc, name, ver
 	return m.Reply.WaitOn(g.System.Clock(), op, Deadline)
 }
 
+// ChangeUser changes the user metadata of an object; see messages.ChangeUser.
+func (g *Gateway) ChangeUser(_ context.Context, bucket *objects.BucketDoc, name string, set []objects.Pair, replace bool, maxBytes int) (*objects.Meta, error) {
+	const op errs.Op = "gateway.ChangeUser"
+	key := objects.Key{Bucket: bucket.Bucket, Name: name}
+	owner, digest, err := g.writable(op, key)
+	if err != nil {
+		return nil, err
+	}
+	m := &messages.ChangeUser{Key: key, Set: set, Replace: replace, MaxBytes: maxBytes, Reply: messages.NewReply[*objects.Meta]()}
+	g.System.Root().Send(owner.Writer(digest), m)
+	return m.Reply.Wait(op, Deadline)
+}
+
 // ListRequest asks for a page of a bucket's names.
 type ListRequest struct {
 	Prefix, After, Delimiter string
 	Limit                    int
+	Whole                    bool // entries hold the whole record
 }
 
 // List returns a page in byte order, merged from every mountpath; it fails
@@ -159,7 +201,7 @@ func (g *Gateway) List(_ context.Context, bucket *objects.BucketDoc, r ListReque
 		return &messages.ObjectPage{}, nil
 	}
 	m := &messages.ListObjects{
-		Bucket: bucket.Bucket, Prefix: r.Prefix, After: r.After, Delimiter: r.Delimiter, Limit: r.Limit,
+		Bucket: bucket.Bucket, Prefix: r.Prefix, After: r.After, Delimiter: r.Delimiter, Limit: r.Limit, Whole: r.Whole,
 		Reply: messages.NewReply[*messages.ObjectPage](),
 	}
 	g.System.Root().Send(view.Actor, m)

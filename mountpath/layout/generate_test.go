@@ -176,6 +176,7 @@ func metas() *rapid.Generator[*objects.Meta] {
 			Modified:   times().Draw(t, "modified"),
 			PartCount:  int(integers().Draw(t, "part count")),
 			PartSize:   integers().Draw(t, "part size"),
+			Writes:     digests().Draw(t, "writes"),
 			Draft:      drafts().Draw(t, "draft"),
 		}
 	})

@@ -25,6 +25,7 @@ const (
 	recordBirth      protowire.Number = 13
 	recordPartCount  protowire.Number = 14
 	recordPartSize   protowire.Number = 15
+	recordWrites     protowire.Number = 16
 )
 
 // AppendRecord appends the value of an object's key: everything of m.
@@ -46,6 +47,7 @@ func AppendRecord(dst []byte, m *objects.Meta) []byte {
 	dst = appendFixed(dst, recordBirth, uint64(m.Birth))
 	dst = appendInt(dst, recordPartCount, int64(m.PartCount))
 	dst = appendInt(dst, recordPartSize, m.PartSize)
+	dst = appendUint(dst, recordWrites, m.Writes)
 	return seal(dst, start)
 }
 
@@ -91,6 +93,8 @@ func DecodeRecord(b []byte) (*objects.Meta, error) {
 			m.PartCount = int(c.int(form))
 		case recordPartSize:
 			m.PartSize = c.int(form)
+		case recordWrites:
+			m.Writes = c.uint(form)
 		default:
 			c.skip(field, form)
 		}

@@ -36,6 +36,84 @@ func (s *Store) IsEmpty(bucket objects.Bucket) (bool, error) {
 	return len(page.Entries) == 0, nil
 }
 
+// emptyAtOnce is how many objects of a bucket are deleted with one commit.
+const emptyAtOnce = 256
+
+// EmptyBucket deletes at most limit objects of a bucket that is being destroyed
+// with all that is in it and whose id every lane refuses, and reports whether
+// there may be more. Space comes back through the reclaimer.
+func (s *Store) EmptyBucket(bucket objects.Bucket, limit int) (more bool, err error) {
+	const op errs.Op = "store.EmptyBucket"
+	if err := s.admitDelete(op, bucket); err != nil {
+		return true, err
+	}
+	lower, upper := layout.BucketBounds(layout.KindObject, bucket.ID)
+	if s.isUnsettled(lower, upper) {
+		return true, errs.E(op, bucket, errs.Busy, errors.New("a write of a key in it was interrupted; restart the node"))
+	}
+	for deleted := 0; deleted < limit; {
+		n, err := s.emptySome(bucket, lower, upper, min(emptyAtOnce, limit-deleted))
+		if err != nil {
+			return true, errs.E(op, bucket, err)
+		}
+		if n == 0 {
+			return false, nil
+		}
+		deleted += n
+	}
+	return true, nil
+}
+
+// isUnsettled reports whether a key between the bounds is Busy until the next open.
+func (s *Store) isUnsettled(lower, upper []byte) bool {
+	found := false
+	s.unsettled.Range(func(key, _ any) bool {
+		k := key.(string)
+		found = k >= string(lower) && (upper == nil || k < string(upper))
+		return !found
+	})
+	return found
+}
+
+// emptySome deletes the first limit records between the bounds with one commit.
+func (s *Store) emptySome(bucket objects.Bucket, lower, upper []byte, limit int) (int, error) {
+	scan, err := s.index.Scan(lower, upper)
+	if err != nil {
+		return 0, err
+	}
+	batch := s.index.NewBatch()
+	var entries []*reclaimEntry
+	deleted := 0
+	for deleted < limit && scan.Next() {
+		value, err := scan.Value()
+		var old *objects.Meta
+		if err == nil {
+			old, err = layout.DecodeRecord(value)
+		}
+		if err != nil {
+			batch.Close()
+			return 0, errors.Join(err, scan.Close())
+		}
+		key := objects.Key{Bucket: bucket, Name: string(layout.ObjectName(scan.Key()))}
+		batch.Delete(objectKey(key))
+		if entry := s.retire(batch, key, old, nil); entry != nil {
+			entries = append(entries, entry)
+		}
+		deleted++
+	}
+	if err := errors.Join(scan.Err(), scan.Close()); err != nil || deleted == 0 {
+		batch.Close()
+		return 0, err
+	}
+	if err := s.index.Commit(batch); err != nil {
+		return 0, err
+	}
+	for _, entry := range entries {
+		s.retired(entry)
+	}
+	return deleted, nil
+}
+
 // DropBucket removes everything that the mountpath has of a bucket that was
 // found empty, whose document says that it is destroyed, and whose id every lane
 // refuses. Space comes back through the reclaimer. Idempotent, also after a bucket

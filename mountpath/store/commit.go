@@ -61,6 +61,7 @@ func (s *Store) commitFile(in *Incoming, meta objects.Meta, conditions objects.C
 	meta.Payload, meta.Where = in.Payload, objects.File
 	meta.Inode, meta.Birth = in.info.Inode, in.info.Birth
 	meta.Path = path
+	meta.CountAfter(old)
 	if natural, ok := layout.NaturalPath(in.Key.Bucket, in.Key.Name); ok && natural == path {
 		meta.Path = ""
 	}

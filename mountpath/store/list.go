@@ -15,7 +15,8 @@ type ListRequest struct {
 	Prefix    string
 	After     string
 	Delimiter string
-	Limit     int // entries, at least 1
+	Limit     int  // entries, at least 1
+	Whole     bool // entries hold the whole record
 }
 
 // List returns the bucket's names on this mountpath, in byte order: those with
@@ -43,7 +44,7 @@ func (s *Store) List(r ListRequest) (*messages.ObjectPage, error) {
 		value, err := scan.Value()
 		if err == nil {
 			metas = metas[:len(metas)+1]
-			err = layout.DecodeEntry(value, &metas[len(metas)-1])
+			err = r.decode(value, &metas[len(metas)-1])
 		}
 		if err != nil {
 			return nil, errs.E(op, objects.Key{Bucket: r.Bucket, Name: string(name)}, err, scan.Close())
@@ -80,6 +81,18 @@ func (s *Store) List(r ListRequest) (*messages.ObjectPage, error) {
 		return nil, errs.E(op, r.Bucket, err)
 	}
 	return page, nil
+}
+
+// decode reads of a record what the entries of the page hold.
+func (r ListRequest) decode(value []byte, meta *objects.Meta) error {
+	if !r.Whole {
+		return layout.DecodeEntry(value, meta)
+	}
+	whole, err := layout.DecodeRecord(value)
+	if err == nil {
+		*meta = *whole
+	}
+	return err
 }
 
 // start returns the index key at which names after After begin; nil: at the

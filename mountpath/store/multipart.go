@@ -197,6 +197,7 @@ func (s *Store) CompleteUpload(m *messages.CompleteUpload) (objects.Receipt, err
 	}
 	meta.Generation = s.generations.Next()
 	meta.Payload, meta.Modified = meta.Generation, s.now()
+	meta.CountAfter(old)
 	if err := s.writeManifest(key, m.UploadID, meta, parts); err != nil {
 		s.diskError(key, err)
 		return objects.Receipt{}, failed(op, key, err)

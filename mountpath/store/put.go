@@ -26,6 +26,7 @@ func (s *Store) PutInline(key objects.Key, meta objects.Meta, payload []byte, co
 	meta.Generation = s.generations.Next()
 	meta.Payload = meta.Generation
 	meta.Where, meta.Path, meta.Inode, meta.Birth = objects.Inline, "", 0, 0
+	meta.CountAfter(old)
 
 	batch := s.index.NewBatch()
 	batch.Set(layout.PayloadKey(nil, key.Bucket.ID, key.Name, meta.Payload), payload)

@@ -177,6 +177,7 @@ func (s *Store) forward(intent *layout.Intent, attribute *layout.Attribute, path
 		Size: attribute.Size, XXHash: attribute.XXHash, ETag: attribute.ETag, Checksums: attribute.Checksums,
 		Modified: info.Modified, Draft: intent.Draft,
 	}
+	meta.CountAfter(old)
 	if natural, ok := layout.NaturalPath(intent.Key.Bucket, intent.Key.Name); !ok || natural != path {
 		meta.Path = path
 	}
