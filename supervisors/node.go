@@ -150,7 +150,7 @@ func Start(config Config) (_ *Node, err error) {
 	if err := n.spawnJobs(documents); err != nil {
 		return nil, err
 	}
-	listeners, err := n.listeners(registry, documents.Node().NodeID, started)
+	listeners, err := n.listeners(registry, documents.Node().NodeID, documents.Node().ClusterID, started)
 	if err != nil {
 		return nil, err
 	}
@@ -250,7 +250,7 @@ func (n *Node) spawnStorage(mounts []mountpath.Mount, documents *embedded.Docume
 
 // listeners describes the native and the S3 listener, in this order, and that
 // of profiles if one is wanted.
-func (n *Node) listeners(registry gatherer, nodeID string, started time.Time) ([]httpedge.Listener, error) {
+func (n *Node) listeners(registry gatherer, nodeID, clusterID string, started time.Time) ([]httpedge.Listener, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	n.cancel = cancel
 	n.keys = auth.NewRootKeys(auth.Root{AccessKey: n.config.RootAccessKey, SecretKey: n.config.RootSecretKey}, n.clock.Now)
@@ -275,6 +275,7 @@ func (n *Node) listeners(registry gatherer, nodeID string, started time.Time) ([
 	}
 	nativeHandler := native.New(native.Config{
 		Gateway: n.gateway, Roster: n.roster.Load, Metrics: registry, S3: s3Below.Handle, ExpectS3: s3Below.Expect, NodeID: nodeID,
+		ClusterID: clusterID, System: systemInfo, Capacity: n.capacity,
 		Auth: signatures, Access: n.nativeAccess(), Routes: n.nativeRoutes(),
 		Started: started, Now: n.clock.Now, Context: ctx,
 	})

@@ -43,6 +43,7 @@ type Complete struct {
 	Size       int64  // -1: not given
 	Checksum   string // of the whole, in S3's form; empty: not given
 	Conditions objects.Conditions
+	AnySize    bool // parts may be of any size: the least size is a rule of S3's
 }
 
 // CompleteUpload turns the parts of an upload into an object.
@@ -53,8 +54,12 @@ func (g *Gateway) CompleteUpload(_ context.Context, bucket *objects.BucketDoc, c
 	if err != nil {
 		return objects.Receipt{}, err
 	}
+	least := g.MinPartBytes
+	if c.AnySize {
+		least = 1
+	}
 	m := &messages.CompleteUpload{
-		Key: key, UploadID: c.UploadID, Parts: c.Parts, MinPartSize: g.MinPartBytes, Size: c.Size, Checksum: c.Checksum,
+		Key: key, UploadID: c.UploadID, Parts: c.Parts, MinPartSize: least, Size: c.Size, Checksum: c.Checksum,
 		Conditions: c.Conditions, ETag: bucket.Props.ETagKind(), Reply: messages.NewReply[objects.Receipt](),
 	}
 	g.System.Root().Send(owner.Writer(digest), m)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/troupe-storage/troupe/api/ais"
 	"github.com/troupe-storage/troupe/api/sigv4"
 	"github.com/troupe-storage/troupe/objects"
 	"github.com/troupe-storage/troupe/objects/errs"
@@ -102,18 +103,6 @@ func refusalOfSignature(e *sigv4.Error) *Refusal {
 	return &Refusal{Status: status, Message: e.Error(), Err: e}
 }
 
-// failure is the JSON body of an error, as AIStore's clients read it.
-type failure struct {
-	Type       string `json:"tcode,omitempty"`
-	Message    string `json:"message"`
-	Method     string `json:"method"`
-	Path       string `json:"url_path"`
-	RemoteAddr string `json:"remote_addr"`
-	Caller     string `json:"caller"`
-	Node       string `json:"node"`
-	Status     int    `json:"status"`
-}
-
 // fail answers with an error; for HEAD it travels in a header.
 func (r *Request) fail(err error) {
 	ctx := r.ctx
@@ -126,15 +115,19 @@ func (r *Request) fail(err error) {
 		return
 	}
 	refusal := refusalOf(err)
-	body, marshalErr := json.Marshal(failure{
+	body, marshalErr := json.Marshal(ais.Failure{
 		Type: refusal.Type, Message: refusal.Message, Method: r.method, Path: r.path,
-		RemoteAddr: ctx.RemoteAddr().String(), Node: "p[" + r.h.NodeID + "]", Status: refusal.Status,
+		RemoteAddr: ctx.RemoteAddr().String(), Node: "p[" + r.h.proxyID() + "]", Status: refusal.Status,
 	})
 	if marshalErr != nil {
 		body = []byte(`{"status":` + strconv.Itoa(refusal.Status) + `}`)
 	}
 	ctx.Response.Reset()
 	ctx.SetStatusCode(refusal.Status)
+	var outside *badRange
+	if errors.As(err, &outside) {
+		ctx.Response.Header.Set(outside.header())
+	}
 	switch refusal.Status {
 	case fasthttp.StatusServiceUnavailable:
 		ctx.Response.Header.Set("Retry-After", "1")

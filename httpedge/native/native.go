@@ -23,20 +23,15 @@ import (
 	"github.com/valyala/fasthttp"
 	"github.com/valyala/fasthttp/fasthttpadaptor"
 
+	"github.com/troupe-storage/troupe/api/ais"
 	"github.com/troupe-storage/troupe/httpedge/auth"
+	"github.com/troupe-storage/troupe/httpedge/gateway"
 	"github.com/troupe-storage/troupe/messages"
-	"github.com/troupe-storage/troupe/objects"
 )
-
-// Gateway is what this edge needs of httpedge/gateway.
-type Gateway interface {
-	Bucket(name string) (*objects.BucketDoc, error)
-	SetBucketProps(ctx context.Context, name string, props objects.BucketProps) (*objects.BucketDoc, error)
-}
 
 // Config is what the handler needs. Every field is required, but Access and Routes.
 type Config struct {
-	Gateway Gateway
+	Gateway *gateway.Gateway
 	Roster  func() *messages.Roster
 	Metrics prometheus.Gatherer
 	S3      fasthttp.RequestHandler // answers below /s3
@@ -46,10 +41,16 @@ type Config struct {
 	Auth   *auth.Authenticator
 	Access Access
 	// Routes are added to the handler's own.
-	Routes  []Route
-	NodeID  string
-	Started time.Time
-	Now     func() time.Time
+	Routes []Route
+	NodeID string
+	// ClusterID is the uuid of the cluster map.
+	ClusterID string
+	// System and Capacity tell of the machine and of the mountpaths; they may look
+	// at the system and must not block for long.
+	System   func() ais.SystemInfo
+	Capacity func() ais.Capacity
+	Started  time.Time
+	Now      func() time.Time
 	// Context is given to the gateway with every request; it ends with the node.
 	Context context.Context
 }
@@ -67,7 +68,11 @@ func New(c Config) *Handler {
 	own := []Route{
 		{Path: "/metrics", Guard: Data, Handle: func(r *Request) error { metrics(r.ctx); return nil }},
 		{Path: "/v1/health", Guard: Open, Handle: Verbs{get: health, head: health}.Handle},
-		{Path: "/v1/buckets", Guard: Data, Handle: Verbs{patch: setBucketProps}.Handle},
+		{Path: "/v1/buckets", Guard: Data, Handle: buckets},
+		{Path: "/v1/objects", Guard: Data, Handle: objectRoutes, Expect: expectPut},
+		{Path: "/v1/daemon", Guard: Data, Handle: daemon},
+		{Path: "/v1/reverse/daemon", Guard: Data, Handle: reverse},
+		{Path: "/v1/cluster", Guard: Data, Handle: clusterRoute},
 	}
 	h.routes = newRoutes(append(own, c.Routes...)...)
 	return h

@@ -48,8 +48,8 @@ func (s *Store) EmptyBucket(bucket objects.Bucket, limit int) (more bool, err er
 		return true, err
 	}
 	lower, upper := layout.BucketBounds(layout.KindObject, bucket.ID)
-	if s.isUnsettled(lower, upper) {
-		return true, errs.E(op, bucket, errs.Busy, errors.New("a write of a key in it was interrupted; restart the node"))
+	if open := s.unsettled.of(func(key objects.Key) bool { return key.Bucket.ID == bucket.ID }); len(open) > 0 {
+		return true, errs.E(op, bucket, errs.Busy, errors.New("a write of a key in it was interrupted and is not settled yet"))
 	}
 	for deleted := 0; deleted < limit; {
 		n, err := s.emptySome(bucket, lower, upper, min(emptyAtOnce, limit-deleted))
@@ -62,17 +62,6 @@ func (s *Store) EmptyBucket(bucket objects.Bucket, limit int) (more bool, err er
 		deleted += n
 	}
 	return true, nil
-}
-
-// isUnsettled reports whether a key between the bounds is Busy until the next open.
-func (s *Store) isUnsettled(lower, upper []byte) bool {
-	found := false
-	s.unsettled.Range(func(key, _ any) bool {
-		k := key.(string)
-		found = k >= string(lower) && (upper == nil || k < string(upper))
-		return !found
-	})
-	return found
 }
 
 // emptySome deletes the first limit records between the bounds with one commit.
