@@ -1,6 +1,8 @@
 package layout
 
 import (
+	"time"
+
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/troupe-storage/troupe/objects"
@@ -31,6 +33,22 @@ type Attribute struct {
 	SupersededBy objects.Generation
 	// ByMarker says that that version is a delete marker.
 	ByMarker bool
+
+	// What follows is what a rebuild of the index needs and no reader asks for.
+
+	// Modified is S3's Last-Modified; zero in files written before it was here:
+	// then the file's own time stands for it.
+	Modified time.Time
+	// Draft is what was known before the body (of a part: of its upload), nil if
+	// it does not fit (DraftFits) or if nothing was known.
+	Draft *objects.Draft
+	// Sidecar says that the draft does not fit and lies beside: SidecarPath, of a
+	// part UploadSidecarPath.
+	Sidecar bool
+	// Wanted is the checksum that the part's upload announced for the whole.
+	Wanted checksum.Wanted
+	// Initiated is when the part's upload began.
+	Initiated time.Time
 }
 
 // Fields of message Attribute.
@@ -45,6 +63,12 @@ const (
 	attributeUploadID     protowire.Number = 8
 	attributeSupersededBy protowire.Number = 9
 	attributeByMarker     protowire.Number = 10
+	attributeModified     protowire.Number = 11
+	attributeDraft        protowire.Number = 12
+	attributeSidecar      protowire.Number = 13
+	attributeAlgorithm    protowire.Number = 14
+	attributeType         protowire.Number = 15
+	attributeInitiated    protowire.Number = 16
 )
 
 // AppendAttribute appends an attribute's value. Ask AttributeFits before it is set.
@@ -61,13 +85,44 @@ func AppendAttribute(dst []byte, a *Attribute) []byte {
 	dst = appendText(dst, attributeUploadID, a.UploadID)
 	dst = appendGeneration(dst, attributeSupersededBy, a.SupersededBy)
 	dst = appendBool(dst, attributeByMarker, a.ByMarker)
+	dst = appendTime(dst, attributeModified, a.Modified)
+	if a.Draft != nil {
+		dst = appendDraft(dst, attributeDraft, a.Draft)
+	}
+	dst = appendBool(dst, attributeSidecar, a.Sidecar)
+	dst = appendUint(dst, attributeAlgorithm, uint64(a.Wanted.Algorithm))
+	dst = appendUint(dst, attributeType, uint64(a.Wanted.Type))
+	dst = appendTime(dst, attributeInitiated, a.Initiated)
 	return seal(dst, start)
+}
+
+// MaxAttributeDraftBytes is the longest draft that an attribute carries, as
+// encoded: half of MaxAttributeBytes, since everything else of an attribute takes
+// less than the other half.
+const MaxAttributeDraftBytes = MaxAttributeBytes / 2
+
+// DraftFits reports whether an object's attribute carries its draft. Where it
+// does not, a sidecar does.
+func DraftFits(d *objects.Draft) bool {
+	return len(appendDraft(nil, attributeDraft, d)) <= MaxAttributeDraftBytes
+}
+
+// CarryDraft puts the draft into the attribute, or says that a sidecar has it.
+// The draft is kept, not copied. An empty one is carried as nil.
+func (a *Attribute) CarryDraft(d *objects.Draft) {
+	a.Draft, a.Sidecar = nil, false
+	switch encoded := len(appendDraft(nil, attributeDraft, d)); {
+	case encoded > MaxAttributeDraftBytes:
+		a.Sidecar = true
+	case encoded > 0:
+		a.Draft = d
+	}
 }
 
 // AttributeFits reports whether an encoded attribute may be set on a file. One
 // of a legal key always does: a name of 1,024 bytes, a bucket of 64 in a
 // namespace of 97, all five checksums and every number together take less than
-// half of MaxAttributeBytes.
+// half of MaxAttributeBytes, and the draft at most the other half.
 func AttributeFits(encoded []byte) bool { return len(encoded) <= MaxAttributeBytes }
 
 // DecodeAttribute reads what AppendAttribute wrote.
@@ -100,6 +155,21 @@ func DecodeAttribute(b []byte) (*Attribute, error) {
 			a.SupersededBy = c.generation(form)
 		case attributeByMarker:
 			a.ByMarker = c.bool(form)
+		case attributeModified:
+			a.Modified = c.time(form)
+		case attributeDraft:
+			if a.Draft == nil {
+				a.Draft = new(objects.Draft)
+			}
+			c.draft(form, a.Draft)
+		case attributeSidecar:
+			a.Sidecar = c.bool(form)
+		case attributeAlgorithm:
+			a.Wanted.Algorithm = checksum.Algorithm(c.small(form))
+		case attributeType:
+			a.Wanted.Type = checksum.Type(c.small(form))
+		case attributeInitiated:
+			a.Initiated = c.time(form)
 		default:
 			c.skip(field, form)
 		}

@@ -227,6 +227,7 @@ func reclaims() *rapid.Generator[*Reclaim] {
 			Name: texts().Draw(t, "name"), Payload: generations().Draw(t, "payload"), Path: texts().Draw(t, "path"),
 			UploadID: texts().Draw(t, "upload"), Part: int(integers().Draw(t, "part")),
 			Bytes: integers().Draw(t, "bytes"), By: generations().Draw(t, "by"), Previous: optionalBytes(t, "previous"),
+			Sidecar: rapid.Bool().Draw(t, "sidecar"),
 		}
 	})
 }
@@ -242,12 +243,20 @@ func optionalBytes(t *rapid.T, label string) []byte {
 
 func attributes() *rapid.Generator[*Attribute] {
 	return rapid.Custom(func(t *rapid.T) *Attribute {
+		var draft *objects.Draft
+		if d := drafts().Draw(t, "draft"); len(appendDraft(nil, attributeDraft, &d)) > 0 {
+			draft = &d // an empty one is read back as none
+		}
 		return &Attribute{
 			Key: keys().Draw(t, "key"), Payload: generations().Draw(t, "payload"),
 			Size: integers().Draw(t, "size"), XXHash: digests().Draw(t, "xxhash"), ETag: texts().Draw(t, "etag"),
 			Checksums: checksums().Draw(t, "checksums"), PartNumber: int(integers().Draw(t, "part")),
 			UploadID: texts().Draw(t, "upload"), SupersededBy: generations().Draw(t, "superseded"),
-			ByMarker: rapid.Bool().Draw(t, "marker"),
+			ByMarker: rapid.Bool().Draw(t, "marker"), Modified: times().Draw(t, "modified"), Draft: draft,
+			Sidecar: rapid.Bool().Draw(t, "sidecar"), Initiated: times().Draw(t, "initiated"),
+			Wanted: checksum.Wanted{
+				Algorithm: checksum.Algorithm(rapid.ByteRange(0, 5).Draw(t, "algorithm")), Type: checksum.Type(rapid.ByteRange(0, 1).Draw(t, "type")),
+			},
 		}
 	})
 }
@@ -273,6 +282,24 @@ func manifests() *rapid.Generator[*Manifest] {
 			Checksums: s3Checksums().Draw(t, "checksums"), Modified: some.Draw(t, "modified"),
 			Draft: drafts().Draw(t, "draft"), Parts: listsOf(part).Draw(t, "parts"),
 		}
+	})
+}
+
+func sidecars() *rapid.Generator[*Sidecar] {
+	return rapid.Custom(func(t *rapid.T) *Sidecar {
+		return &Sidecar{
+			Key: objects.Key{
+				Bucket: objects.Bucket{ID: bucketIDs().Draw(t, "id"), Provider: "ais", Namespace: "uuid#ns", Name: "photos"},
+				Name:   texts().Draw(t, "name"),
+			},
+			UploadID: texts().Draw(t, "upload"), Payload: generations().Draw(t, "payload"), Draft: drafts().Draw(t, "draft"),
+		}
+	})
+}
+
+func rebuilds() *rapid.Generator[*Rebuild] {
+	return rapid.Custom(func(t *rapid.T) *Rebuild {
+		return &Rebuild{Old: rapid.String().Draw(t, "old"), Begun: time.Unix(0, rapid.Int64Range(0, 4e18).Draw(t, "begun")).UTC()}
 	})
 }
 

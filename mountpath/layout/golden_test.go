@@ -72,12 +72,14 @@ func golden() map[string]any {
 		"reclaim": &Reclaim{
 			Kind: ReclaimUpload, Bucket: bucket.ID, Name: key.Name, Payload: g(4709), Path: "photos/2026/cat.jpg",
 			UploadID: "0123456789abcdef0123456789abcdef", Part: 2, Bytes: 1 << 30,
-			By: g(4711), Previous: []byte("record"),
+			By: g(4711), Previous: []byte("record"), Sidecar: true,
 		},
 		"reclaim-empty": new(Reclaim),
 		"attribute": &Attribute{
 			Key: key, Payload: g(4710), Size: 3 << 20, XXHash: 0xffeeddccbbaa9988, ETag: "9e107d9d372bb6826bd81d3542a419d6",
 			Checksums: sums, PartNumber: 3, UploadID: "0123456789abcdef0123456789abcdef", SupersededBy: g(4711), ByMarker: true,
+			Modified: at(1_700_000_001_987_654_321), Draft: &draft, Sidecar: true,
+			Wanted: checksum.Wanted{Algorithm: checksum.SHA256, Type: checksum.Composite}, Initiated: at(1_700_000_000_000_000_000),
 		},
 		"attribute-empty": new(Attribute),
 		"format": &Format{
@@ -89,6 +91,8 @@ func golden() map[string]any {
 			ETag: "9e107d9d372bb6826bd81d3542a419d6-3", Checksums: sums, Modified: at(1_700_000_001_987_654_321),
 			Draft: draft, Parts: []objects.Part{part},
 		},
+		"sidecar": &Sidecar{Key: key, UploadID: "0123456789abcdef0123456789abcdef", Payload: g(4710), Draft: draft},
+		"rebuild": &Rebuild{Old: "index.old-20260102T030405Z", Begun: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)},
 	}
 }
 

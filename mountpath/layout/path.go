@@ -24,6 +24,8 @@ const (
 	VersionsDir = ".troupe/versions"
 	// TrashDir holds replaced and deleted payloads; only here is anything unlinked.
 	TrashDir = ".troupe/trash"
+	// SidecarsDir holds what the attributes of payload files cannot carry.
+	SidecarsDir = ".troupe/sidecars"
 	// QuarantineDir holds what could not be trusted, with the reason beside it.
 	QuarantineDir = ".troupe/quarantine"
 	// BucketsDir holds the directories of buckets that do not lie under their own name.
@@ -32,6 +34,14 @@ const (
 	DocumentsDir = ".troupe/documents"
 	// FormatFile is the encoded Format; written once, checked at every start.
 	FormatFile = ".troupe/format.json"
+	// IndexMadeFile says that the index was made: one that is gone is then lost,
+	// and not yet to be made.
+	IndexMadeFile = ".troupe/index.made"
+	// RebuiltDir is where a rebuild makes the new index.
+	RebuiltDir = ".troupe/index.rebuild"
+	// RebuildFile says that a rebuild is exchanging indexes: until it is gone, the
+	// mountpath is not opened.
+	RebuildFile = ".troupe/rebuild.json"
 	// LockFile is locked by the process that uses the mountpath.
 	LockFile = ".troupe/lock"
 	// AttributeName is the extended attribute of payload files, without "user.".

@@ -138,11 +138,13 @@ func TestFieldsHaveTheirNames(t *testing.T) {
 	})
 	check("reclaim", read("Reclaim", "reclaim"), map[string]any{
 		"kind": uint64(2), "bucket": bucketID, "name": "2026/cat.jpg", "payload": generation(4709), "path": path, "upload_id": upload,
-		"part": int64(2), "bytes": int64(1 << 30), "by": generation(4711), "previous": "record",
+		"part": int64(2), "bytes": int64(1 << 30), "by": generation(4711), "previous": "record", "sidecar": true,
 	})
 	check("attribute", read("Attribute", "attribute"), map[string]any{
 		"key": "set", "payload": generation(4710), "size": int64(3 << 20), "xxhash": uint64(0xffeeddccbbaa9988), "etag": etag, "checksums": 2,
 		"part_number": int64(3), "upload_id": upload, "superseded_by": generation(4711), "by_marker": true,
+		"modified": int64(1_700_000_001_987_654_321), "draft": "set", "sidecar": true, "algorithm": uint64(5), "type": uint64(1),
+		"initiated": int64(1_700_000_000_000_000_000),
 	})
 }
 

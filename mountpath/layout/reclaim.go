@@ -41,6 +41,8 @@ type Reclaim struct {
 	// Previous is the value of the record that named the payload, so that it can
 	// be put back if the relaxed write does not survive; nil unless By is set.
 	Previous []byte
+	// Sidecar says that the payload has a sidecar, which goes with it.
+	Sidecar bool
 }
 
 // Fields of message Reclaim.
@@ -55,6 +57,7 @@ const (
 	reclaimBytes    protowire.Number = 8
 	reclaimBy       protowire.Number = 9
 	reclaimPrevious protowire.Number = 10
+	reclaimSidecar  protowire.Number = 11
 )
 
 // AppendReclaim appends the value of a reclaim entry's key.
@@ -71,6 +74,7 @@ func AppendReclaim(dst []byte, r *Reclaim) []byte {
 	dst = appendInt(dst, reclaimBytes, r.Bytes)
 	dst = appendGeneration(dst, reclaimBy, r.By)
 	dst = appendText(dst, reclaimPrevious, string(r.Previous))
+	dst = appendBool(dst, reclaimSidecar, r.Sidecar)
 	return seal(dst, start)
 }
 
@@ -106,6 +110,8 @@ func DecodeReclaim(b []byte) (*Reclaim, error) {
 			if previous := c.text(form); previous != "" {
 				r.Previous = []byte(previous)
 			}
+		case reclaimSidecar:
+			r.Sidecar = c.bool(form)
 		default:
 			c.skip(field, form)
 		}

@@ -37,6 +37,8 @@ func forms() []form {
 			listsOf(rapid.Map(parts(), func(p *objects.Part) objects.Part { return *p })), AppendParts, DecodeParts),
 		documentForm("Format", formats(), EncodeFormat, DecodeFormat),
 		documentForm("Manifest", manifests(), EncodeManifest, DecodeManifest),
+		documentForm("Sidecar", sidecars(), EncodeSidecar, DecodeSidecar),
+		documentForm("Rebuild", rebuilds(), EncodeRebuild, DecodeRebuild),
 	}
 }
 
@@ -348,6 +350,19 @@ func TestAttributeOfTheLongestKeyFits(t *testing.T) {
 	if !AttributeFits(b) || len(b) > MaxAttributeBytes/2 {
 		t.Fatalf("%d bytes; the comment of AttributeFits promises less than half of %d", len(b), MaxAttributeBytes)
 	}
+	longest := &objects.Draft{User: []objects.Pair{{Name: "n"}}}
+	for DraftFits(longest) {
+		longest.User[0].Value += "v"
+	}
+	a.CarryDraft(longest)
+	if !a.Sidecar || a.Draft != nil {
+		t.Errorf("a draft of %d bytes is carried", len(appendDraft(nil, attributeDraft, longest)))
+	}
+	longest.User[0].Value = longest.User[0].Value[1:]
+	a.CarryDraft(longest)
+	if b := AppendAttribute(nil, a); a.Sidecar || a.Draft != longest || !AttributeFits(b) {
+		t.Errorf("with the longest draft that it carries, the attribute has %d bytes", len(b))
+	}
 	for n, want := range map[int]bool{3 << 10: true, 3<<10 + 1: false} { // 3 KiB: see MaxAttributeBytes
 		if AttributeFits(make([]byte, n)) != want {
 			t.Errorf("an attribute of %d bytes fits: %v", n, !want)
@@ -367,6 +382,8 @@ func largestAttribute() *Attribute {
 		},
 		Payload: most, Size: 1<<63 - 1, XXHash: 1<<64 - 1, ETag: strings.Repeat("e", 32) + "-10000",
 		PartNumber: 10_000, UploadID: strings.Repeat("f", 32), SupersededBy: most, ByMarker: true,
+		Modified: time.Unix(0, 1<<63-1), Sidecar: true, Wanted: checksum.Wanted{Algorithm: checksum.SHA256, Type: checksum.Composite},
+		Initiated: time.Unix(0, 1<<63-1),
 	}
 	for _, algorithm := range checksum.Algorithms() {
 		a.Checksums = append(a.Checksums, checksum.Value{
