@@ -202,6 +202,7 @@ func (t *transfer) finish(m *messages.FinishUpload) (*commitFile, error) {
 		sums.MD5 = ""
 	}
 	etag := sums.ETag()
+	t.incoming.Modified = m.Modified
 	if err := t.incoming.Seal(sums, etag); err != nil {
 		return nil, err
 	}

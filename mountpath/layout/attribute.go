@@ -43,7 +43,7 @@ type Attribute struct {
 	// it does not fit (DraftFits) or if nothing was known.
 	Draft *objects.Draft
 	// Sidecar says that the draft does not fit and lies beside: SidecarPath, of a
-	// part UploadSidecarPath.
+	// part PartSidecarPath.
 	Sidecar bool
 	// Wanted is the checksum that the part's upload announced for the whole.
 	Wanted checksum.Wanted

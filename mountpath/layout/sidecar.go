@@ -12,12 +12,12 @@ import (
 const SidecarVersion = 1
 
 // Sidecar is what an attribute cannot carry: the draft of an object whose
-// headers, user metadata and tags are long, or of an upload. It serves rebuild and
-// export; nothing else reads it.
+// headers, user metadata and tags are long, or, for a part, of its upload. It
+// serves rebuild and export; nothing else reads it.
 type Sidecar struct {
 	Key      objects.Key
-	UploadID string             // of an upload
-	Payload  objects.Generation // of an object: which bytes it belongs to
+	UploadID string             // of a part
+	Payload  objects.Generation // which bytes it belongs to
 	Draft    objects.Draft
 }
 
@@ -41,10 +41,10 @@ func SidecarPath(payload objects.Generation) string {
 	return fmt.Sprintf("%s/%02x/%s.json", SidecarsDir, byte(payload.Seq), payload)
 }
 
-// UploadSidecarPath returns the sidecar of a multipart upload, in its directory.
-func UploadSidecarPath(uploadID string) string { return UploadDir(uploadID) + "/" + uploadSidecarName }
-
-const uploadSidecarName = "upload.json"
+// PartSidecarPath returns the sidecar of a part, beside it.
+func PartSidecarPath(uploadID string, number int, payload objects.Generation) string {
+	return PartPath(uploadID, number, payload) + ".json"
+}
 
 // EncodeSidecar writes a sidecar.
 func EncodeSidecar(s *Sidecar) ([]byte, error) {

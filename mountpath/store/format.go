@@ -16,7 +16,7 @@ import (
 func directories() []string {
 	return []string{
 		layout.Private, layout.IndexDir, layout.WorkDir, layout.PartsDir, layout.VersionsDir, layout.TrashDir,
-		layout.QuarantineDir, layout.BucketsDir, layout.DocumentsDir,
+		layout.SidecarsDir, layout.QuarantineDir, layout.BucketsDir, layout.DocumentsDir,
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"syscall"
+	"time"
 
 	"github.com/troupe-storage/troupe/mountpath/disk"
 	"github.com/troupe-storage/troupe/mountpath/index"
@@ -37,7 +38,11 @@ type Incoming struct {
 	Key     objects.Key
 	Payload objects.Generation
 	Draft   objects.Draft
+	// Modified is the object's time, for the attribute; if it is zero when the
+	// payload is sealed, it becomes the time of that.
+	Modified time.Time
 
+	upload   *objects.Upload // of a part
 	uploadID string // of a part
 	number   int    // of a part; 0: an object
 
@@ -51,6 +56,7 @@ type Incoming struct {
 	intent *index.Pending
 	begun  bool // an intent was written (or may have been)
 	named  bool // of a part: its directory and its name may be there
+	beside bool // a sidecar was written (or may have been)
 	sealed bool
 	broken error // the first failure: what was to be written or synced may be lost, and no later success brings it back
 }
@@ -90,7 +96,7 @@ func (s *Store) CreatePart(key objects.Key, uploadID string, number int, sizeHin
 	if err != nil {
 		return nil, err
 	}
-	in := &Incoming{Key: key, Payload: s.generations.Next(), Draft: upload.Draft, uploadID: uploadID, number: number, store: s, hint: sizeHint}
+	in := &Incoming{Key: key, Payload: s.generations.Next(), Draft: upload.Draft, upload: upload, uploadID: uploadID, number: number, store: s, hint: sizeHint}
 	in.path = layout.WorkPath(in.Payload)
 	if err := in.open(); err != nil {
 		return nil, failed(op, key, err)
@@ -194,10 +200,24 @@ func (in *Incoming) seal(sums checksum.Sums, etag string) error {
 	if sums.Size != in.size {
 		return errs.E(op, in.Key, errs.Internal, fmt.Errorf("%d bytes were digested, %d written", sums.Size, in.size))
 	}
-	attribute := layout.AppendAttribute(nil, &layout.Attribute{
+	if in.Modified.IsZero() {
+		in.Modified = in.store.now()
+	}
+	content := layout.Attribute{
 		Key: in.Key, Payload: in.Payload, Size: in.size, XXHash: sums.XXHash, ETag: etag, Checksums: sums.Values,
-		UploadID: in.uploadID, PartNumber: in.number,
-	})
+		UploadID: in.uploadID, PartNumber: in.number, Modified: in.Modified,
+	}
+	content.CarryDraft(&in.Draft)
+	if in.upload != nil {
+		content.Wanted, content.Initiated = in.upload.Checksum, in.upload.Initiated
+	}
+	if content.Sidecar && in.number == 0 {
+		if err := in.writeSidecar(); err != nil {
+			in.store.diskError(in.Key, err)
+			return failed(op, in.Key, err)
+		}
+	}
+	attribute := layout.AppendAttribute(nil, &content)
 	err := in.file.SetAttr(layout.AttributeName, attribute)
 	if errors.Is(err, syscall.ENOSPC) {
 		// ext4 says ENOSPC when attributes do not fit their block: not fullness.
@@ -213,12 +233,8 @@ func (in *Incoming) seal(sums checksum.Sums, etag string) error {
 		in.store.diskError(in.Key, err)
 		return failed(op, in.Key, err)
 	}
-	if in.intent != nil {
-		err = in.intent.Wait()
-		in.intent = nil
-		if err != nil {
-			return failed(op, in.Key, err)
-		}
+	if err := in.awaitIntent(); err != nil {
+		return failed(op, in.Key, err)
 	}
 	if in.number > 0 {
 		if err := in.takePartName(); err != nil {
@@ -235,10 +251,26 @@ func (in *Incoming) seal(sums checksum.Sums, etag string) error {
 func (in *Incoming) takePartName() error {
 	in.named = true
 	to := layout.PartPath(in.uploadID, in.number, in.Payload)
+	if !layout.DraftFits(&in.Draft) {
+		sidecar := &layout.Sidecar{Key: in.Key, UploadID: in.uploadID, Payload: in.Payload, Draft: in.Draft}
+		if err := in.store.writeSidecar(layout.PartSidecarPath(in.uploadID, in.number, in.Payload), sidecar); err != nil {
+			return err
+		}
+	}
 	renamed, err := in.store.names.receive(in.path, to, true)
 	if renamed {
 		in.path = to
 	}
+	return err
+}
+
+// awaitIntent waits until the intent is on stable storage.
+func (in *Incoming) awaitIntent() error {
+	if in.intent == nil {
+		return nil
+	}
+	err := in.intent.Wait()
+	in.intent = nil
 	return err
 }
 
@@ -248,10 +280,10 @@ func (in *Incoming) Abandon() error {
 	if in.file == nil {
 		return nil
 	}
-	err := in.discard()
-	if in.intent != nil {
-		err = errors.Join(err, in.intent.Wait())
-		in.intent = nil
+	err := errors.Join(in.discard(), in.awaitIntent())
+	if in.beside {
+		removal := in.store.removeSidecar(in.Payload)
+		err, in.begun = errors.Join(err, removal), in.begun && removal == nil
 	}
 	if in.named && err == nil {
 		err = in.store.removePart(layout.PartPath(in.uploadID, in.number, in.Payload))

@@ -72,7 +72,7 @@ func (s *Store) commitPart(in *Incoming, sums checksum.Sums, etag string) (objec
 	}
 	part := objects.Part{
 		Number: in.number, Payload: in.Payload, Size: in.size, XXHash: sums.XXHash, ETag: etag,
-		Checksums: sums.Values, Modified: s.now(),
+		Checksums: sums.Values, Modified: in.Modified,
 	}
 	partKey := layout.PartKey(nil, in.Key.Bucket.ID, in.Key.Name, in.uploadID, in.number)
 	batch := s.index.NewBatch()
@@ -349,7 +349,7 @@ func (s *Store) AbortUpload(key objects.Key, uploadID string) error {
 	if err := s.index.Commit(batch, layout.UploadKey(nil, key.Bucket.ID, key.Name, uploadID)); err != nil {
 		return failed(op, key, err)
 	}
-	s.reclaim.add(entry)
+	s.retired(entry)
 	return nil
 }
 

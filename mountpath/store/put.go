@@ -81,6 +81,7 @@ func (s *Store) retire(batch *index.Batch, key objects.Key, old, by *objects.Met
 		reclaim.Kind, reclaim.Bytes = layout.ReclaimInline, old.Size
 	case objects.File:
 		reclaim.Kind, reclaim.Path, reclaim.Bytes = layout.ReclaimFile, payloadPath(key, old), old.Size
+		reclaim.Sidecar = !layout.DraftFits(&old.Draft)
 	case objects.Chunks:
 		if !keep {
 			batch.Delete(layout.PayloadKey(nil, key.Bucket.ID, key.Name, old.Payload)) // the part table
@@ -109,10 +110,25 @@ func (s *Store) retired(entry *reclaimEntry) {
 	if entry == nil {
 		return
 	}
-	if entry.Kind == layout.ReclaimFile {
+	switch entry.Kind {
+	case layout.ReclaimFile:
 		s.names.shared(func() { s.leaveName(entry) })
+	case layout.ReclaimUpload:
+		if err := s.dropManifest(entry); err != nil {
+			s.diskError(entry.objectKey(), err) // tried again when the entry is drained
+		}
 	}
 	s.reclaim.add(entry)
+}
+
+// dropManifest removes the manifest of an upload that is no object's any more,
+// before its parts: with the index lost, a manifest is what makes parts an object.
+// One that a relaxed write replaced may have to come back, and stays.
+func (s *Store) dropManifest(entry *reclaimEntry) error {
+	if !s.isCheckpointed(entry.By) {
+		return nil
+	}
+	return absent(s.fs.Remove(layout.ManifestPath(entry.UploadID)))
 }
 
 // leaveName moves the file of a reclaim entry from its name to the trash, if

@@ -148,6 +148,10 @@ func (r *reclaiming) leaveName(e *reclaimEntry) error {
 	if r.store.leases.pinned(e.Payload) || !r.store.isCheckpointed(e.By) {
 		return errPinned
 	}
+	if e.Kind == layout.ReclaimUpload {
+		r.dirs[layout.UploadDir(e.UploadID)] = struct{}{}
+		return r.store.dropManifest(e)
+	}
 	if e.Kind != layout.ReclaimFile {
 		return nil
 	}
@@ -164,11 +168,21 @@ func (r *reclaiming) leaveName(e *reclaimEntry) error {
 func (r *reclaiming) unlink(e *reclaimEntry) error {
 	switch e.Kind {
 	case layout.ReclaimFile:
+		if e.Sidecar {
+			sidecar := layout.SidecarPath(e.Payload)
+			r.dirs[path.Dir(sidecar)] = struct{}{}
+			if err := absent(r.store.fs.Remove(sidecar)); err != nil {
+				return err
+			}
+		}
 		r.dirs[layout.TrashDir] = struct{}{}
 		return absent(r.store.fs.Remove(layout.TrashPath(e.Payload)))
 	case layout.ReclaimPart:
 		name := layout.PartPath(e.UploadID, e.Part, e.Payload)
 		r.dirs[path.Dir(name)] = struct{}{}
+		if err := absent(r.store.fs.Remove(layout.PartSidecarPath(e.UploadID, e.Part, e.Payload))); err != nil {
+			return err
+		}
 		return absent(r.store.fs.Remove(name))
 	case layout.ReclaimUpload:
 		r.dirs[layout.PartsDir] = struct{}{}
@@ -300,6 +314,11 @@ func (s *Store) loadReclaims() error {
 			}
 			if err := s.clearDeleted(entry); err != nil {
 				return errors.Join(errs.E("store.loadReclaims", entry.objectKey(), kindOf(err), err), scan.Close())
+			}
+		}
+		if entry.Kind == layout.ReclaimUpload {
+			if err := s.dropManifest(entry); err != nil {
+				s.diskError(entry.objectKey(), err) // tried again when the entry is drained
 			}
 		}
 		s.reclaim.add(entry)

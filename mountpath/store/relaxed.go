@@ -209,6 +209,7 @@ func (s *Store) takeBack(key objects.Key, lost *objects.Meta, indexKey []byte) e
 	// An earlier recovery may have moved it to the trash and come no further.
 	addReclaim(batch, layout.Reclaim{
 		Kind: layout.ReclaimFile, Bucket: key.Bucket.ID, Name: key.Name, Payload: lost.Payload, Path: payloadPath(key, lost), Bytes: lost.Size,
+		Sidecar: !layout.DraftFits(&lost.Draft),
 	})
 	if holds {
 		if err := s.fs.Rename(payloadPath(key, lost), layout.TrashPath(lost.Payload)); err != nil {

@@ -175,7 +175,10 @@ func (s *Store) forward(intent *layout.Intent, attribute *layout.Attribute, path
 		Generation: s.generations.Next(), Payload: intent.Payload, Where: objects.File,
 		Inode: info.Inode, Birth: info.Birth,
 		Size: attribute.Size, XXHash: attribute.XXHash, ETag: attribute.ETag, Checksums: attribute.Checksums,
-		Modified: info.Modified, Draft: intent.Draft,
+		Modified: attribute.Modified, Draft: intent.Draft,
+	}
+	if meta.Modified.IsZero() { // an attribute of an older release
+		meta.Modified = info.Modified
 	}
 	meta.CountAfter(old)
 	if natural, ok := layout.NaturalPath(intent.Key.Bucket, intent.Key.Name); !ok || natural != path {
@@ -206,8 +209,10 @@ func (s *Store) settlePart(intent *layout.Intent) error {
 // removePart removes the file of a part that nothing names, and its directory if
 // that leaves it empty, durably: then its intent may go.
 func (s *Store) removePart(name string) error {
-	if err := absent(s.fs.Remove(name)); err != nil {
-		return err
+	for _, file := range []string{name, name + ".json"} { // its sidecar, if it has one
+		if err := absent(s.fs.Remove(file)); err != nil {
+			return err
+		}
 	}
 	if err := absent(s.fs.SyncDir(path.Dir(name))); err != nil {
 		return err
@@ -222,6 +227,11 @@ func (s *Store) removePart(name string) error {
 func (s *Store) back(intent *layout.Intent, old *objects.Meta, intentKey []byte) error {
 	if err := absent(s.fs.Remove(layout.WorkPath(intent.Payload))); err != nil {
 		return err
+	}
+	if !layout.DraftFits(&intent.Draft) {
+		if err := s.removeSidecar(intent.Payload); err != nil {
+			return err
+		}
 	}
 	if intent.Draft.Class == objects.Relaxed {
 		if err := s.clearTorn(intent, old); err != nil {

@@ -146,17 +146,43 @@ func Open(o Options) (_ *Store, err error) {
 	if err = s.makeDirectories(); err != nil {
 		return nil, errs.E(op, err)
 	}
-	s.index, err = index.Open(index.Options{
-		FS: s.fs, Dir: layout.IndexDir, Node: o.Shared, MemTableBytes: o.MemTableBytes, Log: s.log,
-		OnEvent: s.onIndexEvent,
-	})
-	if err != nil {
+	if err = s.openIndex(o); err != nil {
 		return nil, errs.E(op, err)
 	}
 	if err = s.recover(o.BootID); err != nil {
 		return nil, errs.E(op, err)
 	}
 	return s, nil
+}
+
+// openIndex opens the index. One that was made and is gone is lost, and not made
+// anew: an empty one would hide every object.
+func (s *Store) openIndex(o Options) error {
+	const op errs.Op = "store.openIndex"
+	if _, err := s.fs.Stat(layout.RebuildFile); err == nil {
+		return errs.E(op, errs.Offline, errors.New("a rebuild of the index was interrupted; run troupe storage rebuild again"))
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return errs.E(op, kindOf(err), err)
+	}
+	_, err := s.fs.Stat(layout.IndexMadeFile)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return errs.E(op, kindOf(err), err)
+	}
+	made := err == nil
+	s.index, err = index.Open(index.Options{
+		FS: s.fs, Dir: layout.IndexDir, MustExist: made, Node: o.Shared, MemTableBytes: o.MemTableBytes, Log: s.log,
+		OnEvent: s.onIndexEvent,
+	})
+	if errs.Is(errs.Corrupt, err) {
+		return errs.E(op, errs.Corrupt, fmt.Errorf("%w (troupe storage rebuild makes a new index from the files)", err))
+	}
+	if err != nil {
+		return errs.E(op, err)
+	}
+	if !made {
+		return errs.Wrap(op, WriteFile(s.fs, layout.IndexMadeFile, []byte("1\n")))
+	}
+	return nil
 }
 
 // Close ends a store that nobody uses any more. A store whose index died cannot

@@ -57,6 +57,9 @@ func leftovers(fs disk.FS, s *store.Store, buckets []objects.Bucket) error {
 					name, _ = layout.NaturalPath(b, e.Name)
 				}
 				owned[name] = true
+				if !layout.DraftFits(&meta.Draft) {
+					owned[layout.SidecarPath(meta.Payload)] = true
+				}
 			case objects.Chunks:
 				uploads[layout.UploadDir(meta.Path)] = true
 				owned[layout.ManifestPath(meta.Path)] = true
@@ -144,7 +147,7 @@ func entriesLeft(s *store.Store, buckets []objects.Bucket, payloads map[string]b
 func filesLeft(fs disk.FS, owned, uploads map[string]bool) error {
 	var wrong []string
 	seen := make(map[string]bool)
-	ours := []string{layout.FormatFile, layout.LockFile}
+	ours := []string{layout.FormatFile, layout.LockFile, layout.IndexMadeFile}
 	var walk func(dir string) error
 	walk = func(dir string) error {
 		var entries []disk.Entry
@@ -170,6 +173,7 @@ func filesLeft(fs disk.FS, owned, uploads map[string]bool) error {
 			case owned[name]:
 				seen[name] = true
 			case slices.Contains(ours, name):
+			case uploads[path.Dir(name)] && strings.HasSuffix(name, ".json"): // sidecars of parts, and manifests of completions that failed
 			default:
 				wrong = append(wrong, "the file "+name)
 			}

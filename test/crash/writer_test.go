@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync/atomic"
 
 	"github.com/troupe-storage/troupe/messages"
@@ -148,6 +149,9 @@ func (x *writer) draft() objects.Draft {
 	}
 	for range x.random.IntN(3) {
 		d.User = append(d.User, objects.Pair{Name: "k" + fmt.Sprint(len(d.User)), Value: fmt.Sprint(n)})
+	}
+	if x.random.IntN(12) == 0 { // longer than an attribute carries
+		d.User = append(d.User, objects.Pair{Name: "long", Value: strings.Repeat(fmt.Sprint(n), 1<<10)})
 	}
 	if x.random.IntN(4) == 0 {
 		d.Tags = []objects.Pair{{Name: "tag", Value: fmt.Sprint(n)}}
