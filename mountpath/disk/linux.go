@@ -358,9 +358,13 @@ func blockUnit(statfs *unix.Statfs_t) uint64 {
 }
 
 // Lock implements FS with flock(2): the lock goes with the closer, or with the
-// process. The file stays; nobody may remove it.
+// process. The file stays; nobody may remove it. On a read-only filesystem it
+// must be there.
 func (l *Linux) Lock(path string) (io.Closer, error) {
 	number, err := l.open(path, unix.O_RDWR|unix.O_CREAT, 0o600)
+	if err == unix.EROFS || err == unix.EACCES { // who may only read locks what is there
+		number, err = l.open(path, unix.O_RDONLY, 0)
+	}
 	if err != nil {
 		return nil, l.pathError("lock", path, err)
 	}

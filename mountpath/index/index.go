@@ -72,6 +72,8 @@ func open(options Options, l *lock) (*Index, error) {
 		return nil, errs.E(op, options.Dir, errs.Busy, err)
 	case err != nil:
 		return nil, errs.E(op, options.Dir, openKind(err), errors.Join(err, l.release()))
+	case state == absent && options.ReadOnly:
+		return nil, errs.E(op, options.Dir, errs.NotFound, errors.Join(errNoManifest, l.release()))
 	case state == ruined, state == absent && options.MustExist:
 		return nil, errs.E(op, options.Dir, errs.Corrupt, errors.Join(errNoManifest, l.release()))
 	case state == absent:

@@ -49,6 +49,11 @@ type Options struct {
 	// when its format document says that the index was made.
 	MustExist bool
 
+	// ReadOnly opens what is there, replaying its logs in memory, and changes
+	// nothing on the disk: FS may be a disk.View. Nothing may be committed. An
+	// index that is not there is NotFound.
+	ReadOnly bool
+
 	// Node is the node's caches, which must outlive the index. Required.
 	Node *Shared
 
@@ -123,6 +128,7 @@ func pebbleOptions(o Options, a *adapter, events *pebble.EventListener) *pebble.
 		FS:                 a,
 		Cache:              o.Node.cache,
 		FileCache:          o.Node.files,
+		ReadOnly:           o.ReadOnly,
 		FormatMajorVersion: pebble.FormatNewest,
 		Logger:             &logger{entry: o.Log, instance: a.instance},
 		EventListener:      events,

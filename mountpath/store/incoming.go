@@ -43,8 +43,8 @@ type Incoming struct {
 	Modified time.Time
 
 	upload   *objects.Upload // of a part
-	uploadID string // of a part
-	number   int    // of a part; 0: an object
+	uploadID string          // of a part
+	number   int             // of a part; 0: an object
 
 	store  *Store
 	path   string // where the bytes are now
