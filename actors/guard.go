@@ -16,23 +16,38 @@ import (
 // the stack that protoactor drops, and refuses what arrives while the actor waits
 // for its children to end. One per incarnation.
 type guard struct {
-	system  *System
-	entry   *entry
-	inner   actor.Actor
-	stopped bool
+	system *System
+	entry  *entry
+	inner  actor.Actor
+	own    *ownContext // what the actor sees of protoactor; nil before its first message
+
+	stopped bool // told to end
+	leaving bool // told to end, or to make room for the next incarnation
 }
 
 // Receive implements actor.Actor.
 func (g *guard) Receive(ctx actor.Context) {
+	if g.own == nil {
+		g.own = &ownContext{Context: ctx, mailbox: g.entry.mailbox}
+	}
+	ctx = g.own
 	message := ctx.Message()
-	switch message.(type) {
+	switch m := message.(type) {
+	case *actor.Started:
+		defer g.started()
 	case *actor.Stopping:
-		g.stopped = true
+		g.stopped, g.leaving = true, true
 	case *actor.Stopped:
-		g.entry.stats.ended.Store(true)
+		g.entry.mailbox.end()
 		g.system.forget(ctx.Self().Id, g.entry)
 	case *actor.Restarting:
-		g.entry.stats.restarts.Add(1)
+		g.leaving = true
+		g.entry.mailbox.restarting()
+		g.system.reapLater(ctx.Self().Id)
+	case *actor.Terminated:
+		if g.system.succeed(ctx, m.Who.Id, !g.leaving) {
+			return // the child has a successor: for its parent it has never been away
+		}
 	}
 	request, isRequest := message.(messages.Failer)
 	if isRequest && g.stopped {
@@ -52,6 +67,14 @@ func (g *guard) Receive(ctx actor.Context) {
 		return
 	}
 	g.inner.Receive(ctx)
+}
+
+// started says that an incarnation has begun, unless it failed on that.
+func (g *guard) started() {
+	if reason := recover(); reason != nil {
+		panic(reason) // recovered has answered and logged it
+	}
+	g.entry.mailbox.started()
 }
 
 // ends reports whether a message is part of an actor's end, or of its restart.
@@ -88,7 +111,7 @@ func (g *guard) recovered(id string, message any, request messages.Failer) {
 	if reason == nil {
 		return
 	}
-	g.entry.stats.failed(reason)
+	g.entry.mailbox.failed(reason)
 	g.system.log.WithFields(logrus.Fields{
 		"actor": id, "message": fmt.Sprintf("%T", message), "cause": fmt.Sprint(reason), "stack": string(debug.Stack()),
 	}).Error("actor panicked")

@@ -3,7 +3,6 @@ package actors
 import (
 	"errors"
 	"fmt"
-	"sort"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,8 +20,22 @@ import (
 // its parent treats its failures.
 type Spec struct {
 	Name   string
+	Kind   string // what it is, for people who look at the tree: "write lane"
 	New    func() actor.Actor
 	Policy Policy
+
+	// Abandoned is called when the actor is killed in a handler from which it does
+	// not come back: somebody else is at its address from now on, while that call
+	// goes on. It keeps the two apart (for a write lane: it marks the key of the
+	// message as busy) and tells whoever waits that there is no answer to come, where
+	// the message in hand is none that can be answered. What it returns, which may be
+	// nil, is called when the call has come back, after the actor's Stopping. Called
+	// on another goroutine than the actor's; it must not block. nil: nothing to keep
+	// apart.
+	Abandoned func(message any) (returned func())
+	// Suspended is kept true while the actor is suspended, for those who stand in
+	// front of its mailbox, as HTTP handlers do; nil: nobody does.
+	Suspended *atomic.Bool
 }
 
 // Policy says what happens when an actor panics. The pause before a restart
@@ -67,15 +80,21 @@ type System struct {
 
 	interceptor atomic.Pointer[Interceptor] // nil: messages pass
 
-	mu    sync.Mutex
-	known map[string]*entry // by actor id
+	mu      sync.Mutex
+	known   map[string]*entry // by actor id
+	orphans map[string]*entry // abandoned ones, until their parents have spawned successors
+	zombies map[string]int    // calls that abandoned actors have not come back from, by actor id
+	waiters []chan struct{}   // closed at the next change of an actor's life
 }
 
 // entry is what the kit knows of one actor, through all its restarts.
 type entry struct {
-	spec  Spec
-	stats Stats
-	ended []chan struct{} // closed when the actor has ended; guarded by System.mu
+	spec       Spec
+	address    string
+	parent     string // address; empty at the root
+	mailbox    *mailbox
+	controlled atomic.Bool     // a restart or a kill is under way
+	ended      []chan struct{} // closed when the actor has ended; guarded by System.mu
 }
 
 // NewSystem makes an empty system that logs through log and lives by the clock of
@@ -84,7 +103,10 @@ func NewSystem(log *logrus.Entry) *System { return NewSystemOn(clock.NewSystem()
 
 // NewSystemOn makes an empty system that logs through log and lives by the clock.
 func NewSystemOn(clock clock.Clock, log *logrus.Entry) *System {
-	s := &System{log: log, clock: clock, known: make(map[string]*entry), runs: newWorkers()}
+	s := &System{
+		log: log, clock: clock, runs: newWorkers(),
+		known: make(map[string]*entry), orphans: make(map[string]*entry), zombies: make(map[string]int),
+	}
 	s.actors = actor.NewActorSystem(actor.WithLoggerFactory(bridge(log)))
 	subscription := s.actors.EventStream.Subscribe(s.onEvent)
 	s.dead = unsubscriber(func() { s.actors.EventStream.Unsubscribe(subscription) })
@@ -103,19 +125,30 @@ func (s *System) Spawn(parent actor.SpawnerContext, spec Spec) (*actor.PID, erro
 		return nil, errs.E(op, spec.Name, errs.Internal, errors.New("a spec needs a name and New"))
 	}
 	spec.Policy = spec.Policy.withDefaults()
-	e := &entry{spec: spec}
+	return s.spawn(parent, &entry{spec: spec})
+}
+
+// spawn spawns the actor of an entry, which may have a mailbox already: that of
+// a successor.
+func (s *System) spawn(parent actor.SpawnerContext, e *entry) (*actor.PID, error) {
+	const op errs.Op = "actors.Spawn"
+	spec := e.spec
+	if e.mailbox == nil {
+		e.mailbox = newMailbox(s, e)
+	}
 	id := spec.Name
 	options := []actor.PropsOption{
-		actor.WithMailbox(actor.Unbounded(&e.stats)),
+		actor.WithMailbox(func() actor.Mailbox { return e.mailbox }),
 		actor.WithDispatcher(s.runs),
 		actor.WithSupervisor(supervisor{s}),
 	}
 	if ctx, ok := parent.(actor.Context); ok {
-		id = ctx.Self().Id + "/" + spec.Name
+		e.parent = ctx.Self().Id
+		id = e.parent + "/" + spec.Name
 	} else {
 		options = append(options, actor.WithGuardian(supervisor{s}))
 	}
-	e.stats.address = id
+	e.address = id
 	props := actor.PropsFromProducer(func() actor.Actor {
 		return &guard{system: s, entry: e, inner: spec.New()}
 	}, options...)
@@ -192,6 +225,7 @@ func (s *System) forget(id string, e *entry) {
 		close(ended)
 	}
 	e.ended = nil
+	s.tell()
 }
 
 func (s *System) find(id string) *entry {
@@ -200,26 +234,13 @@ func (s *System) find(id string) *entry {
 	return s.known[id]
 }
 
-// Actors returns the state of every actor, ordered by address.
-func (s *System) Actors() []State {
-	s.mu.Lock()
-	entries := make([]*entry, 0, len(s.known))
-	for _, e := range s.known {
-		entries = append(entries, e)
-	}
-	s.mu.Unlock()
-	states := make([]State, len(entries))
-	for i, e := range entries {
-		states[i] = e.stats.state()
-	}
-	sort.Slice(states, func(i, j int) bool { return states[i].Address < states[j].Address })
-	return states
-}
-
 // Stop ends an actor at the root with all below it, after it handled what is in
 // its mailbox, and waits at most ten seconds (protoactor's own limit); then it is
 // stopped whatever it is doing.
 func (s *System) Stop(pid *actor.PID) error {
+	if e := s.find(pid.Id); e != nil {
+		e.mailbox.resume() // to be stopped after what is in the mailbox, it has to handle that
+	}
 	if err := s.actors.Root.PoisonFuture(pid).Wait(); err != nil {
 		s.actors.Root.Stop(pid)
 		return errs.E("actors.Stop", pid.Id, errs.Busy, err)

@@ -1,0 +1,282 @@
+package actors
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"github.com/sirupsen/logrus"
+
+	"github.com/troupe-storage/troupe/messages"
+	"github.com/troupe-storage/troupe/objects/errs"
+)
+
+const (
+	// KillGrace is how long an actor that is killed may take to come back from its
+	// handler. A write that waits for its sync on a healthy disk is back by then.
+	KillGrace = 500 * time.Millisecond
+	// ControlTime bounds a restart or a kill as seen by who asked for it: the grace
+	// for the actor and for those below it, and twice that for all of them to begin.
+	ControlTime = 4 * KillGrace
+)
+
+// What is written down as the cause of a restart that control asked for.
+const (
+	CauseRestart = "restarted by control"
+	CauseKill    = "killed by control"
+)
+
+var (
+	errSuspended = errors.New("the actor is suspended; it can be resumed (troupe actors resume)")
+	errKilled    = errors.New("the actor was killed")
+	errAbandoned = errors.New("calls of actors that were killed have not come back")
+	errInHand    = errors.New("the actor was killed on this request; it may or may not have been carried out")
+)
+
+// Actors returns the state of every actor, in the order of the tree.
+func (s *System) Actors() []State {
+	s.mu.Lock()
+	entries := make([]*entry, 0, len(s.known))
+	for _, e := range s.known {
+		entries = append(entries, e)
+	}
+	s.mu.Unlock()
+	slices.SortFunc(entries, func(a, b *entry) int { return compareAddresses(a.address, b.address) })
+	states := make([]State, len(entries))
+	number := make(map[string]int, len(entries))
+	for i, e := range entries {
+		states[i] = e.mailbox.state()
+		number[e.address] = i
+	}
+	for _, e := range entries {
+		if i, ok := number[e.parent]; ok {
+			states[i].Children = append(states[i].Children, e.address)
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for address, n := range s.zombies {
+		if i, ok := number[address]; ok {
+			states[i].Abandoned = n
+		}
+	}
+	return states
+}
+
+// List returns the actors whose addresses match a pattern (see
+// messages.ListActors), in the order of the tree; errs.Invalid if it is none.
+func (s *System) List(pattern string) ([]State, error) {
+	if _, err := matches(pattern, ""); err != nil {
+		return nil, errs.E("actors.List", pattern, errs.Invalid, fmt.Errorf("%w; as in node/mountpaths/*/w* or node/edges/**", err))
+	}
+	return slices.DeleteFunc(s.Actors(), func(state State) bool {
+		ok, err := matches(pattern, state.Address)
+		return err != nil || !ok
+	}), nil
+}
+
+// matches reports whether an address is meant by a pattern.
+func matches(pattern, address string) (bool, error) {
+	if pattern == "" || pattern == "**" {
+		return true, nil
+	}
+	above, deep := strings.CutSuffix(pattern, "/**")
+	if !deep {
+		return path.Match(pattern, address)
+	}
+	depth := strings.Count(above, "/") + 1
+	parts := strings.Split(address, "/")
+	if len(parts) <= depth {
+		return path.Match(above, "") // for its error
+	}
+	return path.Match(above, strings.Join(parts[:depth], "/"))
+}
+
+// Find returns the state of one actor; errs.NotFound if there is none.
+func (s *System) Find(address string) (State, error) {
+	for _, state := range s.Actors() {
+		if state.Address == address {
+			return state, nil
+		}
+	}
+	return State{}, notFound("actors.Find", address)
+}
+
+func notFound(op errs.Op, address string) error {
+	return errs.E(op, address, errs.NotFound, errors.New("there is no actor of that address now"))
+}
+
+// Control does to an actor what an action says, and returns its state afterwards.
+// It waits at most ControlTime; errs.Busy says that the action is under way, and
+// what it waits for. It must not be called from an actor that it stops.
+func (s *System) Control(address string, action messages.ActorAction) (State, error) {
+	const op errs.Op = "actors.Control"
+	e := s.find(address)
+	if e == nil {
+		return State{}, notFound(op, address)
+	}
+	log := s.log.WithFields(logrus.Fields{"actor": address, "action": string(action)})
+	var err error
+	switch action {
+	case messages.SuspendActor, messages.ResumeActor:
+		s.gate(e, action == messages.SuspendActor)
+	case messages.RestartActor, messages.KillActor:
+		if !e.controlled.CompareAndSwap(false, true) {
+			return State{}, errs.E(op, address, errs.Busy, errors.New("another restart or kill of it is under way"))
+		}
+		if action == messages.KillActor {
+			err = s.kill(e)
+		} else {
+			err = s.restart(e)
+		}
+		e.controlled.Store(false)
+	default:
+		return State{}, errs.E(op, address, errs.Invalid, fmt.Errorf("no action %q; there are suspend, resume, restart and kill", action))
+	}
+	if err != nil {
+		log.WithError(err).Warn("control of an actor is still under way")
+		return State{}, errs.E(op, address, err)
+	}
+	log.Info("control of an actor")
+	state, err := s.Find(address)
+	if errs.Is(errs.NotFound, err) { // a worker that is not restarted: gone, as was wanted
+		return State{Address: address, Kind: e.spec.Kind, Parent: e.parent, Status: messages.ActorStopping}, nil
+	}
+	return state, err
+}
+
+// gate closes or opens the gate in front of an actor.
+func (s *System) gate(e *entry, closed bool) {
+	if e.spec.Suspended != nil {
+		e.spec.Suspended.Store(closed)
+	}
+	if closed {
+		e.mailbox.suspend()
+		return
+	}
+	e.mailbox.resume()
+}
+
+// restart makes an actor anew when it has handled what it has in hand.
+func (s *System) restart(e *entry) error {
+	starts := e.mailbox.begin(CauseRestart, e.spec.Policy.NoRestart)
+	if s.await(ControlTime, func() bool { return s.begun(e, starts) }) {
+		return nil
+	}
+	if state := e.mailbox.state(); state.Current != "" {
+		return errs.E("actors.restart", errs.Busy, fmt.Errorf("it handles %s since %s, and is restarted afterwards; kill does not wait", state.Current, state.CurrentFor.Round(time.Millisecond)))
+	}
+	return errs.E("actors.restart", errs.Busy, errors.New("those below it have not ended yet; it is restarted afterwards"))
+}
+
+// kill makes an actor anew at once.
+func (s *System) kill(e *entry) error {
+	starts := e.mailbox.begin(CauseKill, e.spec.Policy.NoRestart)
+	e.mailbox.discard(errKilled)
+	s.gate(e, false) // who comes next was not suspended
+	if s.await(KillGrace, func() bool { return s.begun(e, starts) }) {
+		return nil
+	}
+	s.abandon(e)
+	if s.await(ControlTime-KillGrace, func() bool { return s.begun(e, starts) }) {
+		return nil
+	}
+	return errs.E("actors.kill", errs.Busy, errors.New("it has not begun anew yet; those below it have not ended"))
+}
+
+// begin tells an actor to restart, or to end, and returns how often it has
+// started before.
+func (m *mailbox) begin(cause string, end bool) (starts int) {
+	m.failed(cause)
+	m.mu.Lock()
+	starts = m.starts
+	m.mu.Unlock()
+	if end {
+		m.PostSystemMessage(&actor.Stop{})
+		return starts
+	}
+	m.PostSystemMessage(&actor.SuspendMailbox{}) // what comes is for the next incarnation
+	m.PostSystemMessage(&actor.Restart{})
+	return starts
+}
+
+// begun reports whether there is a newer incarnation at an actor's address than
+// the one that has started so often; of one that is not restarted, whether it is
+// gone.
+func (s *System) begun(e *entry, starts int) bool {
+	now := s.find(e.address)
+	if e.spec.Policy.NoRestart {
+		return now != e
+	}
+	if now == nil {
+		// On its way to a successor, or stopped for good by its parent.
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.orphans[e.address] == nil && s.known[e.address] == nil && s.known[e.parent] == nil
+	}
+	now.mailbox.mu.Lock()
+	defer now.mailbox.mu.Unlock()
+	return now.mailbox.starts > starts
+}
+
+// await waits until something holds, looking whenever an actor begins or ends.
+func (s *System) await(within time.Duration, holds func() bool) bool {
+	late := make(chan struct{})
+	timer := s.clock.AfterFunc(within, func() { close(late) })
+	defer timer.Stop()
+	for {
+		changed := make(chan struct{})
+		s.mu.Lock()
+		s.waiters = append(s.waiters, changed)
+		s.mu.Unlock()
+		if holds() {
+			return true
+		}
+		select {
+		case <-changed:
+		case <-late:
+			return holds()
+		}
+	}
+}
+
+// tell lets those who wait look again. It is called with mu held.
+func (s *System) tell() {
+	for _, w := range s.waiters {
+		close(w)
+	}
+	s.waiters = nil
+}
+
+func (s *System) changed() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tell()
+}
+
+// compareAddresses orders addresses as a tree is read: parents before children,
+// w2 before w10.
+func compareAddresses(a, b string) int {
+	x, y := strings.Split(a, "/"), strings.Split(b, "/")
+	return slices.CompareFunc(x, y, compareNames)
+}
+
+// compareNames compares by prefix, and then by the number at the end if both have
+// one.
+func compareNames(a, b string) int {
+	wordA, numberA := cutNumber(a)
+	wordB, numberB := cutNumber(b)
+	if wordA == wordB && len(numberA) != len(numberB) && numberA != "" && numberB != "" {
+		return len(numberA) - len(numberB)
+	}
+	return strings.Compare(a, b)
+}
+
+func cutNumber(name string) (word, number string) {
+	word = strings.TrimRight(name, "0123456789")
+	return word, name[len(word):]
+}
