@@ -147,6 +147,12 @@ func TestCommands(t *testing.T) {
 		t.Errorf("ls after rb: %q", out)
 	}
 
+	// S3 stands under /s3 of the native listener too, and the native API beside it.
+	c.want(0, "mb", "under")
+	c.put("under", "k", []byte("x"))
+	if out := c.want(0, "cat", "--endpoint", "http://"+c.node.Native+"/s3", "troupe://under/k").out; out != "x" {
+		t.Errorf("under /s3: %q", out)
+	}
 	type version struct{ Client, Go, Server, Endpoint, Unreachable string }
 	if v := document[version](t, c.want(0, "version", "--json").out); v.Client == "" || v.Server == "" {
 		t.Errorf("version: %+v", v)

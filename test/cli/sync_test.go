@@ -145,6 +145,25 @@ func TestHostileNames(t *testing.T) {
 	c.want(3, "ls", "troupe://bucket/p/")
 }
 
+// A move never loses what it moves: not onto itself, and not what was written meanwhile.
+func TestMovesKeepWhatTheyCannotMove(t *testing.T) {
+	c := start(t)
+	c.want(0, "mb", "bucket")
+	c.put("bucket", "a", []byte("x"))
+	c.want(1, "mv", "--metadata", "a=b", "troupe://bucket/a", "troupe://bucket/a")
+	c.object("bucket", "a")
+	c.write("a", []byte("y"))
+	c.want(3, "mv", "a", "troupe://nowhere/a")
+	c.read("a")
+	contains(t, c.want(2, "mv", "-r", "troupe://bucket", "troupe://bucket/below").err, "lies within")
+	c.object("bucket", "a")
+	c.put("bucket", "d/x", []byte("1"))
+	c.put("bucket", "d/../y", []byte("2"))
+	c.want(5, "mv", "-r", "troupe://bucket/d", "there")
+	c.object("bucket", "d/../y") // refused, so it stays
+	c.want(3, "stat", "troupe://bucket/d/x")
+}
+
 // Links are left out unless they are to be followed, and a circle ends.
 func TestLinks(t *testing.T) {
 	c := start(t)

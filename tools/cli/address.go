@@ -1,8 +1,6 @@
 package cli
 
 import (
-	"path"
-	"path/filepath"
 	"strings"
 
 	"github.com/troupe-storage/troupe/api/s3"
@@ -98,12 +96,4 @@ func (a address) below() string {
 		return a.key
 	}
 	return a.key + "/"
-}
-
-// base returns the last element of an address.
-func (a address) base() string {
-	if a.remote {
-		return path.Base(a.key)
-	}
-	return filepath.Base(a.local)
 }

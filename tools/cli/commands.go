@@ -1,25 +1,47 @@
 package cli
 
-import "github.com/spf13/cobra"
+import (
+	"slices"
+
+	"github.com/spf13/cobra"
+)
+
+// groups of `troupe --help`.
+const (
+	groupObjects = "objects"
+	groupNode    = "node"
+)
+
+// group puts commands under a heading of `troupe --help`.
+func group(id string, commands ...*cobra.Command) []*cobra.Command {
+	for _, c := range commands {
+		c.GroupID = id
+	}
+	return commands
+}
 
 // commands returns every client command. A command is added here; `troupe
 // --help` shows them in order of their names.
 func commands(f *frame) []*cobra.Command {
-	return []*cobra.Command{
-		makeBucketCommand(f),
-		removeBucketCommand(f),
-		listCommand(f),
-		copyCommand(f),
-		moveCommand(f),
-		syncCommand(f),
-		catCommand(f),
-		usageCommand(f),
-		statCommand(f),
-		removeCommand(f),
-		presignCommand(f),
-		storageCommand(f.program.Storage...),
-		versionCommand(f),
-	}
+	return slices.Concat(
+		group(groupObjects,
+			makeBucketCommand(f),
+			removeBucketCommand(f),
+			listCommand(f),
+			copyCommand(f),
+			moveCommand(f),
+			syncCommand(f),
+			catCommand(f),
+			removeCommand(f),
+			statCommand(f),
+			usageCommand(f),
+			presignCommand(f),
+		),
+		group(groupNode,
+			storageCommand(f.program.Storage...),
+			versionCommand(f),
+		),
+	)
 }
 
 // storageCommand holds what is done about the disks of a node. Its subcommands

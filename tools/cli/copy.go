@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"iter"
 	"os"
@@ -126,6 +125,8 @@ func (o *copyOptions) check(from, to address, sources int) error {
 		return Advise(Usage("%s is a bucket", from), "--recursive copies what is in it")
 	case from.remote && strings.HasSuffix(from.key, "/") && !o.recursive && (to.stream() || to.directory() || !to.remote):
 		return Advise(Usage("%s ends with a slash", from), "--recursive copies what lies below it")
+	case o.recursive && from.remote && to.remote && from.bucket == to.bucket && strings.HasPrefix(to.below(), from.below()):
+		return Usage("%s lies within %s: copies would be copied again", to, from)
 	case sources > 1 && to.remote && !to.directory():
 		return Usage("several sources need a target that ends with a slash: %s/", to)
 	}
@@ -441,5 +442,3 @@ func (t *transfers) isSame(ctx context.Context, k task) (bool, error) {
 	}
 	return t.same(ctx, from, to, false)
 }
-
-var _ io.Reader = (*reader)(nil)

@@ -115,6 +115,7 @@ func interruptible(parent context.Context) (ctx context.Context, stop func()) {
 // printed the same way.
 func Execute(root *cobra.Command, p Program, args []string) int {
 	f := &frame{program: p}
+	root.AddGroup(&cobra.Group{ID: groupObjects, Title: "Buckets and objects:"}, &cobra.Group{ID: groupNode, Title: "Nodes:"})
 	root.AddCommand(commands(f)...)
 	root.SilenceUsage, root.SilenceErrors = true, true
 	root.SetArgs(args)

@@ -16,12 +16,16 @@ const (
 )
 
 // copyObject has the server copy an object; no byte passes through here.
-func (t *transfers) copyObject(ctx context.Context, from, to address, size int64, m *meter) (s3.Written, error) {
-	p := s3.Copy{FromBucket: from.bucket, FromKey: from.key, Bucket: to.bucket, Key: to.key}
+// etag is what the source must be.
+func (t *transfers) copyObject(ctx context.Context, from, to address, size int64, etag string, m *meter) (s3.Written, error) {
+	p := s3.Copy{FromBucket: from.bucket, FromKey: from.key, Bucket: to.bucket, Key: to.key, IfMatch: etag}
 	if !t.attributes.IsZero() {
 		p.Replace = &t.attributes
 	}
-	if from == to && p.Replace == nil {
+	switch {
+	case from == to && t.move:
+		return s3.Written{}, errs.E("move", from.String(), errs.Invalid, errors.New("source and target are the same object"))
+	case from == to && p.Replace == nil:
 		return s3.Written{}, Advise(errs.E("copy", from.String(), errs.Invalid, errors.New("source and target are the same object")),
 			"with --metadata or --content-type an object may be copied onto itself")
 	}
@@ -36,7 +40,6 @@ func (t *transfers) copyObject(ctx context.Context, from, to address, size int64
 	if err != nil {
 		return s3.Written{}, err
 	}
-	p.IfMatch = o.ETag
 	attributes := t.attributes
 	if p.Replace == nil {
 		attributes = o.Attributes

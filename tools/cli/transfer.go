@@ -240,7 +240,7 @@ func (t *transfers) do(ctx context.Context, k task) (line transferred, err error
 			written.ETag = o.ETag
 		}
 	case opCopy:
-		written, err = t.copyObject(ctx, k.from, k.to, k.size, m)
+		written, err = t.copyObject(ctx, k.from, k.to, k.size, k.etag, m)
 	case opDirectory:
 		if err = k.into.root.MkdirAll(k.into.name, 0o777); err != nil {
 			err = targetError(k.into, err)
@@ -267,14 +267,14 @@ func (t *transfers) removeSource(ctx context.Context, k task, etag string) error
 		}
 		return nil
 	}
-	if k.op == opDownload {
-		o, err := t.s3.Head(ctx, k.from.bucket, k.from.key)
-		if err != nil {
-			return err
+	if k.op == opCopy {
+		etag = k.etag
+	}
+	if o, err := t.s3.Head(ctx, k.from.bucket, k.from.key); err != nil || o.ETag != etag {
+		if err == nil {
+			err = errs.E("move", k.from.String(), errs.Conflict, errors.New("it was written to meanwhile; the copy is the older version, the source stays"))
 		}
-		if o.ETag != etag {
-			return errs.E("move", k.from.String(), errs.Conflict, errors.New("it was written to meanwhile; the copy is the older version, the source stays"))
-		}
+		return err
 	}
 	return t.s3.Delete(ctx, k.from.bucket, k.from.key)
 }
@@ -288,7 +288,7 @@ func (t *transfers) note(k task, line transferred, err error) {
 		t.failed++
 		if line.Op == "" {
 			t.found++
-			line.Op = k.op
+			line.Op, line.Source, line.Target = k.op, k.from.String(), k.to.String()
 		}
 		if t.first == nil {
 			t.first = err

@@ -161,7 +161,7 @@ func (t *transfers) uploadStream(ctx context.Context, from io.Reader, bucket, ke
 const streamParts = 4
 
 // streamPartBytes is the size of a part of a stream: it doubles every 2,000 parts, so that
-// 10,000 parts of 16 MiB at first hold 992 GiB.
+// 10,000 parts of 16 MiB at first hold 968 GiB.
 func streamPartBytes(first int64, number int) int64 { return first << ((number - 1) / 2000) }
 
 func (t *transfers) streamParts(ctx context.Context, from io.Reader, head []byte, bucket, key, id string, m *meter) (s3.Written, error) {
