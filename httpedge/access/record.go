@@ -85,10 +85,11 @@ func (r *Record) SetObject(size int64, versionID string) {
 	}
 }
 
-// Received says that the request's body has ended, with its length in bytes.
+// Received says that so many more bytes of the request's body were read; the last
+// call is the end of the body.
 func (r *Record) Received(n int64) {
 	if r != nil {
-		r.received, r.bodyEnd = n, r.log.clock.Elapsed()
+		r.received, r.bodyEnd = max(r.received, 0)+n, r.log.clock.Elapsed()
 	}
 }
 

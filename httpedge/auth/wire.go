@@ -49,7 +49,7 @@ type wire struct {
 	declared int64 // Content-Length; negative: chunked transfer encoding
 	policy   StallPolicy
 
-	record *access.Record // is told when the body has ended
+	record *access.Record // is told what is read
 	total  int64          // bytes read
 	waited time.Duration  // for the client, in this window
 	got    int64          // bytes in this window
@@ -72,6 +72,7 @@ func (w *wire) Read(p []byte) (int, error) {
 	n, err := w.from.Read(p)
 	w.total += int64(n)
 	w.got += int64(n)
+	w.record.Received(int64(n))
 	w.waited += time.Since(began)
 	switch {
 	case err == nil && w.got >= w.policy.MinBytes:
@@ -81,7 +82,6 @@ func (w *wire) Read(p []byte) (int, error) {
 	}
 	if err != nil {
 		w.err = w.final(err)
-		w.record.Received(w.total)
 		if n > 0 {
 			return n, nil // the error comes with the next call
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/troupe-storage/troupe/api/sigv4"
+	"github.com/troupe-storage/troupe/httpedge/access"
 	"github.com/troupe-storage/troupe/httpedge/auth"
 	"github.com/troupe-storage/troupe/objects/errs"
 )
@@ -162,5 +163,6 @@ func (r *Request) drain() {
 	if body == nil || r.ctx.Request.Header.ContentLength() == 0 || r.ctx.SetReadDeadline(time.Now().Add(drainTime)) != nil {
 		return
 	}
-	_, _ = io.CopyN(io.Discard, body, drainBytes) // whatever ends it, the answer is the same
+	n, _ := io.CopyN(io.Discard, body, drainBytes) // whatever ends it, the answer is the same
+	access.Of(r.ctx).Received(n)
 }

@@ -122,7 +122,8 @@ func (r *request) drain() {
 	if r.ctx.Request.Header.ContentLength() == 0 || r.ctx.SetReadDeadline(time.Now().Add(limits.DrainTime)) != nil {
 		return
 	}
-	_, _ = io.CopyN(io.Discard, body, limits.DrainBytes) // whatever ends it, the answer is the same
+	n, _ := io.CopyN(io.Discard, body, limits.DrainBytes) // whatever ends it, the answer is the same
+	r.record.Received(n)
 }
 
 // set sets a header of the answer, spelled as given.
