@@ -46,7 +46,7 @@ run: build
 	@mkdir -p data/d0 data/d1 data/d2 data/d3
 	@exec bin/troupe serve --data data/d0 --data data/d1 --data data/d2 --data data/d3 --native $(NATIVE) --s3 $(S3)
 
-## installs what lint and test need: rclone, s3cmd, boto3, aws, pytest, mkfs, strace, staticcheck (apt-get needs root)
+## installs what lint and test need: rclone, s3cmd, boto3, aws, aistore, pytest, mkfs, strace, staticcheck (apt-get needs root)
 tools:
 	@test/tools/install
 

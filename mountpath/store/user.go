@@ -1,7 +1,9 @@
 package store
 
 import (
+	"errors"
 	"fmt"
+	"os"
 	"slices"
 
 	"github.com/troupe-storage/troupe/messages"
@@ -11,9 +13,7 @@ import (
 )
 
 // ChangeUser changes an object's user metadata: a new record over the same
-// payload, whose generation it keeps. The attribute of a payload file has no user
-// metadata; the manifest of a chunked object has, and is written anew. In the
-// key's turn.
+// payload, whose generation it keeps. In the key's turn.
 func (s *Store) ChangeUser(m *messages.ChangeUser) (*objects.Meta, error) {
 	const op errs.Op = "store.ChangeUser"
 	key, indexKey := m.Key, objectKey(m.Key)
@@ -46,12 +46,63 @@ func (s *Store) ChangeUser(m *messages.ChangeUser) (*objects.Meta, error) {
 	if err := s.index.Commit(batch, indexKey); err != nil {
 		return nil, failed(op, key, err)
 	}
-	if meta.Where == objects.Chunks {
-		if err := s.renewManifest(key, &meta); err != nil {
-			s.log.WithError(err).WithField("key", key.String()).Warn("the manifest of an object does not have its new user metadata; the record has it")
-		}
+	if err := s.renewPayload(key, old, &meta); err != nil {
+		s.diskError(key, err)
+		s.log.WithError(err).WithField("key", key.String()).Warn("an object's new user metadata is not beside its payload, where a rebuild of the index would look; the record has it")
 	}
 	return &meta, nil
+}
+
+// renewPayload renews what is kept beside the payload for a rebuild of the index:
+// the attribute or sidecar of a file, the manifest of a chunked object. The record
+// says it already: a crash in between costs a rebuild the change, and nothing else.
+func (s *Store) renewPayload(key objects.Key, old, meta *objects.Meta) error {
+	switch meta.Where {
+	case objects.File:
+		return s.renewAttribute(key, old, meta)
+	case objects.Chunks:
+		return s.renewManifest(key, meta)
+	}
+	return nil
+}
+
+// renewAttribute puts the draft of a record into the attribute of its file, or,
+// where it does not fit, into a sidecar.
+func (s *Store) renewAttribute(key objects.Key, old, meta *objects.Meta) (err error) {
+	file, err := s.fs.OpenFile(payloadPath(key, meta), os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	raw, err := file.GetAttr(layout.AttributeName)
+	if err != nil {
+		return err
+	}
+	attribute, err := layout.DecodeAttribute(raw)
+	if err != nil {
+		return err
+	}
+	if attribute.Payload != meta.Payload {
+		return errs.E("store.renewAttribute", key, errs.Corrupt, errors.New("the file at the object's name is another payload"))
+	}
+	attribute.CarryDraft(&meta.Draft)
+	if attribute.Sidecar {
+		if err := s.writeSidecar(layout.SidecarPath(meta.Payload), &layout.Sidecar{Key: key, Payload: meta.Payload, Draft: meta.Draft}); err != nil {
+			return err
+		}
+	}
+	if err := file.SetAttr(layout.AttributeName, layout.AppendAttribute(nil, attribute)); err != nil {
+		return err
+	}
+	if meta.Class != objects.Relaxed {
+		if err := file.Sync(); err != nil {
+			return err
+		}
+	}
+	if !attribute.Sidecar && !layout.DraftFits(&old.Draft) {
+		return s.removeSidecar(meta.Payload)
+	}
+	return nil
 }
 
 // changeUser returns the pairs of old with those of set added or in place of

@@ -1,5 +1,5 @@
 // Package clients_test lets clients that others wrote loose on a real node:
-// boto3, the AWS command line, s3cmd and rclone, unmodified. What they do and
+// boto3, aistore, the AWS command line, s3cmd and rclone, unmodified. What they do and
 // expect is in the Python files beside this one, a file or more per client;
 // this Go test starts a node for each client, runs the files under pytest,
 // reports every Python test as a test of its own, and then looks at what the
@@ -73,6 +73,22 @@ func TestS3cmd(t *testing.T) {
 
 func TestRclone(t *testing.T) {
 	runSuite(t, suite{program: "rclone", files: []string{"test_rclone.py"}})
+}
+
+// AIStore's Python package, which is given the native listener and nothing else.
+// Over HTTPS it sends a body only to where it was redirected.
+func TestAIStore(t *testing.T) {
+	authority, err := process.NewAuthority()
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := authority.Issue(t.TempDir(), 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, config := range map[string]process.Config{"http": {}, "https": {TLS: &files}} {
+		t.Run(name, func(t *testing.T) { runSuite(t, suite{config: config, files: []string{"test_aistore.py"}}) })
+	}
 }
 
 // Every client over every road: HTTPS, IPv6, both.

@@ -4,6 +4,7 @@ The tests talk to a node that is already running; the Go test beside this file
 starts one and says where it is in the environment:
 
     TROUPE_S3        http://127.0.0.1:PORT, the S3 listener
+    TROUPE_NATIVE    http://127.0.0.1:PORT, the native listener (for AIStore's clients)
     TROUPE_CA        file of the authority to trust, where it is https:// (optional)
     TROUPE_ACCESS    the root access key
     TROUPE_SECRET    its secret

@@ -338,7 +338,7 @@ func (n *Node) Log() string {
 // Environment returns the variables that the clients' scripts read: where the
 // S3 listener is, and the root pair.
 func (n *Node) Environment() []string {
-	env := []string{"TROUPE_S3=" + n.URL(n.S3), "TROUPE_ACCESS=" + AccessKey, "TROUPE_SECRET=" + SecretKey}
+	env := []string{"TROUPE_S3=" + n.URL(n.S3), "TROUPE_NATIVE=" + n.URL(n.Native), "TROUPE_ACCESS=" + AccessKey, "TROUPE_SECRET=" + SecretKey}
 	if t := n.config.TLS; t != nil {
 		env = append(env, "TROUPE_CA="+t.Authority)
 	}
