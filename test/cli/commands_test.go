@@ -11,6 +11,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/troupe-storage/troupe/objects"
+	"github.com/troupe-storage/troupe/objects/checksum"
 )
 
 // Every command does what its help says, and its JSON has the fields that
@@ -258,9 +261,26 @@ func TestStreams(t *testing.T) {
 // of a body to be flipped is beyond the head of every answer.
 func TestCorruptionOnTheWay(t *testing.T) {
 	for _, size := range []int{1 << 20, 12 << 20} { // whole, and in parts
+		for _, a := range append(checksum.Algorithms(), checksum.None) { // None: the node's own choice
+			corruption(t, size, a)
+		}
+	}
+}
+
+func corruption(t *testing.T, size int, a checksum.Algorithm) {
+	t.Run(fmt.Sprint(size, a), func(t *testing.T) {
 		c := start(t)
 		c.want(0, "mb", "bucket")
-		c.put("bucket", "k", noise(7, size))
+		var header []objects.Pair
+		if a != checksum.None {
+			h := a.New()
+			h.Write(noise(7, size))
+			header = []objects.Pair{{Name: a.Header(), Value: checksum.Of(a, h).String()}}
+		}
+		answer, err := c.client.Put(t.Context(), "bucket", "k", noise(7, size), header...)
+		if err != nil || !answer.OK() {
+			t.Fatal(err, answer)
+		}
 		gate := c.gated(1 << 40)
 		gate.Flip = 600 << 10
 		s := c.want(1, "cp", "--threshold", "5MiB", "--part-size", "5MiB", "troupe://bucket/k", "there/k")
@@ -273,5 +293,5 @@ func TestCorruptionOnTheWay(t *testing.T) {
 		if !bytes.Equal(c.read("there/k"), noise(7, size)) || len(c.names("there")) != 1 {
 			t.Errorf("%d bytes: what arrived differs, or is not alone: %q", size, c.names("there"))
 		}
-	}
+	})
 }

@@ -172,7 +172,11 @@ func TestTour(t *testing.T) {
 		t.Fatal(err)
 	}
 	node := startNode(t, process.Config{Dir: data})
-	addresses := strings.NewReplacer(defaultS3, node.S3, defaultNative, node.Native)
+	binary, err := process.Build(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	addresses := strings.NewReplacer(defaultS3, node.S3, defaultNative, node.Native, "bin/troupe", binary)
 	for _, part := range parts {
 		t.Run(part.title, func(t *testing.T) {
 			switch part.title {

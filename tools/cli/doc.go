@@ -9,8 +9,7 @@
 //	                └── an error ──▶ exit code, and what to do about it
 //
 // A command is a function in a file of its own that describes a cobra.Command
-// and hands it, with what it does, to frame.client (see actors of the frame in
-// frame.go). It gets a context that Ctrl-C ends, prints through Session.Out, and
+// and hands it, with what it does, to frame.client. It gets a context that Ctrl-C ends, prints through Session.Out, and
 // returns an error; it never exits and never prints an error itself.
 //
 // Promises: every command has --json and then writes one JSON document, or a

@@ -86,19 +86,25 @@ func (r *reader) close() {
 }
 
 // verifier compares what passes with the checksum that an object has: its
-// CRC64NVME, else its ETag where that is an MD5. Objects with neither are
-// compared by size alone.
+// CRC64NVME, else another one of the whole object that was stored, else its ETag
+// where that is an MD5. Objects with none of them are compared by size alone.
 type verifier struct {
 	object *s3.Object
-	crc    checksum.Value
-	md5    string
+	want   checksum.Value
+	md5    string    // instead of want
 	hash   hash.Hash // nil: there is nothing to compare with
 }
 
 func newVerifier(o *s3.Object) *verifier {
 	v := &verifier{object: o}
-	if crc, ok := o.CRC64NVME(); ok {
-		v.crc, v.hash = crc, checksum.CRC64NVME.New()
+	want, found := o.CRC64NVME()
+	for _, other := range o.Checksums {
+		if !found && other.Type == checksum.FullObject {
+			want, found = other, true
+		}
+	}
+	if found {
+		v.want, v.hash = want, want.Algorithm.New()
 	} else if sum, ok := o.MD5(); ok {
 		v.md5, v.hash = sum, md5.New()
 	}
@@ -120,7 +126,7 @@ func (v *verifier) check() error {
 		return nil
 	case v.md5 != "" && hex.EncodeToString(v.hash.Sum(nil)) == v.md5:
 		return nil
-	case v.md5 == "" && checksum.Of(checksum.CRC64NVME, v.hash) == v.crc:
+	case v.md5 == "" && checksum.Of(v.want.Algorithm, v.hash) == v.want:
 		return nil
 	}
 	return errs.E("download", s3.Address(v.object.Bucket, v.object.Key), errs.Corrupt, errDiffers)

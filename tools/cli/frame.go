@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/troupe-storage/troupe/api/client"
 	"github.com/troupe-storage/troupe/objects/errs"
@@ -69,7 +70,10 @@ type run func(ctx context.Context, s *Session, args []string) error
 // and one line in commands (commands.go) registers it.
 func (f *frame) client(command *cobra.Command, do run) *cobra.Command {
 	var o options
-	o.add(command.Flags())
+	shared := pflag.NewFlagSet("shared", pflag.ContinueOnError)
+	o.add(shared)
+	command.Flags().AddFlagSet(shared)
+	command.SetUsageFunc(func(command *cobra.Command) error { return writeUsage(command.OutOrStderr(), command, shared) })
 	command.RunE = func(command *cobra.Command, args []string) error {
 		f.asJSON = o.json
 		s, err := newSession(f.program, o)

@@ -166,23 +166,19 @@ func streamPartBytes(first int64, number int) int64 { return first << ((number -
 
 func (t *transfers) streamParts(ctx context.Context, from io.Reader, head []byte, bucket, key, id string, m *meter) (s3.Written, error) {
 	workers := newCrew(min(streamParts, t.parallel))
-	parts := make([]s3.Part, 0, 16)
+	var stored []*s3.Part // each is its worker's until all have ended
 	put := func(number int, payload []byte) {
-		parts = append(parts, s3.Part{Number: number, Size: int64(len(payload))})
-		into := number - 1
-		collected := t.collect(&parts)
+		into := new(s3.Part)
+		stored = append(stored, into)
 		workers.Go(func() error {
 			sum, err := sumOf(ctx, bytes.NewReader(payload), 0, int64(len(payload)))
 			if err != nil {
 				return err
 			}
 			body := bodies{meter: m, open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(payload)), nil }}
-			part, err := requested(ctx, t, func() (s3.Part, error) {
+			*into, err = requested(ctx, t, func() (s3.Part, error) {
 				return t.s3.PutPart(ctx, bucket, key, id, s3.Part{Number: number, Size: int64(len(payload)), Sum: sum}, body.next)
 			})
-			if err == nil {
-				collected(into, part)
-			}
 			return err
 		})
 	}
@@ -211,16 +207,11 @@ func (t *transfers) streamParts(ctx context.Context, from io.Reader, head []byte
 	if ctx.Err() != nil {
 		return s3.Written{}, context.Cause(ctx)
 	}
-	return t.complete(ctx, bucket, key, id, parts)
-}
-
-// collect returns a function that keeps a part that was stored.
-func (t *transfers) collect(parts *[]s3.Part) func(at int, part s3.Part) {
-	return func(at int, part s3.Part) {
-		t.mutex.Lock()
-		defer t.mutex.Unlock()
-		(*parts)[at] = part
+	parts := make([]s3.Part, len(stored))
+	for i, part := range stored {
+		parts[i] = *part
 	}
+	return t.complete(ctx, bucket, key, id, parts)
 }
 
 // complete makes the object of its parts and has the server compare all of it.
