@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -102,5 +104,35 @@ func TestUploadsOverHTTPSAreRedirected(t *testing.T) {
 		if err := node.Stop(t.Context()); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// The load generator speaks HTTPS: every operation of a mix is done and read back
+// whole by it.
+func TestLoadOverHTTPS(t *testing.T) {
+	authority, err := process.NewAuthority()
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := authority.Issue(t.TempDir(), 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	node := start(t, process.Config{TLS: &files, Host: "::1"})
+	bench := exec.CommandContext(t.Context(), os.Getenv(process.BinaryVariable), "bench", "--endpoint", node.URL(node.S3),
+		"--op", "put", "--size", "300KiB", "--ops", "40", "--connections", "4")
+	bench.Env = append(os.Environ(), "SSL_CERT_FILE="+files.Authority, "AWS_ACCESS_KEY_ID="+process.AccessKey, "AWS_SECRET_ACCESS_KEY="+process.SecretKey)
+	bench.Dir = t.TempDir()
+	if said, err := bench.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, said)
+	}
+	bench = exec.CommandContext(t.Context(), bench.Args[0], bench.Args[1:]...)
+	bench.Env = append(os.Environ(), "AWS_ACCESS_KEY_ID="+process.AccessKey, "AWS_SECRET_ACCESS_KEY="+process.SecretKey)
+	bench.Dir = t.TempDir()
+	if said, err := bench.CombinedOutput(); err == nil || !strings.Contains(string(said), "certificate") {
+		t.Errorf("without the authority: %v\n%s", err, said) // negative control
+	}
+	if err := node.Stop(t.Context()); err != nil {
+		t.Error(err)
 	}
 }

@@ -50,7 +50,7 @@ func askBucket(ctx context.Context, load Load, method string) (response, []byte,
 	if err != nil {
 		return response{}, nil, errs.E("", errs.Invalid, err)
 	}
-	c := connection{address: target.address, stall: controlTimeout, reader: newReader(nil)}
+	c := connection{address: target.address, secure: target.secure, stall: controlTimeout, reader: newReader(nil)}
 	defer c.drop()
 	if err := c.connect(ctx); err != nil {
 		return response{}, nil, errs.E("", errs.Offline, err)

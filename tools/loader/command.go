@@ -120,7 +120,7 @@ func bareCommand() *cobra.Command {
 // addFlags declares the flags with their defaults.
 func (s *settings) addFlags(command *cobra.Command) {
 	f := command.Flags()
-	f.StringVar(&s.endpoint, "endpoint", environmentOr("TROUPE_ENDPOINT", "http://127.0.0.1:9000"), "S3 endpoint, http://host:port (TROUPE_ENDPOINT)")
+	f.StringVar(&s.endpoint, "endpoint", environmentOr("TROUPE_ENDPOINT", "http://127.0.0.1:9000"), "S3 endpoint, http://host:port or https://host:port, with the authorities of the system or of SSL_CERT_FILE (TROUPE_ENDPOINT)")
 	f.StringVar(&s.native, "native", "", "native listener, http://host:port: sets bucket properties, reports compaction debt")
 	f.StringVar(&s.load.Bucket, "bucket", "troupe-bench", "bucket to work in; with --suite, how the buckets' names begin")
 	f.StringVar(&s.load.AccessKey, "access-key", environmentOr("AWS_ACCESS_KEY_ID", ""), "access key (AWS_ACCESS_KEY_ID)")

@@ -2,6 +2,7 @@ package loader
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"time"
 )
@@ -24,8 +25,9 @@ const (
 // connection is one keep-alive connection. Not safe for concurrent use.
 type connection struct {
 	address string
+	secure  bool // HTTPS: the authorities of the system, or of SSL_CERT_FILE, are trusted
 	stall   time.Duration
-	tcp     net.Conn // nil: not connected
+	tcp     net.Conn // or TLS over it; nil: not connected
 	reader  *reader
 	moved   time.Time // when the deadline was last moved
 }
@@ -38,7 +40,7 @@ func (c *connection) connect(ctx context.Context) error {
 	dialer := net.Dialer{Timeout: dialTimeout}
 	pause := dialPause
 	for attempt := 1; ; attempt++ {
-		tcp, err := dialer.DialContext(ctx, "tcp", c.address)
+		tcp, err := c.dial(ctx, dialer)
 		if err == nil {
 			c.tcp, c.moved = tcp, time.Time{}
 			c.reader.reset(c)
@@ -54,6 +56,14 @@ func (c *connection) connect(ctx context.Context) error {
 		}
 		pause *= 2
 	}
+}
+
+// dial connects once.
+func (c *connection) dial(ctx context.Context, dialer net.Dialer) (net.Conn, error) {
+	if c.secure {
+		return (&tls.Dialer{NetDialer: &dialer, Config: &tls.Config{MinVersion: tls.VersionTLS12}}).DialContext(ctx, "tcp", c.address)
+	}
+	return dialer.DialContext(ctx, "tcp", c.address)
 }
 
 // drop closes the connection. What close says is of no use: the connection is

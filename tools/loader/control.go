@@ -19,15 +19,13 @@ func ask(ctx context.Context, method, address string, body []byte, limit int) (i
 	if err != nil {
 		return 0, nil, err
 	}
-	if u.Scheme != "http" || u.Port() == "" {
-		return 0, nil, fmt.Errorf("%q is not http://host:port/…", address)
+	if u.Scheme != "http" && u.Scheme != "https" || u.Port() == "" {
+		return 0, nil, fmt.Errorf("%q is neither http://host:port/… nor https://host:port/…", address)
 	}
-	dialer := net.Dialer{Timeout: dialTimeout}
-	tcp, err := dialer.DialContext(ctx, "tcp", u.Host)
-	if err != nil {
+	c := connection{address: u.Host, secure: u.Scheme == "https", stall: controlTimeout, reader: newReader(nil)}
+	if c.tcp, err = c.dial(ctx, net.Dialer{Timeout: dialTimeout}); err != nil {
 		return 0, nil, err
 	}
-	c := connection{address: u.Host, stall: controlTimeout, tcp: tcp, reader: newReader(nil)}
 	c.reader.reset(&c)
 	defer c.drop()
 	head := []byte(method + " " + u.RequestURI() + " HTTP/1.1\r\nHost: " + u.Host + "\r\nConnection: close\r\n")

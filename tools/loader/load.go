@@ -14,7 +14,7 @@ import (
 // Load says what to ask of which server, and for how long. A plain value; it is
 // not changed by a run.
 type Load struct {
-	Endpoint  string // "http://host:port"; HTTPS would measure the cipher and is refused
+	Endpoint  string // "http://host:port", or "https://host:port", which measures the cipher too
 	Bucket    string // must exist
 	AccessKey string
 	SecretKey string
@@ -142,11 +142,15 @@ func (l Load) target() (*target, error) {
 	if err != nil {
 		return nil, fmt.Errorf("endpoint: %w", err)
 	}
-	if u.Scheme != "http" || u.Hostname() == "" || u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.User != nil {
-		return nil, fmt.Errorf("endpoint %q is not http://host:port", l.Endpoint)
+	if u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.User != nil {
+		return nil, fmt.Errorf("endpoint %q is neither http://host:port nor https://host:port", l.Endpoint)
 	}
 	port := u.Port()
-	if port == "" {
+	switch {
+	case port != "":
+	case u.Scheme == "https":
+		port = "443"
+	default:
 		port = "80"
 	}
 	if number, err := strconv.Atoi(port); err != nil || number < 1 || number > 65535 {
@@ -160,5 +164,5 @@ func (l Load) target() (*target, error) {
 			return nil, fmt.Errorf("bucket %q holds %q", l.Bucket, c)
 		}
 	}
-	return &target{address: net.JoinHostPort(u.Hostname(), port), host: u.Host, bucket: l.Bucket}, nil
+	return &target{address: net.JoinHostPort(u.Hostname(), port), host: u.Host, secure: u.Scheme == "https", bucket: l.Bucket}, nil
 }

@@ -12,6 +12,7 @@ import (
 type target struct {
 	address string // host:port to dial
 	host    string // of the Host header
+	secure  bool   // HTTPS
 	bucket  string
 }
 

@@ -228,11 +228,11 @@ func TestRateAndInterruption(t *testing.T) {
 // A load that cannot be driven is refused with all that is wrong; a server that
 // is away is an error at once.
 func TestRefusedLoads(t *testing.T) {
-	err := Load{Endpoint: "https://x", Bucket: "b", Keys: Keys{Prefix: "a b", Order: Zipf}, Connections: -1}.Validate()
+	err := Load{Endpoint: "gopher://x", Bucket: "b", Keys: Keys{Prefix: "a b", Order: Zipf}, Connections: -1}.Validate()
 	if !errs.Is(errs.Invalid, err) {
 		t.Fatalf("%v", err)
 	}
-	for _, part := range []string{"https", "prefix", "mix", "access key", "connections"} {
+	for _, part := range []string{"gopher", "prefix", "mix", "access key", "connections"} {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("%q is not in: %v", part, err)
 		}

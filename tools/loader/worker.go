@@ -59,7 +59,7 @@ func newWorker(r *run, i int) *worker {
 		number:   uint64(i),
 		random:   rand.New(rand.NewPCG(r.load.Keys.Seed, uint64(i))),
 		requests: requestBuilder{target: r.target, signer: r.signer},
-		connect:  connection{address: r.target.address, stall: r.load.Stall, reader: newReader(nil)},
+		connect:  connection{address: r.target.address, secure: r.target.secure, stall: r.load.Stall, reader: newReader(nil)},
 		check:    checker{payloads: r.payloads},
 	}
 	count := r.load.Keys.Count
