@@ -19,11 +19,14 @@ type Roster struct {
 type MountpathView struct {
 	ID          string
 	Path        string
-	Offline     string       // why it cannot be used; empty: it can
-	ReadOnly    string       // why it takes no writes though it is read; empty: it takes them
-	Coordinator *actor.PID   // nil while offline
-	Writers     []*actor.PID // write lanes; a key's is Writer(digest)
-	Readers     []*actor.PID // read lanes; any can serve any key
+	State       MountpathState
+	Reason      string                    // why it is in that state; empty for ok
+	Changes     map[MountpathState]uint64 // how often it came to be in each state; only read
+	Offline     string                    // why it cannot be used, with its state; empty: it can
+	ReadOnly    string                    // likewise why it takes no writes though it is read; empty: it takes them
+	Coordinator *actor.PID                // nil while there is none
+	Writers     []*actor.PID              // write lanes; a key's is Writer(digest)
+	Readers     []*actor.PID              // read lanes; any can serve any key
 }
 
 // NewRoster makes a snapshot. The mountpaths must not be changed afterwards.
@@ -42,6 +45,22 @@ func (r *Roster) Owner(digest uint64) *MountpathView {
 		return nil
 	}
 	return &r.Mountpaths[i]
+}
+
+// Away says why the mountpath cannot be used; nil: it can.
+func (m *MountpathView) Away() error {
+	if m.Offline == "" {
+		return nil
+	}
+	return &MountpathAway{Path: m.Path, State: m.State, Reason: m.Offline}
+}
+
+// Closed says why the mountpath takes no writes; nil: it takes them.
+func (m *MountpathView) Closed() error {
+	if m.ReadOnly == "" {
+		return m.Away()
+	}
+	return &MountpathAway{Path: m.Path, State: m.State, Reason: m.ReadOnly, Writes: true}
 }
 
 // lanesShift takes the lane from other bits of the digest than HRW's winner

@@ -1,10 +1,8 @@
 package mountpath
 
 import (
-	"errors"
 	"fmt"
 	"strconv"
-	"syscall"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -18,13 +16,6 @@ import (
 	"github.com/troupe-storage/troupe/objects/errs"
 )
 
-// errorLimit is how many disk errors within errorWindow disable a mountpath: a
-// single one may be a bad block, five in ten seconds are a disk.
-const (
-	errorLimit  = 5
-	errorWindow = 10 * time.Second
-)
-
 // tickTime is how often a coordinator looks at its disk.
 const tickTime = 250 * time.Millisecond
 
@@ -32,32 +23,38 @@ const tickTime = 250 * time.Millisecond
 // at once, forwards or spawns; its children block.
 // Its fields belong to the actor: only Receive and the on… methods touch them.
 type coordinator struct {
-	system   *actors.System
-	limits   Limits
-	mount    Mount
-	md5      *checksum.MD5Pool
-	verdicts verdicts
+	system *actors.System
+	limits Limits
+	mount  Mount
+	md5    *checksum.MD5Pool
 
 	lanes    []*actor.PID
 	keeper   *actor.PID
 	running  int    // transfers under way; 0 ≤ running ≤ limits.Transfers
 	named    uint64 // numbers the transfers
 	keeping  bool   // the keeper is at work
-	disabled bool
-	closed   bool            // the index takes no writes any more; reads go on
-	errors   []time.Duration // of disk errors within errorWindow
-	settling backoff         // of asking the lanes to settle
+	prober   *actor.PID
+	health   health
+	report   report  // as told last
+	settling backoff // of asking the lanes to settle
 	ticker   clock.Timer
+
+	writes    []*watch          // of write lanes
+	reads     []*watch          // of read lanes
+	transfers map[string]*watch // by address
+	keeps     watch             // of the keeper
+	probes    watch             // of the prober's call under way
+	// changed tells the node what a change of the health comes to.
+	changed func(report)
+	// started tells it that the lanes are at work.
+	started func()
 }
 
-// verdicts tell the node what became of a mountpath, and why.
-type verdicts struct {
-	disable     func(reason string) // it is of no more use
-	closeWrites func(reason string) // it can only be read
-}
-
-func newCoordinator(c Config, mount Mount, verdicts verdicts) *coordinator {
-	return &coordinator{system: c.System, limits: c.Limits, md5: c.MD5, mount: mount, verdicts: verdicts}
+func newCoordinator(c Config, mount Mount, changed func(report), started func()) *coordinator {
+	return &coordinator{
+		system: c.System, limits: c.Limits, md5: c.MD5, mount: mount, changed: changed, started: started,
+		transfers: make(map[string]*watch), report: healthy(),
+	}
 }
 
 // Receive implements actor.Actor.
@@ -79,6 +76,9 @@ func (c *coordinator) Receive(ctx actor.Context) {
 		c.onTick(ctx)
 	case *kept:
 		c.keeping = false
+	case *probed:
+		c.health.probeEnded(c.system.Clock().Elapsed(), m.longest, m.err)
+		c.judge()
 
 	default:
 		actors.Unexpected(ctx, c.system.Log())
@@ -90,19 +90,40 @@ type tick struct{}
 
 func (c *coordinator) onStarted(ctx actor.Context) {
 	for i := range c.limits.WriteLanes {
+		watch := new(watch)
+		c.writes = append(c.writes, watch)
 		c.lanes = append(c.lanes, c.spawn(ctx, "w"+strconv.Itoa(i), func() actor.Actor {
-			return &writeLane{system: c.system, store: c.mount.Store, number: i, lanes: c.limits.WriteLanes}
+			return &writeLane{system: c.system, store: c.mount.Store, watch: watch, number: i, lanes: c.limits.WriteLanes}
 		}))
 	}
 	for i := range c.limits.ReadLanes {
+		watch := new(watch)
+		c.reads = append(c.reads, watch)
 		c.spawn(ctx, "r"+strconv.Itoa(i), func() actor.Actor {
-			return &readLane{system: c.system, store: c.mount.Store}
+			return &readLane{system: c.system, store: c.mount.Store, watch: watch}
 		})
 	}
 	c.keeper = c.spawn(ctx, "keeper", func() actor.Actor {
-		return &keeper{system: c.system, store: c.mount.Store}
+		return &keeper{system: c.system, store: c.mount.Store, watch: &c.keeps}
 	})
+	c.prober = c.spawn(ctx, "prober", func() actor.Actor {
+		return &prober{system: c.system, store: c.mount.Store, watch: &c.probes}
+	})
+	c.forgetEvents()
 	c.schedule(ctx.Self())
+	c.started()
+}
+
+// forgetEvents drops what an earlier store or coordinator has not read: the disk is
+// judged anew.
+func (c *coordinator) forgetEvents() {
+	for {
+		select {
+		case <-c.mount.Events:
+		default:
+			return
+		}
+	}
 }
 
 func (c *coordinator) spawn(ctx actor.Context, name string, make func() actor.Actor) *actor.PID {
@@ -121,21 +142,57 @@ func (c *coordinator) schedule(self *actor.PID) {
 func (c *coordinator) onTick(ctx actor.Context) {
 	defer c.schedule(ctx.Self())
 	c.readEvents()
-	if c.disabled || c.closed {
-		return
-	}
 	select {
 	case <-c.mount.Store.Dead():
-		c.onIndexDead()
-		return
+		c.health.indexDied(c.mount.Store.Index().Err(), c.mount.Store.Reopenings())
 	default:
 	}
-	c.settle(ctx)
+	now := c.system.Clock().Elapsed()
+	c.health.measured(c.mount.Store.Fullness())
+	oldest, oldestRead := c.waits(now)
+	c.health.waits(now, waits{call: oldest, read: oldestRead, probe: c.probes.running(now)})
+	self, root := ctx.Self(), c.system.Root()
+	if c.health.probeDue(now) {
+		ctx.Send(c.prober, &probe{done: func(result probed) { root.Send(self, &result) }})
+	}
+	c.judge()
+	if c.report.state == messages.MountpathDisabled {
+		return
+	}
+	well := c.health.died == nil && c.report.writable && c.health.failing == ""
+	if well {
+		c.settle(ctx)
+	}
 	if !c.keeping {
 		c.keeping = true
-		self, root := ctx.Self(), c.system.Root()
-		ctx.Send(c.keeper, &keep{done: func() { root.Send(self, &kept{}) }})
+		ctx.Send(c.keeper, &keep{measureOnly: !well, done: func() { root.Send(self, &kept{}) }})
 	}
+}
+
+// waits returns for how long the oldest call of anybody, and of the readers, has
+// been under way.
+func (c *coordinator) waits(now time.Duration) (oldest, oldestRead time.Duration) {
+	for _, w := range c.reads {
+		oldestRead = max(oldestRead, w.running(now))
+	}
+	oldest = max(oldestRead, c.keeps.running(now))
+	for _, w := range c.writes {
+		oldest = max(oldest, w.running(now))
+	}
+	for _, w := range c.transfers {
+		oldest = max(oldest, w.running(now))
+	}
+	return oldest, oldestRead
+}
+
+// judge tells the node if the health has come to something else.
+func (c *coordinator) judge() {
+	next := c.health.report()
+	if next == c.report {
+		return
+	}
+	c.report = next
+	c.changed(next)
 }
 
 // settle asks the lanes to settle what failed writes left, if there is anything:
@@ -173,52 +230,29 @@ func (b *backoff) due(now time.Duration) bool {
 	return true
 }
 
-// readEvents empties the store's events and judges the disk by its errors.
+// readEvents empties the store's events.
 func (c *coordinator) readEvents() {
 	now := c.system.Clock().Elapsed()
 	for {
 		select {
 		case e := <-c.mount.Events:
 			c.system.Log().WithFields(logrus.Fields{"mountpath": c.mount.Path, "event": string(e.Kind), "key": e.Key.Name}).WithError(e.Err).Warn("disk event")
-			if e.Kind == store.DiskError {
-				c.errors = append(c.errors, now)
+			switch e.Kind {
+			case store.DiskError:
+				c.health.fault(now, e.Key.Name, e.Err)
+			case store.DiskReadOnly:
+				c.health.turnedReadOnly()
 			}
 		default:
-			for len(c.errors) > 0 && now-c.errors[0] > errorWindow {
-				c.errors = c.errors[1:]
-			}
-			if len(c.errors) >= errorLimit && !c.disabled {
-				c.giveUp(fmt.Sprintf("%d disk errors within %s", len(c.errors), errorWindow))
-			}
 			return
 		}
 	}
-}
-
-func (c *coordinator) giveUp(reason string) {
-	c.disabled = true
-	c.verdicts.disable(reason)
-}
-
-// onIndexDead judges what killed the index. A disk that is full or has turned
-// read-only is read as before, by the dead index too; any other is not trusted.
-func (c *coordinator) onIndexDead() {
-	cause := c.mount.Store.Index().Err()
-	reason := fmt.Sprintf("its index stopped: %v", cause)
-	for _, readable := range []error{syscall.EROFS, syscall.ENOSPC, syscall.EDQUOT} {
-		if errors.Is(cause, readable) {
-			c.closed = true
-			c.verdicts.closeWrites(reason)
-			return
-		}
-	}
-	c.giveUp(reason)
 }
 
 func (c *coordinator) onOpenUpload(ctx actor.Context, m *messages.OpenUpload) {
 	const op errs.Op = "mountpath.OpenUpload"
-	if c.disabled || c.closed {
-		m.Fail(errs.E(op, m.Key, errs.Offline, errors.New("the mountpath takes no writes")))
+	if !c.report.writable {
+		m.Fail(errs.E(op, m.Key, errs.Offline, fmt.Errorf("the mountpath takes no writes: %s: %s", c.report.state, c.report.reason)))
 		return
 	}
 	if c.running == c.limits.Transfers {
@@ -226,10 +260,11 @@ func (c *coordinator) onOpenUpload(ctx actor.Context, m *messages.OpenUpload) {
 		return
 	}
 	c.named++
+	watch := new(watch)
 	lane := c.lanes[laneOf(m.Key.Digest(), len(c.lanes))]
 	pid, err := c.system.Spawn(ctx, actors.Spec{
 		Name:   transferPrefix + strconv.FormatUint(c.named, 36),
-		New:    func() actor.Actor { return newTransfer(c, m, lane) },
+		New:    func() actor.Actor { return newTransfer(c, m, lane, watch) },
 		Policy: actors.Policy{NoRestart: true},
 	})
 	if err != nil {
@@ -237,6 +272,7 @@ func (c *coordinator) onOpenUpload(ctx actor.Context, m *messages.OpenUpload) {
 		return
 	}
 	c.running++
+	c.transfers[pid.Id] = watch
 	m.Reply.Send(messages.UploadOpened{Transfer: pid}, nil)
 }
 
@@ -246,5 +282,6 @@ const transferPrefix = "t"
 func (c *coordinator) onTerminated(m *actor.Terminated) {
 	if isTransfer(m.Who.Id) {
 		c.running--
+		delete(c.transfers, m.Who.Id)
 	}
 }

@@ -12,7 +12,10 @@ import (
 
 // keep asks the keeper to do what has to be done now and then. Sent by the
 // coordinator, which gets kept when it is done, also when the keeper fails on it.
-type keep struct{ done func() }
+type keep struct {
+	measureOnly bool // the disk takes nothing else now
+	done        func()
+}
 
 // Fail implements messages.Failer.
 func (m *keep) Fail(error) { m.done() }
@@ -28,6 +31,7 @@ const reclaimAtOnce = 256
 type keeper struct {
 	system *actors.System
 	store  *store.Store
+	watch  *watch
 
 	checkpoint time.Duration // when, by Clock.Elapsed, relaxed writes are to be made durable next
 }
@@ -38,9 +42,11 @@ const checkpointTime = 5 * time.Second
 
 // Receive implements actor.Actor.
 func (k *keeper) Receive(ctx actor.Context) {
+	k.watch.begin(k.system.Clock())
+	defer k.watch.end()
 	switch m := ctx.Message().(type) {
 	case *keep:
-		k.onKeep()
+		k.onKeep(m)
 		m.done()
 	case *messages.EmptyBucket:
 		m.Reply.Send(k.store.EmptyBucket(m.Bucket, m.Limit))
@@ -51,8 +57,8 @@ func (k *keeper) Receive(ctx actor.Context) {
 	}
 }
 
-func (k *keeper) onKeep() {
-	if now := k.system.Clock().Elapsed(); now >= k.checkpoint {
+func (k *keeper) onKeep(m *keep) {
+	if now := k.system.Clock().Elapsed(); now >= k.checkpoint && !m.measureOnly {
 		k.checkpoint = now + checkpointTime
 		if err := k.store.Checkpoint(); err != nil {
 			k.system.Log().WithError(err).Warn("relaxed writes cannot be made durable now; it is tried again")
@@ -60,6 +66,9 @@ func (k *keeper) onKeep() {
 	}
 	if err := k.store.MeasureSpace(); err != nil {
 		k.system.Log().WithError(err).Warn("the free space of a mountpath cannot be measured")
+	}
+	if m.measureOnly {
+		return
 	}
 	for {
 		finished, err := k.store.Reclaim(reclaimAtOnce)

@@ -29,6 +29,7 @@ func isTransfer(id string) bool {
 type writeLane struct {
 	system *actors.System
 	store  *store.Store
+	watch  *watch
 	number int // among so many lanes
 	lanes  int
 }
@@ -54,6 +55,8 @@ func (m *commitFile) Fail(err error) { m.Reply.Fail(err) }
 
 // Receive implements actor.Actor.
 func (l *writeLane) Receive(ctx actor.Context) {
+	l.watch.begin(l.system.Clock())
+	defer l.watch.end()
 	switch m := ctx.Message().(type) {
 	case *actor.Started, *settleKeys:
 		l.settle()
@@ -176,10 +179,13 @@ func (l *writeLane) onSealBucket(m *messages.SealBucket) {
 type readLane struct {
 	system *actors.System
 	store  *store.Store
+	watch  *watch
 }
 
 // Receive implements actor.Actor.
 func (l *readLane) Receive(ctx actor.Context) {
+	l.watch.begin(l.system.Clock())
+	defer l.watch.end()
 	switch m := ctx.Message().(type) {
 	case *messages.OpenObject:
 		m.Reply.Send(l.onOpenObject(m))

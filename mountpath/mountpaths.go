@@ -1,16 +1,19 @@
 package mountpath
 
 import (
+	"errors"
 	"strconv"
 	"sync/atomic"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
+	"github.com/sirupsen/logrus"
 
 	"github.com/troupe-storage/troupe/actors"
 	"github.com/troupe-storage/troupe/messages"
 	"github.com/troupe-storage/troupe/mountpath/store"
 	"github.com/troupe-storage/troupe/objects/checksum"
+	"github.com/troupe-storage/troupe/objects/errs"
 )
 
 // Name is the supervisor's among the node's children.
@@ -46,14 +49,26 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
-// Mount is one mountpath as the node found it at start.
+// Mount is one mountpath of the node: as it was found at start, and what to do
+// about it later. Its functions block on disks and are called one at a time.
 type Mount struct {
 	ID    string
 	Path  string       // as configured, for people
-	Store *store.Store // nil: it could not be opened, or is missing
+	Store *store.Store // nil: it is not open
 	Why   string       // why Store is nil
+	// Disabled says that an operator has disabled it: Store is nil on purpose.
+	Disabled bool
 	// Events is where Store's events are put; the coordinator empties it.
 	Events <-chan store.Event
+
+	// Open opens the store: after Close, or of a mountpath that was missing. It
+	// checks the directory as a start does, and brings its documents up to date.
+	Open func() (*store.Store, error)
+	// Close closes the store that is open; nobody uses it any more.
+	Close func() error
+	// Away writes to the documents that the mountpath is out of use, and whether an
+	// operator wants it so, which lasts over a restart.
+	Away func(reason string, byOperator bool) error
 }
 
 // Config is what the actors of mountpaths need.
@@ -68,14 +83,21 @@ type Config struct {
 // Spec describes the supervisor of a node's mountpaths.
 func Spec(c Config) actors.Spec {
 	c.Limits = c.Limits.withDefaults()
-	return actors.Spec{Name: Name, New: func() actor.Actor { return &mountpaths{Config: c} }}
+	places := make([]*place, len(c.Mounts))
+	for i, m := range c.Mounts {
+		places[i] = newPlace(i, m, c.System.Clock().Now())
+	}
+	return actors.Spec{Name: Name, New: func() actor.Actor { return &mountpaths{Config: c, places: places} }}
 }
 
-// mountpaths supervises the coordinators and publishes the roster.
+// mountpaths supervises the coordinators, opens and closes mountpaths, and
+// publishes the roster.
 // Its fields belong to the actor: only Receive and the on… methods touch them.
 type mountpaths struct {
 	Config
-	views []messages.MountpathView
+	places []*place // outlives the actor's incarnations: stores do, too
+	ending bool     // the children are being stopped with it
+	worked uint64   // numbers the workers
 }
 
 // Receive implements actor.Actor.
@@ -83,52 +105,333 @@ func (s *mountpaths) Receive(ctx actor.Context) {
 	switch m := ctx.Message().(type) {
 	case *actor.Started:
 		s.onStarted(ctx)
-	case *mountpathDisabled:
-		s.onMountpathDisabled(m)
-	case *mountpathClosed:
-		s.onMountpathClosed(m)
+	case *actor.Restarting, *actor.Stopping:
+		s.ending = true
+	case *actor.Terminated:
+		s.onTerminated(ctx, m.Who)
+
+	case *healthChanged:
+		s.onHealthChanged(ctx, m)
+	case *coordinating:
+		s.onCoordinating(m)
+	case *closed:
+		s.onClosed(ctx, m)
+	case *opened:
+		s.onOpened(ctx, m)
+	case *recorded:
+		s.onRecorded(ctx, m)
+	case *tryAgain:
+		s.onTryAgain(ctx, m)
+
+	case *messages.DisableMountpath:
+		s.onDisableMountpath(ctx, m)
+	case *messages.EnableMountpath:
+		s.onEnableMountpath(ctx, m)
+
+	case *messages.ListMountpaths:
+		s.onListMountpaths(m)
+
 	default:
 		actors.Unexpected(ctx, s.System.Log())
 	}
 }
 
+// onStarted puts coordinators in front of the stores that are open, also after a
+// failure of the actor itself, which ended all its children.
 func (s *mountpaths) onStarted(ctx actor.Context) {
-	s.views = make([]messages.MountpathView, len(s.Mounts))
-	for i, m := range s.Mounts {
-		view := messages.MountpathView{ID: m.ID, Path: m.Path, Offline: m.Why}
-		if m.Store != nil {
-			view = s.spawn(ctx, i, m)
+	for _, p := range s.places {
+		switch p.phase {
+		case serving:
+			p.view = s.spawn(ctx, p)
+			p.note(s.System.Clock().Now(), p.report)
+		case stopping:
+			s.close(ctx, p)
 		}
-		s.views[i] = view
 	}
 	s.publish()
 }
 
+// healthChanged says what a mountpath's health comes to now. Sent by its
+// coordinator.
+type healthChanged struct {
+	place  *place
+	store  *store.Store // of the coordinator
+	report report
+}
+
+func (s *mountpaths) onHealthChanged(ctx actor.Context, m *healthChanged) {
+	p := m.place
+	if p.phase != serving || p.mount.Store != m.store {
+		return // an earlier coordinator's
+	}
+	s.become(p, m.report)
+	switch {
+	case m.report.state == messages.MountpathDisabled:
+		p.reopens = false
+		s.stop(ctx, p)
+		s.record(ctx, p, m.report.reason, false)
+	case m.report.reopen:
+		p.reopens, p.attempts = true, 0
+		s.stop(ctx, p)
+	}
+}
+
+// stop ends a mountpath's coordinator with all its lanes; then its store is closed.
+// Calls that are under way end first.
+func (s *mountpaths) stop(ctx actor.Context, p *place) {
+	p.phase = stopping
+	s.publish()
+	ctx.Stop(p.view.Coordinator)
+}
+
+func (s *mountpaths) onTerminated(ctx actor.Context, who *actor.PID) {
+	if s.ending {
+		return
+	}
+	for _, p := range s.places {
+		if p.view.Coordinator == nil || p.view.Coordinator.Id != who.Id {
+			continue
+		}
+		switch p.phase {
+		case serving:
+			const reason = "its coordinator failed too often"
+			s.become(p, report{state: messages.MountpathDisabled, reason: reason})
+			p.phase, p.reopens = stopping, false
+			s.record(ctx, p, reason, false)
+			s.close(ctx, p)
+			s.publish()
+		case stopping:
+			s.close(ctx, p)
+		}
+	}
+}
+
+// close has the store closed that nobody uses any more.
+func (s *mountpaths) close(ctx actor.Context, p *place) {
+	p.phase = working
+	s.work(ctx, func() any { return &closed{place: p, err: p.mount.Close()} }, func(err error) any { return &closed{place: p, err: err} })
+}
+
+// closed says that a store is closed, as far as it can be: one whose index died
+// never closes cleanly. Sent by a worker.
+type closed struct {
+	place *place
+	err   error
+}
+
+func (s *mountpaths) onClosed(ctx actor.Context, m *closed) {
+	p := m.place
+	p.mount.Store, p.phase = nil, away
+	if m.err != nil {
+		s.System.Log().WithError(m.err).WithField("mountpath", p.mount.Path).Warn("a mountpath was not closed cleanly; what was in flight is settled when it is opened")
+	}
+	if p.reopens {
+		s.open(ctx, p)
+		return
+	}
+	s.settleWaiters(p)
+}
+
+// open has the store opened.
+func (s *mountpaths) open(ctx actor.Context, p *place) {
+	p.phase = working
+	s.work(ctx, func() any {
+		store, err := p.mount.Open()
+		return &opened{place: p, store: store, err: err}
+	}, func(err error) any { return &opened{place: p, err: err} })
+}
+
+// opened says how opening a store went. Sent by a worker.
+type opened struct {
+	place *place
+	store *store.Store
+	err   error
+}
+
+const (
+	// openAttempts is how often an index that died is tried to be opened again
+	// before its mountpath is disabled; each success is counted by index.Reopener.
+	openAttempts = 3
+	// openPause lies between them.
+	openPause = 2 * time.Second
+)
+
+func (s *mountpaths) onOpened(ctx actor.Context, m *opened) {
+	p := m.place
+	if m.err == nil {
+		p.mount.Store, p.phase, p.reopens = m.store, serving, false
+		p.view = s.spawn(ctx, p)
+		return // it is in use once its lanes are at work: onCoordinating
+	}
+	p.phase = away
+	switch p.attempts++; {
+	case p.reopens && p.attempts < openAttempts:
+		p.retry = s.System.Clock().AfterFunc(openPause, s.sender(ctx, &tryAgain{p}))
+	case p.reopens:
+		p.reopens = false
+		reason := "its index stopped and cannot be opened again: " + m.err.Error()
+		s.become(p, report{state: messages.MountpathDisabled, reason: reason})
+		s.record(ctx, p, reason, false)
+	default: // enabling it failed: it stays what it was
+		p.answer(messages.MountpathStatus{}, m.err)
+	}
+}
+
+// sender returns what sends a message to the actor itself.
+func (s *mountpaths) sender(ctx actor.Context, message any) func() {
+	self, root := ctx.Self(), s.System.Root()
+	return func() { root.Send(self, message) }
+}
+
+// tryAgain says that it is time to open a store again. Sent by a timer.
+type tryAgain struct{ place *place }
+
+func (s *mountpaths) onTryAgain(ctx actor.Context, m *tryAgain) {
+	if m.place.phase == away && m.place.reopens {
+		s.open(ctx, m.place)
+	}
+}
+
+// coordinating says that a mountpath's lanes are at work. Sent by its coordinator.
+type coordinating struct {
+	place *place
+	store *store.Store
+}
+
+func (s *mountpaths) onCoordinating(m *coordinating) {
+	p := m.place
+	if p.phase != serving || p.mount.Store != m.store {
+		return
+	}
+	s.become(p, healthy())
+	s.settleWaiters(p)
+}
+
+// record has the documents say that a mountpath is out of use.
+func (s *mountpaths) record(ctx actor.Context, p *place, reason string, byOperator bool) {
+	p.recording++
+	s.work(ctx, func() any { return &recorded{place: p, err: p.mount.Away(reason, byOperator)} }, func(err error) any { return &recorded{place: p, err: err} })
+}
+
+// recorded says how writing the documents went. Sent by a worker.
+type recorded struct {
+	place *place
+	err   error
+}
+
+func (s *mountpaths) onRecorded(_ actor.Context, m *recorded) {
+	m.place.recording--
+	if m.err != nil {
+		s.System.Log().WithError(m.err).WithField("mountpath", m.place.mount.Path).Warn("the documents do not say that the mountpath is out of use")
+		m.place.answer(messages.MountpathStatus{}, m.err)
+		return
+	}
+	s.settleWaiters(m.place)
+}
+
+func (s *mountpaths) onDisableMountpath(ctx actor.Context, m *messages.DisableMountpath) {
+	const op errs.Op = "mountpath.Disable"
+	p, err := s.find(op, m.Path)
+	if err != nil {
+		m.Fail(err)
+		return
+	}
+	if p.waiting != nil || p.phase == working || p.recording > 0 {
+		m.Fail(errs.E(op, p.mount.Path, errs.Busy, errors.New("another change of it is under way")))
+		return
+	}
+	const reason = "an operator disabled it"
+	was := p.phase
+	p.byOperator, p.reopens = true, false
+	s.become(p, report{state: messages.MountpathDisabled, reason: reason})
+	if was == serving {
+		s.stop(ctx, p)
+	}
+	p.waiting = m.Reply
+	s.record(ctx, p, reason, true)
+}
+
+func (s *mountpaths) onEnableMountpath(ctx actor.Context, m *messages.EnableMountpath) {
+	const op errs.Op = "mountpath.Enable"
+	p, err := s.find(op, m.Path)
+	switch {
+	case err != nil:
+		m.Fail(err)
+	case p.phase == serving && p.waiting == nil:
+		m.Reply.Send(p.status(), nil)
+	case p.phase == stopping:
+		m.Fail(errs.E(op, p.mount.Path, errs.Busy, errors.New("calls of its disk are still under way; it can be enabled when they have ended")))
+	case p.phase == working || p.recording > 0 || p.waiting != nil || p.reopens:
+		m.Fail(errs.E(op, p.mount.Path, errs.Busy, errors.New("another change of it is under way")))
+	default:
+		p.waiting = m.Reply
+		s.open(ctx, p)
+	}
+}
+
+func (s *mountpaths) onListMountpaths(m *messages.ListMountpaths) {
+	all := make([]messages.MountpathStatus, len(s.places))
+	for i, p := range s.places {
+		all[i] = p.status()
+	}
+	m.Reply.Send(all, nil)
+}
+
+// find returns the mountpath of a path or an id.
+func (s *mountpaths) find(op errs.Op, path string) (*place, error) {
+	for _, p := range s.places {
+		if p.mount.Path == path || p.mount.ID == path {
+			return p, nil
+		}
+	}
+	return nil, errs.E(op, path, errs.NotFound, errors.New("the node has no mountpath of that path or id"))
+}
+
+// settleWaiters answers who waits for a change that is complete now. Disabling is,
+// once nobody is sent there and the documents say so: calls under way may take as
+// long as the disk likes.
+func (s *mountpaths) settleWaiters(p *place) {
+	if p.recording == 0 && (p.phase == serving || p.report.state == messages.MountpathDisabled) {
+		p.answer(p.status(), nil)
+	}
+}
+
+// become changes what is known of a mountpath's health, and publishes it.
+func (s *mountpaths) become(p *place, next report) {
+	was := p.report
+	changed := p.note(s.System.Clock().Now(), next)
+	if next.state != messages.MountpathDisabled {
+		p.byOperator = false
+	}
+	if was.state != next.state {
+		log := s.System.Log().WithFields(logrus.Fields{"mountpath": p.mount.Path, "was": string(was.state), "state": string(next.state), "reason": next.reason})
+		if next.state == messages.MountpathOK {
+			log.Info("mountpath is well again")
+		} else {
+			log.Error("mountpath is not well")
+		}
+	}
+	if changed {
+		s.publish()
+	}
+}
+
 // spawn spawns a mountpath's coordinator and computes the addresses of its lanes.
-func (s *mountpaths) spawn(ctx actor.Context, number int, m Mount) messages.MountpathView {
-	name := "d" + strconv.Itoa(number)
-	self := ctx.Self()
-	system := s.System
-	disable := func(reason string) {
-		system.Root().Send(self, &mountpathDisabled{id: m.ID, reason: reason})
-	}
-	closeWrites := func(reason string) {
-		system.Root().Send(self, &mountpathClosed{id: m.ID, reason: reason})
-	}
+func (s *mountpaths) spawn(ctx actor.Context, p *place) messages.MountpathView {
+	self, root, store := ctx.Self(), s.System.Root(), p.mount.Store
+	mount := p.mount
+	changed := func(r report) { root.Send(self, &healthChanged{place: p, store: store, report: r}) }
+	started := func() { root.Send(self, &coordinating{place: p, store: store}) }
 	pid, err := s.System.Spawn(ctx, actors.Spec{
-		Name: name,
-		New: func() actor.Actor {
-			return newCoordinator(s.Config, m, verdicts{disable: disable, closeWrites: closeWrites})
-		},
-		Policy: actors.Policy{
-			Limit: 10, Window: time.Minute,
-			GaveUp: func(any) { disable("its coordinator failed too often") },
-		},
+		Name:   "d" + strconv.Itoa(p.number),
+		New:    func() actor.Actor { return newCoordinator(s.Config, mount, changed, started) },
+		Policy: actors.Policy{Limit: 10, Window: time.Minute},
 	})
 	if err != nil {
 		panic(err) // the names are ours: a fault of the program
 	}
-	view := messages.MountpathView{ID: m.ID, Path: m.Path, Coordinator: pid}
+	view := p.view
+	view.Coordinator, view.Writers, view.Readers = pid, nil, nil
 	for i := range s.Limits.WriteLanes {
 		view.Writers = append(view.Writers, s.System.PID(pid.Id+"/w"+strconv.Itoa(i)))
 	}
@@ -138,34 +441,10 @@ func (s *mountpaths) spawn(ctx actor.Context, number int, m Mount) messages.Moun
 	return view
 }
 
-// mountpathDisabled says that a mountpath is of no more use. Sent by its
-// coordinator, or by the supervision of it.
-type mountpathDisabled struct{ id, reason string }
-
-func (s *mountpaths) onMountpathDisabled(m *mountpathDisabled) {
-	for i := range s.views {
-		if s.views[i].ID == m.id && s.views[i].Offline == "" {
-			s.views[i].Offline = m.reason
-			s.System.Log().WithField("mountpath", s.views[i].Path).WithField("reason", m.reason).Error("mountpath disabled")
-		}
-	}
-	s.publish()
-}
-
-// mountpathClosed says that a mountpath takes no writes any more and can still be
-// read. Sent by its coordinator.
-type mountpathClosed struct{ id, reason string }
-
-func (s *mountpaths) onMountpathClosed(m *mountpathClosed) {
-	for i := range s.views {
-		if s.views[i].ID == m.id {
-			s.views[i].ReadOnly = m.reason
-			s.System.Log().WithField("mountpath", s.views[i].Path).WithField("reason", m.reason).Error("mountpath takes no writes; reads go on")
-		}
-	}
-	s.publish()
-}
-
 func (s *mountpaths) publish() {
-	s.Published.Store(messages.NewRoster(append([]messages.MountpathView(nil), s.views...)))
+	views := make([]messages.MountpathView, len(s.places))
+	for i, p := range s.places {
+		views[i] = p.show()
+	}
+	s.Published.Store(messages.NewRoster(views))
 }

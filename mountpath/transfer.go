@@ -20,6 +20,7 @@ import (
 // worker: it blocks on its disk, lives for one payload, and is never restarted.
 type transfer struct {
 	system  *actors.System
+	watch   *watch
 	store   *store.Store
 	limits  Limits
 	md5     *checksum.MD5Pool
@@ -42,9 +43,9 @@ type gatheredChunk struct {
 	bytes []byte
 }
 
-func newTransfer(c *coordinator, m *messages.OpenUpload, lane *actor.PID) *transfer {
+func newTransfer(c *coordinator, m *messages.OpenUpload, lane *actor.PID, watch *watch) *transfer {
 	return &transfer{
-		system: c.system, store: c.mount.Store, limits: c.limits, md5: c.md5, request: m, lane: lane,
+		watch: watch, system: c.system, store: c.mount.Store, limits: c.limits, md5: c.md5, request: m, lane: lane,
 		batch: batchFor(m.SizeHint, m.Window.Len()),
 	}
 }
@@ -64,6 +65,8 @@ type heardNothing struct{ heard uint64 }
 
 // Receive implements actor.Actor.
 func (t *transfer) Receive(ctx actor.Context) {
+	t.watch.begin(t.system.Clock())
+	defer t.watch.end()
 	switch m := ctx.Message().(type) {
 	case *actor.Started:
 		t.onStarted(ctx)

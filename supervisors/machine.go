@@ -63,10 +63,11 @@ func (n *Node) capacity() ais.Capacity {
 	seen := make(map[uint64]bool)
 	percents := 0
 	for _, m := range n.mounts {
-		if m.store == nil {
+		s := m.current.Load()
+		if s == nil {
 			continue
 		}
-		space := m.store.Space()
+		space := s.Space()
 		used := space.TotalBytes - min(space.TotalBytes, space.FreeBytes)
 		percent := percentOf(used, space)
 		c.Mountpaths[m.path] = ais.MountpathCapacity{

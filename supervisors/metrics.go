@@ -9,7 +9,7 @@ import (
 	"github.com/troupe-storage/troupe/actors"
 	"github.com/troupe-storage/troupe/actors/xaction"
 	"github.com/troupe-storage/troupe/messages"
-	"github.com/troupe-storage/troupe/mountpath"
+	"github.com/troupe-storage/troupe/mountpath/store"
 	"github.com/troupe-storage/troupe/objects/slab"
 )
 
@@ -18,9 +18,11 @@ import (
 type metrics struct {
 	system *actors.System
 	slabs  *slab.Pool
-	mounts []mountpath.Mount
+	roster func() *messages.Roster
+	mounts []*mount
 	census *atomic.Pointer[xaction.Census]
 
+	state, changes, reserved                   *prometheus.Desc
 	debt, running, indexBytes                  *prometheus.Desc
 	readAmp, inFlight                          *prometheus.Desc
 	freeBytes, totalBytes, fullness, unsettled *prometheus.Desc
@@ -31,7 +33,7 @@ type metrics struct {
 }
 
 // newMetrics registers a node's metrics with a registry of its own.
-func newMetrics(system *actors.System, slabs *slab.Pool, mounts []mountpath.Mount, census *atomic.Pointer[xaction.Census]) (*prometheus.Registry, error) {
+func newMetrics(system *actors.System, slabs *slab.Pool, roster func() *messages.Roster, mounts []*mount, census *atomic.Pointer[xaction.Census]) (*prometheus.Registry, error) {
 	perDisk := func(name, help string) *prometheus.Desc {
 		return prometheus.NewDesc("troupe_"+name, help, []string{"mountpath"}, nil)
 	}
@@ -39,7 +41,10 @@ func newMetrics(system *actors.System, slabs *slab.Pool, mounts []mountpath.Moun
 		return prometheus.NewDesc("troupe_"+name, help, nil, nil)
 	}
 	m := &metrics{
-		system: system, slabs: slabs, mounts: mounts, census: census,
+		system: system, slabs: slabs, roster: roster, mounts: mounts, census: census,
+		state:           prometheus.NewDesc("troupe_mountpath_state", "1 for the state that the mountpath is in, 0 for the others.", []string{"mountpath", "state"}, nil),
+		changes:         prometheus.NewDesc("troupe_mountpath_changes_total", "How often the mountpath came to be in the state.", []string{"mountpath", "state"}, nil),
+		reserved:        perDisk("mountpath_reserved_bytes", "Bytes that are kept free: below them writes fail, below half of them deletes too."),
 		debt:            perDisk("index_compaction_debt_bytes", "Bytes that compactions of the index have to rewrite before it is at rest."),
 		running:         perDisk("index_compactions_running", "Compactions of the index under way."),
 		indexBytes:      perDisk("index_disk_bytes", "Bytes of the index on disk, write-ahead log included."),
@@ -70,10 +75,18 @@ func newMetrics(system *actors.System, slabs *slab.Pool, mounts []mountpath.Moun
 	return registry, nil
 }
 
+// mountpathStates are the values of the label state.
+func mountpathStates() []messages.MountpathState {
+	return []messages.MountpathState{
+		messages.MountpathOK, messages.MountpathFull, messages.MountpathSlow, messages.MountpathReadOnly,
+		messages.MountpathFailing, messages.MountpathDisabled, messages.MountpathMissing,
+	}
+}
+
 // Describe implements prometheus.Collector.
 func (m *metrics) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		m.debt, m.running, m.indexBytes, m.readAmp, m.inFlight, m.freeBytes, m.totalBytes, m.fullness, m.unsettled,
+		m.state, m.changes, m.reserved, m.debt, m.running, m.indexBytes, m.readAmp, m.inFlight, m.freeBytes, m.totalBytes, m.fullness, m.unsettled,
 		m.reclaimPayloads, m.reclaimBytes, m.leases, m.slabsInUse, m.slabsTotal, m.actorsRunning, m.actorsQueued, m.actorsRestart,
 		m.jobs, m.jobObjects, m.jobBytes,
 	} {
@@ -86,10 +99,25 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
-	for _, mp := range m.mounts {
+	for _, view := range m.roster().Mountpaths {
+		for _, state := range mountpathStates() {
+			is := 0.0
+			if view.State == state {
+				is = 1
+			}
+			gauge(m.state, is, view.Path, string(state))
+			out <- prometheus.MustNewConstMetric(m.changes, prometheus.CounterValue, float64(view.Changes[state]), view.Path, string(state))
+		}
+	}
+	for _, mount := range m.mounts {
+		mp := struct {
+			Path  string
+			Store *store.Store
+		}{mount.path, mount.current.Load()}
 		if mp.Store == nil {
 			continue
 		}
+		gauge(m.reserved, float64(mp.Store.Reserved()), mp.Path)
 		if x, err := mp.Store.Index().Metrics(); err == nil {
 			gauge(m.debt, float64(x.DebtBytes), mp.Path)
 			gauge(m.running, float64(x.CompactionsNow), mp.Path)

@@ -5,13 +5,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/troupe-storage/troupe/cluster/embedded"
 	"github.com/troupe-storage/troupe/mountpath"
-	"github.com/troupe-storage/troupe/mountpath/disk"
 	"github.com/troupe-storage/troupe/mountpath/index"
 	"github.com/troupe-storage/troupe/mountpath/layout"
 	"github.com/troupe-storage/troupe/mountpath/store"
@@ -19,72 +17,35 @@ import (
 	"github.com/troupe-storage/troupe/objects/errs"
 )
 
-// mount is one directory on its way to being a mountpath of the node.
-type mount struct {
-	path   string // absolute, symbolic links resolved
-	linux  *disk.Linux
-	fs     disk.FS        // linux, or what the fault desk put around it
-	format *layout.Format // nil: it is new
-	events chan store.Event
-	store  *store.Store
-}
-
-// eventRoom is how many events of a disk wait for its coordinator; a disk that
-// fails faster is judged by those.
-const eventRoom = 64
-
 // findMounts opens the directories given: each exists or is made, is no other's,
-// and none lies in another.
+// and none lies in another. One that is refused is the cause why the node does not
+// start; one that is in trouble is judged by identify.
 func findMounts(config Config) (mounts []*mount, err error) {
 	const op errs.Op = "supervisors.findMounts"
 	defer func() {
 		if err != nil {
-			closeMounts(mounts)
+			err = errors.Join(err, closeMounts(mounts))
 			mounts = nil
 		}
 	}()
 	for _, dir := range config.Data {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return mounts, errs.E(op, dir, errs.IO, err)
-		}
 		path, err := filepath.Abs(dir)
-		if err == nil {
-			path, err = filepath.EvalSymlinks(path)
-		}
 		if err != nil {
 			return mounts, errs.E(op, dir, errs.IO, err)
 		}
-		for _, m := range mounts {
-			if m.path == path {
-				return mounts, errs.E(op, dir, errs.Invalid, errors.New("the directory is given twice"))
-			}
-			if isBelow(path, m.path) || isBelow(m.path, path) {
-				return mounts, errs.E(op, dir, errs.Invalid, fmt.Errorf("it and %s lie one in the other", m.path))
-			}
+		// A path that cannot be made shows itself when it is looked at.
+		made := os.MkdirAll(path, 0o755)
+		if resolved, err := filepath.EvalSymlinks(path); err == nil {
+			path = resolved
 		}
-		m := &mount{path: path, events: make(chan store.Event, eventRoom)}
-		if m.linux, err = disk.NewLinux(path); err != nil {
-			return mounts, errs.E(op, dir, err)
+		m := newMount(path)
+		if err := m.look(config, mounts); err != nil {
+			return append(mounts, m), errs.E(op, dir, err)
 		}
-		m.fs = m.linux
+		if m.trouble != nil && made != nil {
+			m.trouble = errs.E(op, dir, errs.IO, made)
+		}
 		mounts = append(mounts, m)
-		if config.Faults != nil {
-			if m.fs, err = config.Faults.Disk(path, m.linux); err != nil {
-				return mounts, errs.E(op, dir, err)
-			}
-		}
-		if err := m.linux.CheckAttributes(); err != nil {
-			return mounts, errs.E(op, dir, errs.Invalid, err)
-		}
-		m.format, err = store.ReadFormat(m.fs)
-		if err != nil && !errs.Is(errs.NotFound, err) {
-			return mounts, errs.E(op, dir, err)
-		}
-		if m.format == nil {
-			if err := isFresh(path); err != nil {
-				return mounts, errs.E(op, dir, errs.Invalid, err)
-			}
-		}
 	}
 	return mounts, nil
 }
@@ -99,6 +60,32 @@ func isNamed(mountpaths []embedded.Mountpath, path string) bool {
 	return false
 }
 
+// isDisabled reports whether an operator has disabled the mountpath of an id.
+func isDisabled(mountpaths []embedded.Mountpath, id string) bool {
+	for _, m := range mountpaths {
+		if m.ID == id {
+			return m.Disabled != ""
+		}
+	}
+	return false
+}
+
+// whyNone says why no mountpath of those found can be used.
+func whyNone(mounts []*mount) error {
+	var reasons []error
+	for _, m := range mounts {
+		switch {
+		case m.trouble != nil:
+			reasons = append(reasons, m.trouble)
+		case m.format == nil:
+			reasons = append(reasons, fmt.Errorf("%s: %w", m.path, errMissing))
+		default:
+			reasons = append(reasons, fmt.Errorf("%s: an operator disabled it", m.path))
+		}
+	}
+	return fmt.Errorf("no mountpath can be used: %w", errors.Join(reasons...))
+}
+
 // hasBuckets reports whether there may be objects that a change of placement hides.
 func hasBuckets(documents *embedded.Documents) bool {
 	for _, doc := range documents.Buckets() {
@@ -107,26 +94,6 @@ func hasBuckets(documents *embedded.Documents) bool {
 		}
 	}
 	return false
-}
-
-func isBelow(path, other string) bool {
-	return strings.HasPrefix(path, other+string(filepath.Separator))
-}
-
-// isFresh reports, as an error, why a directory that is no mountpath yet must not
-// become one: someone else's files are in it. What a crash left of an earlier
-// attempt to format it is nobody's.
-func isFresh(path string) error {
-	entries, err := os.ReadDir(path)
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		if e.Name() != layout.Private && e.Name() != "lost+found" {
-			return fmt.Errorf("it is neither empty nor a mountpath: it holds %q", e.Name())
-		}
-	}
-	return nil
 }
 
 // identify reads the node's documents from the mountpaths that have them, and
@@ -138,8 +105,8 @@ func identify(mounts []*mount, now time.Time) (*embedded.Documents, []embedded.M
 	const op errs.Op = "supervisors.identify"
 	var old []embedded.Shelf
 	for _, m := range mounts {
-		if m.format != nil {
-			old = append(old, store.Shelf{FS: m.fs, Name: m.path})
+		if m.format != nil && m.trouble == nil {
+			old = append(old, m.shelf())
 		}
 	}
 	documents, err := embedded.Open(old)
@@ -152,12 +119,17 @@ func identify(mounts []*mount, now time.Time) (*embedded.Documents, []embedded.M
 	for i, m := range all {
 		known[m.ID] = i
 	}
+	paths := make(map[string]string) // mountpath id → directory given
 	for _, m := range mounts {
 		if m.format == nil {
 			continue
 		}
+		if twin := paths[m.format.MountpathID]; twin != "" {
+			return nil, nil, errs.E(op, m.path, errs.Invalid, fmt.Errorf("it and %s are the same mountpath %s: one is a copy of the other", twin, m.format.MountpathID))
+		}
+		paths[m.format.MountpathID] = m.path
 		if node.Version > 0 && (m.format.NodeID != node.NodeID || m.format.ClusterID != node.ClusterID) {
-			return nil, nil, errs.E(op, m.path, errs.Invalid, fmt.Errorf("it belongs to node %s of cluster %s; the others belong to node %s of cluster %s", m.format.NodeID, m.format.ClusterID, node.NodeID, node.ClusterID))
+			return nil, nil, errs.E(op, m.path, errs.Invalid, foreign(m.format, node))
 		}
 		if i, ok := known[m.format.MountpathID]; ok {
 			all[i].Path = m.path
@@ -172,6 +144,9 @@ func identify(mounts []*mount, now time.Time) (*embedded.Documents, []embedded.M
 		}
 		if isNamed(all, m.path) {
 			continue
+		}
+		if m.trouble != nil {
+			return nil, nil, m.trouble
 		}
 		if len(old) > 0 && hasBuckets(documents) {
 			return nil, nil, errs.E(op, m.path, errs.Invalid, errors.New("a mountpath cannot be added to a node that has buckets: objects would have to move to it first, which no job does yet; leave the directory out"))
@@ -194,35 +169,34 @@ func identify(mounts []*mount, now time.Time) (*embedded.Documents, []embedded.M
 
 // openStores opens every mountpath's store, side by side. One that cannot be
 // opened is offline with the reason; only when none can the node does not start.
-func openStores(mounts []*mount, all []embedded.Mountpath, o store.Options) ([]mountpath.Mount, error) {
+func (o *opener) openStores(all []embedded.Mountpath) ([]mountpath.Mount, error) {
 	result := make([]mountpath.Mount, len(all))
 	var group sync.WaitGroup
-	for i, m := range all {
-		result[i] = mountpath.Mount{ID: m.ID, Path: m.Path, Why: "it is missing: no directory that was given holds it; is its disk mounted?"}
-		for _, candidate := range mounts {
-			if candidate.format == nil || candidate.format.MountpathID != m.ID {
-				continue
-			}
-			group.Add(1)
-			go func() {
-				defer group.Done()
-				options := o
-				options.FS = candidate.fs
-				options.Log = o.Log.WithField("mountpath", candidate.path)
-				options.OnEvent = func(e store.Event) {
-					select {
-					case candidate.events <- e:
-					default: // the disk is judged by those that wait
-					}
-				}
-				result[i].Events = candidate.events
+	for i, named := range all {
+		m := o.mountOf(named)
+		r := &result[i]
+		*r = mountpath.Mount{
+			ID: named.ID, Path: named.Path, Events: m.events, Disabled: named.Disabled != "",
+			Open:  func() (*store.Store, error) { return o.open(m, named.ID) },
+			Close: m.closeStore,
+			Away:  func(reason string, byOperator bool) error { return o.documents.SetAway(named.ID, reason, byOperator) },
+		}
+		switch {
+		case r.Disabled:
+			r.Why = named.Disabled
+		case m.trouble != nil:
+			r.Why = m.trouble.Error()
+		case m.linux == nil:
+			r.Why = "it is missing: no directory that was given holds it; is its disk mounted?"
+		case m.format == nil:
+			r.Why = "it is missing: " + errMissing.Error()
+		default:
+			group.Go(func() {
 				var err error
-				if candidate.store, err = store.Open(options); err != nil {
-					result[i].Why = err.Error()
-					return
+				if r.Store, err = m.openStore(o.options); err != nil {
+					r.Why = err.Error()
 				}
-				result[i].Store, result[i].Why = candidate.store, ""
-			}()
+			})
 		}
 	}
 	group.Wait()
@@ -234,6 +208,24 @@ func openStores(mounts []*mount, all []embedded.Mountpath, o store.Options) ([]m
 		reasons = append(reasons, errs.E("supervisors.openStores", m.Path, errs.Offline, errors.New(m.Why)))
 	}
 	return result, errors.Join(reasons...)
+}
+
+// mountOf returns the mount of a mountpath that the documents name: the directory
+// that holds it, the one at its path, or one that was not given.
+func (o *opener) mountOf(named embedded.Mountpath) *mount {
+	for _, m := range o.mounts {
+		if m.format != nil && m.format.MountpathID == named.ID {
+			return m
+		}
+	}
+	for _, m := range o.mounts {
+		if m.format == nil && m.path == named.Path {
+			return m
+		}
+	}
+	m := newMount(named.Path)
+	o.mounts = append(o.mounts, m)
+	return m
 }
 
 // dropDestroyed removes what mountpaths still have of buckets that are destroyed.
@@ -265,10 +257,7 @@ func dropDestroyed(documents *embedded.Documents, mounts []mountpath.Mount) erro
 func closeMounts(mounts []*mount) error {
 	var failures []error
 	for _, m := range mounts {
-		if m.store != nil {
-			failures = append(failures, m.store.Close())
-		}
-		failures = append(failures, m.linux.Close())
+		failures = append(failures, m.close())
 	}
 	return errors.Join(failures...)
 }

@@ -135,7 +135,7 @@ func Start(config Config) (_ *Node, err error) {
 	if err := n.spawnStorage(mounts, documents); err != nil {
 		return nil, err
 	}
-	registry, err := newMetrics(n.system, n.slabs, mounts, &n.jobs)
+	registry, err := newMetrics(n.system, n.slabs, n.roster.Load, n.mounts, &n.jobs)
 	if err != nil {
 		return nil, err
 	}
@@ -192,25 +192,28 @@ func (n *Node) openDisks(now time.Time) ([]mountpath.Mount, *embedded.Documents,
 	}
 	var present []embedded.Shelf
 	for _, m := range found {
-		if m.format != nil {
-			present = append(present, store.Shelf{FS: m.fs, Name: m.path})
+		if m.format != nil && m.trouble == nil && !isDisabled(all, m.format.MountpathID) {
+			present = append(present, m.shelf())
 		}
 	}
 	if len(present) == 0 {
-		return nil, nil, errs.E("supervisors.openDisks", errs.Offline, errors.New("every directory is empty where a mountpath was: are the disks mounted?"))
+		return nil, nil, errs.E("supervisors.openDisks", errs.Offline, whyNone(found))
 	}
 	node, err := documents.Begin(present, all)
 	if err != nil {
 		return nil, nil, err
 	}
 	budget := budgetOf(n.config.MemoryBytes, len(all))
-	n.shared = index.NewShared(budget.blockCache, len(found))
-	mounts, err := openStores(found, all, store.Options{
+	n.shared = index.NewShared(budget.blockCache, len(all))
+	documents.LiveBy(n.clock)
+	o := &opener{config: n.config, documents: documents, mounts: found, options: store.Options{
 		Shared: n.shared, Generations: objects.NewSequencer(1, node.Start),
 		BootID:        bootID(),
 		Now:           n.clock.Now,
-		MemTableBytes: index.MemTableBytes(n.config.MemoryBytes, len(found)), InlineLimit: n.config.InlineBytes, Log: n.log,
-	})
+		MemTableBytes: index.MemTableBytes(n.config.MemoryBytes, len(all)), InlineLimit: n.config.InlineBytes, Log: n.log,
+	}}
+	mounts, err := o.openStores(all)
+	n.mounts = o.mounts
 	if err != nil {
 		return nil, nil, err
 	}
@@ -297,7 +300,10 @@ func (n *Node) listeners(registry gatherer, nodeID, clusterID string, started ti
 // nativeRoutes are the routes of the native listener that are not the native
 // API's own: control, with the root pair.
 func (n *Node) nativeRoutes() []native.Route {
-	routes := []native.Route{native.LogRoute(n.config.Log)}
+	routes := []native.Route{
+		native.LogRoute(n.config.Log),
+		native.MountpathsRoute(n.system, n.system.PID(nodeName+"/"+mountpath.Name)),
+	}
 	return append(routes, native.JobRoutes(n.system, n.system.PID(nodeName+"/"+xaction.Name))...)
 }
 

@@ -28,8 +28,8 @@ type listing struct {
 func (l *listing) mountpaths(op errs.Op) ([]messages.MountpathView, error) {
 	mountpaths := l.config.Roster.Load().Mountpaths
 	for _, m := range mountpaths {
-		if m.Offline != "" {
-			return nil, errs.E(op, l.bucket, errs.Offline, fmt.Errorf("mountpath %s: %s", m.Path, m.Offline))
+		if err := m.Away(); err != nil {
+			return nil, errs.E(op, l.bucket, errs.Offline, err)
 		}
 	}
 	return mountpaths, nil

@@ -15,11 +15,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
 
 	"github.com/troupe-storage/troupe/objects"
+	"github.com/troupe-storage/troupe/objects/clock"
 	"github.com/troupe-storage/troupe/objects/errs"
 )
 
@@ -33,6 +35,8 @@ type Shelf interface {
 	List(dir string) ([]string, error)
 	// Remove removes a document durably; one that is not there is no failure.
 	Remove(name string) error
+	// ID is the id of the mountpath.
+	ID() string
 	// String names the mountpath for people.
 	fmt.Stringer
 }
@@ -41,6 +45,11 @@ type Shelf interface {
 type Mountpath struct {
 	ID   string `json:"id"`
 	Path string `json:"path"`
+	// Disabled says why an operator has taken it out of use; empty: nobody has.
+	Disabled string `json:"disabled,omitempty"`
+	// Away says why its documents are not up to date; empty: they are. Documents on
+	// a mountpath that is disabled or away do not count.
+	Away string `json:"away,omitempty"`
 }
 
 // Node is the document of the node itself.
@@ -54,10 +63,12 @@ type Node struct {
 
 // Documents is the node's documents. Safe for concurrent use.
 type Documents struct {
-	mu      sync.Mutex
-	shelves []Shelf
-	node    Node
-	buckets map[objects.BucketID]*objects.BucketDoc
+	mu          sync.Mutex
+	shelves     []Shelf
+	node        Node
+	buckets     map[objects.BucketID]*objects.BucketDoc
+	outstanding outstanding
+	clock       clock.Clock
 }
 
 const (
@@ -79,8 +90,8 @@ func NewID() (string, error) {
 // none, it makes the documents of a new node.
 func Open(shelves []Shelf) (*Documents, error) {
 	const op errs.Op = "embedded.Open"
-	d := &Documents{shelves: shelves, buckets: make(map[objects.BucketID]*objects.BucketDoc)}
-	node, err := inForce[Node](shelves, nodeDocument, func(n *Node) uint64 { return n.Version })
+	d := &Documents{shelves: shelves, clock: clock.NewSystem(), buckets: make(map[objects.BucketID]*objects.BucketDoc)}
+	node, err := nodeInForce(shelves)
 	if err != nil {
 		return nil, errs.E(op, err)
 	}
@@ -107,8 +118,9 @@ func Open(shelves []Shelf) (*Documents, error) {
 			}
 		}
 	}
+	voters := d.node.voters(shelves)
 	for name := range names {
-		doc, err := inForce[objects.BucketDoc](shelves, bucketsFolder+"/"+name, func(b *objects.BucketDoc) uint64 { return b.Version })
+		doc, err := inForce[objects.BucketDoc](voters, bucketsFolder+"/"+name, func(b *objects.BucketDoc) uint64 { return b.Version })
 		if err != nil {
 			return nil, errs.E(op, err)
 		}
@@ -191,7 +203,12 @@ func (d *Documents) Begin(present []Shelf, mountpaths []Mountpath) (Node, error)
 	next := d.node
 	next.Version++
 	next.Start++
-	next.Mountpaths = mountpaths
+	next.Mountpaths = slices.Clone(mountpaths)
+	for i, m := range next.Mountpaths { // those present are brought up to date
+		if slices.ContainsFunc(present, func(s Shelf) bool { return s.ID() == m.ID }) {
+			next.Mountpaths[i].Disabled, next.Mountpaths[i].Away = "", ""
+		}
+	}
 	if err := d.write(nodeDocument, &next); err != nil {
 		return Node{}, errs.E(op, err)
 	}
@@ -206,19 +223,23 @@ func (d *Documents) Begin(present []Shelf, mountpaths []Mountpath) (Node, error)
 
 // writeWhereStale writes a bucket's document to the shelves that have another.
 func (d *Documents) writeWhereStale(doc *objects.BucketDoc) error {
-	content, err := encode(doc)
-	if err != nil {
-		return err
-	}
 	for _, s := range d.shelves {
-		if have, err := s.Read(bucketName(doc.ID)); err == nil && string(have) == string(content) {
-			continue
-		}
-		if err := s.Write(bucketName(doc.ID), content); err != nil {
+		if err := d.bounded(s, func() error { return writeIfStale(s, doc) }); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func writeIfStale(s Shelf, doc *objects.BucketDoc) error {
+	content, err := encode(doc)
+	if err != nil {
+		return err
+	}
+	if have, err := s.Read(bucketName(doc.ID)); err == nil && string(have) == string(content) {
+		return nil
+	}
+	return s.Write(bucketName(doc.ID), content)
 }
 
 func bucketName(id objects.BucketID) string { return bucketsFolder + "/" + id.String() + ".json" }
@@ -239,7 +260,7 @@ func (d *Documents) write(name string, doc any) error {
 	}
 	var failures []error
 	for _, s := range d.shelves {
-		if err := s.Write(name, content); err != nil {
+		if err := d.bounded(s, func() error { return s.Write(name, content) }); err != nil {
 			failures = append(failures, errs.E("embedded.write", fmt.Sprintf("%s on %s", name, s), err))
 		}
 	}
@@ -298,7 +319,7 @@ func (d *Documents) Forget(id objects.BucketID) error {
 	}
 	var failures []error
 	for _, s := range d.shelves {
-		failures = append(failures, s.Remove(bucketName(id)))
+		failures = append(failures, d.bounded(s, func() error { return s.Remove(bucketName(id)) }))
 	}
 	if err := errors.Join(failures...); err != nil {
 		return errs.E(op, id, err)

@@ -22,6 +22,8 @@ func newShelf(name string) *shelf { return &shelf{name: name, docs: map[string][
 
 func (s *shelf) String() string { return s.name }
 
+func (s *shelf) ID() string { return s.name }
+
 func (s *shelf) Read(name string) ([]byte, error) {
 	if content, ok := s.docs[name]; ok {
 		return content, nil

@@ -16,7 +16,6 @@ package gateway
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -137,11 +136,11 @@ func (g *Gateway) owner(op errs.Op, key objects.Key) (*messages.MountpathView, u
 	}
 	digest := key.Digest()
 	view := g.Roster.Load().Owner(digest)
-	switch {
-	case view == nil:
-		return nil, 0, errs.E(op, key, errs.Offline, fmt.Errorf("the node has no mountpath"))
-	case view.Offline != "":
-		return nil, 0, errs.E(op, key, errs.Offline, fmt.Errorf("mountpath %s: %s", view.Path, view.Offline))
+	if view == nil {
+		return nil, 0, errs.E(op, key, errs.Offline, errors.New("the node has no mountpath"))
+	}
+	if err := view.Away(); err != nil {
+		return nil, 0, errs.E(op, key, errs.Offline, err)
 	}
 	return view, digest, nil
 }
@@ -149,10 +148,13 @@ func (g *Gateway) owner(op errs.Op, key objects.Key) (*messages.MountpathView, u
 // writable is owner for a write; errs.Offline too if the mountpath takes none now.
 func (g *Gateway) writable(op errs.Op, key objects.Key) (*messages.MountpathView, uint64, error) {
 	view, digest, err := g.owner(op, key)
-	if err == nil && view.ReadOnly != "" {
-		return nil, 0, errs.E(op, key, errs.Offline, fmt.Errorf("mountpath %s takes no writes: %s", view.Path, view.ReadOnly))
+	if err != nil {
+		return nil, 0, err
 	}
-	return view, digest, err
+	if err := view.Closed(); err != nil {
+		return nil, 0, errs.E(op, key, errs.Offline, err)
+	}
+	return view, digest, nil
 }
 
 // Delete removes an object; one that is not there is no failure unless the

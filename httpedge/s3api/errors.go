@@ -284,6 +284,7 @@ func errorOf(err error, t target) *Error {
 		return e
 	}
 	var mismatch *checksum.Mismatch
+	var away *messages.MountpathAway
 	is := func(sentinel error) bool { return errors.Is(err, sentinel) }
 	code := func(c string) *Error { return refuse(c, "").because(err) }
 	switch {
@@ -323,6 +324,8 @@ func errorOf(err error, t target) *Error {
 		return code(codeEntityTooLarge)
 	case is(objects.ErrInvalidRange):
 		return code(codeInvalidRange)
+	case errors.As(err, &away):
+		return refuse(codeServiceUnavailable, away.Public()).because(err)
 	case is(objects.ErrOutcomeUnknown), is(messages.ErrNoAnswer):
 		return code(codeServiceUnavailable)
 	case isTimeout(err):

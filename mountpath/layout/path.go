@@ -44,6 +44,8 @@ const (
 	RebuildFile = ".troupe/rebuild.json"
 	// LockFile is locked by the process that uses the mountpath.
 	LockFile = ".troupe/lock"
+	// ProbeFile is written and removed to see whether the disk answers.
+	ProbeFile = ".troupe/probe"
 	// AttributeName is the extended attribute of payload files, without "user.".
 	AttributeName = "troupe"
 	// EscapeDir is the directory, in each bucket's, of the escaped paths. An

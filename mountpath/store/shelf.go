@@ -15,7 +15,12 @@ import (
 type Shelf struct {
 	FS   disk.FS
 	Name string // of the mountpath, for people
+
+	MountpathID string
 }
+
+// ID returns the mountpath's id.
+func (s Shelf) ID() string { return s.MountpathID }
 
 // String returns the mountpath's name.
 func (s Shelf) String() string { return s.Name }

@@ -21,19 +21,53 @@ const (
 	Exhausted
 )
 
+// Reserve is how much of a filesystem is kept free for compactions of the index
+// in their course, beside its three memtables and two logs: the smaller of the two
+// that are given.
+type Reserve struct {
+	Bytes   int64   // at least 0; 0: Percent alone counts
+	Percent float64 // of the filesystem, 0 to 100; 0: Bytes alone counts
+}
+
+// DefaultReserve is 1 GiB, and on a small filesystem 2% of it.
+func DefaultReserve() Reserve { return Reserve{Bytes: 1 << 30, Percent: 2} }
+
+// of returns the reserve on a filesystem, in bytes.
+func (r Reserve) of(totalBytes uint64) uint64 {
+	share := uint64(float64(totalBytes) * (r.Percent / 100))
+	switch {
+	case r.Percent == 0:
+		return uint64(r.Bytes)
+	case r.Bytes == 0:
+		return share
+	default:
+		return min(uint64(r.Bytes), share)
+	}
+}
+
 const (
-	// reservedBytes is kept free for the index: three memtables, two WALs and
-	// compactions in their course; on a small filesystem 2% of it.
-	reservedBytes = 1 << 30
 	// reservedFiles is kept free likewise; on a filesystem that counts few
 	// inodes, 2% of them.
 	reservedFiles = 1000
 )
 
-// fullnessOf says how full a filesystem is. Memtables is what the index may
-// have to write at once, in bytes.
-func fullnessOf(space disk.Space, memtables uint64) Fullness {
-	bytes := 5*memtables + min(reservedBytes, space.TotalBytes/50)
+// Reserved returns how many bytes of the filesystem are kept free: below it
+// writes fail, below half of it deletes too. 0 before the first measurement.
+func (s *Store) Reserved() uint64 {
+	if space := s.space.Load(); space != nil {
+		return s.reservedOf(*space)
+	}
+	return 0
+}
+
+// reservedOf adds to the reserve what the index may have to write at once: three
+// memtables and two logs of their size.
+func (s *Store) reservedOf(space disk.Space) uint64 {
+	return 5*uint64(s.memTableBytes) + s.reserve.of(space.TotalBytes)
+}
+
+// fullnessOf says how full a filesystem is of which so many bytes are reserved.
+func fullnessOf(space disk.Space, bytes uint64) Fullness {
 	files := min(reservedFiles, space.TotalFiles/50) // filesystems without a table of inodes say 0
 	switch {
 	case space.FreeBytes < bytes/2 || space.TotalFiles > 0 && space.FreeFiles < files/2:
@@ -60,10 +94,10 @@ func (s *Store) MeasureSpace() error {
 	// What was claimed before the look is in what was seen; what came meanwhile is not.
 	s.claimedBytes.Add(-bytes)
 	s.claimedFiles.Add(-files)
-	fullness := fullnessOf(space, uint64(s.memTableBytes))
+	fullness := fullnessOf(space, s.reservedOf(space))
 	if was := Fullness(s.fullness.Swap(uint32(fullness))); was != fullness {
 		s.log.WithField("free_bytes", space.FreeBytes).WithField("free_files", space.FreeFiles).Warn("the mountpath is now " + fullness.String())
-		if fullness == Full {
+		if fullness == Full && s.index.Err() == nil {
 			return errs.Wrap(op, s.index.Flush())
 		}
 	}
@@ -118,7 +152,7 @@ func (s *Store) admitWrite(op errs.Op, what fmt.Stringer, c claim) error {
 	left := *space
 	left.FreeBytes -= min(left.FreeBytes, uint64(max(bytes, 0)))
 	left.FreeFiles -= min(left.FreeFiles, uint64(max(files, 0)))
-	if fullnessOf(left, uint64(s.memTableBytes)) == Roomy {
+	if fullnessOf(left, s.reservedOf(*space)) == Roomy {
 		return nil
 	}
 	s.claimedBytes.Add(-c.bytes)

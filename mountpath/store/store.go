@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -38,7 +37,12 @@ type Options struct {
 	InlineLimit   int // bytes; 0: DefaultInlineLimit
 	// BootID is another one after each start of the operating system. With an
 	// empty one every open is taken to follow a crash of the system.
-	BootID  string
+	BootID string
+	// Lifetime is what the process remembers of the mountpath; nil: nothing, this
+	// is its only store.
+	Lifetime *Lifetime
+	// Reserve is kept free beside what the index needs; zero: DefaultReserve.
+	Reserve Reserve
 	Now     func() time.Time // nil: by the operating system
 	Log     *logrus.Entry    // nil: discarded
 	OnEvent func(Event)      // nil: none; must not block
@@ -57,6 +61,8 @@ type EventKind string
 const (
 	// DiskError: the operating system refused in a way that speaks against the disk.
 	DiskError EventKind = "disk error"
+	// DiskReadOnly: the filesystem has turned read-only.
+	DiskReadOnly EventKind = "disk read-only"
 	// IndexDead: the index stopped; reads of it may go on, writes do not.
 	IndexDead EventKind = "index dead"
 	// Damaged: something stored is not what was stored.
@@ -92,7 +98,9 @@ type Store struct {
 	// is unknown.
 	unsettled unsettled
 
-	sealed sync.Map // objects.BucketID of buckets that are being destroyed
+	lifetime *Lifetime
+	reserve  Reserve
+	probes   atomic.Uint64 // makes the content of each probe another
 
 	// relaxed says that there are relaxed writes since the last checkpoint, whose
 	// generation is checkpoint (nil: there was none).
@@ -125,8 +133,14 @@ func Open(o Options) (_ *Store, err error) {
 	if s.onEvent == nil {
 		s.onEvent = func(Event) {}
 	}
+	if s.lifetime = o.Lifetime; s.lifetime == nil {
+		s.lifetime = new(Lifetime)
+	}
+	if s.reserve = o.Reserve; s.reserve == (Reserve{}) {
+		s.reserve = DefaultReserve()
+	}
 	s.names = newNames(s.fs)
-	s.leases = newLeases(s.now)
+	s.leases = s.lifetime.leasesOf(func() *leases { return newLeases(s.now) })
 	s.reclaim = &reclaimQueue{}
 
 	if s.format, err = ReadFormat(s.fs); err != nil {
@@ -169,7 +183,7 @@ func (s *Store) openIndex(o Options) error {
 		return errs.E(op, kindOf(err), err)
 	}
 	made := err == nil
-	s.index, err = index.Open(index.Options{
+	s.index, err = s.lifetime.openIndex(index.Options{
 		FS: s.fs, Dir: layout.IndexDir, MustExist: made, Node: o.Shared, MemTableBytes: o.MemTableBytes, Log: s.log,
 		OnEvent: s.onIndexEvent,
 	})
@@ -217,6 +231,10 @@ func (s *Store) Index() *index.Index { return s.index }
 // InlineLimit returns the largest payload that goes into the index, in bytes.
 func (s *Store) InlineLimit() int { return s.inlineLimit }
 
+// Reopenings returns how often an index of the mountpath that dies can still be
+// followed by another one in this process.
+func (s *Store) Reopenings() int { return s.lifetime.Reopenings() }
+
 // Leases returns how many leases readers hold.
 func (s *Store) Leases() int { return s.leases.count() }
 
@@ -236,6 +254,10 @@ func (s *Store) onIndexEvent(e index.Event) {
 // not fullness, not a name that is not there.
 func (s *Store) diskError(key objects.Key, err error) {
 	if err == nil {
+		return
+	}
+	if errors.Is(err, syscall.EROFS) {
+		s.onEvent(Event{Kind: DiskReadOnly, Key: key, Err: err})
 		return
 	}
 	for _, innocent := range []error{syscall.ENOSPC, syscall.EDQUOT, fs.ErrNotExist, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.ENOTDIR, syscall.EISDIR} {

@@ -38,7 +38,7 @@ func commands(f *frame) []*cobra.Command {
 			presignCommand(f),
 		),
 		group(groupNode,
-			storageCommand(f.program.Storage...),
+			storageCommand(append(storageCommands(f), f.program.Storage...)...),
 			versionCommand(f),
 		),
 	)

@@ -1,0 +1,53 @@
+package store
+
+import (
+	"sync"
+
+	"github.com/troupe-storage/troupe/mountpath/index"
+)
+
+// Lifetime is what a process remembers of one mountpath from one of its stores to
+// the next: an index that died is followed by a new one over the same directory, a
+// mountpath that was disabled is enabled again, and readers of the old store keep
+// what they lease. Stores of one mountpath follow one another: one is open at a
+// time. Safe for concurrent use; the zero value is ready.
+type Lifetime struct {
+	mu       sync.Mutex
+	last     *index.Index // of the last store that opened
+	reopener index.Reopener
+	leases   *leases
+	sealed   sync.Map // objects.BucketID of buckets that are being destroyed
+}
+
+// openIndex opens the index: anew, or in the place of one that died, which is
+// never closed and keeps its lock. Blocks, at most for the index's deadline.
+func (l *Lifetime) openIndex(o index.Options) (*index.Index, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var x *index.Index
+	var err error
+	if l.last != nil && l.last.Err() != nil {
+		x, err = l.reopener.Reopen(l.last)
+	} else {
+		x, err = index.Open(o)
+	}
+	if err != nil {
+		return nil, err
+	}
+	l.last = x
+	return x, nil
+}
+
+// leasesOf returns the leases of the mountpath, made with the first store.
+func (l *Lifetime) leasesOf(make func() *leases) *leases {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.leases == nil {
+		l.leases = make()
+	}
+	return l.leases
+}
+
+// Reopenings returns how often an index that died can still be followed by a new
+// one in this process.
+func (l *Lifetime) Reopenings() int { return l.reopener.Left() }

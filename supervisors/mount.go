@@ -1,0 +1,250 @@
+package supervisors
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+
+	"github.com/troupe-storage/troupe/cluster/embedded"
+	"github.com/troupe-storage/troupe/mountpath/disk"
+	"github.com/troupe-storage/troupe/mountpath/layout"
+	"github.com/troupe-storage/troupe/mountpath/store"
+	"github.com/troupe-storage/troupe/objects"
+	"github.com/troupe-storage/troupe/objects/errs"
+)
+
+// mount is one directory that is a mountpath of the node, or on its way to being
+// one. It outlives its stores: the mountpath can be disabled and enabled. But for
+// current, which anyone may read, it belongs to who opens or closes it.
+type mount struct {
+	path   string // absolute, symbolic links resolved; never changes
+	root   os.FileInfo
+	linux  *disk.Linux    // nil: it was never opened
+	fs     disk.FS        // linux, or what the fault desk put around it
+	format *layout.Format // nil: it is new, or cannot be read
+	// trouble says why it cannot be opened now, though it may be later.
+	trouble error
+
+	events   chan store.Event
+	lifetime *store.Lifetime
+	current  atomic.Pointer[store.Store] // nil: none is open
+}
+
+// eventRoom is how many events of a disk wait for its coordinator; a disk that
+// fails faster is judged by those.
+const eventRoom = 64
+
+func newMount(path string) *mount {
+	return &mount{path: path, events: make(chan store.Event, eventRoom), lifetime: new(store.Lifetime)}
+}
+
+// look opens the directory and reads what it is. A mount that cannot be used for a
+// cause that may pass has it in trouble; one that is not to be used at all is
+// refused: Invalid, or around layout.ErrNewer.
+func (m *mount) look(config Config, others []*mount) error {
+	const op errs.Op = "supervisors.look"
+	m.trouble, m.format = nil, nil
+	path := m.path
+	root, err := os.Stat(path)
+	switch {
+	case err != nil:
+		m.trouble = errs.E(op, path, errs.IO, err)
+		return nil
+	case !root.IsDir():
+		return errs.E(op, path, errs.Invalid, errors.New("it is not a directory"))
+	}
+	for _, other := range others {
+		switch {
+		case other == m:
+		case other.path == path:
+			return errs.E(op, path, errs.Invalid, errors.New("the directory is given twice"))
+		case other.root != nil && os.SameFile(other.root, root):
+			return errs.E(op, path, errs.Invalid, fmt.Errorf("it is the same directory as %s", other.path))
+		case isBelow(path, other.path) || isBelow(other.path, path):
+			return errs.E(op, path, errs.Invalid, fmt.Errorf("it and %s lie one in the other", other.path))
+		}
+	}
+	if m.linux == nil || m.root == nil || !os.SameFile(m.root, root) {
+		if err := m.reopen(config, root); err != nil {
+			m.trouble = errs.E(op, path, errs.IO, err)
+			return nil
+		}
+	}
+	return m.read()
+}
+
+// reopen opens the directory that is at the path now: a disk may have been mounted
+// there since.
+func (m *mount) reopen(config Config, root os.FileInfo) error {
+	if m.linux != nil {
+		if err := m.linux.Close(); err != nil {
+			return err
+		}
+		m.linux = nil
+	}
+	linux, err := disk.NewLinux(m.path)
+	if err != nil {
+		return err
+	}
+	m.linux, m.fs, m.root = linux, linux, root
+	if config.Faults != nil {
+		m.fs, err = config.Faults.Disk(m.path, linux)
+	}
+	return err
+}
+
+// read reads the format, and tries whether the filesystem can be written and has
+// attributes.
+func (m *mount) read() error {
+	const op errs.Op = "supervisors.look"
+	format, err := store.ReadFormat(m.fs)
+	if errors.Is(err, layout.ErrNewer) {
+		return errs.E(op, m.path, errs.Invalid, err)
+	}
+	fresh := errs.Is(errs.NotFound, err)
+	if err != nil && !fresh {
+		m.trouble = errs.E(op, m.path, err)
+		return nil
+	}
+	if fresh {
+		if err := isFresh(m.path); err != nil {
+			return errs.E(op, m.path, errs.Invalid, err)
+		}
+		if err := m.linux.CheckAttributes(); err != nil {
+			return errs.E(op, m.path, errs.Invalid, err)
+		}
+		return nil
+	}
+	m.format = format
+	if err := m.linux.CheckAttributes(); errs.Is(errs.Invalid, err) {
+		return errs.E(op, m.path, err)
+	}
+	if err := store.Try(m.fs); err != nil {
+		m.trouble = errs.E(op, m.path, err)
+	}
+	return nil
+}
+
+// shelf is where the mountpath's documents are.
+func (m *mount) shelf() embedded.Shelf {
+	return store.Shelf{FS: m.fs, Name: m.path, MountpathID: m.format.MountpathID}
+}
+
+// openStore opens the store of a mount that was looked at.
+func (m *mount) openStore(o store.Options) (*store.Store, error) {
+	o.FS, o.Lifetime = m.fs, m.lifetime
+	o.Log = o.Log.WithField("mountpath", m.path)
+	o.OnEvent = func(e store.Event) {
+		select {
+		case m.events <- e:
+		default: // the disk is judged by those that wait
+		}
+	}
+	s, err := store.Open(o)
+	if err != nil {
+		return nil, err
+	}
+	m.current.Store(s)
+	return s, nil
+}
+
+// closeStore closes the store, if one is open.
+func (m *mount) closeStore() error {
+	if s := m.current.Swap(nil); s != nil {
+		return s.Close()
+	}
+	return nil
+}
+
+// close closes the store and the filesystem.
+func (m *mount) close() error {
+	err := m.closeStore()
+	if m.linux != nil {
+		err = errors.Join(err, m.linux.Close())
+		m.linux = nil
+	}
+	return err
+}
+
+// opener opens mountpaths while the node runs, one at a time of each.
+type opener struct {
+	config    Config
+	documents *embedded.Documents
+	options   store.Options
+	mounts    []*mount
+}
+
+// open opens a mountpath again, or one that was missing, as a start does: it is
+// looked at anew, must still be the mountpath of the id, gets its documents brought
+// up to date, is settled, and loses what it has of buckets that are destroyed.
+func (o *opener) open(m *mount, id string) (*store.Store, error) {
+	const op errs.Op = "supervisors.open"
+	if err := m.look(o.config, o.mounts); err != nil {
+		return nil, errs.E(op, err)
+	}
+	switch node := o.documents.Node(); {
+	case m.trouble != nil:
+		return nil, errs.E(op, m.path, errs.Offline, m.trouble)
+	case m.format == nil:
+		return nil, errs.E(op, m.path, errs.Offline, errMissing)
+	case m.format.NodeID != node.NodeID || m.format.ClusterID != node.ClusterID:
+		return nil, errs.E(op, m.path, errs.Invalid, foreign(m.format, node))
+	case m.format.MountpathID != id:
+		return nil, errs.E(op, m.path, errs.Invalid, fmt.Errorf("it is mountpath %s, and %s is wanted here", m.format.MountpathID, id))
+	}
+	if err := o.documents.Attach(m.shelf(), m.path); err != nil {
+		return nil, errs.E(op, err)
+	}
+	s, err := m.openStore(o.options)
+	if err == nil {
+		err = o.dropDestroyed(s)
+	}
+	if err != nil {
+		err = errors.Join(err, m.closeStore())
+		return nil, errs.E(op, m.path, err, o.documents.SetAway(id, err.Error(), false))
+	}
+	return s, nil
+}
+
+// dropDestroyed removes what the mountpath still has of buckets that are destroyed.
+// Their documents stay for the next start, which looks at all mountpaths.
+func (o *opener) dropDestroyed(s *store.Store) error {
+	for _, doc := range o.documents.Buckets() {
+		if doc.State != objects.BucketDestroyed {
+			continue
+		}
+		if err := s.DropBucket(doc.Bucket); err != nil {
+			return errs.E("supervisors.dropDestroyed", doc.Bucket, err)
+		}
+	}
+	return nil
+}
+
+var errMissing = errors.New("its directory is empty; is its disk mounted?")
+
+// foreign says whose a mountpath is that is not this node's.
+func foreign(f *layout.Format, node embedded.Node) error {
+	return fmt.Errorf("it belongs to node %s of cluster %s; the others belong to node %s of cluster %s", f.NodeID, f.ClusterID, node.NodeID, node.ClusterID)
+}
+
+func isBelow(path, other string) bool {
+	return len(path) > len(other) && path[:len(other)] == other && (other == "/" || path[len(other)] == filepath.Separator)
+}
+
+// isFresh reports, as an error, why a directory that is no mountpath yet must not
+// become one: someone else's files are in it. What a crash left of an earlier
+// attempt to format it is nobody's.
+func isFresh(path string) error {
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.Name() != layout.Private && e.Name() != "lost+found" {
+			return fmt.Errorf("it is neither empty nor a mountpath: it holds %q", e.Name())
+		}
+	}
+	return nil
+}

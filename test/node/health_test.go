@@ -1,0 +1,490 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	nativeclient "github.com/troupe-storage/troupe/api/client"
+	"github.com/troupe-storage/troupe/api/sigv4"
+	"github.com/troupe-storage/troupe/api/storage"
+	"github.com/troupe-storage/troupe/supervisors"
+	"github.com/troupe-storage/troupe/supervisors/faults"
+)
+
+// markedWithin is how soon a disk that fails or hangs must be marked, and how soon
+// one that is well again must be back.
+const markedWithin = 10 * time.Second
+
+// shelter is a node with objects on each of its disks, and what they hold.
+type shelter struct {
+	*testing.T
+	dir   string
+	node  *supervisors.Node
+	c     *clients
+	disks int
+	held  map[string][]byte // key → body
+	on    map[string]int    // key → disk
+}
+
+// clients is the S3 client and the client of the native API of one node.
+type clients struct {
+	*client
+	storage     storage.Client
+	closeNative func()
+}
+
+func newShelter(t *testing.T, disks int) *shelter {
+	t.Helper()
+	s := &shelter{T: t, dir: t.TempDir(), disks: disks, held: make(map[string][]byte), on: make(map[string]int)}
+	s.open()
+	s.c.bucket(t, "photos")
+	enough := func() bool {
+		count := make(map[int]int)
+		for _, d := range s.on {
+			count[d]++
+		}
+		for d := range disks {
+			if count[d] < 3 {
+				return false
+			}
+		}
+		return true
+	}
+	for i := 0; !enough(); i++ {
+		s.put(fmt.Sprintf("k%d", i), largeVersion(uint64(i)<<20))
+	}
+	return s
+}
+
+// open starts the node and clients of it.
+func (s *shelter) open() {
+	s.Helper()
+	s.node = start(s.T, s.dir, s.disks, withDesk)
+	s.connect()
+}
+
+func (s *shelter) connect() {
+	s.Helper()
+	connection, err := nativeclient.New(nativeclient.Config{
+		Endpoint: "http://" + s.node.Native(), Patience: -1,
+		Credentials: sigv4.Credentials{AccessKey: supervisors.DefaultAccessKey, SecretKey: supervisors.DefaultSecretKey},
+	})
+	if err != nil {
+		s.Fatal(err)
+	}
+	s.c = &clients{client: newClient(s.node), storage: storage.Client{Control: nativeclient.Control{Connection: connection}}, closeNative: connection.Close}
+}
+
+func (s *shelter) close() {
+	s.Helper()
+	s.c.close()
+	s.c.closeNative()
+	stop(s.T, s.node)
+}
+
+// put stores an object and notes which disk has it.
+func (s *shelter) put(key string, body []byte) {
+	s.Helper()
+	if err := s.c.put("photos", key, body); err != nil {
+		s.Fatal(err)
+	}
+	s.held[key] = body
+	for d := range s.disks {
+		if _, err := os.Stat(filepath.Join(s.path(d), "photos", key)); err == nil {
+			s.on[key] = d
+		}
+	}
+}
+
+func (s *shelter) path(d int) string { return filepath.Join(s.dir, fmt.Sprintf("d%d", d)) }
+
+// keyOn returns a key of a disk.
+func (s *shelter) keyOn(d int) string {
+	for key, on := range s.on {
+		if on == d {
+			return key
+		}
+	}
+	s.Fatalf("no key is on disk %d", d)
+	return ""
+}
+
+// breaks breaks one disk in a way.
+func (s *shelter) breaks(d int, fault faults.Disk, when ...faults.When) *faults.Injected {
+	s.Helper()
+	fault.Mountpath = fmt.Sprintf("d%d", d)
+	f := faults.Fault{Disk: &fault}
+	for _, w := range when {
+		f.When = w
+	}
+	return inject(s.T, s.node, f)
+}
+
+// mountpath returns what the node says of a disk.
+func (s *shelter) mountpath(d int) storage.Mountpath {
+	s.Helper()
+	all, err := s.c.storage.List(s.Context())
+	if err != nil {
+		s.Fatal(err)
+	}
+	for _, m := range all {
+		if m.Path == s.path(d) {
+			return m
+		}
+	}
+	s.Fatalf("no mountpath is at %s: %+v", s.path(d), all)
+	return storage.Mountpath{}
+}
+
+// becomes waits until a disk is in one of the states.
+func (s *shelter) becomes(d int, within time.Duration, states ...string) storage.Mountpath {
+	s.Helper()
+	look := time.NewTicker(20 * time.Millisecond)
+	defer look.Stop()
+	over := time.After(within)
+	for {
+		m := s.mountpath(d)
+		for _, state := range states {
+			if m.State == state {
+				return m
+			}
+		}
+		select {
+		case <-look.C:
+		case <-over:
+			s.Fatalf("disk %d is not %v after %s: %+v", d, states, within, m)
+		}
+	}
+}
+
+// others reads and writes the keys of all disks but one: none may fail.
+func (s *shelter) others(broken int) {
+	s.Helper()
+	for key, body := range s.held {
+		if s.on[key] == broken {
+			continue
+		}
+		if got, err := s.c.get("photos", key); err != nil || etagOf(got) != etagOf(body) {
+			s.Errorf("%s on another disk: %v", key, err)
+		}
+		if err := s.c.put("photos", key, body); err != nil {
+			s.Errorf("%s on another disk: %v", key, err)
+		}
+	}
+}
+
+// whole checks that everything is served, listed and writable.
+func (s *shelter) whole() {
+	s.Helper()
+	s.others(-1)
+	content, _, err := s.c.do("GET", "/photos", "list-type=2", nil)
+	if err != nil {
+		s.Errorf("a listing: %v", err)
+	}
+	for key := range s.held {
+		if !strings.Contains(string(content), "<Key>"+key+"</Key>") {
+			s.Errorf("%s is not listed", key)
+		}
+	}
+}
+
+// refused is a request's refusal: its status and what it says.
+func (s *shelter) refused(err error) *failure {
+	s.Helper()
+	var f *failure
+	if !errors.As(err, &f) {
+		s.Fatalf("it was not refused: %v", err)
+	}
+	return f
+}
+
+// A disk of four that fails everything is disabled within ten seconds, and the
+// others have no error; enabling it while it fails is refused with the reason, and
+// when it is well again, it is back with all its objects.
+func TestDeadDisk(t *testing.T) {
+	s := newShelter(t, 4)
+	dead := s.breaks(2, faults.Disk{Do: faults.Fail})
+	began := time.Now()
+	key := s.keyOn(2)
+	for time.Since(began) < markedWithin && s.mountpath(2).State != "disabled" {
+		if err := s.c.put("photos", key, s.held[key]); err == nil {
+			t.Error("a write on a dead disk was acknowledged")
+		}
+		s.others(2)
+	}
+	m := s.becomes(2, markedWithin, "disabled")
+	t.Logf("disabled after %s: %s", time.Since(began).Round(time.Millisecond), m.Reason)
+	if time.Since(began) > markedWithin || m.Reason == "" || len(m.Changes) < 2 || m.Readable || m.Writable {
+		t.Errorf("after %s: %+v", time.Since(began), m)
+	}
+	_, err := s.c.get("photos", key)
+	if f := s.refused(err); f.status != http.StatusServiceUnavailable || !strings.Contains(f.body, "disabled") {
+		t.Errorf("a key of a disabled disk was answered: %v", f)
+	}
+	if _, err := s.c.storage.Do(t.Context(), storage.Action{Action: storage.Enable, Path: s.path(2)}); err == nil {
+		t.Error("a dead disk was enabled")
+	}
+	if m := s.mountpath(2); m.State != "disabled" {
+		t.Errorf("after it could not be enabled: %+v", m)
+	}
+	s.c.bucket(t, "made-meanwhile")
+	dead.Clear()
+	enabled, err := s.c.storage.Do(t.Context(), storage.Action{Action: storage.Enable, Path: s.path(2)})
+	if err != nil || enabled.State != "ok" || !enabled.Writable {
+		t.Fatalf("enabled: %+v, %v", enabled, err)
+	}
+	s.whole()
+	s.c.close()
+	s.c.closeNative()
+	if err := s.node.Stop(); err != nil {
+		t.Errorf("the node did not stop cleanly: %v", err)
+	}
+	s.open()
+	s.whole()
+	if err := s.c.put("made-meanwhile", "x", version(1)); err != nil {
+		t.Errorf("a bucket that was made while a disk was away: %v", err)
+	}
+	s.close()
+}
+
+// A disk that hangs is marked within ten seconds; its requests are then refused at
+// once, the others have no error and nothing piles up; when it answers again it is
+// back by itself.
+func TestHungDisk(t *testing.T) {
+	s := newShelter(t, 3)
+	before := runtime.NumGoroutine()
+	hung := s.breaks(1, faults.Disk{Do: faults.Stall})
+	began := time.Now()
+	var clients sync.WaitGroup
+	ended := make(chan struct{})
+	for i := range 8 { // clients of the disk that hangs
+		clients.Go(func() {
+			for n := 0; ; n++ {
+				select {
+				case <-ended:
+					return
+				default:
+				}
+				key := s.keyOn(1)
+				if (i+n)%2 == 0 {
+					_, _ = s.c.get("photos", key) // it may fail: the disk hangs
+				} else {
+					_ = s.c.put("photos", key, s.held[key])
+				}
+			}
+		})
+	}
+	for s.mountpath(1).State != "failing" && time.Since(began) < markedWithin {
+		s.others(1)
+	}
+	m := s.becomes(1, markedWithin, "failing")
+	t.Logf("failing after %s: %s", time.Since(began).Round(time.Millisecond), m.Reason)
+	if time.Since(began) > markedWithin || m.Writable {
+		t.Errorf("after %s: %+v", time.Since(began), m)
+	}
+	close(ended)
+	asked := time.Now()
+	f := s.refused(s.c.put("photos", s.keyOn(1), version(1)))
+	if took := time.Since(asked); f.status != http.StatusServiceUnavailable || !strings.Contains(f.body, "it is failing") || took > 2*time.Second {
+		t.Errorf("a write on a hung disk was answered after %s: %v", took, f)
+	}
+	s.others(1)
+	if now := runtime.NumGoroutine(); now > before+200 {
+		t.Errorf("%d goroutines, there were %d", now, before)
+	}
+	hung.Clear()
+	clients.Wait()
+	back := time.Now()
+	s.becomes(1, markedWithin, "ok", "slow")
+	t.Logf("back after %s", time.Since(back).Round(time.Millisecond))
+	for _, key := range []string{s.keyOn(1)} {
+		eventually(t, markedWithin, func() (struct{}, error) { return struct{}{}, s.c.put("photos", key, s.held[key]) })
+	}
+	s.whole()
+	s.close()
+}
+
+// A disk that answers slowly is marked slow, and serves; it is ok by itself later.
+func TestSlowDisk(t *testing.T) {
+	s := newShelter(t, 2)
+	slow := s.breaks(1, faults.Disk{Calls: []string{"sync", "syncdir", "open"}, Do: faults.Slow, Delay: 1500 * time.Millisecond})
+	began := time.Now()
+	key := s.keyOn(1)
+	var client sync.WaitGroup
+	client.Go(func() {
+		if got, err := s.c.get("photos", key); err != nil || etagOf(got) != etagOf(s.held[key]) {
+			t.Errorf("a read of a slow disk: %v", err)
+		}
+		if err := s.c.put("photos", key, s.held[key]); err != nil {
+			t.Errorf("a write on a slow disk: %v", err)
+		}
+	})
+	m := s.becomes(1, markedWithin, "slow")
+	t.Logf("slow after %s: %s", time.Since(began).Round(time.Millisecond), m.Reason)
+	if !m.Writable || !m.Readable {
+		t.Errorf("a slow disk: %+v", m)
+	}
+	s.others(1)
+	client.Wait()
+	if m := s.mountpath(1); m.State != "slow" {
+		t.Errorf("after %s: %+v", time.Since(began), m)
+	}
+	slow.Clear()
+	s.becomes(1, 2*markedWithin, "ok")
+	s.whole()
+	s.close()
+}
+
+// A disk that turns read-only is read and not written, and takes writes again when
+// it can, within ten seconds: listings too, whether or not its index died of it.
+func TestReadOnlyDisk(t *testing.T) {
+	for _, small := range []bool{false, true} { // a large write fails in its file, a small one in the index
+		t.Run(fmt.Sprintf("small %t", small), func(t *testing.T) {
+			s := newShelter(t, 2)
+			key := s.keyOn(1)
+			readOnly := s.breaks(1, faults.Disk{Do: faults.ReadOnly})
+			body := s.held[key]
+			if small {
+				body = version(5)[:100]
+			}
+			began := time.Now()
+			s.refused(s.c.put("photos", key, body))
+			m := s.becomes(1, markedWithin, "read-only")
+			if m.Writable || !m.Readable {
+				t.Errorf("a read-only disk: %+v", m)
+			}
+			t.Logf("read-only after %s", time.Since(began).Round(time.Millisecond))
+			for other, on := range s.on {
+				if on != 1 || other == key && small {
+					continue
+				}
+				if got, err := s.c.get("photos", other); err != nil || etagOf(got) != etagOf(s.held[other]) {
+					t.Errorf("a read of a read-only disk: %v", err)
+				}
+			}
+			if f := s.refused(s.c.put("photos", key, body)); f.status != http.StatusServiceUnavailable || !strings.Contains(f.body, "read-only") {
+				t.Errorf("a write: %v", f)
+			}
+			if f := s.refused(s.c.delete("photos", key)); f.status != http.StatusServiceUnavailable {
+				t.Errorf("a delete: %v", f)
+			}
+			s.others(1)
+			readOnly.Clear()
+			s.becomes(1, markedWithin, "ok")
+			s.whole()
+			s.close()
+		})
+	}
+}
+
+// A disk that is full, under the log of its index too, takes writes again when there
+// is room, within ten seconds, and lists.
+func TestFullDisk(t *testing.T) {
+	s := newShelter(t, 2)
+	key := s.keyOn(1)
+	full := s.breaks(1, faults.Disk{Do: faults.Full})
+	s.refused(s.c.put("photos", key, s.held[key]))
+	s.refused(s.c.put("photos", key, version(5)[:100])) // the index dies of it
+	m := s.becomes(1, markedWithin, "full")
+	if m.Writable || !m.Readable || m.Errors != 0 {
+		t.Errorf("a full disk: %+v", m)
+	}
+	s.others(1)
+	full.Clear()
+	s.becomes(1, markedWithin, "ok")
+	s.whole()
+	if m := s.mountpath(1); m.Reopenings != 2 {
+		t.Errorf("the index was to be opened again once: %+v", m)
+	}
+	s.close()
+}
+
+// An index that dies is opened again in the process, three times; then its mountpath
+// is disabled, and says that the node is to be restarted.
+func TestDeadIndexIsOpenedAgain(t *testing.T) {
+	s := newShelter(t, 2)
+	key := s.keyOn(1)
+	for death := 1; death <= 4; death++ {
+		fault := s.breaks(1, faults.Disk{Calls: []string{"syncdata", "sync", "write"}, Path: ".troupe/index/*.log", Do: faults.Fail}, faults.When{Count: 1})
+		s.refused(s.c.put("photos", key, version(5)[:100]))
+		if fault.Hits() == 0 {
+			t.Fatal("the index was not hit")
+		}
+		s.becomes(1, markedWithin, "failing", "disabled")
+		if death == 4 {
+			m := s.becomes(1, 3*markedWithin, "disabled")
+			if !strings.Contains(m.Reason, "restart the node") {
+				t.Errorf("disabled: %s", m.Reason)
+			}
+			break
+		}
+		s.becomes(1, 3*markedWithin, "ok")
+		s.put(key, s.held[key])
+		s.whole()
+		if m := s.mountpath(1); m.Reopenings != 3-death {
+			t.Errorf("after death %d: %+v", death, m)
+		}
+	}
+	s.others(1)
+	// An index that died is not closed cleanly, and keeps its lock as long as the
+	// process lives: the next start is another process's.
+	s.c.close()
+	s.c.closeNative()
+	if err := s.node.Stop(); err != nil {
+		t.Log(err)
+	}
+}
+
+// An operator disables a mountpath: its keys are refused at once, over a restart
+// too, the others are served, buckets are made without it; enabling it undoes all of that.
+func TestDisableLastsOverARestart(t *testing.T) {
+	for _, disks := range []int{2, 4} {
+		t.Run(fmt.Sprint(disks, " disks"), func(t *testing.T) {
+			s := newShelter(t, disks)
+			key := s.keyOn(1)
+			m, err := s.c.storage.Do(t.Context(), storage.Action{Action: storage.Disable, Path: s.path(1)})
+			if err != nil || m.State != "disabled" {
+				t.Fatalf("%+v, %v", m, err)
+			}
+			s.c.bucket(t, "made-meanwhile")
+			check := func() {
+				t.Helper()
+				_, err := s.c.get("photos", key)
+				if f := s.refused(err); f.status != http.StatusServiceUnavailable || !strings.Contains(f.body, "it is disabled") {
+					t.Errorf("a key of a disabled disk: %v", f)
+				}
+				s.others(1)
+			}
+			check()
+			s.close()
+			s.open()
+			if m := s.mountpath(1); m.State != "disabled" || !strings.Contains(m.Reason, "operator") {
+				t.Errorf("after a restart: %+v", m)
+			}
+			check()
+			if _, _, err := s.c.do("GET", "/made-meanwhile", "location", nil); err != nil {
+				t.Errorf("a bucket made meanwhile is gone after a restart: %v", err)
+			}
+			m, err = s.c.storage.Do(t.Context(), storage.Action{Action: storage.Enable, Path: s.path(1)})
+			if err != nil || m.State != "ok" {
+				t.Fatalf("%+v, %v", m, err)
+			}
+			s.whole()
+			s.close()
+			s.open()
+			s.whole()
+			if _, _, err := s.c.do("GET", "/made-meanwhile", "location", nil); err != nil {
+				t.Errorf("a bucket made meanwhile is gone: %v", err)
+			}
+			s.close()
+		})
+	}
+}

@@ -1,0 +1,83 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"github.com/troupe-storage/troupe/api/storage"
+)
+
+// storageCommands are what is asked of a running node about its mountpaths.
+func storageCommands(f *frame) []*cobra.Command {
+	return []*cobra.Command{
+		storageListCommand(f),
+		storageActionCommand(f, storage.Disable, "Take a mountpath out of use, over restarts too",
+			"Its keys answer 503 and stay its own: nothing moves. `troupe storage enable` undoes it."),
+		storageActionCommand(f, storage.Enable, "Put a mountpath to use again that is disabled or was missing",
+			"It is checked as at a start, and what was in flight is settled; the answer says why it cannot be used."),
+	}
+}
+
+func storageListCommand(f *frame) *cobra.Command {
+	return f.client(&cobra.Command{
+		Use:     "list",
+		Short:   "Show the mountpaths of a node: state, room, errors",
+		Example: "  troupe storage list\n  troupe storage list --json",
+		Args:    cobra.NoArgs,
+	}, func(ctx context.Context, s *Session, _ []string) error {
+		control, err := s.Control()
+		if err != nil {
+			return err
+		}
+		all, err := storage.Client{Control: control}.List(ctx)
+		if err != nil {
+			return err
+		}
+		rows := make([][]string, len(all))
+		for i, m := range all {
+			rows[i] = []string{
+				m.Path, m.State, binaryBytes(m.CapacityBytes), binaryBytes(m.UsedBytes), binaryBytes(m.FreeBytes), binaryBytes(m.ReservedBytes),
+				fmt.Sprintf("%s in %d", binaryBytes(uint64(max(m.ReclaimableBytes, 0))), m.ReclaimableFiles),
+				strconv.FormatUint(m.Errors, 10), m.Reason,
+			}
+		}
+		return s.Out.Table(storage.Mountpaths{Mountpaths: all},
+			[]string{"MOUNTPATH", "STATE", "CAPACITY", "USED", "FREE", "RESERVED", "RECLAIMABLE", "ERRORS", "REASON"}, rows)
+	})
+}
+
+func storageActionCommand(f *frame, action, short, long string) *cobra.Command {
+	return f.client(&cobra.Command{
+		Use:     action + " MOUNTPATH",
+		Short:   short,
+		Long:    short + ".\n\n" + long,
+		Example: "  troupe storage " + action + " /disks/1",
+		Args:    cobra.ExactArgs(1),
+	}, func(ctx context.Context, s *Session, args []string) error {
+		control, err := s.Control()
+		if err != nil {
+			return err
+		}
+		m, err := storage.Client{Control: control}.Do(ctx, storage.Action{Action: action, Path: args[0]})
+		if err != nil {
+			return err
+		}
+		return s.Out.Line(m, m.Path+" is "+m.State)
+	})
+}
+
+// binaryBytes writes a number of bytes for people: "3.5 GiB".
+func binaryBytes(n uint64) string {
+	const unit = 1 << 10
+	if n < unit {
+		return strconv.FormatUint(n, 10) + " B"
+	}
+	value, names := float64(n)/unit, "KMGTPE"
+	for value >= unit && len(names) > 1 {
+		value, names = value/unit, names[1:]
+	}
+	return strconv.FormatFloat(value, 'f', 1, 64) + " " + names[:1] + "iB"
+}
