@@ -215,7 +215,7 @@ func intents() *rapid.Generator[*Intent] {
 			Kind: IntentKind(rapid.Byte().Draw(t, "kind")), Key: keys().Draw(t, "key"),
 			Payload: generations().Draw(t, "payload"), Path: texts().Draw(t, "path"),
 			Begun: times().Draw(t, "begun"), Draft: drafts().Draw(t, "draft"),
-			UploadID: texts().Draw(t, "upload"), Part: int(integers().Draw(t, "part")),
+			UploadID: texts().Draw(t, "upload"), Part: int(integers().Draw(t, "part")), Record: optionalBytes(t, "record"),
 		}
 	})
 }

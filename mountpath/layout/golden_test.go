@@ -68,6 +68,9 @@ func golden() map[string]any {
 			Kind: IntentPart, Key: key, Payload: g(4712), Begun: at(0),
 			UploadID: "0123456789abcdef0123456789abcdef", Part: 10_000,
 		},
+		"intent-import": &Intent{
+			Kind: IntentImport, Key: key, Payload: g(4710), Path: "photos/2026/cat.jpg", Begun: at(0), Record: []byte("record"),
+		},
 		"intent-empty": new(Intent),
 		"reclaim": &Reclaim{
 			Kind: ReclaimUpload, Bucket: bucket.ID, Name: key.Name, Payload: g(4709), Path: "photos/2026/cat.jpg",

@@ -18,6 +18,12 @@ const (
 	// IntentPart: a payload file that will be renamed to its place in its upload's
 	// directory, and become a part of the upload.
 	IntentPart IntentKind = 2
+	// IntentImport: like IntentObject, of an object that comes from another mountpath
+	// of the node with its record.
+	IntentImport IntentKind = 3
+	// IntentImportPart: like IntentPart, of an object made of parts that comes from
+	// another mountpath. Its manifest goes with it.
+	IntentImportPart IntentKind = 4
 )
 
 // Intent is what is known of a transfer before its body. It is durable before
@@ -34,6 +40,10 @@ type Intent struct {
 
 	UploadID string // of a part
 	Part     int    // number of a part, from 1
+
+	// Record is the value of the record that comes with an import: its generation
+	// and all else but where the payload lies; nil of other kinds.
+	Record []byte
 }
 
 // Fields of message Intent.
@@ -46,6 +56,7 @@ const (
 	intentDraft   protowire.Number = 6
 	intentUpload  protowire.Number = 7
 	intentPart    protowire.Number = 8
+	intentRecord  protowire.Number = 9
 )
 
 // AppendIntent appends the value of an intent's key.
@@ -60,6 +71,7 @@ func AppendIntent(dst []byte, i *Intent) []byte {
 	dst = appendDraft(dst, intentDraft, &i.Draft)
 	dst = appendText(dst, intentUpload, i.UploadID)
 	dst = appendInt(dst, intentPart, int64(i.Part))
+	dst = appendText(dst, intentRecord, string(i.Record))
 	return seal(dst, start)
 }
 
@@ -89,6 +101,10 @@ func DecodeIntent(b []byte) (*Intent, error) {
 			i.UploadID = c.text(form)
 		case intentPart:
 			i.Part = int(c.int(form))
+		case intentRecord:
+			if record := c.text(form); record != "" {
+				i.Record = []byte(record)
+			}
 		default:
 			c.skip(field, form)
 		}

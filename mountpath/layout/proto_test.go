@@ -124,11 +124,15 @@ func TestFieldsHaveTheirNames(t *testing.T) {
 	intent := read("Intent", "intent")
 	check("intent", intent, map[string]any{
 		"kind": uint64(1), "key": "set", "payload": generation(4710), "path": path,
-		"begun": int64(0), "draft": "set", "upload_id": "", "part": int64(0),
+		"begun": int64(0), "draft": "set", "upload_id": "", "part": int64(0), "record": "",
 	})
 	check("intent of a part", read("Intent", "intent-part"), map[string]any{
 		"kind": uint64(2), "key": "set", "payload": generation(4712), "path": "",
-		"begun": int64(0), "draft": "not set", "upload_id": upload, "part": int64(10_000),
+		"begun": int64(0), "draft": "not set", "upload_id": upload, "part": int64(10_000), "record": "",
+	})
+	check("intent of an import", read("Intent", "intent-import"), map[string]any{
+		"kind": uint64(3), "key": "set", "payload": generation(4710), "path": path,
+		"begun": int64(0), "draft": "not set", "upload_id": "", "part": int64(0), "record": "record",
 	})
 	if begun := intent.Descriptor().Fields().ByName("begun"); !intent.Has(begun) {
 		t.Error("the beginning of 1970 was taken for no time")

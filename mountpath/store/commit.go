@@ -35,12 +35,17 @@ func (s *Store) commitFile(in *Incoming, meta objects.Meta, conditions objects.C
 	if !in.sealed {
 		return objects.Receipt{}, s.abandonAfter(in, errs.E(op, in.Key, errs.Internal, errors.New("the payload was not sealed")))
 	}
-	indexKey := objectKey(in.Key)
-	old, err := s.judge(op, in.Key, indexKey, conditions)
+	old, err := s.judge(op, in.Key, objectKey(in.Key), conditions)
 	if err != nil {
 		return objects.Receipt{}, s.abandonAfter(in, err)
 	}
+	return s.replaceBy(op, in, meta, old)
+}
 
+// replaceBy makes a sealed payload the object in place of old (nil: there is none).
+// A record that has no generation yet gets one.
+func (s *Store) replaceBy(op errs.Op, in *Incoming, meta objects.Meta, old *objects.Meta) (objects.Receipt, error) {
+	indexKey := objectKey(in.Key)
 	path, linked, renamed, err := s.takeName(in, old)
 	if err != nil && !renamed {
 		s.diskError(in.Key, err)
@@ -57,7 +62,9 @@ func (s *Store) commitFile(in *Incoming, meta objects.Meta, conditions objects.C
 	}
 	in.release()
 
-	meta.Generation = s.generations.Next()
+	if meta.Generation.IsZero() {
+		meta.Generation = s.generations.Next()
+	}
 	meta.Payload, meta.Where = in.Payload, objects.File
 	meta.Inode, meta.Birth = in.info.Inode, in.info.Birth
 	meta.Path = path
@@ -67,8 +74,10 @@ func (s *Store) commitFile(in *Incoming, meta objects.Meta, conditions objects.C
 	}
 	batch := s.index.NewBatch()
 	batch.Set(indexKey, layout.AppendRecord(nil, &meta))
-	entry := s.retire(batch, in.Key, old, &meta)
-	if meta.Class == objects.Relaxed {
+	written := meta
+	written.Class = in.Class()
+	entry := s.retire(batch, in.Key, old, &written)
+	if in.Class() == objects.Relaxed {
 		s.addRelaxed(batch, in.Key, &meta)
 	}
 	batch.Delete(in.intentKey())

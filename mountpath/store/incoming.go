@@ -45,6 +45,7 @@ type Incoming struct {
 	upload   *objects.Upload // of a part
 	uploadID string          // of a part
 	number   int             // of a part; 0: an object
+	record   *objects.Meta   // of an import: the record that comes with it; nil otherwise
 
 	store  *Store
 	path   string // where the bytes are now
@@ -152,9 +153,10 @@ func (in *Incoming) makeRoom(n int64) error {
 func (in *Incoming) Size() int64 { return in.size }
 
 // Class returns the durability class that the payload is written at. A part is
-// durable before its answer, whatever the bucket's class.
+// durable before its answer, whatever the bucket's class, and so is an import,
+// whose source goes when it is here.
 func (in *Incoming) Class() objects.Durability {
-	if in.Draft.Class == "" || in.number > 0 {
+	if in.Draft.Class == "" || in.number > 0 || in.record != nil {
 		return objects.Synced
 	}
 	return in.Draft.Class

@@ -74,8 +74,11 @@ func (s *Store) settleIntents() error {
 // The reclaim entry of what an object replaced that went forward is returned, for
 // retired. In the key's turn, or before the store serves.
 func (s *Store) settle(intent *layout.Intent) (*reclaimEntry, error) {
-	if intent.Kind == layout.IntentPart {
+	switch intent.Kind {
+	case layout.IntentPart:
 		return nil, s.settlePart(intent)
+	case layout.IntentImportPart:
+		return nil, s.settleImportPart(intent)
 	}
 	key, indexKey := intent.Key, objectKey(intent.Key)
 	intentKey := layout.IntentKey(nil, key.Bucket.ID, key.Name, intent.Payload)
@@ -173,7 +176,6 @@ func (s *Store) forward(intent *layout.Intent, attribute *layout.Attribute, path
 	}
 	meta := &objects.Meta{
 		Generation: s.generations.Next(), Payload: intent.Payload, Where: objects.File,
-		Inode: info.Inode, Birth: info.Birth,
 		Size: attribute.Size, XXHash: attribute.XXHash, ETag: attribute.ETag, Checksums: attribute.Checksums,
 		Modified: attribute.Modified, Draft: intent.Draft,
 	}
@@ -181,15 +183,24 @@ func (s *Store) forward(intent *layout.Intent, attribute *layout.Attribute, path
 		meta.Modified = info.Modified
 	}
 	meta.CountAfter(old)
+	if intent.Kind == layout.IntentImport {
+		if meta, err = layout.DecodeRecord(intent.Record); err != nil {
+			return nil, err
+		}
+		meta.Path = ""
+	}
+	meta.Inode, meta.Birth = info.Inode, info.Birth
 	if natural, ok := layout.NaturalPath(intent.Key.Bucket, intent.Key.Name); !ok || natural != path {
 		meta.Path = path
 	}
 	batch := s.index.NewBatch()
 	batch.Set(indexKey, layout.AppendRecord(nil, meta))
-	if meta.Class == objects.Relaxed {
+	if intent.Draft.Class == objects.Relaxed {
 		s.addRelaxed(batch, intent.Key, meta)
 	}
-	entry := s.retire(batch, intent.Key, old, meta)
+	written := *meta
+	written.Class = intent.Draft.Class // of an import: synced, whatever it was before
+	entry := s.retire(batch, intent.Key, old, &written)
 	batch.Delete(intentKey)
 	return entry, s.index.Commit(batch, indexKey)
 }

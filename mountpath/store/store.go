@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -98,9 +99,10 @@ type Store struct {
 	// is unknown.
 	unsettled unsettled
 
-	lifetime *Lifetime
-	reserve  Reserve
-	probes   atomic.Uint64 // makes the content of each probe another
+	lifetime  *Lifetime
+	reserve   Reserve
+	probes    atomic.Uint64 // makes the content of each probe another
+	importing sync.Map      // objects.Key's index key as string, of imports under way
 
 	// relaxed says that there are relaxed writes since the last checkpoint, whose
 	// generation is checkpoint (nil: there was none).

@@ -1,0 +1,479 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/OneOfOne/xxhash"
+
+	"github.com/troupe-storage/troupe/messages"
+	"github.com/troupe-storage/troupe/mountpath/index"
+	"github.com/troupe-storage/troupe/mountpath/layout"
+	"github.com/troupe-storage/troupe/objects"
+	"github.com/troupe-storage/troupe/objects/checksum"
+	"github.com/troupe-storage/troupe/objects/errs"
+)
+
+// An object moves from one mountpath of the node to another in three steps, of
+// which the last waits for the second to be durable:
+//
+//	copy     the payload, verified and synced under its own payload generation
+//	commit   the record, generation and all, unless what is here is as new
+//	remove   the source, if it still is of that generation
+//
+// Until the last step there are two copies with one generation, and either serves.
+// A crash at any point leaves one copy whole at least; moving again ends the move.
+
+// Import is an object, or a multipart upload under way, that was copied from
+// another mountpath and has not been committed here. Its owner ends it with
+// CommitImport or Abandon; until then no other import of the key begins. Not safe
+// for concurrent use.
+type Import struct {
+	key    objects.Key
+	store  *Store
+	meta   *objects.Meta   // of an object
+	upload *objects.Upload // of an upload under way
+	here   bool            // the payload is here already: only the record is newer
+	ended  bool            // the key is free for another import
+	known  bool            // of an upload: it was here when the import began
+
+	inline []byte
+	file   *Incoming
+	parts  []objects.Part
+	files  []*Incoming // of parts, closed
+}
+
+// Imported is what became of an import.
+type Imported struct {
+	// Generation is the record's that is now here: the import's, or a newer one's.
+	Generation objects.Generation
+	Copied     bool // something was written; false: what is here is as new
+}
+
+// beginImport takes the key for one import.
+func (s *Store) beginImport(op errs.Op, key objects.Key) error {
+	if _, busy := s.importing.LoadOrStore(string(objectKey(key)), struct{}{}); busy {
+		return errs.E(op, key, errs.Busy, errors.New("the key is being moved here already"))
+	}
+	return nil
+}
+
+// end gives the key back, once.
+func (i *Import) end() {
+	if !i.ended {
+		i.ended = true
+		i.store.importing.Delete(string(objectKey(i.key)))
+	}
+}
+
+// mayImport refuses a payload of which something of an earlier stay is left here: a
+// reclaim entry, or an intent that is to be settled, would take the new copy for
+// the old one.
+func (s *Store) mayImport(op errs.Op, key objects.Key, i *Import) error {
+	if len(s.unsettled.of(func(k objects.Key) bool { return k == key })) > 0 {
+		return errs.E(op, key, errs.Busy, errors.New("an interrupted write of the key is not settled yet"))
+	}
+	lower, upper := layout.NameBounds(layout.KindReclaim, key.Bucket.ID, key.Name)
+	scan, err := s.index.Scan(lower, upper)
+	if err != nil {
+		return failed(op, key, err)
+	}
+	for scan.Next() {
+		value, err := scan.Value()
+		var reclaim *layout.Reclaim
+		if err == nil {
+			reclaim, err = layout.DecodeReclaim(value)
+		}
+		if err != nil {
+			return failed(op, key, errors.Join(err, scan.Close()))
+		}
+		if i.has(reclaim) {
+			return errors.Join(errs.E(op, key, errs.Busy, errors.New("an earlier copy is still being reclaimed here")), scan.Close())
+		}
+	}
+	return failed(op, key, errors.Join(scan.Err(), scan.Close()))
+}
+
+// has reports whether draining a reclaim entry would take away what the import
+// brings.
+func (i *Import) has(reclaim *layout.Reclaim) bool {
+	if reclaim.Kind == layout.ReclaimUpload && reclaim.UploadID == i.uploadID() && reclaim.UploadID != "" {
+		return true
+	}
+	if i.meta != nil && reclaim.Payload == i.meta.Payload {
+		return true
+	}
+	return slices.ContainsFunc(i.parts, func(p objects.Part) bool { return p.Payload == reclaim.Payload })
+}
+
+// uploadID is that of the part files, if there are any.
+func (i *Import) uploadID() string {
+	switch {
+	case i.upload != nil:
+		return i.upload.ID
+	case i.meta.Where == objects.Chunks:
+		return i.meta.Path
+	default:
+		return ""
+	}
+}
+
+// newer returns the record that is here if it is as new as the other; else nil, and
+// whether its payload is the other's. In the key's turn, or as a first guess.
+func (s *Store) newer(op errs.Op, key objects.Key, than *objects.Meta) (here *objects.Meta, samePayload bool, err error) {
+	have, err := s.current(op, key, objectKey(key))
+	switch {
+	case err != nil:
+		return nil, false, err
+	case have == nil:
+		return nil, false, nil
+	case have.Generation.Compare(than.Generation) >= 0:
+		return have, false, nil
+	default:
+		return nil, !have.Deleted && have.Payload == than.Payload, nil
+	}
+}
+
+// Copy copies an object from another mountpath: its payload is verified against
+// the record and synced, under its own payload generation. What an inline payload
+// needs is in inline; room is the memory through which others pass, in pieces. The
+// opened object stays the caller's. Blocks on both disks; never in a lane.
+func (s *Store) Copy(key objects.Key, opened *messages.ObjectOpened, inline []byte, room [][]byte) (_ *Import, err error) {
+	const op errs.Op = "store.Copy"
+	meta := *opened.Meta
+	if err := s.beginImport(op, key); err != nil {
+		return nil, err
+	}
+	i := &Import{key: key, store: s, meta: &meta}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, i.Abandon())
+		}
+	}()
+	here, samePayload, err := s.newer(op, key, &meta)
+	if err != nil {
+		return nil, err
+	}
+	if here != nil || samePayload {
+		i.here = true
+		return i, nil
+	}
+	if opened.Parts != nil {
+		i.parts = opened.Parts.Parts
+	}
+	if err := s.mayImport(op, key, i); err != nil {
+		return nil, err
+	}
+	switch meta.Where {
+	case objects.Inline:
+		return i, i.takeInline(op, inline)
+	case objects.File:
+		return i, i.takeFile(op, opened.File, room)
+	case objects.Chunks:
+		return i, i.takeParts(op, layout.IntentImportPart, opened.Parts.Open, room)
+	default:
+		return nil, errs.E(op, key, errs.Internal, fmt.Errorf("a payload of kind %d cannot be moved", meta.Where))
+	}
+}
+
+func (i *Import) takeInline(op errs.Op, payload []byte) error {
+	if err := i.store.admitWrite(op, i.key, claim{bytes: 2 * int64(len(payload))}); err != nil {
+		return err
+	}
+	if got := xxhash.Checksum64(payload); got != i.meta.XXHash || int64(len(payload)) != i.meta.Size {
+		return errs.E(op, i.key, errs.Corrupt, fmt.Errorf("%d bytes with xxhash %016x, want %d with %016x", len(payload), got, i.meta.Size, i.meta.XXHash))
+	}
+	i.inline = append([]byte(nil), payload...) // the caller's memory is not held beyond its call
+	return nil
+}
+
+func (i *Import) takeFile(op errs.Op, from io.ReaderAt, room [][]byte) error {
+	s := i.store
+	if err := s.admitWrite(op, i.key, claim{files: filesPerPayload}); err != nil {
+		return err
+	}
+	in := &Incoming{Key: i.key, Payload: i.meta.Payload, Draft: i.meta.Draft, Modified: i.meta.Modified, record: i.meta, store: s, hint: i.meta.Size}
+	in.path = layout.WorkPath(in.Payload)
+	if err := in.open(); err != nil {
+		return failed(op, i.key, err)
+	}
+	i.file = in
+	natural, _ := layout.NaturalPath(i.key.Bucket, i.key.Name)
+	record := *i.meta
+	record.Path, record.Inode, record.Birth = "", 0, 0
+	draft := i.meta.Draft // for a sidecar, if it has one
+	draft.Class = objects.Synced
+	in.intend(&layout.Intent{Kind: layout.IntentImport, Path: natural, Draft: draft, Record: layout.AppendRecord(nil, &record)})
+	if err := in.fill(op, from, i.meta.Size, i.meta.XXHash, room); err != nil {
+		return err
+	}
+	return in.Seal(checksum.Sums{Size: i.meta.Size, XXHash: i.meta.XXHash, Values: i.meta.Checksums}, i.meta.ETag)
+}
+
+// takeParts copies part files to the places where they will stay.
+func (i *Import) takeParts(op errs.Op, kind layout.IntentKind, open func(int) (messages.PayloadFile, error), room [][]byte) error {
+	for n := range i.parts {
+		file, err := open(n)
+		if err != nil {
+			return failed(op, i.key, err)
+		}
+		err = i.takePart(op, kind, &i.parts[n], file, room)
+		if err = errors.Join(err, file.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (i *Import) takePart(op errs.Op, kind layout.IntentKind, part *objects.Part, from io.ReaderAt, room [][]byte) error {
+	s, uploadID := i.store, i.uploadID()
+	if err := s.admitWrite(op, i.key, claim{files: filesPerPayload}); err != nil {
+		return err
+	}
+	in := &Incoming{Key: i.key, Payload: part.Payload, Modified: part.Modified, uploadID: uploadID, number: part.Number, store: s, hint: part.Size}
+	if i.upload != nil {
+		in.upload, in.Draft = i.upload, i.upload.Draft
+	} else {
+		in.Draft = i.meta.Draft
+	}
+	in.path = layout.WorkPath(in.Payload)
+	if err := in.open(); err != nil {
+		return failed(op, i.key, err)
+	}
+	in.intend(&layout.Intent{Kind: kind, UploadID: uploadID, Part: part.Number})
+	err := in.fill(op, from, part.Size, part.XXHash, room)
+	if err == nil {
+		err = in.Seal(checksum.Sums{Size: part.Size, XXHash: part.XXHash, Values: part.Checksums}, part.ETag)
+	}
+	if err != nil {
+		return s.abandonAfter(in, err)
+	}
+	in.release() // thousands of parts would need as many descriptors
+	i.files = append(i.files, in)
+	return nil
+}
+
+// fill copies size bytes that hash to sum.
+func (in *Incoming) fill(op errs.Op, from io.ReaderAt, size int64, sum uint64, room [][]byte) error {
+	hash := xxhash.New64()
+	for at := int64(0); at < size; {
+		var pieces [][]byte
+		for _, piece := range room {
+			piece = piece[:min(int64(len(piece)), size-at)]
+			if len(piece) == 0 {
+				break
+			}
+			n, err := from.ReadAt(piece, at)
+			if n < len(piece) {
+				return errs.E(op, in.Key, kindOf(err), fmt.Errorf("the source ends after %d of %d bytes: %w", at+int64(n), size, err))
+			}
+			hash.Write(piece) //nolint:errcheck // a hash takes everything
+			pieces = append(pieces, piece)
+			at += int64(n)
+		}
+		if err := in.Append(pieces...); err != nil {
+			return err
+		}
+	}
+	if got := hash.Sum64(); got != sum {
+		return errs.E(op, in.Key, errs.Corrupt, fmt.Errorf("the source has xxhash %016x, its record says %016x", got, sum))
+	}
+	return nil
+}
+
+// Abandon ends an import that is not to be committed: what was copied goes.
+func (i *Import) Abandon() error {
+	defer i.end()
+	var failures []error
+	if i.file != nil {
+		failures = append(failures, i.file.Abandon())
+		i.file = nil
+	}
+	failures = append(failures, i.undoParts())
+	return errors.Join(failures...)
+}
+
+// undoParts removes part files that are not committed, and then their intents.
+func (i *Import) undoParts() error {
+	s := i.store
+	if len(i.files) == 0 {
+		return nil
+	}
+	files := i.files
+	i.files = nil
+	var err error
+	for _, in := range files {
+		err = errors.Join(err, s.removePart(layout.PartPath(in.uploadID, in.number, in.Payload)))
+	}
+	if err == nil {
+		batch := s.index.NewBatch()
+		for _, in := range files {
+			batch.Delete(in.intentKey())
+		}
+		err = s.index.Commit(batch)
+	}
+	if err != nil {
+		i.leaveOpen(files)
+		return failed("store.Abandon", i.key, err)
+	}
+	return nil
+}
+
+func (i *Import) leaveOpen(files []*Incoming) {
+	for _, in := range files {
+		i.store.leaveOpen(in)
+	}
+}
+
+// CommitImport makes a copied object the object here, with the generation that it
+// had, unless what is here is as new; or a copied upload the upload. It ends the
+// import whatever happens. In the key's turn.
+func (s *Store) CommitImport(i *Import) (Imported, error) {
+	ended := false
+	defer func() {
+		if !ended { // a panic: the next incarnation of the lane settles what is left
+			if i.file != nil {
+				s.unsettle(i.file, errInterrupted)
+				i.file.release()
+			}
+			i.leaveOpen(i.files)
+		}
+		i.file, i.files = nil, nil
+		i.end()
+	}()
+	done, err := s.commitImport(i)
+	ended = true
+	return done, err
+}
+
+func (s *Store) commitImport(i *Import) (Imported, error) {
+	const op errs.Op = "store.CommitImport"
+	if i.upload != nil {
+		return s.commitUpload(op, i)
+	}
+	here, samePayload, err := s.newer(op, i.key, i.meta)
+	switch {
+	case err != nil:
+		return Imported{}, errors.Join(err, i.Abandon())
+	case here != nil:
+		return Imported{Generation: here.Generation}, i.Abandon()
+	case samePayload:
+		return s.commitRecord(op, i)
+	case i.here:
+		return Imported{}, errs.E(op, i.key, errs.Busy, errors.New("the object that was here went meanwhile"))
+	}
+	if err := s.mayImport(op, i.key, i); err != nil {
+		return Imported{}, errors.Join(err, i.Abandon())
+	}
+	old, err := s.current(op, i.key, objectKey(i.key))
+	if err != nil {
+		return Imported{}, errors.Join(err, i.Abandon())
+	}
+	if i.file != nil {
+		_, err := s.replaceBy(op, i.file, *i.meta, old)
+		i.file = nil
+		return Imported{Generation: i.meta.Generation, Copied: true}, err
+	}
+	return s.commitInIndex(op, i, old)
+}
+
+// commitRecord takes over a record whose payload is here.
+func (s *Store) commitRecord(op errs.Op, i *Import) (Imported, error) {
+	if err := i.Abandon(); err != nil {
+		return Imported{}, err
+	}
+	indexKey := objectKey(i.key)
+	have, err := s.current(op, i.key, indexKey)
+	if err != nil {
+		return Imported{}, err
+	}
+	meta := *i.meta
+	meta.Where, meta.Path, meta.Inode, meta.Birth = have.Where, have.Path, have.Inode, have.Birth
+	batch := s.index.NewBatch()
+	batch.Set(indexKey, layout.AppendRecord(nil, &meta))
+	if err := s.index.Commit(batch, indexKey); err != nil {
+		return Imported{}, failed(op, i.key, err)
+	}
+	if err := s.renewPayload(i.key, have, &meta); err != nil {
+		s.diskError(i.key, err)
+		s.log.WithError(err).WithField("key", i.key.String()).Warn("an object's newer metadata is not beside its payload, where a rebuild of the index would look; the record has it")
+	}
+	return Imported{Generation: meta.Generation, Copied: true}, nil
+}
+
+// commitInIndex commits an object whose payload is in the index, or in part files
+// that are in their places.
+func (s *Store) commitInIndex(op errs.Op, i *Import, old *objects.Meta) (Imported, error) {
+	indexKey, meta := objectKey(i.key), *i.meta
+	payloadKey := layout.PayloadKey(nil, i.key.Bucket.ID, i.key.Name, meta.Payload)
+	batch := s.index.NewBatch()
+	if meta.Where == objects.Inline {
+		batch.Set(payloadKey, i.inline)
+	} else {
+		if err := s.writeManifest(i.key, meta.Path, &meta, i.parts); err != nil {
+			batch.Close()
+			s.diskError(i.key, err)
+			return Imported{}, errors.Join(failed(op, i.key, err), s.fsAbsent(layout.ManifestPath(meta.Path)), i.Abandon())
+		}
+		batch.Set(payloadKey, layout.AppendParts(nil, i.parts))
+	}
+	batch.Set(indexKey, layout.AppendRecord(nil, &meta))
+	written := meta
+	written.Class = objects.Synced
+	entry := s.retire(batch, i.key, old, &written)
+	i.dropIntents(batch)
+	if err := s.index.Commit(batch, indexKey); err != nil {
+		i.leaveOpen(i.files) // the index may have taken it: the intents tell
+		return Imported{}, outcomeUnknown(op, i.key, err)
+	}
+	s.retired(entry)
+	return Imported{Generation: meta.Generation, Copied: true}, nil
+}
+
+func (i *Import) dropIntents(batch *index.Batch) {
+	for _, in := range i.files {
+		batch.Delete(in.intentKey())
+	}
+}
+
+// fsAbsent removes a file; one that is not there is no failure.
+func (s *Store) fsAbsent(name string) error { return absent(s.fs.Remove(name)) }
+
+// settleImportPart undoes a part of an object that was on its way here: its commit
+// drops its intent. The manifest, which is written just before, goes with it.
+func (s *Store) settleImportPart(intent *layout.Intent) error {
+	if err := s.fsAbsent(layout.ManifestPath(intent.UploadID)); err != nil {
+		return err
+	}
+	return s.settlePart(intent)
+}
+
+// RemoveMoved removes an object that is now on another mountpath, if it still is
+// of that generation; errs.Conflict if it is another one by now, which is to be
+// moved again. One that is not there any more is no failure. In the key's turn.
+func (s *Store) RemoveMoved(key objects.Key, generation objects.Generation) error {
+	const op errs.Op = "store.RemoveMoved"
+	if err := s.admitDelete(op, key); err != nil {
+		return err
+	}
+	indexKey := objectKey(key)
+	old, err := s.current(op, key, indexKey)
+	switch {
+	case err != nil:
+		return err
+	case old == nil:
+		return nil
+	case old.Generation != generation:
+		return errs.E(op, key, errs.Conflict, fmt.Errorf("it is of generation %s, and %s was moved", old.Generation, generation))
+	}
+	batch := s.index.NewBatch()
+	batch.Delete(indexKey)
+	entry := s.retire(batch, key, old, nil)
+	if err := s.index.Commit(batch, indexKey); err != nil {
+		return failed(op, key, err)
+	}
+	s.retired(entry)
+	return nil
+}
