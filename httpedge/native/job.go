@@ -60,11 +60,11 @@ func (j *jobs) list(r *Request) error {
 	j.system.Root().Send(j.coordinator, m)
 	kinds := &messages.ListJobKinds{Reply: messages.NewReply[[]messages.JobKind]()}
 	j.system.Root().Send(j.coordinator, kinds)
-	list, err := m.Reply.Wait(op, jobTime)
+	list, err := m.Reply.WaitOn(j.system.Clock(), op, jobTime)
 	if err != nil {
 		return err
 	}
-	known, err := kinds.Reply.Wait(op, jobTime)
+	known, err := kinds.Reply.WaitOn(j.system.Clock(), op, jobTime)
 	if err != nil {
 		return err
 	}
@@ -140,7 +140,7 @@ func (j *jobs) show(r *Request, id string) error {
 // ask sends a request about a job and answers with the job.
 func (j *jobs) ask(r *Request, op errs.Op, m any, reply messages.Reply[*messages.Job]) error {
 	j.system.Root().Send(j.coordinator, m)
-	job, err := reply.Wait(op, jobTime)
+	job, err := reply.WaitOn(j.system.Clock(), op, jobTime)
 	if err != nil {
 		return err
 	}
