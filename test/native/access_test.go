@@ -1,0 +1,118 @@
+package native_test
+
+import (
+	"crypto/sha256"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/troupe-storage/troupe/api/sigv4"
+	"github.com/troupe-storage/troupe/supervisors"
+)
+
+const token = "a-token-of-some-length"
+
+// With a token, everything but health asks for it, and control asks for the root
+// pair and nothing else.
+func TestToken(t *testing.T) {
+	n := start(t, func(c *supervisors.Config) { c.NativeAuth, c.NativeToken = supervisors.NativeAuthToken, token })
+	for _, target := range []string{"/v1/buckets", "/v1/objects/b/o", "/v1/daemon?what=smap", "/v1/cluster?what=smap", "/metrics"} {
+		for _, header := range []string{"", token, "Bearer", "Bearer ", "Bearer " + token + "x", "Bearer " + token[1:], "Basic " + token, "Bearer " + strings.ToUpper(token)} {
+			c := call{method: "GET", target: target, header: []string{"Authorization", header}}
+			if a := n.do(c); a.status != 401 || a.header.Get("WWW-Authenticate") != "Bearer" {
+				t.Errorf("%s with %q: %d %s", target, header, a.status, a.body)
+			}
+		}
+		if a := n.do(call{method: "GET", target: target, header: []string{"Authorization", "Bearer " + token}}); a.status == 401 || a.status == 403 {
+			t.Errorf("%s with the token: %d %s", target, a.status, a.body)
+		}
+	}
+	n.refused(call{method: "GET", target: "/v1/buckets"}, 401, "", "token required")
+	n.must("GET", "/v1/health?readiness=true", "")
+	n.refused(call{method: "GET", target: "/v1/log", header: []string{"Authorization", "Bearer " + token}}, 400, "", "") // no signature of version 4
+	n.refused(call{method: "GET", target: "/v1/log"}, 403, "", "root key pair")
+	// What comes with Expect is refused before its body is sent.
+	request, err := http.NewRequest("PUT", "http://"+n.Native()+"/v1/objects/b/o", strings.NewReader(payload(1<<20)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Expect", "100-continue")
+	transport := &http.Transport{ExpectContinueTimeout: time.Minute}
+	defer transport.CloseIdleConnections()
+	response, err := transport.RoundTrip(request)
+	if err != nil || response.StatusCode != 401 {
+		t.Fatalf("%v, %v", response, err)
+	}
+	response.Body.Close()
+}
+
+// Control takes requests that the root pair signed, and what they carry must be
+// what was signed.
+func TestControlIsSigned(t *testing.T) {
+	n := start(t, nil)
+	send := func(pair sigv4.Credentials, signed, sent string) int {
+		t.Helper()
+		request, err := http.NewRequest("PUT", "http://"+n.Native()+"/v1/log", strings.NewReader(sent))
+		if err != nil {
+			t.Fatal(err)
+		}
+		signature, err := sigv4.NewSigner(pair, "us-east-1").Sign(&sigv4.Outgoing{
+			Method: "PUT", Path: "/v1/log", Host: n.Native(), Payload: sigv4.Signed, PayloadSHA256: sha256.Sum256([]byte(signed)),
+		}, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, h := range signature.Headers {
+			request.Header.Set(h.Name, h.Value)
+		}
+		response, err := http.DefaultTransport.RoundTrip(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		return response.StatusCode
+	}
+	root := sigv4.Credentials{AccessKey: supervisors.DefaultAccessKey, SecretKey: supervisors.DefaultSecretKey}
+	level := `{"level":"warning"}`
+	if status := send(root, level, level); status != 200 {
+		t.Errorf("signed: %d", status)
+	}
+	if status := send(root, level, `{"level":"warnings"}`[:len(level)]); status != 400 {
+		t.Errorf("another body: %d", status)
+	}
+	if status := send(sigv4.Credentials{AccessKey: root.AccessKey, SecretKey: "another-secret"}, level, level); status != 403 {
+		t.Errorf("another secret: %d", status)
+	}
+}
+
+// Settings that would let people in by accident are refused, naming what to do.
+func TestNativeAuthSettings(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*supervisors.Config)
+		says   string // empty: accepted
+	}{
+		"loopback":                 {func(*supervisors.Config) {}, ""},
+		"loopback, token":          {func(c *supervisors.Config) { c.NativeAuth, c.NativeToken = "token", token }, ""},
+		"beyond, nothing":          {func(c *supervisors.Config) { c.Native = "0.0.0.0:8080" }, "native-auth"},
+		"beyond, all interfaces":   {func(c *supervisors.Config) { c.Native = ":8080" }, "native-auth"},
+		"beyond, none":             {func(c *supervisors.Config) { c.Native, c.NativeAuth = "0.0.0.0:8080", "none" }, ""},
+		"beyond, token":            {func(c *supervisors.Config) { c.Native, c.NativeAuth, c.NativeToken = "0.0.0.0:8080", "token", token }, ""},
+		"beyond, no token":         {func(c *supervisors.Config) { c.Native, c.NativeAuth = "0.0.0.0:8080", "token" }, "TROUPE_NATIVE_TOKEN"},
+		"a short token":            {func(c *supervisors.Config) { c.NativeAuth, c.NativeToken = "token", "short" }, "TROUPE_NATIVE_TOKEN"},
+		"a token with blanks":      {func(c *supervisors.Config) { c.NativeAuth, c.NativeToken = "token", "sixteen or more it has" }, "TROUPE_NATIVE_TOKEN"},
+		"a token that is not used": {func(c *supervisors.Config) { c.NativeToken = token }, "native-auth"},
+		"none, and a token":        {func(c *supervisors.Config) { c.NativeAuth, c.NativeToken = "none", token }, "native-auth"},
+		"something else":           {func(c *supervisors.Config) { c.NativeAuth = "password" }, "password"},
+	} {
+		config := supervisors.Config{Data: []string{"/a"}, RootAccessKey: "me", RootSecretKey: "a-long-secret"}
+		c.change(&config)
+		err := config.WithDefaults().Validate()
+		if c.says == "" && err != nil || c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says)) {
+			t.Errorf("%s: %v, want %q", name, err, c.says)
+		}
+		if err != nil && strings.Contains(err.Error(), token) {
+			t.Errorf("%s: the token is told: %v", name, err)
+		}
+	}
+}
