@@ -138,3 +138,7 @@ func (d *digest) UnmarshalText(b []byte) error {
 	}
 	return nil
 }
+
+// Text is a string in a document of someone else's: a JSON string where it is
+// UTF-8, else {"base64": "…"}.
+type Text = text

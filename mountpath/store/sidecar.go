@@ -59,3 +59,42 @@ func (s *Store) removeSidecar(payload objects.Generation) error {
 	}
 	return absent(s.fs.SyncDir(path.Dir(name)))
 }
+
+// renewAttribute puts the draft of a record that was changed into the attribute
+// of its payload file, or into its sidecar. In the key's turn.
+func (s *Store) renewAttribute(key objects.Key, old, meta *objects.Meta) (err error) {
+	name := payloadPath(key, meta)
+	file, err := s.fs.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	raw, err := file.GetAttr(layout.AttributeName)
+	if err != nil {
+		return err
+	}
+	attribute, err := layout.DecodeAttribute(raw)
+	if err != nil {
+		return err
+	}
+	if attribute.Payload != meta.Payload {
+		return errMoved
+	}
+	attribute.CarryDraft(&meta.Draft)
+	if attribute.Sidecar {
+		sidecar := &layout.Sidecar{Key: key, Payload: meta.Payload, Draft: meta.Draft}
+		if err := s.writeSidecar(layout.SidecarPath(meta.Payload), sidecar); err != nil {
+			return err
+		}
+	}
+	if err := file.SetAttr(layout.AttributeName, layout.AppendAttribute(nil, attribute)); err != nil {
+		return err
+	}
+	if err := file.Sync(); err != nil {
+		return err
+	}
+	if !attribute.Sidecar && !layout.DraftFits(&old.Draft) {
+		return s.removeSidecar(meta.Payload)
+	}
+	return nil
+}
