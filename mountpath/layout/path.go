@@ -182,3 +182,10 @@ func PartPath(uploadID string, number int, payload objects.Generation) string {
 
 // ManifestPath returns the manifest of a completed upload.
 func ManifestPath(uploadID string) string { return UploadDir(uploadID) + "/" + manifestName }
+
+// RetiredName is the mark in the directory of an upload that is neither under way
+// nor any object's any more, and waits for the reclaimer.
+const RetiredName = "retired"
+
+// RetiredPath returns the mark of an upload.
+func RetiredPath(uploadID string) string { return UploadDir(uploadID) + "/" + RetiredName }

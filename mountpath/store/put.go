@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"io/fs"
+	"os"
 
 	"github.com/troupe-storage/troupe/mountpath/index"
 	"github.com/troupe-storage/troupe/mountpath/layout"
@@ -114,21 +115,26 @@ func (s *Store) retired(entry *reclaimEntry) {
 	case layout.ReclaimFile:
 		s.names.shared(func() { s.leaveName(entry) })
 	case layout.ReclaimUpload:
-		if err := s.dropManifest(entry); err != nil {
+		if err := s.markRetired(entry); err != nil {
 			s.diskError(entry.objectKey(), err) // tried again when the entry is drained
 		}
 	}
 	s.reclaim.add(entry)
 }
 
-// dropManifest removes the manifest of an upload that is no object's any more,
-// before its parts: with the index lost, a manifest is what makes parts an object.
-// One that a relaxed write replaced may have to come back, and stays.
-func (s *Store) dropManifest(entry *reclaimEntry) error {
+// markRetired leaves a mark in the directory of an upload that is neither under
+// way nor any object's any more: with the index lost, manifest and parts would say
+// otherwise. What a relaxed write replaced may have to come back, and is not
+// marked before that write is durable.
+func (s *Store) markRetired(entry *reclaimEntry) error {
 	if !s.isCheckpointed(entry.By) {
 		return nil
 	}
-	return absent(s.fs.Remove(layout.ManifestPath(entry.UploadID)))
+	file, err := s.fs.OpenFile(layout.RetiredPath(entry.UploadID), os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return absent(err) // an upload without parts has no directory
+	}
+	return file.Close()
 }
 
 // leaveName moves the file of a reclaim entry from its name to the trash, if

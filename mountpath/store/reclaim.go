@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -150,7 +151,7 @@ func (r *reclaiming) leaveName(e *reclaimEntry) error {
 	}
 	if e.Kind == layout.ReclaimUpload {
 		r.dirs[layout.UploadDir(e.UploadID)] = struct{}{}
-		return r.store.dropManifest(e)
+		return r.store.markRetired(e)
 	}
 	if e.Kind != layout.ReclaimFile {
 		return nil
@@ -249,6 +250,9 @@ func (s *Store) removeTree(dirPath string) error {
 	if err != nil {
 		return absent(err)
 	}
+	if at := slices.IndexFunc(entries, func(e disk.Entry) bool { return e.Name == layout.RetiredName }); at >= 0 {
+		entries = append(slices.Delete(entries, at, at+1), disk.Entry{Name: layout.RetiredName, Regular: true}) // the mark goes last
+	}
 	for _, e := range entries {
 		below := path.Join(dirPath, e.Name)
 		if !e.Dir && !e.Regular {
@@ -317,7 +321,7 @@ func (s *Store) loadReclaims() error {
 			}
 		}
 		if entry.Kind == layout.ReclaimUpload {
-			if err := s.dropManifest(entry); err != nil {
+			if err := s.markRetired(entry); err != nil {
 				s.diskError(entry.objectKey(), err) // tried again when the entry is drained
 			}
 		}

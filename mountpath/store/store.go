@@ -159,6 +159,11 @@ func Open(o Options) (_ *Store, err error) {
 			err = errors.Join(err, s.Close())
 		}
 	}()
+	if _, statErr := s.fs.Stat(layout.RebuildFile); statErr == nil {
+		return nil, errs.E(op, errs.Offline, errors.New("a rebuild of the index was interrupted; run troupe storage rebuild again"))
+	} else if !errors.Is(statErr, fs.ErrNotExist) {
+		return nil, errs.E(op, kindOf(statErr), statErr)
+	}
 	if err = s.makeDirectories(); err != nil {
 		return nil, errs.E(op, err)
 	}
@@ -175,11 +180,6 @@ func Open(o Options) (_ *Store, err error) {
 // anew: an empty one would hide every object.
 func (s *Store) openIndex(o Options) error {
 	const op errs.Op = "store.openIndex"
-	if _, err := s.fs.Stat(layout.RebuildFile); err == nil {
-		return errs.E(op, errs.Offline, errors.New("a rebuild of the index was interrupted; run troupe storage rebuild again"))
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		return errs.E(op, kindOf(err), err)
-	}
 	_, err := s.fs.Stat(layout.IndexMadeFile)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return errs.E(op, kindOf(err), err)

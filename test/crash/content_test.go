@@ -3,6 +3,7 @@ package crash
 import (
 	"encoding/binary"
 	"math/rand/v2"
+	"time"
 
 	"github.com/OneOfOne/xxhash"
 
@@ -42,6 +43,7 @@ func newPayload(seed uint64, size int, draft objects.Draft) *payload {
 func (p *payload) meta() objects.Meta {
 	return objects.Meta{
 		Size: p.sums.Size, XXHash: p.sums.XXHash, ETag: p.sums.ETag(), Checksums: p.sums.Values, Draft: p.draft,
+		Modified: time.Unix(epoch, int64(p.sums.XXHash%1_000_000_000)).UTC(), // each its own
 	}
 }
 

@@ -329,6 +329,7 @@ func (x *writer) incoming(key objects.Key, p *payload) *store.Incoming {
 // fill appends and seals; on failure it tries to get the failure forgotten, as a
 // careless caller might, and then abandons.
 func (x *writer) fill(in *store.Incoming, key objects.Key, p *payload) bool {
+	in.Modified = p.meta().Modified
 	rest := p.bytes
 	for len(rest) > 0 {
 		n := min(len(rest), 1+x.random.IntN(64<<10))
