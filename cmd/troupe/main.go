@@ -26,6 +26,6 @@ func command() *cobra.Command {
 		Long:    "Troupe stores objects and speaks S3 and AIStore's native REST.\nEvery disk, bucket and batch job is a supervised actor.",
 		Version: version,
 	}
-	root.AddCommand(serveCommand(), loader.Command())
+	root.AddCommand(serveCommand(), storageCommand(), loader.Command())
 	return root
 }

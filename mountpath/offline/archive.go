@@ -43,7 +43,7 @@ func (a *archive) Put(o *Object) error {
 		return err
 	}
 	name := a.name(o)
-	entry, err := json.Marshal(newEntry(o, name))
+	entry, err := json.Marshal(NewEntry(o, name))
 	if err != nil {
 		return errs.E(op, o.Key, errs.Internal, err)
 	}
@@ -69,13 +69,13 @@ func (a *archive) name(o *Object) string {
 	}
 	// What begins with F and a slash comes before what begins with F and "0".
 	a.above = slices.DeleteFunc(a.above, func(f string) bool { return o.Key.Name >= f+"0" })
-	path := append([]string{bucketsFolder}, BucketFolder(o.Key.Bucket)...)
+	path := append([]string{BucketsFolder}, BucketFolder(o.Key.Bucket)...)
 	rest := o.Key.Name
 	for at := strings.IndexByte(rest, '/'); at >= 0; at = strings.IndexByte(rest, '/') {
 		above := o.Key.Name[:len(o.Key.Name)-len(rest)+at]
 		component := EscapePath(rest[:at])
 		if slices.Contains(a.above, above) {
-			component[len(component)-1] += taken
+			component[len(component)-1] += Taken
 		}
 		path = append(path, component...)
 		rest = rest[at+1:]

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/sirupsen/logrus"
 
@@ -22,6 +23,7 @@ type CheckOptions struct {
 	// else is changed. The mount was opened to be written. Nothing is moved if the
 	// index cannot be read in full: what looks like an orphan may be an object.
 	Repair bool
+	Now    time.Time     // for the reasons in quarantine
 	Log    *logrus.Entry // of the index; nil: discarded
 	Found  func(Finding) // nil: nobody is told
 }

@@ -2,7 +2,7 @@
 //
 //	Mount    a mountpath and its lock
 //	Catalog  what its index says, as far as it can be read, and what its files say
-//	Export   objects of several mountpaths into a Sink: a tree of files, or a tar
+//	Export   objects of several mountpaths into a Sink: a tar, or what the caller makes of them
 //	Rebuild  a new index from files, attributes, manifests, and what the old one yields
 //	Check    index against files, both ways
 //

@@ -51,7 +51,8 @@ type EntryPart struct {
 	XXHash string      `json:"xxhash"`
 }
 
-func newEntry(o *Object, path string) *Entry {
+// NewEntry makes the line of an object that is exported to a path.
+func NewEntry(o *Object, path string) *Entry {
 	m := &o.Meta
 	e := &Entry{
 		Bucket: o.Key.Bucket, Key: layout.Text(o.Key.Name), Path: layout.Text(path), Size: m.Size, ETag: layout.Text(m.ETag),

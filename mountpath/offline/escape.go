@@ -21,10 +21,15 @@ import (
 const (
 	emptyComponent = "%-"
 	continued      = "%+"
-	taken          = "%~"
 	// pieceBytes leaves room below NAME_MAX for what is put at the end.
 	pieceBytes = 240
 )
+
+// Taken is put at the end of a component whose path another object has taken.
+const Taken = "%~"
+
+// BucketsFolder is the directory of all buckets' in a tree and in an archive.
+const BucketsFolder = "buckets"
 
 // EscapePath returns the components of the path for a name, as if nothing were
 // taken.
@@ -64,7 +69,7 @@ func EscapePath(name string) []string {
 func UnescapePath(path []string) (string, error) {
 	var name strings.Builder
 	for i, component := range path {
-		component = strings.TrimSuffix(component, taken)
+		component = strings.TrimSuffix(component, Taken)
 		piece, more := strings.CutSuffix(component, continued)
 		if piece != emptyComponent {
 			plain, err := unescape(piece)

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"path"
-	"time"
 
 	"github.com/troupe-storage/troupe/mountpath/layout"
 	"github.com/troupe-storage/troupe/mountpath/store"
@@ -44,7 +43,7 @@ func (c *checking) quarantine() error {
 		}
 		reason, err := json.MarshalIndent(map[string]any{
 			"reason": o.kind, "bucket": o.key.Bucket.Name, "name": layout.Text(o.key.Name), "payload": o.payload.String(),
-			"path": layout.Text(o.name), "when": time.Now().UTC(),
+			"path": layout.Text(o.name), "when": c.Now.UTC(),
 		}, "", "  ")
 		if err != nil {
 			return err

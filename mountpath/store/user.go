@@ -50,11 +50,6 @@ func (s *Store) ChangeUser(m *messages.ChangeUser) (*objects.Meta, error) {
 		s.diskError(key, err)
 		s.log.WithError(err).WithField("key", key.String()).Warn("an object's new user metadata is not beside its payload, where a rebuild of the index would look; the record has it")
 	}
-	if meta.Where == objects.File {
-		if err := s.renewAttribute(key, old, &meta); err != nil {
-			s.log.WithError(err).WithField("key", key.String()).Warn("the attribute of an object does not have its new user metadata; the record has it")
-		}
-	}
 	return &meta, nil
 }
 

@@ -60,6 +60,23 @@ func Advise(err error, format string, args ...any) error {
 	return &advised{err, fmt.Sprintf(format, args...)}
 }
 
+// coded is an error of a command that has exit codes of its own.
+type coded struct {
+	error
+	code int
+}
+
+func (c *coded) Unwrap() error { return c.error }
+
+// Coded gives an error an exit code, for commands whose codes others' scripts
+// know; nil stays nil.
+func Coded(err error, code int) error {
+	if err == nil {
+		return nil
+	}
+	return &coded{err, code}
+}
+
 // errInterrupted is the cause of a context that a signal ended.
 var errInterrupted = errors.New("interrupted")
 
@@ -67,9 +84,12 @@ var errInterrupted = errors.New("interrupted")
 func ExitCode(err error) int {
 	var usage *usageError
 	var partly *Partly
+	var own *coded
 	switch {
 	case err == nil:
 		return ExitOK
+	case errors.As(err, &own):
+		return own.code
 	case errors.Is(err, errInterrupted) || errors.Is(err, context.Canceled):
 		return ExitInterrupted
 	case errors.As(err, &usage):

@@ -1,4 +1,4 @@
-package offline
+package storage
 
 import (
 	"bufio"
@@ -9,6 +9,7 @@ import (
 	"os"
 	"syscall"
 
+	"github.com/troupe-storage/troupe/mountpath/offline"
 	"github.com/troupe-storage/troupe/objects/errs"
 )
 
@@ -20,10 +21,10 @@ type tree struct {
 	lines    *bufio.Writer
 }
 
-// NewTree makes a Sink of files in a directory, which must be empty or not be
+// newTree makes a Sink of files in a directory, which must be empty or not be
 // there. Nothing is written outside of it, whatever names objects have.
-func NewTree(dir string) (Sink, error) {
-	const op errs.Op = "offline.NewTree"
+func newTree(dir string) (offline.Sink, error) {
+	const op errs.Op = "storage.newTree"
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, errs.E(op, dir, errs.IO, err)
 	}
@@ -40,7 +41,7 @@ func NewTree(dir string) (Sink, error) {
 	}
 	manifest, err := root.OpenFile(manifestLines, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
 	if err == nil {
-		err = root.Mkdir(bucketsFolder, 0o755)
+		err = root.Mkdir(offline.BucketsFolder, 0o755)
 	}
 	if err != nil {
 		return nil, errs.E(op, dir, errs.IO, errors.Join(err, root.Close()))
@@ -48,14 +49,12 @@ func NewTree(dir string) (Sink, error) {
 	return &tree{root: root, manifest: manifest, lines: bufio.NewWriter(manifest)}, nil
 }
 
-const (
-	manifestLines = "manifest.jsonl"
-	bucketsFolder = "buckets"
-)
+// manifestLines is the file with an Entry for each object.
+const manifestLines = "manifest.jsonl"
 
 // Put implements Sink.
-func (t *tree) Put(o *Object) (err error) {
-	const op errs.Op = "offline.tree.Put"
+func (t *tree) Put(o *offline.Object) (err error) {
+	const op errs.Op = "storage.tree.Put"
 	file, name, err := t.create(o)
 	if err != nil {
 		return errs.E(op, o.Key, errs.IO, err)
@@ -73,7 +72,7 @@ func (t *tree) Put(o *Object) (err error) {
 	if err != nil { // no file is better than a damaged one
 		return errors.Join(err, t.root.Remove(name))
 	}
-	line, err := json.Marshal(newEntry(o, name))
+	line, err := json.Marshal(offline.NewEntry(o, name))
 	if err == nil {
 		_, err = t.lines.Write(append(line, '\n'))
 	}
@@ -82,20 +81,20 @@ func (t *tree) Put(o *Object) (err error) {
 
 // create creates the file of an object. A component that another object's name has
 // taken gets a mark at its end.
-func (t *tree) create(o *Object) (*os.File, string, error) {
-	dir := bucketsFolder
-	for _, c := range BucketFolder(o.Key.Bucket) {
+func (t *tree) create(o *offline.Object) (*os.File, string, error) {
+	dir := offline.BucketsFolder
+	for _, c := range offline.BucketFolder(o.Key.Bucket) {
 		dir += "/" + c
 		if err := t.directory(dir); err != nil {
 			return nil, "", err
 		}
 	}
-	components := EscapePath(o.Key.Name)
+	components := offline.EscapePath(o.Key.Name)
 	for _, c := range components[:len(components)-1] {
 		next := dir + "/" + c
 		err := t.directory(next)
 		if errors.Is(err, syscall.ENOTDIR) {
-			next += taken
+			next += offline.Taken
 			err = t.directory(next)
 		}
 		if err != nil {
@@ -107,7 +106,7 @@ func (t *tree) create(o *Object) (*os.File, string, error) {
 	const flags = os.O_CREATE | os.O_EXCL | os.O_WRONLY
 	file, err := t.root.OpenFile(name, flags, 0o644)
 	if errors.Is(err, fs.ErrExist) || errors.Is(err, syscall.EISDIR) {
-		name += taken
+		name += offline.Taken
 		file, err = t.root.OpenFile(name, flags, 0o644)
 	}
 	return file, name, err
@@ -133,7 +132,7 @@ func (t *tree) Close() error {
 		err = t.manifest.Sync()
 	}
 	if err = errors.Join(err, t.manifest.Close(), t.root.Close()); err != nil {
-		return errs.E("offline.tree.Close", errs.IO, err)
+		return errs.E("storage.tree.Close", errs.IO, err)
 	}
 	return nil
 }
