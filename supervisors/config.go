@@ -10,6 +10,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"github.com/troupe-storage/troupe/mountpath/store"
 	"github.com/troupe-storage/troupe/supervisors/faults"
 )
 
@@ -54,7 +55,11 @@ type Config struct {
 	MemoryBytes    int64
 	MinPartBytes   int64 // least size of a part that is not the last, in bytes; default 5 MiB, at least 1
 	MaxConnections int   // of each listener at a time; default 4096
-	InlineBytes    int   // largest payload that goes into the index, in bytes; default 32 KiB; at most 64 KiB
+	// Reserve is kept free on each mountpath, beside what its index may have to write
+	// at once: below it writes fail, below half of it deletes too; default 1 GiB, and
+	// on a small filesystem 2% of it.
+	Reserve     store.Reserve
+	InlineBytes int // largest payload that goes into the index, in bytes; default 32 KiB; at most 64 KiB
 
 	Log *logrus.Logger // default: text to standard error at Info
 
@@ -107,6 +112,9 @@ func (c Config) WithDefaults() Config {
 	}
 	if c.MaxConnections == 0 {
 		c.MaxConnections = 4096
+	}
+	if c.Reserve == (store.Reserve{}) {
+		c.Reserve = store.DefaultReserve()
 	}
 	if c.InlineBytes == 0 {
 		c.InlineBytes = 32 << 10
@@ -171,6 +179,9 @@ func (c Config) Validate() error {
 	}
 	if c.MaxConnections < 1 || c.MaxConnections > 1<<20 {
 		bad("max-connections", "%d; 1 to 1048576", c.MaxConnections)
+	}
+	if c.Reserve.Bytes < 0 || !(c.Reserve.Percent >= 0 && c.Reserve.Percent <= 50) {
+		bad("reserve", "%d bytes, %g%%; a size above 0, a share of 0 to 50%%, or both: 1GiB,2%%", max(0, c.Reserve.Bytes), c.Reserve.Percent)
 	}
 	if c.InlineBytes < 1 || c.InlineBytes > 64<<10 {
 		bad("inline", "%d bytes; 1 to 65536", c.InlineBytes)

@@ -21,15 +21,19 @@ import (
 type mount struct {
 	path   string // absolute, symbolic links resolved; never changes
 	root   os.FileInfo
-	linux  *disk.Linux    // nil: it was never opened
+	linux  *disk.Linux    // nil: it is not open, so that its filesystem can be unmounted
 	fs     disk.FS        // linux, or what the fault desk put around it
 	format *layout.Format // nil: it is new, or cannot be read
 	// trouble says why it cannot be opened now, though it may be later.
 	trouble error
+	// held says that an index that died uses the directory: the next one of the
+	// process opens by the same way.
+	held bool
 
 	events   chan store.Event
 	lifetime *store.Lifetime
 	current  atomic.Pointer[store.Store] // nil: none is open
+	files    atomic.Pointer[disk.FS]     // fs, for who keeps documents; nil while it is not open
 }
 
 // eventRoom is how many events of a disk wait for its coordinator; a disk that
@@ -66,33 +70,50 @@ func (m *mount) look(config Config, others []*mount) error {
 			return errs.E(op, path, errs.Invalid, fmt.Errorf("it and %s lie one in the other", other.path))
 		}
 	}
-	if m.linux == nil || m.root == nil || !os.SameFile(m.root, root) {
-		if err := m.reopen(config, root); err != nil {
-			m.trouble = errs.E(op, path, errs.IO, err)
+	if m.linux != nil { // an index that died is followed by another on the same filesystem
+		if !os.SameFile(m.root, root) {
+			m.trouble = errs.E(op, path, errs.Offline, errors.New("another directory is there now; restart the node"))
 			return nil
 		}
+		return m.read()
 	}
-	return m.read()
+	err = m.openFiles(config, root)
+	if err == nil {
+		err = m.read()
+	} else {
+		m.trouble, err = errs.E(op, path, errs.IO, err), nil
+	}
+	if err != nil || m.trouble != nil {
+		err = errors.Join(err, m.closeFiles())
+	}
+	return err
 }
 
-// reopen opens the directory that is at the path now: a disk may have been mounted
-// there since.
-func (m *mount) reopen(config Config, root os.FileInfo) error {
-	if m.linux != nil {
-		if err := m.linux.Close(); err != nil {
-			return err
-		}
-		m.linux = nil
-	}
+// openFiles opens the directory that is at the path now.
+func (m *mount) openFiles(config Config, root os.FileInfo) error {
 	linux, err := disk.NewLinux(m.path)
 	if err != nil {
 		return err
 	}
 	m.linux, m.fs, m.root = linux, linux, root
 	if config.Faults != nil {
-		m.fs, err = config.Faults.Disk(m.path, linux)
+		if m.fs, err = config.Faults.Disk(m.path, linux); err != nil {
+			return err
+		}
 	}
-	return err
+	m.files.Store(&m.fs)
+	return nil
+}
+
+// closeFiles lets the directory go, so that its filesystem can be unmounted.
+func (m *mount) closeFiles() error {
+	if m.linux == nil || m.held {
+		return nil
+	}
+	m.files.Store(nil)
+	linux := m.linux
+	m.linux = nil
+	return linux.Close()
 }
 
 // read reads the format, and tries whether the filesystem can be written and has
@@ -128,8 +149,50 @@ func (m *mount) read() error {
 }
 
 // shelf is where the mountpath's documents are.
-func (m *mount) shelf() embedded.Shelf {
-	return store.Shelf{FS: m.fs, Name: m.path, MountpathID: m.format.MountpathID}
+func (m *mount) shelf() embedded.Shelf { return shelf{m, m.format.MountpathID} }
+
+// shelf keeps documents on a mount while its directory is open. It is an
+// embedded.Shelf.
+type shelf struct {
+	mount *mount
+	id    string
+}
+
+// ID implements embedded.Shelf.
+func (s shelf) ID() string { return s.id }
+
+// String implements embedded.Shelf.
+func (s shelf) String() string { return s.mount.path }
+
+// use calls what uses the documents of the directory, if it is open.
+func (s shelf) use(call func(store.Shelf) error) error {
+	files := s.mount.files.Load()
+	if files == nil {
+		return errs.E("supervisors.shelf", s.mount.path, errs.Offline, errors.New("the mountpath is not open"))
+	}
+	return call(store.Shelf{FS: *files, Name: s.mount.path, MountpathID: s.id})
+}
+
+// Read implements embedded.Shelf.
+func (s shelf) Read(name string) (content []byte, err error) {
+	err = s.use(func(x store.Shelf) (err error) { content, err = x.Read(name); return err })
+	return content, err
+}
+
+// Write implements embedded.Shelf.
+func (s shelf) Write(name string, content []byte) error {
+	return s.use(func(x store.Shelf) error { return x.Write(name, content) })
+}
+
+// List implements embedded.Shelf.
+func (s shelf) List(dir string) (names []string, err error) {
+	err = s.use(func(x store.Shelf) (err error) { names, err = x.List(dir); return err })
+	return names, err
+}
+
+// Remove implements embedded.Shelf.
+func (s shelf) Remove(name string) error {
+	return s.use(func(x store.Shelf) error { return x.Remove(name) })
 }
 
 // openStore opens the store of a mount that was looked at.
@@ -147,25 +210,25 @@ func (m *mount) openStore(o store.Options) (*store.Store, error) {
 		return nil, err
 	}
 	m.current.Store(s)
+	m.held = false
 	return s, nil
 }
 
-// closeStore closes the store, if one is open.
+// closeStore closes the store, if one is open, and lets the directory go.
 func (m *mount) closeStore() error {
+	var err error
 	if s := m.current.Swap(nil); s != nil {
-		return s.Close()
+		err = s.Close()
+		m.held = s.Index().Err() != nil
 	}
-	return nil
+	return errors.Join(err, m.closeFiles())
 }
 
-// close closes the store and the filesystem.
+// close closes the store and the directory for good.
 func (m *mount) close() error {
 	err := m.closeStore()
-	if m.linux != nil {
-		err = errors.Join(err, m.linux.Close())
-		m.linux = nil
-	}
-	return err
+	m.held = false
+	return errors.Join(err, m.closeFiles())
 }
 
 // opener opens mountpaths while the node runs, one at a time of each.
@@ -180,6 +243,14 @@ type opener struct {
 // looked at anew, must still be the mountpath of the id, gets its documents brought
 // up to date, is settled, and loses what it has of buckets that are destroyed.
 func (o *opener) open(m *mount, id string) (*store.Store, error) {
+	s, err := o.tryOpen(m, id)
+	if err != nil {
+		err = errors.Join(err, m.closeFiles())
+	}
+	return s, err
+}
+
+func (o *opener) tryOpen(m *mount, id string) (*store.Store, error) {
 	const op errs.Op = "supervisors.open"
 	if err := m.look(o.config, o.mounts); err != nil {
 		return nil, errs.E(op, err)

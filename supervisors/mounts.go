@@ -190,6 +190,9 @@ func (o *opener) openStores(all []embedded.Mountpath) ([]mountpath.Mount, error)
 			r.Why = "it is missing: no directory that was given holds it; is its disk mounted?"
 		case m.format == nil:
 			r.Why = "it is missing: " + errMissing.Error()
+			if err := m.closeFiles(); err != nil {
+				return nil, err
+			}
 		default:
 			group.Go(func() {
 				var err error

@@ -210,7 +210,7 @@ func (n *Node) openDisks(now time.Time) ([]mountpath.Mount, *embedded.Documents,
 		Shared: n.shared, Generations: objects.NewSequencer(1, node.Start),
 		BootID:        bootID(),
 		Now:           n.clock.Now,
-		MemTableBytes: index.MemTableBytes(n.config.MemoryBytes, len(all)), InlineLimit: n.config.InlineBytes, Log: n.log,
+		MemTableBytes: index.MemTableBytes(n.config.MemoryBytes, len(all)), InlineLimit: n.config.InlineBytes, Reserve: n.config.Reserve, Log: n.log,
 	}}
 	mounts, err := o.openStores(all)
 	n.mounts = o.mounts

@@ -68,7 +68,7 @@ func needRestart(now, next Config) []string {
 		{"remote", now.Remote, next.Remote}, {"profile", now.Profile, next.Profile}, {"region", now.Region, next.Region},
 		{"native-auth", now.NativeAuth, next.NativeAuth}, {"native-token", now.NativeToken, next.NativeToken},
 		{"domain", now.Domains, next.Domains}, {"memory", now.MemoryBytes, next.MemoryBytes}, {"min-part", now.MinPartBytes, next.MinPartBytes},
-		{"max-connections", now.MaxConnections, next.MaxConnections}, {"inline", now.InlineBytes, next.InlineBytes},
+		{"max-connections", now.MaxConnections, next.MaxConnections}, {"inline", now.InlineBytes, next.InlineBytes}, {"reserve", now.Reserve, next.Reserve},
 		{"tls-cert", now.Edge.TLSCert, next.Edge.TLSCert}, {"tls-key", now.Edge.TLSKey, next.Edge.TLSKey},
 		{"tls-listener", now.Edge.TLSListeners, next.Edge.TLSListeners}, {"accept-region", now.Edge.AcceptRegions, next.Edge.AcceptRegions},
 		{"trusted-proxy", now.Edge.TrustedProxies, next.Edge.TrustedProxies},

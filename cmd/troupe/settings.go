@@ -17,6 +17,7 @@ import (
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/pflag"
 
+	"github.com/troupe-storage/troupe/mountpath/store"
 	"github.com/troupe-storage/troupe/supervisors"
 )
 
@@ -38,6 +39,7 @@ func addSettings(flags *pflag.FlagSet) {
 	flags.StringSlice("domain", d.Domains, "base domain of virtual-host style requests; repeatable")
 	flags.String("memory", "1GiB", "memory that the node may use, at least 64MiB")
 	flags.String("min-part", "5MiB", "least size of a part that is not the last")
+	flags.String("reserve", "1GiB,2%", "kept free on each mountpath: SIZE, SHARE%, or the smaller of both")
 	flags.String("inline", "32KiB", "largest payload that is kept in the index, at most 64KiB")
 	flags.Int("max-connections", d.MaxConnections, "connections of each listener at a time")
 	addEdgeSettings(flags)
@@ -119,6 +121,10 @@ func settingsOf(k *koanf.Koanf) (supervisors.Config, error) {
 		}
 		return d
 	}
+	reserve, err := parseReserve(k.String("reserve"))
+	if err != nil {
+		faults = append(faults, err)
+	}
 	log, err := newLog(k.String("log-level"), k.String("log-format"))
 	if err != nil {
 		faults = append(faults, err)
@@ -138,7 +144,8 @@ func settingsOf(k *koanf.Koanf) (supervisors.Config, error) {
 		RootOverlap: duration("root-overlap"), Edge: edgeOf(k),
 		Region: k.String("region"), Domains: list(k, "domain"),
 		MemoryBytes: size("memory"), MinPartBytes: size("min-part"), InlineBytes: int(size("inline")), MaxConnections: connections,
-		Log: log,
+		Reserve: reserve,
+		Log:     log,
 	}
 	if err := errors.Join(faults...); err != nil {
 		return supervisors.Config{}, err
@@ -192,6 +199,31 @@ func parseSize(s string) (int64, error) {
 		return 0, fmt.Errorf("%q is not a size such as 64KiB, 5MiB or 1GiB", s)
 	}
 	return n * multiplier, nil
+}
+
+// parseReserve reads what is kept free: "10GiB", "5%", or the smaller of both,
+// "1GiB,2%".
+func parseReserve(s string) (store.Reserve, error) {
+	var r store.Reserve
+	for part := range strings.SplitSeq(s, ",") {
+		part = strings.TrimSpace(part)
+		var err error
+		if digits, share := strings.CutSuffix(part, "%"); share && r.Percent == 0 {
+			if r.Percent, err = strconv.ParseFloat(digits, 64); err == nil && !(r.Percent > 0) {
+				err = errors.New("not above 0")
+			}
+		} else if r.Bytes == 0 {
+			if r.Bytes, err = parseSize(part); err == nil && r.Bytes == 0 {
+				err = errors.New("not above 0")
+			}
+		} else {
+			err = errors.New("given twice")
+		}
+		if err != nil {
+			return store.Reserve{}, fmt.Errorf("reserve: %q is neither a size above 0 nor a share such as 5%%, nor both (1GiB,2%%)", s)
+		}
+	}
+	return r, nil
 }
 
 // newLog makes the node's log, to standard error.
