@@ -17,7 +17,6 @@ import (
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/pflag"
 
-	"github.com/troupe-storage/troupe/mountpath/store"
 	"github.com/troupe-storage/troupe/supervisors"
 )
 
@@ -203,8 +202,8 @@ func parseSize(s string) (int64, error) {
 
 // parseReserve reads what is kept free: "10GiB", "5%", or the smaller of both,
 // "1GiB,2%".
-func parseReserve(s string) (store.Reserve, error) {
-	var r store.Reserve
+func parseReserve(s string) (supervisors.Reserve, error) {
+	var r supervisors.Reserve
 	for part := range strings.SplitSeq(s, ",") {
 		part = strings.TrimSpace(part)
 		var err error
@@ -220,7 +219,7 @@ func parseReserve(s string) (store.Reserve, error) {
 			err = errors.New("given twice")
 		}
 		if err != nil {
-			return store.Reserve{}, fmt.Errorf("reserve: %q is neither a size above 0 nor a share such as 5%%, nor both (1GiB,2%%)", s)
+			return supervisors.Reserve{}, fmt.Errorf("reserve: %q is neither a size above 0 nor a share such as 5%%, nor both (1GiB,2%%)", s)
 		}
 	}
 	return r, nil
