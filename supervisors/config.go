@@ -58,7 +58,7 @@ type Config struct {
 	// Reserve is kept free on each mountpath, beside what its index may have to write
 	// at once: below it writes fail, below half of it deletes too; default 1 GiB, and
 	// on a small filesystem 2% of it.
-	Reserve     store.Reserve
+	Reserve     Reserve
 	InlineBytes int // largest payload that goes into the index, in bytes; default 32 KiB; at most 64 KiB
 
 	Log *logrus.Logger // default: text to standard error at Info
@@ -81,6 +81,9 @@ const (
 // MinTokenBytes is the length of the shortest token that is taken: 16 characters
 // chosen at random cannot be guessed over a network.
 const MinTokenBytes = 16
+
+// Reserve is how much of each mountpath is kept free.
+type Reserve = store.Reserve
 
 // MinMemoryBytes is the least budget that a node works with.
 const MinMemoryBytes = 64 << 20
@@ -113,7 +116,7 @@ func (c Config) WithDefaults() Config {
 	if c.MaxConnections == 0 {
 		c.MaxConnections = 4096
 	}
-	if c.Reserve == (store.Reserve{}) {
+	if c.Reserve == (Reserve{}) {
 		c.Reserve = store.DefaultReserve()
 	}
 	if c.InlineBytes == 0 {
