@@ -62,44 +62,61 @@ func (c *Client) List(ctx context.Context, bucket, prefix string, pageKeys int) 
 	var all []Listed
 	token := ""
 	for {
-		query := Query("encoding-type", "url", "list-type", "2", "max-keys", number(pageKeys))
-		if token != "" {
-			query = Query("continuation-token", token) + "&" + query
-		}
-		if prefix != "" {
-			query += "&" + Query("prefix", prefix)
-		}
-		answer, err := c.Do(ctx, Request{Method: "GET", Bucket: bucket, Query: query})
-		if err == nil {
-			err = answer.Err()
-		}
+		page, next, err := c.ListPage(ctx, bucket, prefix, token, pageKeys)
 		if err != nil {
-			return nil, fmt.Errorf("list %s: %w", bucket, err)
+			return nil, err
 		}
-		var page struct {
-			Contents              []Listed
-			IsTruncated           bool
-			NextContinuationToken string
+		if len(all) > 0 && len(page) > 0 && all[len(all)-1].Key >= page[0].Key {
+			return nil, fmt.Errorf("list %s: %q follows %q", bucket, page[0].Key, all[len(all)-1].Key)
 		}
-		if err := xml.Unmarshal(answer.Body, &page); err != nil {
-			return nil, fmt.Errorf("list %s: %w", bucket, err)
-		}
-		for _, o := range page.Contents {
-			if o.Key, err = url.QueryUnescape(o.Key); err != nil {
-				return nil, fmt.Errorf("list %s: %w", bucket, err)
-			}
-			o.ETag = trimQuotes(o.ETag)
-			if len(all) > 0 && all[len(all)-1].Key >= o.Key {
-				return nil, fmt.Errorf("list %s: %q follows %q", bucket, o.Key, all[len(all)-1].Key)
-			}
-			all = append(all, o)
-		}
-		if !page.IsTruncated {
+		all = append(all, page...)
+		if next == "" {
 			return all, nil
 		}
-		if page.NextContinuationToken == "" || len(page.Contents) == 0 {
-			return nil, fmt.Errorf("list %s: a truncated page leads nowhere", bucket)
-		}
-		token = page.NextContinuationToken
+		token = next
 	}
+}
+
+// ListPage lists one page of a bucket: that which the token, empty for the first,
+// leads to. It returns the next page's token, empty after the last.
+func (c *Client) ListPage(ctx context.Context, bucket, prefix, token string, pageKeys int) ([]Listed, string, error) {
+	query := Query("encoding-type", "url", "list-type", "2", "max-keys", number(pageKeys))
+	if token != "" {
+		query = Query("continuation-token", token) + "&" + query
+	}
+	if prefix != "" {
+		query += "&" + Query("prefix", prefix)
+	}
+	answer, err := c.Do(ctx, Request{Method: "GET", Bucket: bucket, Query: query})
+	if err == nil {
+		err = answer.Err()
+	}
+	if err != nil {
+		return nil, "", fmt.Errorf("list %s: %w", bucket, err)
+	}
+	var page struct {
+		Contents              []Listed
+		IsTruncated           bool
+		NextContinuationToken string
+	}
+	if err := xml.Unmarshal(answer.Body, &page); err != nil {
+		return nil, "", fmt.Errorf("list %s: %w", bucket, err)
+	}
+	for i := range page.Contents {
+		o := &page.Contents[i]
+		if o.Key, err = url.QueryUnescape(o.Key); err != nil {
+			return nil, "", fmt.Errorf("list %s: %w", bucket, err)
+		}
+		o.ETag = trimQuotes(o.ETag)
+		if i > 0 && page.Contents[i-1].Key >= o.Key {
+			return nil, "", fmt.Errorf("list %s: %q follows %q", bucket, o.Key, page.Contents[i-1].Key)
+		}
+	}
+	switch {
+	case !page.IsTruncated:
+		return page.Contents, "", nil
+	case page.NextContinuationToken == "" || len(page.Contents) == 0:
+		return nil, "", fmt.Errorf("list %s: a truncated page leads nowhere", bucket)
+	}
+	return page.Contents, page.NextContinuationToken, nil
 }
