@@ -105,21 +105,27 @@ type ObjectEntry struct {
 	Meta *objects.Meta
 }
 
-// ChangeUser changes the user metadata of an object and nothing else of it. Sent
-// by the gateway to the key's write lane; answered by the new record once it is
-// durable, or by a failure (NotFound; Invalid if there would be more than
-// MaxBytes).
-type ChangeUser struct {
-	Key     objects.Key
-	Set     []objects.Pair // added, or put in place of those of the same name
-	Replace bool           // what is not in Set goes
-	// MaxBytes bounds names and values together, afterwards.
-	MaxBytes int
-	Reply    Reply[*objects.Meta]
+// ChangeDraft changes the user metadata or the tags of an object and nothing else
+// of it. Sent by the gateway to the key's write lane; answered by the new record
+// once it is durable, or by a failure (NotFound; Invalid beyond MaxUserBytes).
+type ChangeDraft struct {
+	Key    objects.Key
+	Change DraftChange
+	Reply  Reply[*objects.Meta]
+}
+
+// DraftChange says what becomes of an object's user metadata and tags. The zero
+// value changes nothing.
+type DraftChange struct {
+	User         []objects.Pair // added, or put in place of those of the same name
+	ReplaceUser  bool           // what is not in User goes
+	MaxUserBytes int            // bounds names and values of user metadata together, afterwards; 0: they are not changed
+	Tags         []objects.Pair
+	ReplaceTags  bool // Tags are the tags from now on; else tags are not changed
 }
 
 // Fail implements Failer.
-func (m *ChangeUser) Fail(err error) { m.Reply.Fail(err) }
+func (m *ChangeDraft) Fail(err error) { m.Reply.Fail(err) }
 
 // SealBucket makes a lane refuse writes to a bucket id from now on, or (Open)
 // take them again. Sent by the buckets coordinator to every write lane; answered

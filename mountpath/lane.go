@@ -67,8 +67,8 @@ func (l *writeLane) Receive(ctx actor.Context) {
 		m.Reply.Send(l.onCommitFile(m))
 	case *messages.DeleteObject:
 		m.Reply.Send(l.onDeleteObject(m))
-	case *messages.ChangeUser:
-		m.Reply.Send(l.onChangeUser(m))
+	case *messages.ChangeDraft:
+		m.Reply.Send(l.onChangeDraft(m))
 
 	case *messages.CreateUpload:
 		m.Reply.Send(struct{}{}, l.onCreateUpload(m))
@@ -144,11 +144,11 @@ func (l *writeLane) onDeleteObject(m *messages.DeleteObject) (messages.ObjectDel
 	return messages.ObjectDeleted{Existed: existed, Generation: generation}, err
 }
 
-func (l *writeLane) onChangeUser(m *messages.ChangeUser) (*objects.Meta, error) {
-	if err := l.refuses("lane.ChangeUser", m.Key); err != nil {
+func (l *writeLane) onChangeDraft(m *messages.ChangeDraft) (*objects.Meta, error) {
+	if err := l.refuses("lane.ChangeDraft", m.Key); err != nil {
 		return nil, err
 	}
-	return l.store.ChangeUser(m)
+	return l.store.ChangeDraft(m)
 }
 
 func (l *writeLane) onCreateUpload(m *messages.CreateUpload) error {

@@ -171,15 +171,16 @@ func (g *Gateway) Delete(_ context.Context, bucket *objects.BucketDoc, name, ver
 	return m.Reply.WaitOn(g.System.Clock(), op, Deadline)
 }
 
-// ChangeUser changes the user metadata of an object; see messages.ChangeUser.
-func (g *Gateway) ChangeUser(_ context.Context, bucket *objects.BucketDoc, name string, set []objects.Pair, replace bool, maxBytes int) (*objects.Meta, error) {
-	const op errs.Op = "gateway.ChangeUser"
+// ChangeDraft changes the user metadata or the tags of an object; see
+// messages.DraftChange.
+func (g *Gateway) ChangeDraft(_ context.Context, bucket *objects.BucketDoc, name string, change messages.DraftChange) (*objects.Meta, error) {
+	const op errs.Op = "gateway.ChangeDraft"
 	key := objects.Key{Bucket: bucket.Bucket, Name: name}
 	owner, digest, err := g.writable(op, key)
 	if err != nil {
 		return nil, err
 	}
-	m := &messages.ChangeUser{Key: key, Set: set, Replace: replace, MaxBytes: maxBytes, Reply: messages.NewReply[*objects.Meta]()}
+	m := &messages.ChangeDraft{Key: key, Change: change, Reply: messages.NewReply[*objects.Meta]()}
 	g.System.Root().Send(owner.Writer(digest), m)
 	return m.Reply.Wait(op, Deadline)
 }

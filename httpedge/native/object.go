@@ -8,6 +8,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/troupe-storage/troupe/api/ais"
+	"github.com/troupe-storage/troupe/messages"
 	"github.com/troupe-storage/troupe/objects"
 )
 
@@ -94,7 +95,7 @@ func patchObject(r *Request) error {
 	if err != nil {
 		return err
 	}
-	_, err = r.h.Gateway.ChangeUser(r.Context(), doc, t.name, set, replace, customBytes)
+	_, err = r.h.Gateway.ChangeDraft(r.Context(), doc, t.name, messages.DraftChange{User: set, ReplaceUser: replace, MaxUserBytes: customBytes})
 	if errors.Is(err, objects.ErrUserTooLarge) {
 		return tooMuchCustom()
 	}

@@ -136,6 +136,24 @@ func (m *model) DeleteBucket(_ context.Context, name string) error {
 	return nil
 }
 
+// ChangeDraft implements Gateway, as far as this edge asks for it.
+func (m *model) ChangeDraft(_ context.Context, bucket *objects.BucketDoc, name string, change messages.DraftChange) (*objects.Meta, error) {
+	if err := m.enter("ChangeDraft", name); err != nil {
+		return nil, err
+	}
+	defer m.mu.Unlock()
+	o := m.buckets[bucket.Name].objects[name]
+	if o == nil {
+		return nil, errs.E("model.ChangeDraft", name, errs.NotFound, objects.ErrNoSuchKey)
+	}
+	meta := *o.meta
+	if change.ReplaceTags {
+		meta.Tags = change.Tags
+	}
+	o.meta = &meta
+	return &meta, nil
+}
+
 // receive reads a payload as the real gateway does: to its end, then compared.
 func receive(put *gateway.Put) ([]byte, checksum.Sums, error) {
 	digests := checksum.NewDigests(checksum.Want{MD5: true, SHA256: put.SHA256 != "", Sums: put.Sums})

@@ -79,6 +79,7 @@ func FuzzDocuments(f *testing.F) {
 		`<?xml version="1.0"?><Delete xmlns="x"><Quiet>true</Quiet><Object><Key>a&amp;b</Key><VersionId>null</VersionId><ETag>"x"</ETag></Object></Delete>`,
 		`<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>"x"</ETag><ChecksumCRC32>AAAAAA==</ChecksumCRC32></Part></CompleteMultipartUpload>`,
 		`<CompleteMultipartUpload/>`, `<!DOCTYPE x [<!ENTITY a "b">]><Delete>&a;</Delete>`, `<Delete><Object/></Delete>`, `<a`, "",
+		`<Tagging><TagSet><Tag><Key>a</Key><Value>b</Value></Tag></TagSet></Tagging>`, `<Tagging><TagSet/></Tagging>`,
 		`<Delete>` + strings.Repeat("<a>", 100), `<CompleteMultipartUpload><Part><PartNumber>-1</PartNumber><ETag>x</ETag></Part></CompleteMultipartUpload>`,
 	} {
 		f.Add([]byte(seed))
@@ -87,6 +88,10 @@ func FuzzDocuments(f *testing.F) {
 		list, err := parseDeletion(text, 3)
 		if wantCode(t, err); err == nil && (len(list.objects) == 0 || len(list.objects) > 3) {
 			t.Fatalf("%d keys", len(list.objects))
+		}
+		tags, err := parseTagging(text)
+		if wantCode(t, err); err == nil && checkTags(tags) != nil {
+			t.Fatalf("tags %q", tags)
 		}
 		parts, err := parseCompletion(text, 3)
 		wantCode(t, err)

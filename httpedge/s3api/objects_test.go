@@ -286,8 +286,52 @@ func TestTagging(t *testing.T) {
 		e.do(put, "/b/bad", "", "x-amz-tagging: "+header).wantError(400, code)
 	}
 	e.put("k", "", "x-amz-tagging: "+strings.Repeat("%C3%A9", 128)+"="+strings.Repeat("v", 256))
-	e.do(put, "/b/k?tagging", "<Tagging/>").wantError(501, "NotImplemented")
-	e.do(remove, "/b/k?tagging", "").wantError(501, "NotImplemented")
+}
+
+// Tags of an object that is there are replaced as a set, and nothing else of it.
+func TestTagsChange(t *testing.T) {
+	e := newEdge(t)
+	e.put("k", "payload", "x-amz-tagging: old=1", "x-amz-meta-kept: yes")
+	document := func(tags ...string) string {
+		var set strings.Builder
+		for _, tag := range tags {
+			name, value, _ := strings.Cut(tag, "=")
+			set.WriteString("<Tag><Key>" + name + "</Key><Value>" + value + "</Value></Tag>")
+		}
+		return `<Tagging xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><TagSet>` + set.String() + "</TagSet></Tagging>"
+	}
+	e.do(put, "/b/k?tagging", document("a=1", "b=two words", "c=é", "d=")).want(200)
+	e.do(get, "/b/k?tagging", "").want(200).golden("tagging")
+	e.do(get, "/b/k", "").want(200).wantHeader("x-amz-tagging-count", "4").wantHeader("x-amz-meta-kept", "yes").wantBody("payload")
+	e.do(put, "/b/k?tagging", document()).want(200)
+	e.do(get, "/b/k?tagging", "").want(200).golden("tagging_empty")
+	e.do(put, "/b/k?tagging&versionId=null", document("x=y")).want(200)
+	e.do(remove, "/b/k?tagging", "").want(204)
+	e.do(get, "/b/k?tagging", "").want(200).golden("tagging_empty")
+
+	e.do(put, "/b/k?tagging", document("kept=1")).want(200)
+	var eleven []string
+	for i := range 11 {
+		eleven = append(eleven, fmt.Sprintf("k%d=v", i))
+	}
+	for text, code := range map[string]string{
+		document(eleven...):                       "BadRequest",
+		document("a=1", "a=2"):                    "InvalidTag",
+		document("aws:x=1"):                       "InvalidTag",
+		document("=1"):                            "InvalidTag",
+		document("a=" + strings.Repeat("v", 257)): "InvalidTag",
+		"":                                      "MalformedXML",
+		"<Tagging/>":                            "MalformedXML",
+		"<Other><TagSet/></Other>":              "MalformedXML",
+		"<Tagging><TagSet/><TagSet/></Tagging>": "MalformedXML",
+		"<Tagging><TagSet><Tag></TagSet></Tagging>": "MalformedXML",
+	} {
+		e.do(put, "/b/k?tagging", text).wantError(400, code)
+	}
+	e.do(get, "/b/k", "").want(200).wantHeader("x-amz-tagging-count", "1")
+	e.do(put, "/b/missing?tagging", document("a=1")).wantError(404, "NoSuchKey")
+	e.do(remove, "/b/missing?tagging", "").wantError(404, "NoSuchKey")
+	e.do(put, "/b/k?tagging&versionId=other", document("a=1")).wantError(501, "NotImplemented")
 }
 
 // What S3 could do with an object and Troupe cannot is refused by name, before

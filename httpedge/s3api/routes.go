@@ -106,7 +106,7 @@ func newRoutes() routes {
 				"uploads":    {post: createUpload},
 				"uploadId":   {get: listParts, put: putPart, post: completeUpload, remove: abortUpload},
 				"acl":        {get: getObjectACL, put: putObjectACL},
-				"tagging":    {get: getObjectTagging, put: unsupported, remove: unsupported},
+				"tagging":    {get: getObjectTagging, put: putObjectTagging, remove: deleteObjectTagging},
 				"attributes": {get: getAttributes},
 				"legal-hold": {get: noObjectLock, put: unsupported},
 				"retention":  {get: noObjectLock, put: unsupported},

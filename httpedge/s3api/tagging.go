@@ -1,10 +1,14 @@
 package s3api
 
 import (
+	"encoding/xml"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/valyala/fasthttp"
+
+	"github.com/troupe-storage/troupe/messages"
 	"github.com/troupe-storage/troupe/objects"
 )
 
@@ -89,5 +93,86 @@ func getObjectTagging(r *request) error {
 	m.end("Tagging")
 	r.setNonEmpty("x-amz-version-id", meta.VersionID)
 	r.send(m)
+	return nil
+}
+
+// maxTaggingDocument bounds the document of PutObjectTagging, in bytes: ten tags
+// of the greatest size, escaped in full, and what is around them.
+const maxTaggingDocument = 64 << 10
+
+// parseTagging reads the document of PutObjectTagging.
+func parseTagging(text []byte) ([]objects.Pair, error) {
+	var tags []objects.Pair
+	sets := 0
+	err := eachChild(text, "Tagging", func(d *xml.Decoder, e *xml.StartElement) error {
+		if e.Name.Local != "TagSet" {
+			return d.Skip()
+		}
+		sets++
+		var set struct {
+			Tag []struct{ Key, Value string }
+		}
+		if err := d.DecodeElement(&set, e); err != nil {
+			return err
+		}
+		for _, t := range set.Tag {
+			tags = append(tags, objects.Pair{Name: t.Key, Value: t.Value})
+		}
+		return nil
+	})
+	if err == nil && sets != 1 {
+		err = refuse(codeMalformedXML, "")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return tags, checkTags(tags)
+}
+
+// putObjectTagging answers PutObjectTagging: the document's tags are the object's
+// from now on.
+func putObjectTagging(r *request) error {
+	text, err := r.readDocument(maxTaggingDocument)
+	if err != nil {
+		return err
+	}
+	tags, err := parseTagging(text)
+	if err != nil {
+		return err
+	}
+	if err := r.changeTags(tags); err != nil {
+		return err
+	}
+	return r.empty(fasthttp.StatusOK)
+}
+
+// deleteObjectTagging answers DeleteObjectTagging.
+func deleteObjectTagging(r *request) error {
+	if err := r.changeTags(nil); err != nil {
+		return err
+	}
+	return r.empty(fasthttp.StatusNoContent)
+}
+
+// changeTags replaces the tags of the object that the request is about.
+func (r *request) changeTags(tags []objects.Pair) error {
+	version, err := r.version()
+	if err != nil {
+		return err
+	}
+	bucket, err := r.bucket()
+	if err != nil {
+		return err
+	}
+	if version != "" { // the only version there is, or NoSuchVersion
+		if _, err := r.h.config.Gateway.Head(r.context, bucket, r.target.key, version); err != nil {
+			return err
+		}
+	}
+	meta, err := r.h.config.Gateway.ChangeDraft(r.context, bucket, r.target.key, messages.DraftChange{Tags: tags, ReplaceTags: true})
+	if err != nil {
+		return err
+	}
+	r.setNonEmpty("x-amz-version-id", meta.VersionID)
 	return nil
 }

@@ -331,6 +331,24 @@ func (x *Index) Close() error {
 	return x.closeErr
 }
 
+// flush writes the memtable to a table, so that the next open has no log to
+// replay: of several indexes at once that takes seconds. A flush that fails, or
+// takes longer than patience, costs the next open that time and nothing else: the
+// log has it all.
+func (x *Index) flush(patience time.Duration) {
+	flushed, err := x.db.AsyncFlush()
+	if err != nil {
+		return
+	}
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case <-flushed:
+	case <-x.instance.dead:
+	case <-timer.C:
+	}
+}
+
 type lockFate uint8
 
 const (
@@ -361,6 +379,7 @@ func (x *Index) close(deadline time.Time, fate lockFate) error {
 	go func() {
 		defer x.dieOnPanic()
 		close(x.queue)
+		x.flush(time.Until(deadline) / 4)
 		done <- x.db.Close()
 	}()
 	select {

@@ -270,3 +270,19 @@ def test_presigned_url_expires(signer, s3, bucket):
         urllib.request.urlopen(expired, timeout=60)
     assert refused.value.code == 403
     assert b"expired" in refused.value.read().lower()
+
+
+def test_tags_of_an_object_change(s3, bucket):
+    s3.put_object(Bucket=bucket, Key="k", Body=b"payload", Tagging="old=1", Metadata={"kept": "yes"})
+    before = s3.head_object(Bucket=bucket, Key="k")
+    tags = [{"Key": "a", "Value": "1"}, {"Key": "two words", "Value": "é"}, {"Key": "empty", "Value": ""}]
+    s3.put_object_tagging(Bucket=bucket, Key="k", Tagging={"TagSet": tags})
+    assert s3.get_object_tagging(Bucket=bucket, Key="k")["TagSet"] == tags
+    after = s3.get_object(Bucket=bucket, Key="k")
+    assert after["TagCount"] == 3 and after["Metadata"] == {"kept": "yes"} and after["Body"].read() == b"payload"
+    assert after["ETag"] == before["ETag"] and after["LastModified"] == before["LastModified"]
+    s3.delete_object_tagging(Bucket=bucket, Key="k")
+    assert s3.get_object_tagging(Bucket=bucket, Key="k")["TagSet"] == []
+    with pytest.raises(ClientError) as refused:
+        s3.put_object_tagging(Bucket=bucket, Key="missing", Tagging={"TagSet": tags})
+    assert refused.value.response["Error"]["Code"] == "NoSuchKey"

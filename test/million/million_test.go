@@ -8,13 +8,14 @@ package million_test
 import (
 	"bytes"
 	"context"
-	"errors"
+	"encoding/binary"
 	"fmt"
+	"math/rand/v2"
 	"os"
-	"path/filepath"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -29,15 +30,20 @@ const (
 	longForm  = 1_000_000
 	workers   = 32
 	pageKeys  = 1000
-	bodyBytes = 1000
+	bodyBytes = 1024
 )
 
 // name returns the key of an object: a thousand directories, as data sets have.
 func name(i int) string { return fmt.Sprintf("shard-%03d/%08d.bin", i%1000, i) }
 
-// body returns what an object holds.
+// body returns what an object holds: nothing that compresses, as in data sets.
 func body(i int) []byte {
-	return bytes.Repeat(fmt.Appendf(nil, "%08d, ", i), bodyBytes/10)
+	random := rand.New(rand.NewPCG(uint64(i), 0))
+	body := make([]byte, bodyBytes)
+	for at := 0; at < len(body); at += 8 {
+		binary.LittleEndian.PutUint64(body[at:], random.Uint64())
+	}
+	return body
 }
 
 func TestManyObjects(t *testing.T)        { manyObjects(t, shortForm) }
@@ -51,8 +57,7 @@ func manyObjects(t *testing.T, count int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
-	node, err := process.Start(t.Context(), process.Config{Binary: binary, Dir: dir})
+	node, err := process.Start(t.Context(), process.Config{Binary: binary, Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +71,7 @@ func manyObjects(t *testing.T, count int) {
 	})
 	client := s3client.New(node.S3, sigv4.Credentials{AccessKey: process.AccessKey, SecretKey: process.SecretKey})
 	t.Cleanup(client.Close)
-	m := &many{t: t, node: node, client: client, dir: dir, count: count}
+	m := &many{t: t, node: node, client: client, count: count}
 	if err := client.CreateBucket(t.Context(), bucket); err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +107,6 @@ type many struct {
 	t      *testing.T
 	node   *process.Node
 	client *s3client.Client
-	dir    string
 	count  int
 }
 
@@ -231,8 +235,9 @@ func (m *many) list(want func(i int) bool) {
 		pages = append(pages, time.Since(asked))
 		must(m.t, err)
 		for _, o := range page {
-			var shard, i int
-			if n, err := fmt.Sscanf(o.Key, "shard-%03d/%08d.bin", &shard, &i); n != 2 || err != nil || i >= m.count || name(i) != o.Key {
+			digits := strings.TrimSuffix(o.Key[strings.IndexByte(o.Key, '/')+1:], ".bin")
+			i, err := strconv.Atoi(digits)
+			if err != nil || i >= m.count || name(i) != o.Key {
 				m.t.Fatalf("a key that was never put: %q", o.Key)
 			}
 			if seen[i] || !want(i) || o.Size != int64(len(body(i))) {
@@ -262,38 +267,22 @@ func mean(times []time.Duration) time.Duration {
 	return (sum / time.Duration(len(times))).Round(time.Microsecond)
 }
 
-// used returns how many bytes the mountpaths take.
+// used returns how many bytes the indexes take on disk: objects of this size are
+// in them. Logs, which are used again and again, do not count.
 func (m *many) used() int64 {
-	var used int64
-	err := filepath.WalkDir(m.dir, func(path string, entry os.DirEntry, err error) error {
-		if errors.Is(err, os.ErrNotExist) {
-			return nil // a table that a compaction replaced meanwhile
-		}
-		if err != nil {
-			return err
-		}
-		info, err := entry.Info()
-		if errors.Is(err, os.ErrNotExist) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if stat, ok := info.Sys().(*syscall.Stat_t); ok && info.Mode().IsRegular() {
-			used += stat.Blocks * 512
-		}
-		return nil
-	})
+	metrics, err := m.node.Metrics(m.t.Context())
 	must(m.t, err)
-	return used
+	return int64(metrics.Sum("troupe_index_disk_bytes"))
 }
 
 // spaceBack waits until deletions freed what they should: at least a third of what
 // the objects took, where they were half of it.
 func (m *many) spaceBack(full int64) {
 	if m.count < longForm {
-		return // the write-ahead logs of a small node are larger than its objects
+		return // a small node is all in its memtables
 	}
-	must(m.t, m.node.Await(m.t.Context(), "a third of the space", func(process.Metrics) bool { return m.used() < full*2/3 }))
+	must(m.t, m.node.Await(m.t.Context(), "a third of the space", func(now process.Metrics) bool {
+		return int64(now.Sum("troupe_index_disk_bytes")) < full*2/3
+	}))
 	m.t.Logf("%d objects: %d MiB on disk, %d before half was deleted", m.count, m.used()>>20, full>>20)
 }

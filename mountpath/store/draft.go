@@ -12,10 +12,10 @@ import (
 	"github.com/troupe-storage/troupe/objects/errs"
 )
 
-// ChangeUser changes an object's user metadata: a new record over the same
-// payload, whose generation it keeps. In the key's turn.
-func (s *Store) ChangeUser(m *messages.ChangeUser) (*objects.Meta, error) {
-	const op errs.Op = "store.ChangeUser"
+// ChangeDraft changes an object's user metadata or tags: a new record over the
+// same payload, whose generation it keeps. In the key's turn.
+func (s *Store) ChangeDraft(m *messages.ChangeDraft) (*objects.Meta, error) {
+	const op errs.Op = "store.ChangeDraft"
 	key, indexKey := m.Key, objectKey(m.Key)
 	if err := s.admitWrite(op, key, claim{}); err != nil {
 		return nil, err
@@ -28,13 +28,18 @@ func (s *Store) ChangeUser(m *messages.ChangeUser) (*objects.Meta, error) {
 		return nil, noSuchKey(op, key)
 	}
 	meta := *old
-	meta.User = changeUser(old.User, m.Set, m.Replace)
-	size := 0
-	for _, p := range meta.User {
-		size += len(p.Name) + len(p.Value)
+	if most := m.Change.MaxUserBytes; most > 0 {
+		meta.User = changeUser(old.User, m.Change.User, m.Change.ReplaceUser)
+		size := 0
+		for _, p := range meta.User {
+			size += len(p.Name) + len(p.Value)
+		}
+		if size > most {
+			return nil, errs.E(op, key, errs.Invalid, fmt.Errorf("%w: %d bytes, at most %d", objects.ErrUserTooLarge, size, most))
+		}
 	}
-	if size > m.MaxBytes {
-		return nil, errs.E(op, key, errs.Invalid, fmt.Errorf("%w: %d bytes, at most %d", objects.ErrUserTooLarge, size, m.MaxBytes))
+	if m.Change.ReplaceTags {
+		meta.Tags = slices.Clone(m.Change.Tags)
 	}
 	// The journal and the reclaim entries of a relaxed write find it by its
 	// generation: until it is as durable as its record, it keeps it.
@@ -48,7 +53,7 @@ func (s *Store) ChangeUser(m *messages.ChangeUser) (*objects.Meta, error) {
 	}
 	if err := s.renewPayload(key, old, &meta); err != nil {
 		s.diskError(key, err)
-		s.log.WithError(err).WithField("key", key.String()).Warn("an object's new user metadata is not beside its payload, where a rebuild of the index would look; the record has it")
+		s.log.WithError(err).WithField("key", key.String()).Warn("an object's new metadata is not beside its payload, where a rebuild of the index would look; the record has it")
 	}
 	return &meta, nil
 }
