@@ -21,6 +21,12 @@ func (m *ListObjects) Subject() string { return m.Bucket.Name + "/" + m.Prefix }
 func (m *DropBucket) Subject() string { return m.Bucket.Name }
 
 // Subject implements Subjected.
+func (m *EmptyBucket) Subject() string { return m.Bucket.Name }
+
+// Subject implements Subjected.
+func (m *ChangeUser) Subject() string { return m.Key.String() }
+
+// Subject implements Subjected.
 func (m *CreateUpload) Subject() string { return m.Key.String() }
 
 // Subject implements Subjected.

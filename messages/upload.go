@@ -43,8 +43,18 @@ type UploadOpened struct{ Transfer *actor.PID }
 // a failure every further chunk fails with it. FinishUpload may follow before the
 // last are answered.
 type WriteChunk struct {
-	Slot int
-	Len  int
+	Slot    int
+	Len     int
+	Offset  int64             // in the payload: bytes sent before
+	Written chan ChunkWritten // that of OpenUpload, for who refuses the chunk
+}
+
+// Fail implements Failer.
+func (m *WriteChunk) Fail(err error) {
+	select {
+	case m.Written <- ChunkWritten{Slot: m.Slot, Err: err}:
+	default: // nobody waits any more
+	}
 }
 
 // ChunkWritten answers WriteChunk: the slab may be filled again. Slot -1 says
@@ -59,6 +69,7 @@ type ChunkWritten struct {
 // to the key's lane; the lane (or the transfer, failing) answers.
 type FinishUpload struct {
 	Size     int64            // must be what was written
+	Sent     int64            // bytes of all chunks sent; fewer have come if one was refused
 	MD5      string           // raw, expected; empty: not given
 	SHA256   string           // raw, expected of the payload by its signature; empty: not given
 	Expect   []checksum.Value // as the client sent them, in header or trailer

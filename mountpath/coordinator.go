@@ -23,16 +23,16 @@ const tickTime = 250 * time.Millisecond
 // at once, forwards or spawns; its children block.
 // Its fields belong to the actor: only Receive and the on… methods touch them.
 type coordinator struct {
-	system *actors.System
-	limits Limits
-	mount  Mount
-	md5    *checksum.MD5Pool
+	system  *actors.System
+	limits  Limits
+	mount   Mount
+	custody *custody
+	md5     *checksum.MD5Pool
 
 	lanes    []*actor.PID
 	keeper   *actor.PID
-	running  int    // transfers under way; 0 ≤ running ≤ limits.Transfers
-	named    uint64 // numbers the transfers
-	keeping  bool   // the keeper is at work
+	running  int  // transfers under way; 0 ≤ running ≤ limits.Transfers
+	keeping  bool // the keeper is at work
 	prober   *actor.PID
 	health   health
 	report   report  // as told last
@@ -50,9 +50,9 @@ type coordinator struct {
 	started func()
 }
 
-func newCoordinator(c Config, mount Mount, changed func(report), started func()) *coordinator {
+func newCoordinator(c Config, mount Mount, custody *custody, changed func(report), started func()) *coordinator {
 	return &coordinator{
-		system: c.System, limits: c.Limits, md5: c.MD5, mount: mount, changed: changed, started: started,
+		system: c.System, limits: c.Limits, md5: c.MD5, mount: mount, custody: custody, changed: changed, started: started,
 		transfers: make(map[string]*watch), report: healthy(),
 	}
 }
@@ -92,22 +92,34 @@ func (c *coordinator) onStarted(ctx actor.Context) {
 	for i := range c.limits.WriteLanes {
 		watch := new(watch)
 		c.writes = append(c.writes, watch)
-		c.lanes = append(c.lanes, c.spawn(ctx, "w"+strconv.Itoa(i), func() actor.Actor {
-			return &writeLane{system: c.system, store: c.mount.Store, watch: watch, number: i, lanes: c.limits.WriteLanes}
+		c.lanes = append(c.lanes, c.spawn(ctx, actors.Spec{
+			Name: "w" + strconv.Itoa(i), Kind: "write lane",
+			New: func() actor.Actor {
+				return &writeLane{system: c.system, store: c.mount.Store, custody: c.custody, watch: watch, number: i, lanes: c.limits.WriteLanes}
+			},
+			Abandoned: func(message any) func() { return c.custody.holdLane(i, message, watch) },
 		}))
 	}
 	for i := range c.limits.ReadLanes {
 		watch := new(watch)
 		c.reads = append(c.reads, watch)
-		c.spawn(ctx, "r"+strconv.Itoa(i), func() actor.Actor {
-			return &readLane{system: c.system, store: c.mount.Store, watch: watch}
+		c.spawn(ctx, actors.Spec{
+			Name: "r" + strconv.Itoa(i), Kind: "read lane",
+			New:       func() actor.Actor { return &readLane{system: c.system, store: c.mount.Store, watch: watch} },
+			Abandoned: func(any) func() { return c.custody.holdRead(watch) },
 		})
 	}
-	c.keeper = c.spawn(ctx, "keeper", func() actor.Actor {
-		return &keeper{system: c.system, store: c.mount.Store, watch: &c.keeps}
+	c.keeper = c.spawn(ctx, actors.Spec{
+		Name: "keeper", Kind: "keeper",
+		New: func() actor.Actor {
+			return &keeper{system: c.system, store: c.mount.Store, custody: c.custody, watch: &c.keeps}
+		},
+		Abandoned: func(any) func() { return c.custody.holdKeeping(&c.keeps) },
 	})
-	c.prober = c.spawn(ctx, "prober", func() actor.Actor {
-		return &prober{system: c.system, store: c.mount.Store, watch: &c.probes}
+	c.prober = c.spawn(ctx, actors.Spec{
+		Name: "prober", Kind: "prober",
+		New:       func() actor.Actor { return &prober{system: c.system, store: c.mount.Store, watch: &c.probes} },
+		Abandoned: func(any) func() { return c.custody.holdRead(&c.probes) },
 	})
 	c.forgetEvents()
 	c.schedule(ctx.Self())
@@ -126,8 +138,8 @@ func (c *coordinator) forgetEvents() {
 	}
 }
 
-func (c *coordinator) spawn(ctx actor.Context, name string, make func() actor.Actor) *actor.PID {
-	pid, err := c.system.Spawn(ctx, actors.Spec{Name: name, New: make})
+func (c *coordinator) spawn(ctx actor.Context, spec actors.Spec) *actor.PID {
+	pid, err := c.system.Spawn(ctx, spec)
 	if err != nil {
 		panic(err) // the names are ours: a fault of the program
 	}
@@ -175,7 +187,9 @@ func (c *coordinator) waits(now time.Duration) (oldest, oldestRead time.Duration
 	for _, w := range c.reads {
 		oldestRead = max(oldestRead, w.running(now))
 	}
-	oldest = max(oldestRead, c.keeps.running(now))
+	hung, hungRead := c.custody.oldest(now)
+	oldestRead = max(oldestRead, hungRead)
+	oldest = max(oldestRead, hung, c.keeps.running(now))
 	for _, w := range c.writes {
 		oldest = max(oldest, w.running(now))
 	}
@@ -259,13 +273,17 @@ func (c *coordinator) onOpenUpload(ctx actor.Context, m *messages.OpenUpload) {
 		m.Fail(errs.E(op, m.Key, errs.Busy, fmt.Errorf("%d transfers are under way", c.running)))
 		return
 	}
-	c.named++
 	watch := new(watch)
 	lane := c.lanes[laneOf(m.Key.Digest(), len(c.lanes))]
+	hand := &handover{custody: c.custody}
 	pid, err := c.system.Spawn(ctx, actors.Spec{
-		Name:   transferPrefix + strconv.FormatUint(c.named, 36),
-		New:    func() actor.Actor { return newTransfer(c, m, lane, watch) },
+		Name: transferPrefix + strconv.FormatUint(c.custody.transfers.Add(1), 36), Kind: "transfer",
+		New:    func() actor.Actor { return newTransfer(c, m, lane, hand, watch) },
 		Policy: actors.Policy{NoRestart: true},
+		Abandoned: func(any) func() {
+			hand.revoke()
+			return c.custody.hold(watch)
+		},
 	})
 	if err != nil {
 		m.Fail(errs.E(op, m.Key, errs.Busy, err))

@@ -1,6 +1,7 @@
 package mountpath
 
 import (
+	"errors"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -8,6 +9,7 @@ import (
 	"github.com/troupe-storage/troupe/actors"
 	"github.com/troupe-storage/troupe/messages"
 	"github.com/troupe-storage/troupe/mountpath/store"
+	"github.com/troupe-storage/troupe/objects/errs"
 )
 
 // keep asks the keeper to do what has to be done now and then. Sent by the
@@ -29,9 +31,10 @@ const reclaimAtOnce = 256
 // keeper does the housekeeping of one mountpath: it blocks on the disk so that
 // the coordinator need not.
 type keeper struct {
-	system *actors.System
-	store  *store.Store
-	watch  *watch
+	system  *actors.System
+	store   *store.Store
+	custody *custody
+	watch   *watch
 
 	checkpoint time.Duration // when, by Clock.Elapsed, relaxed writes are to be made durable next
 }
@@ -46,15 +49,33 @@ func (k *keeper) Receive(ctx actor.Context) {
 	defer k.watch.end()
 	switch m := ctx.Message().(type) {
 	case *keep:
-		k.onKeep(m)
+		if k.refuses() == nil {
+			k.onKeep(m)
+		}
 		m.done()
 	case *messages.EmptyBucket:
+		if err := k.refuses(); err != nil {
+			m.Fail(err)
+			return
+		}
 		m.Reply.Send(k.store.EmptyBucket(m.Bucket, m.Limit))
 	case *messages.DropBucket:
+		if err := k.refuses(); err != nil {
+			m.Fail(err)
+			return
+		}
 		m.Reply.Send(struct{}{}, k.store.DropBucket(m.Bucket))
 	default:
 		actors.Unexpected(ctx, k.system.Log())
 	}
+}
+
+// refuses says why there can be no housekeeping now; nil: there can.
+func (k *keeper) refuses() error {
+	if k.custody.keeping.Load() == 0 {
+		return nil
+	}
+	return errs.E("keeper", errs.Busy, errors.New("a keeper was killed in a call that has not come back from the disk"))
 }
 
 func (k *keeper) onKeep(m *keep) {
@@ -69,6 +90,11 @@ func (k *keeper) onKeep(m *keep) {
 	}
 	if m.measureOnly {
 		return
+	}
+	for _, file := range k.custody.collect() {
+		if err := file.Abandon(); err != nil {
+			k.system.Log().WithError(err).WithField("key", file.Key.String()).Warn("the work file of a refused upload stays until it is settled")
+		}
 	}
 	for {
 		finished, err := k.store.Reclaim(reclaimAtOnce)

@@ -10,7 +10,6 @@ import (
 	"github.com/troupe-storage/troupe/messages"
 	"github.com/troupe-storage/troupe/mountpath/store"
 	"github.com/troupe-storage/troupe/objects"
-	"github.com/troupe-storage/troupe/objects/checksum"
 	"github.com/troupe-storage/troupe/objects/errs"
 )
 
@@ -27,31 +26,17 @@ func isTransfer(id string) bool {
 // interrupted is settled before the first command, and one that failed half way
 // soon after.
 type writeLane struct {
-	system *actors.System
-	store  *store.Store
-	watch  *watch
-	number int // among so many lanes
-	lanes  int
+	system  *actors.System
+	store   *store.Store
+	custody *custody
+	watch   *watch
+	number  int // among so many lanes
+	lanes   int
 }
 
 // settleKeys asks a lane to settle what failed writes left of its keys. Sent by
 // the coordinator.
 type settleKeys struct{}
-
-// commitFile asks a lane to make a sealed payload the object or the part that
-// it is for. Sent by the transfer; the lane answers the gateway.
-type commitFile struct {
-	incoming   *store.Incoming
-	meta       objects.Meta // for an object
-	sums       checksum.Sums
-	part       bool
-	conditions objects.Conditions
-	// Reply has the name that the fault desk can take answers by.
-	Reply messages.Reply[messages.Uploaded]
-}
-
-// Fail implements messages.Failer.
-func (m *commitFile) Fail(err error) { m.Reply.Fail(err) }
 
 // Receive implements actor.Actor.
 func (l *writeLane) Receive(ctx actor.Context) {
@@ -64,7 +49,9 @@ func (l *writeLane) Receive(ctx actor.Context) {
 	case *messages.PutObject:
 		m.Reply.Send(l.onPutObject(m))
 	case *commitFile:
-		m.Reply.Send(l.onCommitFile(m))
+		if m.take() {
+			m.Reply.Send(l.onCommitFile(m))
+		}
 	case *messages.DeleteObject:
 		m.Reply.Send(l.onDeleteObject(m))
 	case *messages.ChangeDraft:
@@ -75,7 +62,7 @@ func (l *writeLane) Receive(ctx actor.Context) {
 	case *messages.CompleteUpload:
 		m.Reply.Send(l.onCompleteUpload(m))
 	case *messages.AbortUpload:
-		m.Reply.Send(struct{}{}, l.store.AbortUpload(m.Key, m.UploadID))
+		m.Reply.Send(struct{}{}, l.onAbortUpload(m))
 
 	case *messages.OpenObject:
 		m.Reply.Send(l.onOpenObject(m))
@@ -91,6 +78,9 @@ func (l *writeLane) Receive(ctx actor.Context) {
 // settle settles the open intents of the lane's keys. What cannot be settled now
 // keeps its key busy, and the coordinator asks again.
 func (l *writeLane) settle() {
+	if l.custody.laneBusy(l.number) {
+		return // another is at it, and has not come back from the disk
+	}
 	err := l.store.Settle(func(key objects.Key) bool { return laneOf(key.Digest(), l.lanes) == l.number })
 	if err != nil {
 		l.system.Log().WithError(err).Warn("interrupted writes cannot be settled now; it is tried again")
@@ -100,7 +90,11 @@ func (l *writeLane) settle() {
 // errSealed says that a bucket is being destroyed.
 var errSealed = errors.New("the bucket is being deleted")
 
+// refuses says why a key cannot be written now; nil: it can.
 func (l *writeLane) refuses(op errs.Op, key objects.Key) error {
+	if err := l.custody.busy(op, l.number, key); err != nil {
+		return err
+	}
 	if l.store.Sealed(key.Bucket.ID) {
 		return errs.E(op, key, errs.Busy, errSealed)
 	}
@@ -165,8 +159,18 @@ func (l *writeLane) onCompleteUpload(m *messages.CompleteUpload) (objects.Receip
 	return l.store.CompleteUpload(m)
 }
 
+func (l *writeLane) onAbortUpload(m *messages.AbortUpload) error {
+	if err := l.custody.busy("lane.AbortUpload", l.number, m.Key); err != nil {
+		return err
+	}
+	return l.store.AbortUpload(m.Key, m.UploadID)
+}
+
 // onOpenObject opens an object in its key's turn: a read lane saw it move twice.
 func (l *writeLane) onOpenObject(m *messages.OpenObject) (*messages.ObjectOpened, error) {
+	if err := l.custody.busy("lane.OpenObject", l.number, m.Key); err != nil {
+		return nil, err
+	}
 	return open(m, l.store, l.store.OpenInTurn)
 }
 

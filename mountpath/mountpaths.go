@@ -87,7 +87,7 @@ func Spec(c Config) actors.Spec {
 	for i, m := range c.Mounts {
 		places[i] = newPlace(i, m, c.System.Clock().Now())
 	}
-	return actors.Spec{Name: Name, New: func() actor.Actor { return &mountpaths{Config: c, places: places} }}
+	return actors.Spec{Name: Name, Kind: "mountpaths", New: func() actor.Actor { return &mountpaths{Config: c, places: places} }}
 }
 
 // mountpaths supervises the coordinators, opens and closes mountpaths, and
@@ -146,6 +146,10 @@ func (s *mountpaths) onStarted(ctx actor.Context) {
 			p.note(s.System.Clock().Now(), p.report)
 		case stopping:
 			s.close(ctx, p)
+		case away:
+			if p.reopens { // it was closed as the last incarnation ended
+				s.open(ctx, p)
+			}
 		}
 	}
 	s.publish()
@@ -206,10 +210,15 @@ func (s *mountpaths) onTerminated(ctx actor.Context, who *actor.PID) {
 	}
 }
 
-// close has the store closed that nobody uses any more.
+// close has the store closed that nobody uses any more. The calls of actors that
+// were killed in them end first, however long the disk takes.
 func (s *mountpaths) close(ctx actor.Context, p *place) {
 	p.phase = working
-	s.work(ctx, func() any { return &closed{place: p, err: p.mount.Close()} }, func(err error) any { return &closed{place: p, err: err} })
+	custody := p.custody
+	s.work(ctx, func() any {
+		custody.awaitIdle()
+		return &closed{place: p, err: p.mount.Close()}
+	}, func(err error) any { return &closed{place: p, err: err} })
 }
 
 // closed says that a store is closed, as far as it can be: one whose index died
@@ -225,7 +234,7 @@ func (s *mountpaths) onClosed(ctx actor.Context, m *closed) {
 	if m.err != nil {
 		s.System.Log().WithError(m.err).WithField("mountpath", p.mount.Path).Warn("a mountpath was not closed cleanly; what was in flight is settled when it is opened")
 	}
-	if p.reopens {
+	if p.reopens && !s.ending {
 		s.open(ctx, p)
 		return
 	}
@@ -259,8 +268,10 @@ const (
 func (s *mountpaths) onOpened(ctx actor.Context, m *opened) {
 	p := m.place
 	if m.err == nil {
-		p.mount.Store, p.phase, p.reopens = m.store, serving, false
-		p.view = s.spawn(ctx, p)
+		p.mount.Store, p.phase, p.reopens, p.custody = m.store, serving, false, newCustody()
+		if !s.ending { // else the next incarnation does
+			p.view = s.spawn(ctx, p)
+		}
 		return // it is in use once its lanes are at work: onCoordinating
 	}
 	p.phase = away
@@ -419,12 +430,12 @@ func (s *mountpaths) become(p *place, next report) {
 // spawn spawns a mountpath's coordinator and computes the addresses of its lanes.
 func (s *mountpaths) spawn(ctx actor.Context, p *place) messages.MountpathView {
 	self, root, store := ctx.Self(), s.System.Root(), p.mount.Store
-	mount := p.mount
+	mount, custody := p.mount, p.custody
 	changed := func(r report) { root.Send(self, &healthChanged{place: p, store: store, report: r}) }
 	started := func() { root.Send(self, &coordinating{place: p, store: store}) }
 	pid, err := s.System.Spawn(ctx, actors.Spec{
-		Name:   "d" + strconv.Itoa(p.number),
-		New:    func() actor.Actor { return newCoordinator(s.Config, mount, changed, started) },
+		Name: "d" + strconv.Itoa(p.number), Kind: "mountpath",
+		New:    func() actor.Actor { return newCoordinator(s.Config, mount, custody, changed, started) },
 		Policy: actors.Policy{Limit: 10, Window: time.Minute},
 	})
 	if err != nil {

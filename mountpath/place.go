@@ -26,7 +26,9 @@ const keptChanges = 32
 type place struct {
 	number int
 	mount  Mount // Store: the one that is open
-	view   messages.MountpathView
+	// custody is of the store that is open: another one begins anew.
+	custody *custody
+	view    messages.MountpathView
 
 	phase      phase
 	report     report
@@ -50,7 +52,7 @@ func healthy() report {
 
 func newPlace(number int, m Mount, now time.Time) *place {
 	p := &place{
-		number: number, mount: m, report: healthy(), since: now, byOperator: m.Disabled,
+		number: number, mount: m, custody: newCustody(), report: healthy(), since: now, byOperator: m.Disabled,
 		view: messages.MountpathView{ID: m.ID, Path: m.Path}, counts: make(map[messages.MountpathState]uint64),
 	}
 	if m.Store == nil {

@@ -20,6 +20,7 @@ import (
 // worker: it blocks on its disk, lives for one payload, and is never restarted.
 type transfer struct {
 	system  *actors.System
+	hand    *handover
 	watch   *watch
 	store   *store.Store
 	limits  Limits
@@ -30,6 +31,7 @@ type transfer struct {
 	incoming *store.Incoming // nil before the first chunk, and after the lane has it
 	digests  *checksum.Digests
 	gathered []gatheredChunk // digested and pinned, to be written together
+	received int64           // bytes of the chunks that have come
 	batch    int             // how many chunks are written together
 	failure  error           // what further chunks and the finish are answered with
 	idle     clock.Timer
@@ -43,9 +45,9 @@ type gatheredChunk struct {
 	bytes []byte
 }
 
-func newTransfer(c *coordinator, m *messages.OpenUpload, lane *actor.PID, watch *watch) *transfer {
+func newTransfer(c *coordinator, m *messages.OpenUpload, lane *actor.PID, hand *handover, watch *watch) *transfer {
 	return &transfer{
-		watch: watch, system: c.system, store: c.mount.Store, limits: c.limits, md5: c.md5, request: m, lane: lane,
+		watch: watch, system: c.system, store: c.mount.Store, limits: c.limits, md5: c.md5, request: m, lane: lane, hand: hand,
 		batch: batchFor(m.SizeHint, m.Window.Len()),
 	}
 }
@@ -130,15 +132,28 @@ func (t *transfer) onStopping() {
 		}
 		t.incoming = nil
 	}
+	t.answer(-1, errs.E("transfer", t.request.Key, errs.Busy, errors.New("the transfer ended")))
+}
+
+// answer tells of a slab. There is room for as many answers as slabs, and one;
+// where there is none, nobody waits any more.
+func (t *transfer) answer(slot int, err error) {
 	select {
-	case t.request.Written <- messages.ChunkWritten{Slot: -1, Err: errs.E("transfer", t.request.Key, errs.Busy, errors.New("the transfer ended"))}:
-	default: // nobody waits: every slab was answered
+	case t.request.Written <- messages.ChunkWritten{Slot: slot, Err: err}:
+	default:
 	}
 }
+
+// errGap says that not every chunk came here.
+var errGap = errors.New("a chunk was refused on its way")
 
 // onWriteChunk digests a chunk and writes its batch if it is the last of it. Its
 // answer may come later; the finish writes what is left.
 func (t *transfer) onWriteChunk(m *messages.WriteChunk) {
+	if t.failure == nil && m.Offset != t.received {
+		t.failure = errs.E("transfer.WriteChunk", t.request.Key, errs.Busy, errGap)
+	}
+	t.received += int64(m.Len)
 	if t.failure == nil {
 		if chunk, ok := t.request.Window.Pin(m.Slot); ok {
 			t.gathered = append(t.gathered, gatheredChunk{m.Slot, chunk[:m.Len]})
@@ -150,7 +165,7 @@ func (t *transfer) onWriteChunk(m *messages.WriteChunk) {
 		}
 		t.failure = errs.E("transfer.WriteChunk", t.request.Key, errs.Canceled, errors.New("the sender has gone"))
 	}
-	t.request.Written <- messages.ChunkWritten{Slot: m.Slot, Err: t.failure}
+	t.answer(m.Slot, t.failure)
 }
 
 // writeGathered writes what was gathered, and answers.
@@ -165,7 +180,7 @@ func (t *transfer) writeGathered() {
 		}
 		t.failure = t.incoming.Append(pieces...)
 	}
-	t.giveBack(func(slot int) { t.request.Written <- messages.ChunkWritten{Slot: slot, Err: t.failure} })
+	t.giveBack(func(slot int) { t.answer(slot, t.failure) })
 }
 
 // giveBack unpins what was gathered, and tells of each slab.
@@ -185,6 +200,9 @@ func (t *transfer) onFinishUpload(ctx actor.Context, m *messages.FinishUpload) {
 		m.Fail(err)
 		return
 	}
+	if t.hand.state.Load() == revoked {
+		return // killed meanwhile: its client knows, and may have written the key anew
+	}
 	t.incoming = nil // the lane's from here on
 	ctx.Send(t.lane, commit)
 }
@@ -193,6 +211,9 @@ func (t *transfer) onFinishUpload(ctx actor.Context, m *messages.FinishUpload) {
 func (t *transfer) finish(m *messages.FinishUpload) (*commitFile, error) {
 	const op errs.Op = "transfer.Finish"
 	t.writeGathered()
+	if t.failure == nil && m.Sent != t.received {
+		t.failure = errs.E(op, t.request.Key, errs.Busy, errGap)
+	}
 	if t.failure != nil {
 		return nil, t.failure
 	}
@@ -210,7 +231,7 @@ func (t *transfer) finish(m *messages.FinishUpload) (*commitFile, error) {
 		return nil, err
 	}
 	return &commitFile{
-		incoming: t.incoming, sums: sums, part: t.request.Part > 0, conditions: t.request.Conditions, Reply: m.Reply,
+		incoming: t.incoming, sums: sums, part: t.request.Part > 0, conditions: t.request.Conditions, hand: t.hand, Reply: m.Reply,
 		meta: objects.Meta{
 			Size: sums.Size, XXHash: sums.XXHash, ETag: etag, Checksums: sums.Values,
 			Modified: m.Modified, Draft: t.request.Draft,

@@ -45,7 +45,7 @@ func (w *worker) result() (result any) {
 func (s *mountpaths) work(ctx actor.Context, do func() any, failed func(error) any) {
 	s.worked++
 	_, err := s.System.Spawn(ctx, actors.Spec{
-		Name:   "work-" + strconv.FormatUint(s.worked, 36),
+		Name: "work-" + strconv.FormatUint(s.worked, 36), Kind: "worker",
 		New:    func() actor.Actor { return &worker{system: s.System, do: do, failed: failed} },
 		Policy: actors.Policy{NoRestart: true},
 	})

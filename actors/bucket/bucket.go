@@ -20,7 +20,7 @@ const maxListings = 64
 
 // bucketSpec describes the actor of one bucket.
 func bucketSpec(c Config, b objects.Bucket) actors.Spec {
-	return actors.Spec{Name: b.ID.String(), New: func() actor.Actor { return &bucket{config: c, bucket: b} }}
+	return actors.Spec{Name: b.ID.String(), Kind: "bucket", New: func() actor.Actor { return &bucket{config: c, bucket: b} }}
 }
 
 // bucket is one bucket on this node. It spawns a lister per listing.
@@ -67,7 +67,13 @@ func (b *bucket) onList(ctx actor.Context, request messages.Failer, lister actor
 	}
 	b.named++
 	_, err := b.config.System.Spawn(ctx, actors.Spec{
-		Name: listerPrefix + strconv.FormatUint(b.named, 36), New: func() actor.Actor { return lister }, Policy: actors.Policy{NoRestart: true},
+		Name: listerPrefix + strconv.FormatUint(b.named, 36), Kind: "lister",
+		New: func() actor.Actor { return lister }, Policy: actors.Policy{NoRestart: true},
+		// What it waits for only reads; its client need not wait for that.
+		Abandoned: func(any) func() {
+			request.Fail(errs.E(op, b.bucket, errs.Busy, errListerKilled))
+			return nil
+		},
 	})
 	if err != nil {
 		request.Fail(errs.E(op, b.bucket, errs.Busy, err))
@@ -98,7 +104,8 @@ func (b *bucket) onExpire(ctx actor.Context) {
 	b.named++
 	worker := &expirer{listing: listing{config: b.config, bucket: b.bucket}, before: b.config.Now().Add(-uploadTime)}
 	_, err := b.config.System.Spawn(ctx, actors.Spec{
-		Name: expirerPrefix + strconv.FormatUint(b.named, 36), New: func() actor.Actor { return worker }, Policy: actors.Policy{NoRestart: true},
+		Name: expirerPrefix + strconv.FormatUint(b.named, 36), Kind: "expirer",
+		New: func() actor.Actor { return worker }, Policy: actors.Policy{NoRestart: true},
 	})
 	if err != nil {
 		b.config.System.Log().WithError(err).WithField("bucket", b.bucket.Name).Warn("abandoned uploads cannot be looked for now; it is tried again")

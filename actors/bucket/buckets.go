@@ -3,7 +3,6 @@ package bucket
 import (
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -42,17 +41,18 @@ const Name = "buckets"
 
 // Spec describes the coordinator of a node's buckets.
 func Spec(c Config) actors.Spec {
-	docs := &documents{byName: make(map[string]*objects.BucketDoc)}
+	docs := &documents{byName: make(map[string]*objects.BucketDoc), changing: make(map[string]*change)}
 	for _, d := range c.Docs {
 		docs.byName[d.Name] = d
 	}
-	return actors.Spec{Name: Name, New: func() actor.Actor { return &buckets{Config: c, docs: docs} }}
+	return actors.Spec{Name: Name, Kind: "buckets", New: func() actor.Actor { return &buckets{Config: c, docs: docs} }}
 }
 
 // documents is what the coordinator knows of buckets; it outlives a restart of
 // the coordinator, which alone touches it.
 type documents struct {
-	byName map[string]*objects.BucketDoc // live ones, and those being deleted
+	byName   map[string]*objects.BucketDoc // live ones, and those being deleted
+	changing map[string]*change            // changes under way, by name; one that hangs goes on when its worker was killed
 }
 
 // buckets makes and destroys buckets, one change per name at a time.
@@ -61,8 +61,7 @@ type buckets struct {
 	Config
 	docs *documents
 
-	changing map[string]bool       // names with a change under way
-	pids     map[string]*actor.PID // bucket actors by name
+	pids map[string]*actor.PID // bucket actors by name
 }
 
 // Receive implements actor.Actor.
@@ -89,13 +88,18 @@ func (b *buckets) Receive(ctx actor.Context) {
 }
 
 func (b *buckets) onStarted(ctx actor.Context) {
-	b.changing, b.pids = make(map[string]bool), make(map[string]*actor.PID)
+	b.pids = make(map[string]*actor.PID)
+	for _, c := range b.docs.changing {
+		if ended := c.ended.Load(); ended != nil { // while nobody was here to be told
+			b.onBucketChanged(ctx, ended)
+		}
+	}
 	var views []*messages.BucketView
 	for name, doc := range b.docs.byName {
-		switch doc.State {
-		case objects.BucketLive:
+		switch {
+		case doc.State == objects.BucketLive:
 			views = append(views, &messages.BucketView{Doc: doc, Actor: b.spawnBucket(ctx, doc)})
-		case objects.BucketDeleting:
+		case doc.State == objects.BucketDeleting && b.docs.changing[name] == nil:
 			// A crash, or a failure, interrupted its destruction: finish it.
 			b.change(ctx, name, &change{doc: doc, goal: destroyWithObjects, answer: func(_ *objects.BucketDoc, err error) {
 				if err != nil {
@@ -128,7 +132,7 @@ func (b *buckets) onCreateBucket(ctx actor.Context, m *messages.CreateBucket) {
 		m.Fail(errs.E(op, m.Name, errs.Exists, objects.ErrBucketExists))
 		return
 	}
-	if doc != nil || b.changing[m.Name] { // of that name one is being destroyed, or made
+	if doc != nil || b.docs.changing[m.Name] != nil { // of that name one is being destroyed, or made
 		m.Fail(errs.E(op, m.Name, errs.Busy, errChanging))
 		return
 	}
@@ -147,7 +151,7 @@ func (b *buckets) onDestroyBucket(ctx actor.Context, m *messages.DestroyBucket) 
 	const op errs.Op = "bucket.Destroy"
 	doc := b.docs.byName[m.Name]
 	switch {
-	case b.changing[m.Name]:
+	case b.docs.changing[m.Name] != nil:
 		m.Fail(errs.E(op, m.Name, errs.Busy, errChanging))
 	case doc == nil:
 		m.Fail(errs.E(op, m.Name, errs.NotFound, objects.ErrNoSuchBucket))
@@ -166,7 +170,7 @@ func (b *buckets) onSetBucketProps(ctx actor.Context, m *messages.SetBucketProps
 	const op errs.Op = "bucket.SetProps"
 	doc := b.docs.byName[m.Name]
 	switch {
-	case b.changing[m.Name]:
+	case b.docs.changing[m.Name] != nil:
 		m.Fail(errs.E(op, m.Name, errs.Busy, errChanging))
 	case doc == nil || doc.State == objects.BucketDeleting:
 		m.Fail(errs.E(op, m.Name, errs.NotFound, objects.ErrNoSuchBucket))
@@ -187,13 +191,18 @@ func (b *buckets) change(ctx actor.Context, name string, c *change) {
 		c.answer = func(*objects.BucketDoc, error) {}
 	}
 	_, err := b.System.Spawn(ctx, actors.Spec{
-		Name: "change-" + c.doc.ID.String(), New: func() actor.Actor { return c }, Policy: actors.Policy{NoRestart: true},
+		Name: "change-" + c.doc.ID.String(), Kind: "change", New: func() actor.Actor { return c }, Policy: actors.Policy{NoRestart: true},
+		// It goes on, and its bucket takes no other change until it has ended.
+		Abandoned: func(any) func() {
+			c.answer(nil, errs.E("bucket.change", name, errs.Busy, objects.ErrOutcomeUnknown))
+			return nil
+		},
 	})
 	if err != nil {
 		c.answer(nil, errs.E("bucket.change", name, errs.Busy, err))
 		return
 	}
-	b.changing[name] = true
+	b.docs.changing[name] = c
 }
 
 // bucketDoomed says that a bucket will be destroyed whatever happens: no client
@@ -208,6 +217,7 @@ func (b *buckets) onBucketDoomed(m *bucketDoomed) {
 // bucketChanged is what a change worker tells at its end: the document as it is
 // now; nil if there is no such bucket any more.
 type bucketChanged struct {
+	change *change
 	name   string
 	doc    *objects.BucketDoc
 	err    error
@@ -215,7 +225,10 @@ type bucketChanged struct {
 }
 
 func (b *buckets) onBucketChanged(ctx actor.Context, m *bucketChanged) {
-	delete(b.changing, m.name)
+	if b.docs.changing[m.name] != m.change {
+		return // it is known already
+	}
+	delete(b.docs.changing, m.name)
 	switch {
 	case m.doc == nil:
 		if pid := b.pids[m.name]; pid != nil {
@@ -236,217 +249,4 @@ func (b *buckets) onBucketChanged(ctx actor.Context, m *bucketChanged) {
 		return
 	}
 	m.answer(m.doc, nil)
-}
-
-// goal is what a change is for.
-type goal uint8
-
-const (
-	create goal = iota
-	setProps
-	destroy
-	destroyWithObjects
-)
-
-// change is the worker of one change: it blocks on documents and lanes, tells
-// the coordinator how it went, and ends.
-type change struct {
-	config Config
-	tell   *actor.PID
-	doc    *objects.BucketDoc
-	goal   goal
-	answer func(*objects.BucketDoc, error)
-	told   bool // the coordinator knows how it went
-}
-
-// Receive implements actor.Actor.
-func (c *change) Receive(ctx actor.Context) {
-	switch ctx.Message().(type) {
-	case *actor.Started:
-		now, err := c.run()
-		c.told = true
-		ctx.Send(c.tell, &bucketChanged{name: c.doc.Name, doc: now, err: err, answer: c.answer})
-		ctx.Stop(ctx.Self())
-	case *actor.Stopping:
-		if c.told {
-			return
-		}
-		ctx.Send(c.tell, &bucketChanged{name: c.doc.Name, doc: c.doc, answer: c.answer,
-			err: errs.E("bucket.change", c.doc.Name, errs.Busy, objects.ErrOutcomeUnknown)})
-	default:
-		actors.Unexpected(ctx, c.config.System.Log())
-	}
-}
-
-// run carries the change out and returns the document as it is afterwards.
-func (c *change) run() (*objects.BucketDoc, error) {
-	const op errs.Op = "bucket.change"
-	switch c.goal {
-	case create:
-		if err := c.config.Documents.PutBucket(c.doc); err != nil {
-			return nil, errs.E(op, c.doc.Bucket, err)
-		}
-		return c.doc, nil
-	case setProps:
-		if err := c.config.Documents.PutBucket(c.doc); err != nil {
-			previous := c.config.Published.Load().Find(c.doc.Name)
-			if previous == nil {
-				return nil, errs.E(op, c.doc.Bucket, err)
-			}
-			return previous.Doc, errs.E(op, c.doc.Bucket, err)
-		}
-		return c.doc, nil
-	case destroy:
-		return c.destroy()
-	case destroyWithObjects:
-		return c.destroyWithObjects()
-	default:
-		return c.doc, errs.E(op, c.doc.Bucket, errs.Internal, fmt.Errorf("goal %d", c.goal))
-	}
-}
-
-// destroy seals the bucket in every lane, checks that it is empty, and then lets
-// it go: first the document, synced, then its data. A bucket that is not empty
-// stays, unsealed.
-func (c *change) destroy() (*objects.BucketDoc, error) {
-	const op errs.Op = "bucket.destroy"
-	roster := c.config.Roster.Load()
-	for _, m := range roster.Mountpaths {
-		if m.Offline != "" {
-			return c.doc, errs.E(op, c.doc.Bucket, errs.Offline, fmt.Errorf("mountpath %s: %s; whether the bucket is empty cannot be told", m.Path, m.Offline))
-		}
-	}
-	if err := c.seal(roster, true); err != nil {
-		return c.doc, errs.E(op, c.doc.Bucket, err)
-	}
-	unseal := func(cause error) (*objects.BucketDoc, error) {
-		return c.doc, errors.Join(cause, c.seal(roster, false))
-	}
-	empty, err := c.empty(roster)
-	if err != nil {
-		return unseal(errs.E(op, c.doc.Bucket, err))
-	}
-	if !empty {
-		return unseal(errs.E(op, c.doc.Bucket, errs.Conflict, objects.ErrBucketNotEmpty))
-	}
-	if err := c.putState(objects.BucketDestroyed); err != nil {
-		return unseal(errs.E(op, c.doc.Bucket, err))
-	}
-	c.dropNow(roster)
-	return nil, nil
-}
-
-// destroyWithObjects is destroy for a bucket with all that is in it: the document
-// says first that there is no way back, so that a crash does not leave half a
-// bucket; then its objects go, and then the bucket as one that is empty.
-func (c *change) destroyWithObjects() (*objects.BucketDoc, error) {
-	const op errs.Op = "bucket.destroyWithObjects"
-	roster := c.config.Roster.Load()
-	for _, m := range roster.Mountpaths {
-		if m.Offline != "" {
-			return c.doc, errs.E(op, c.doc.Bucket, errs.Offline, fmt.Errorf("mountpath %s: %s; what the bucket has there cannot be destroyed", m.Path, m.Offline))
-		}
-	}
-	if err := c.seal(roster, true); err != nil {
-		return c.doc, errs.E(op, c.doc.Bucket, err)
-	}
-	if c.doc.State != objects.BucketDeleting {
-		if err := c.putState(objects.BucketDeleting); err != nil {
-			return c.doc, errors.Join(errs.E(op, c.doc.Bucket, err), c.seal(roster, false))
-		}
-		c.config.System.Root().Send(c.tell, &bucketDoomed{c.doc})
-	}
-	for i := range roster.Mountpaths {
-		if err := c.emptyMountpath(&roster.Mountpaths[i]); err != nil {
-			return c.doc, errs.E(op, c.doc.Bucket, err)
-		}
-	}
-	if err := c.putState(objects.BucketDestroyed); err != nil {
-		return c.doc, errs.E(op, c.doc.Bucket, err)
-	}
-	c.dropNow(roster)
-	return nil, nil
-}
-
-// emptyAtOnce is how many objects a mountpath deletes between two answers: a
-// second's work where every one is a file.
-const emptyAtOnce = 10_000
-
-// emptyMountpath deletes what one mountpath has of the bucket.
-func (c *change) emptyMountpath(view *messages.MountpathView) error {
-	for {
-		m := &messages.EmptyBucket{Bucket: c.doc.Bucket, Limit: emptyAtOnce, Reply: messages.NewReply[bool]()}
-		c.config.System.Root().Send(view.Coordinator, m)
-		if more, err := m.Reply.Wait("bucket.emptyMountpath", changeTime); err != nil || !more {
-			return err
-		}
-	}
-}
-
-// putState stores the document in another state; it is the change's from then on.
-func (c *change) putState(state objects.BucketState) error {
-	next := *c.doc
-	next.State = state
-	next.Version++
-	if err := c.config.Documents.PutBucket(&next); err != nil {
-		return err
-	}
-	c.doc = &next
-	return nil
-}
-
-// dropNow drops what is left of a bucket whose document says that it is gone.
-func (c *change) dropNow(roster *messages.Roster) {
-	if err := c.drop(roster); err != nil {
-		// The document says that it is gone: the next start drops what is left.
-		c.config.System.Log().WithError(err).WithField("bucket", c.doc.Name).Warn("a destroyed bucket's data stays until the next start")
-	}
-}
-
-// drop removes the data of a destroyed bucket everywhere, and then its document.
-func (c *change) drop(roster *messages.Roster) error {
-	for i := range roster.Mountpaths {
-		m := &messages.DropBucket{Bucket: c.doc.Bucket, Reply: messages.NewReply[struct{}]()}
-		c.config.System.Root().Send(roster.Mountpaths[i].Coordinator, m)
-		if _, err := m.Reply.WaitOn(c.config.System.Clock(), "bucket.drop", changeTime); err != nil {
-			return err
-		}
-	}
-	return c.config.Documents.Forget(c.doc.ID)
-}
-
-// changeTime bounds each wait of a change: an fsync on a busy disk takes
-// seconds, not half a minute.
-const changeTime = 30 * time.Second
-
-// seal makes every lane refuse, or take, writes of the bucket.
-func (c *change) seal(roster *messages.Roster, sealed bool) error {
-	var replies []messages.Reply[struct{}]
-	for i := range roster.Mountpaths {
-		for _, lane := range roster.Mountpaths[i].Writers {
-			m := &messages.SealBucket{Bucket: c.doc.ID, Open: !sealed, Reply: messages.NewReply[struct{}]()}
-			c.config.System.Root().Send(lane, m)
-			replies = append(replies, m.Reply)
-		}
-	}
-	var failures []error
-	for _, r := range replies {
-		if _, err := r.WaitOn(c.config.System.Clock(), "bucket.seal", changeTime); err != nil {
-			failures = append(failures, err)
-		}
-	}
-	return errors.Join(failures...)
-}
-
-// empty asks every mountpath for one name.
-func (c *change) empty(roster *messages.Roster) (bool, error) {
-	for i := range roster.Mountpaths {
-		m := &messages.ListObjects{Bucket: c.doc.Bucket, Limit: 1, Reply: messages.NewReply[*messages.ObjectPage]()}
-		c.config.System.Root().Send(roster.Mountpaths[i].Readers[0], m)
-		page, err := m.Reply.WaitOn(c.config.System.Clock(), "bucket.empty", changeTime)
-		if err != nil || len(page.Entries) > 0 {
-			return false, err
-		}
-	}
-	return true, nil
 }

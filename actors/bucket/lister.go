@@ -12,7 +12,10 @@ import (
 	"github.com/troupe-storage/troupe/objects/errs"
 )
 
-var errListings = errors.New("too many listings of the bucket are under way")
+var (
+	errListings     = errors.New("too many listings of the bucket are under way")
+	errListerKilled = errors.New("the listing was killed")
+)
 
 // listTime bounds the wait for one page of one mountpath.
 const listTime = 20 * time.Second

@@ -160,7 +160,7 @@ func (g *Gateway) stream(op errs.Op, key objects.Key, owner *messages.MountpathV
 		expected.Size = s.size
 	}
 	finish := &messages.FinishUpload{
-		Size: expected.Size, MD5: expected.MD5, SHA256: expected.SHA256, Expect: expected.Values,
+		Size: expected.Size, Sent: s.size, MD5: expected.MD5, SHA256: expected.SHA256, Expect: expected.Values,
 		Modified: g.Now(), Reply: messages.NewReply[messages.Uploaded](),
 	}
 	finished = true
@@ -219,7 +219,7 @@ func (s *stream) copy(body io.Reader, begun *slab.Window, n int) error {
 			return err
 		}
 		if filled > 0 {
-			s.gateway.System.Root().Send(s.transfer, &messages.WriteChunk{Slot: slot, Len: filled})
+			s.gateway.System.Root().Send(s.transfer, &messages.WriteChunk{Slot: slot, Len: filled, Offset: s.size, Written: s.written})
 			s.sent++
 			s.size += int64(filled)
 		}
