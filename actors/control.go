@@ -112,7 +112,8 @@ func notFound(op errs.Op, address string) error {
 
 // Control does to an actor what an action says, and returns its state afterwards.
 // It waits at most ControlTime; errs.Busy says that the action is under way, and
-// what it waits for. It must not be called from an actor that it stops.
+// what it waits for. An actor that ends itself so, or what is above it, holds it
+// up for KillGrace.
 func (s *System) Control(address string, action messages.ActorAction) (State, error) {
 	const op errs.Op = "actors.Control"
 	e := s.find(address)
@@ -126,7 +127,7 @@ func (s *System) Control(address string, action messages.ActorAction) (State, er
 		s.gate(e, action == messages.SuspendActor)
 	case messages.RestartActor, messages.KillActor:
 		if !e.controlled.CompareAndSwap(false, true) {
-			return State{}, errs.E(op, address, errs.Busy, errors.New("another restart or kill of it is under way"))
+			return State{}, errs.E(op, address, errs.Conflict, errors.New("another restart or kill of it is under way"))
 		}
 		if action == messages.KillActor {
 			err = s.kill(e)

@@ -104,7 +104,7 @@ const (
 // WatchSpec describes the actor that keeps a certificate current. Its name is
 // "certificate". It takes LookAgain.
 func WatchSpec(system *actors.System, c *Certificate) actors.Spec {
-	return actors.Spec{Name: "certificate", New: func() actor.Actor { return &watcher{system: system, certificate: c} }}
+	return actors.Spec{Name: "certificate", Kind: "certificate", New: func() actor.Actor { return &watcher{system: system, certificate: c} }}
 }
 
 // LookAgain asks the certificate's actor to read its files now, changed or not.

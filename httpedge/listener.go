@@ -47,6 +47,9 @@ type Listener struct {
 	Handler fasthttp.RequestHandler
 	// Expect judges the head of a request that waits for 100 Continue; nil: go on.
 	Expect func(*fasthttp.RequestCtx) int
+	// Suspended answers requests while the listener's actor is suspended; nil: 503 in
+	// plain words.
+	Suspended fasthttp.RequestHandler
 	// Failed answers what cannot be parsed as HTTP; nil: in plain words.
 	Failed func(ctx *fasthttp.RequestCtx, err error)
 	// Certificate, if not nil, makes the listener speak HTTPS.
@@ -63,8 +66,12 @@ type Listener struct {
 	// HeadTime is how long a request's head may take, and IdleTime how long a
 	// connection may rest between two requests; default 30 s and 75 s.
 	HeadTime, IdleTime time.Duration
-	// Grace is how long requests under way may take once the node stops.
+	// Grace is how long requests under way may take once the node stops. Connections
+	// of a listener that ends for another reason are cut, as by a failure: it is to
+	// be back soon.
 	Grace time.Duration
+	// Stops reports whether the node stops; nil: the listener ends only then.
+	Stops func() bool
 }
 
 // Spec describes the listener's actor.
@@ -73,7 +80,11 @@ func Spec(system *actors.System, l Listener) actors.Spec {
 	if l.Socket != nil {
 		bound <- l.Socket
 	}
-	return actors.Spec{Name: l.Name, New: func() actor.Actor { return &edge{system: system, listener: l, bound: bound} }}
+	suspended := new(atomic.Bool)
+	return actors.Spec{
+		Name: l.Name, Kind: "listener", Suspended: suspended,
+		New: func() actor.Actor { return &edge{system: system, listener: l, bound: bound, suspended: suspended} },
+	}
 }
 
 // edge is the actor of one listener. A goroutine of its own serves; it ends with
@@ -82,6 +93,8 @@ type edge struct {
 	system   *actors.System
 	listener Listener
 	bound    <-chan net.Listener // the socket bound at start; the first incarnation takes it, later ones bind anew
+
+	suspended *atomic.Bool // kept by the kit
 
 	server      *fasthttp.Server
 	socket      net.Listener
@@ -101,6 +114,10 @@ func (e *edge) Receive(ctx actor.Context) {
 	case *actor.Restarting:
 		e.shutdown(0)
 	case *actor.Stopping:
+		if stops := e.listener.Stops; stops != nil && !stops() {
+			e.shutdown(0)
+			return
+		}
 		e.shutdown(e.listener.Grace)
 	case *stopped:
 		panic(fmt.Errorf("listener %s ended: %w", e.listener.Name, m.err)) // the supervisor starts it again
@@ -172,8 +189,23 @@ func (e *edge) guarded(handler fasthttp.RequestHandler) fasthttp.RequestHandler 
 				ctx.Error("internal error; the request may be repeated", fasthttp.StatusInternalServerError)
 			}
 		}()
+		if e.suspended.Load() {
+			e.refuse(ctx)
+			return
+		}
 		handler(ctx)
 	}
+}
+
+// refuse answers a request while the listener is suspended.
+func (e *edge) refuse(ctx *fasthttp.RequestCtx) {
+	if e.listener.Suspended != nil {
+		e.listener.Suspended(ctx)
+		return
+	}
+	ctx.SetConnectionClose()
+	ctx.Error("the listener is suspended", fasthttp.StatusServiceUnavailable)
+	ctx.Response.Header.Set("Retry-After", "1")
 }
 
 func (e *edge) writeBuffer() int {

@@ -61,6 +61,9 @@ const (
 	KillActor ActorAction = "kill"
 )
 
+// Ends reports whether the action ends the actor's incarnation.
+func (a ActorAction) Ends() bool { return a == RestartActor || a == KillActor }
+
 // ListActors asks for the actors whose addresses match a pattern, as path.Match
 // has it; a pattern that ends in "/**" is everything below. An empty one is all.
 // Sent by anyone to node/control. Answered in the order of the tree.
@@ -84,7 +87,8 @@ func (m *GetActor) Fail(err error) { m.Reply.Fail(err) }
 
 // ControlActor does something to an actor. Sent by anyone to node/control.
 // Answered when it is done, with the actor's state afterwards, or by a failure:
-// NotFound, Invalid, or Busy if it is under way and has not ended in time.
+// NotFound, Invalid, Conflict if another restart or kill is under way, or Busy if
+// it has begun and has not ended in time.
 type ControlActor struct {
 	Address string
 	Action  ActorAction

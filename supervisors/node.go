@@ -51,21 +51,23 @@ const collectAt = 400
 
 // Node is a running node. Stop ends it.
 type Node struct {
-	config  Config
-	log     *logrus.Entry
-	clock   clock.Clock // what everything of the node lives by
-	mounts  []*mount
-	shared  *index.Shared
-	slabs   *slab.Pool
-	md5     *checksum.MD5Pool
-	system  *actors.System
-	root    *actor.PID
-	roster  atomic.Pointer[messages.Roster]
-	buckets atomic.Pointer[messages.BucketSet]
-	jobs    atomic.Pointer[xaction.Census]
-	gateway *gateway.Gateway
-	sockets []net.Listener // bound and not yet an edge's
-	cancel  context.CancelFunc
+	config Config
+	log    *logrus.Entry
+	clock  clock.Clock // what everything of the node lives by
+	mounts []*mount
+	shared *index.Shared
+	slabs  *slab.Pool
+	md5    *checksum.MD5Pool
+	system *actors.System
+	root   *actor.PID
+	// stopping says that listeners end for good: what is under way may finish.
+	stopping atomic.Bool
+	roster   atomic.Pointer[messages.Roster]
+	buckets  atomic.Pointer[messages.BucketSet]
+	jobs     atomic.Pointer[xaction.Census]
+	gateway  *gateway.Gateway
+	sockets  []net.Listener // bound and not yet an edge's
+	cancel   context.CancelFunc
 
 	given       Config // with defaults, before anything was fitted to the machine
 	keys        *auth.RootKeys
@@ -129,7 +131,12 @@ func Start(config Config) (_ *Node, err error) {
 	if config.Faults != nil {
 		config.Faults.Attach(n.system)
 	}
-	if n.root, err = n.system.Spawn(n.system.Root(), actors.Spec{Name: nodeName, New: func() actor.Actor { return supervisorOnly{n.system} }}); err != nil {
+	var children []actors.Spec
+	root := actors.Spec{Name: nodeName, Kind: "node", New: func() actor.Actor { return supervisorOnly{n.system, &children} }}
+	if n.root, err = n.system.Spawn(n.system.Root(), root); err != nil {
+		return nil, err
+	}
+	if err := n.spawn(controlSpec(n.system)); err != nil {
 		return nil, err
 	}
 	if err := n.spawnStorage(mounts, documents); err != nil {
@@ -286,6 +293,10 @@ func (n *Node) listeners(registry gatherer, nodeID, clusterID string, started ti
 		{Name: "native", Address: n.native, Handler: nativeHandler.Handle, Expect: nativeHandler.Expect, MaxConnections: n.config.MaxConnections, Grace: stopGrace},
 		{Name: "s3", Address: n.s3, Handler: s3.Handle, Expect: s3.Expect, Failed: s3.ServeError, MaxConnections: n.config.MaxConnections, Grace: stopGrace},
 	}
+	listeners[0].Suspended, listeners[1].Suspended = nativeHandler.HandleSuspended, s3.ServeSuspended
+	for i := range listeners {
+		listeners[i].Stops = n.stopping.Load
+	}
 	if err := n.equip(listeners); err != nil {
 		return nil, err
 	}
@@ -304,6 +315,7 @@ func (n *Node) nativeRoutes() []native.Route {
 		native.LogRoute(n.config.Log),
 		native.MountpathsRoute(n.system, n.system.PID(nodeName+"/"+mountpath.Name)),
 	}
+	routes = append(routes, native.ActorRoutes(n.system, nodeName+"/edges/native")...)
 	return append(routes, native.JobRoutes(n.system, n.system.PID(nodeName+"/"+xaction.Name))...)
 }
 
@@ -326,7 +338,7 @@ func (n *Node) spawnEdges(listeners []httpedge.Listener) error {
 		specs = append(specs, httpedge.Spec(n.system, l))
 		addresses = append(addresses, nodeName+"/edges/"+l.Name)
 	}
-	err := n.spawn(actors.Spec{Name: "edges", New: func() actor.Actor { return &parent{system: n.system, children: specs} }})
+	err := n.spawn(actors.Spec{Name: "edges", Kind: "edges", New: func() actor.Actor { return &parent{system: n.system, children: specs} }})
 	if err != nil {
 		return err
 	}
@@ -367,6 +379,7 @@ func (n *Node) Slabs() *slab.Pool { return n.slabs }
 // cleanly. Idempotent.
 func (n *Node) Stop() error {
 	var failures []error
+	n.stopping.Store(true)
 	if n.config.Faults != nil {
 		n.config.Faults.Close() // what hangs in a fault would not end
 	}
@@ -380,6 +393,7 @@ func (n *Node) Stop() error {
 			}
 		}
 		failures = append(failures, n.system.Stop(n.root))
+		failures = append(failures, n.system.AwaitAbandoned(stopGrace)) // they use the disks
 		n.system.Shutdown()
 		n.root = nil
 	}

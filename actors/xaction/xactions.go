@@ -78,7 +78,7 @@ func Spec(c Config) (actors.Spec, error) {
 		}
 		jobs.byID[doc.ID] = &entry{doc: *doc, kind: known[doc.Kind], saving: doc.Version, saved: doc.Version}
 	}
-	return actors.Spec{Name: Name, New: func() actor.Actor { return &xactions{Config: c, kinds: known, jobs: jobs} }}, nil
+	return actors.Spec{Name: Name, Kind: "jobs", New: func() actor.Actor { return &xactions{Config: c, kinds: known, jobs: jobs} }}, nil
 }
 
 // xactions keeps the list of jobs, lets them run as there is room, and answers for
@@ -151,7 +151,7 @@ func (x *xactions) Receive(ctx actor.Context) {
 // before this actor's restart, which ended their actors.
 func (x *xactions) onStarted(ctx actor.Context) {
 	var err error
-	x.recorder, err = x.System.Spawn(ctx, actors.Spec{Name: "recorder", New: func() actor.Actor { return &recorder{system: x.System, store: x.Store} }})
+	x.recorder, err = x.System.Spawn(ctx, actors.Spec{Name: "recorder", Kind: "recorder", New: func() actor.Actor { return &recorder{system: x.System, store: x.Store} }})
 	if err != nil {
 		panic(err) // the name is ours: a fault of the program
 	}
@@ -224,7 +224,7 @@ func (x *xactions) begin(ctx actor.Context, e *entry) {
 	x.jobs.serial++
 	e.serial, e.ledger, e.hold, e.recorded, e.ended = x.jobs.serial, newLedger(&e.doc), &hold{}, 0, nil
 	j := x.newJob(ctx.Self(), e)
-	pid, err := x.System.Spawn(ctx, actors.Spec{Name: e.doc.Kind + "-" + e.doc.ID, New: func() actor.Actor { return j }, Policy: j.policy()})
+	pid, err := x.System.Spawn(ctx, actors.Spec{Name: e.doc.Kind + "-" + e.doc.ID, Kind: "job", New: func() actor.Actor { return j }, Policy: j.policy()})
 	if err != nil {
 		j.cancel(ErrStop)
 		e.ledger = nil

@@ -10,6 +10,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/troupe-storage/troupe/httpedge/access"
+	"github.com/troupe-storage/troupe/objects/errs"
 )
 
 // Handler answers S3 requests. Safe for concurrent use.
@@ -137,6 +138,12 @@ func (r *request) onPanic(p any) {
 	r.set("x-amz-id-2", r.h.config.HostID)
 	r.ctx.SetConnectionClose() // what was read of the body is unknown
 	r.fail(refuse(codeInternalError, "").because(cause))
+}
+
+// ServeSuspended answers a request while the listener is suspended.
+func (h *Handler) ServeSuspended(ctx *fasthttp.RequestCtx) {
+	ctx.SetConnectionClose() // its body is not read
+	h.begin(ctx).fail(errs.E("s3api", errs.Busy, errors.New("the listener is suspended")))
 }
 
 // ServeError answers a request that fasthttp could not parse; it fits
