@@ -111,8 +111,9 @@ func notFound(op errs.Op, address string) error {
 }
 
 // Control does to an actor what an action says, and returns its state afterwards.
-// It waits at most ControlTime; errs.Busy says that the action is under way, and
-// what it waits for. An actor that ends itself so, or what is above it, holds it
+// After a restart or a kill that is when the actor and those below it are at work
+// again. It waits at most twice ControlTime; errs.Busy says that the action is
+// under way, and what it waits for. An actor that ends itself so, or what is above it, holds it
 // up for KillGrace.
 func (s *System) Control(address string, action messages.ActorAction) (State, error) {
 	const op errs.Op = "actors.Control"
@@ -129,10 +130,15 @@ func (s *System) Control(address string, action messages.ActorAction) (State, er
 		if !e.controlled.CompareAndSwap(false, true) {
 			return State{}, errs.E(op, address, errs.Conflict, errors.New("another restart or kill of it is under way"))
 		}
+		below := s.lasting(address)
 		if action == messages.KillActor {
 			err = s.kill(e)
 		} else {
 			err = s.restart(e)
+		}
+		if err == nil {
+			// Some may be gone for good; who asked need not hear of that.
+			s.await(ControlTime, func() bool { return s.started(below) })
 		}
 		e.controlled.Store(false)
 	default:
@@ -148,6 +154,34 @@ func (s *System) Control(address string, action messages.ActorAction) (State, er
 		return State{Address: address, Kind: e.spec.Kind, Parent: e.parent, Status: messages.ActorStopping}, nil
 	}
 	return state, err
+}
+
+// lasting returns the addresses below one whose actors are made anew when they end.
+func (s *System) lasting(address string) []string {
+	var lasting []string
+	for _, e := range s.below(address) {
+		if !e.spec.Policy.NoRestart {
+			lasting = append(lasting, e.address)
+		}
+	}
+	return lasting
+}
+
+// started reports whether there is an actor at work at each of the addresses.
+func (s *System) started(addresses []string) bool {
+	for _, address := range addresses {
+		e := s.find(address)
+		if e == nil {
+			return false
+		}
+		e.mailbox.mu.Lock()
+		at := e.mailbox.starts > 0 && !e.mailbox.stopping
+		e.mailbox.mu.Unlock()
+		if !at {
+			return false
+		}
+	}
+	return true
 }
 
 // gate closes or opens the gate in front of an actor.
