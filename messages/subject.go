@@ -24,7 +24,7 @@ func (m *DropBucket) Subject() string { return m.Bucket.Name }
 func (m *EmptyBucket) Subject() string { return m.Bucket.Name }
 
 // Subject implements Subjected.
-func (m *ChangeUser) Subject() string { return m.Key.String() }
+func (m *ChangeDraft) Subject() string { return m.Key.String() }
 
 // Subject implements Subjected.
 func (m *CreateUpload) Subject() string { return m.Key.String() }

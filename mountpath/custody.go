@@ -148,7 +148,7 @@ func keyOf(message any) (key objects.Key, ok bool) {
 		return m.incoming.Key, true
 	case *messages.DeleteObject:
 		return m.Key, true
-	case *messages.ChangeUser:
+	case *messages.ChangeDraft:
 		return m.Key, true
 	case *messages.CreateUpload:
 		return m.Key, true
