@@ -52,16 +52,21 @@ func fill(t testing.TB, x *Index, flush bool) {
 	}
 }
 
-// filled returns a filesystem with a cleanly closed index.
+// filled returns a filesystem with an index: flushed and cleanly closed, or as a
+// power cut leaves it.
 func filled(t testing.TB, flush bool) *disk.Mem {
 	t.Helper()
 	mem := disk.NewMem(1)
 	x := mustOpen(t, mem, func(o *Options) { o.MemTableBytes = 4 << 20 })
 	fill(t, x, flush)
+	left := mem
+	if !flush { // closing writes what the log holds to a table
+		left = mem.Crash(disk.CrashPolicy{SyncedOnly: true})
+	}
 	if err := x.Close(); err != nil {
 		t.Fatal(err)
 	}
-	return mem
+	return left
 }
 
 // One directory has one index: another Open is told Busy, and finds the lock
