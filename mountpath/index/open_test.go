@@ -294,3 +294,24 @@ func TestCloseWaitsForUsers(t *testing.T) {
 		t.Fatal("the value is gone")
 	}
 }
+
+// What an index takes on disk is known after it was opened again, its blob files
+// included.
+func TestDiskBytesAfterOpen(t *testing.T) {
+	mem := filled(t, true)
+	onDisk := uint64(0)
+	for _, name := range names(t, mem) {
+		if strings.HasSuffix(name, ".blob") || strings.HasSuffix(name, ".sst") {
+			info, err := mem.Stat(path.Join(".troupe/index", name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			onDisk += uint64(info.Size)
+		}
+	}
+	x := mustOpen(t, mem)
+	defer x.Close()
+	if got := x.Metrics().DiskBytes; got < onDisk || got > onDisk+1<<20 {
+		t.Errorf("%d bytes, and tables and blobs have %d", got, onDisk)
+	}
+}
