@@ -253,16 +253,17 @@ func (s *Store) onIndexEvent(e index.Event) {
 }
 
 // diskError reports an error of the filesystem that speaks against the disk:
-// not fullness, not a name that is not there.
+// not fullness, not a name that is not there, and no refusal of our own.
 func (s *Store) diskError(key objects.Key, err error) {
-	if err == nil {
+	var number syscall.Errno
+	if !errors.As(err, &number) {
 		return
 	}
 	if errors.Is(err, syscall.EROFS) {
 		s.onEvent(Event{Kind: DiskReadOnly, Key: key, Err: err})
 		return
 	}
-	for _, innocent := range []error{syscall.ENOSPC, syscall.EDQUOT, fs.ErrNotExist, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.ENOTDIR, syscall.EISDIR} {
+	for _, innocent := range []error{syscall.ENOSPC, syscall.EDQUOT, fs.ErrNotExist, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.ENOTDIR, syscall.EISDIR, syscall.E2BIG, syscall.ENAMETOOLONG} {
 		if errors.Is(err, innocent) {
 			return
 		}
