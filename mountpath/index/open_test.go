@@ -310,8 +310,14 @@ func TestDiskBytesAfterOpen(t *testing.T) {
 		}
 	}
 	x := mustOpen(t, mem)
-	defer x.Close()
-	if got := x.Metrics().DiskBytes; got < onDisk || got > onDisk+1<<20 {
+	metrics, err := x.Metrics()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := metrics.DiskBytes; got < onDisk || got > onDisk+1<<20 {
 		t.Errorf("%d bytes, and tables and blobs have %d", got, onDisk)
+	}
+	if err := x.Close(); err != nil {
+		t.Fatal(err)
 	}
 }
