@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
@@ -20,25 +19,7 @@ import (
 )
 
 // TestMain builds the binary once.
-func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "troupe-cli-")
-	if err == nil {
-		var binary string
-		if binary, err = process.Build(context.Background(), dir); err == nil {
-			err = os.Setenv(process.BinaryVariable, binary)
-		}
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	code := m.Run()
-	if err := os.RemoveAll(dir); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { process.Main(m) }
 
 // cluster is a node and what a user has around the client.
 type cluster struct {
@@ -52,7 +33,7 @@ type cluster struct {
 // start starts a node; without one of its own a test runs beside others.
 func start(t *testing.T) *cluster {
 	t.Helper()
-	node, err := process.Start(t.Context(), process.Config{Binary: os.Getenv(process.BinaryVariable), Dir: t.TempDir(), Mountpaths: 2})
+	node, err := process.Start(t.Context(), process.Config{Binary: process.Built(), Dir: t.TempDir(), Mountpaths: 2})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +68,7 @@ type said struct {
 
 // command makes a command with the user's surroundings: nothing of whoever runs the test.
 func (c *cluster) command(ctx context.Context, args ...string) *exec.Cmd {
-	command := exec.CommandContext(ctx, os.Getenv(process.BinaryVariable), args...)
+	command := exec.CommandContext(ctx, process.Built(), args...)
 	command.Dir = c.dir
 	command.Env = []string{"HOME=" + c.dir, "TROUPE_ENDPOINT=" + c.endpoint, "TROUPE_NATIVE_ENDPOINT=" + c.node.Native}
 	return command

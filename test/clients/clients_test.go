@@ -16,7 +16,6 @@ package clients_test
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -35,26 +34,7 @@ import (
 var pytestFlags = flag.String("pytest", "", "further arguments of pytest, separated by blanks")
 
 // TestMain builds the binary once for all suites.
-func TestMain(m *testing.M) {
-	flag.Parse()
-	dir, err := os.MkdirTemp("", "troupe-clients-")
-	if err == nil {
-		var binary string
-		if binary, err = process.Build(context.Background(), dir); err == nil {
-			err = os.Setenv(process.BinaryVariable, binary)
-		}
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	code := m.Run()
-	if err := os.RemoveAll(dir); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { process.Main(m) }
 
 func TestBoto3(t *testing.T) {
 	runSuite(t, suite{files: []string{
@@ -185,7 +165,7 @@ func runSuite(t *testing.T, s suite) {
 	t.Parallel()
 	path := tools(t, "python3", "pytest", s.program)
 	surroundings := newSurroundings(t)
-	s.config.Binary, s.config.Dir = os.Getenv(process.BinaryVariable), surroundings.nodeDir
+	s.config.Binary, s.config.Dir = process.Built(), surroundings.nodeDir
 	node, err := process.Start(t.Context(), s.config)
 	if err != nil {
 		t.Fatal(err)

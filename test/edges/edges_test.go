@@ -4,7 +4,6 @@
 package edges_test
 
 import (
-	"context"
 	"crypto/tls"
 	"encoding/json"
 	"errors"
@@ -25,30 +24,12 @@ import (
 )
 
 // TestMain builds the binary once.
-func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "troupe-edges-")
-	if err == nil {
-		var binary string
-		if binary, err = process.Build(context.Background(), dir); err == nil {
-			err = os.Setenv(process.BinaryVariable, binary)
-		}
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	code := m.Run()
-	if err := os.RemoveAll(dir); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { process.Main(m) }
 
 // start runs a node of one mountpath.
 func start(t *testing.T, config process.Config) *process.Node {
 	t.Helper()
-	config.Binary, config.Mountpaths = os.Getenv(process.BinaryVariable), 1
+	config.Binary, config.Mountpaths = process.Built(), 1
 	if config.Dir == "" {
 		config.Dir = t.TempDir()
 	}
@@ -391,7 +372,7 @@ func TestSettingsThatAreRefused(t *testing.T) {
 		{[]string{"--env-file", unknown}, []string{"env-file", "line 2", "TROUPE_ROOT_SECRT_KEY"}},
 	} {
 		node, err := process.Start(t.Context(), process.Config{
-			Binary: os.Getenv(process.BinaryVariable), Dir: t.TempDir(), Mountpaths: 1, Args: c.args,
+			Binary: process.Built(), Dir: t.TempDir(), Mountpaths: 1, Args: c.args,
 		})
 		if err == nil {
 			t.Errorf("%v: it started", c.args)

@@ -119,7 +119,7 @@ func TestLoadOverHTTPS(t *testing.T) {
 		t.Fatal(err)
 	}
 	node := start(t, process.Config{TLS: &files, Host: "::1"})
-	bench := exec.CommandContext(t.Context(), os.Getenv(process.BinaryVariable), "bench", "--endpoint", node.URL(node.S3),
+	bench := exec.CommandContext(t.Context(), process.Built(), "bench", "--endpoint", node.URL(node.S3),
 		"--op", "put", "--size", "300KiB", "--ops", "40", "--connections", "4")
 	bench.Env = append(os.Environ(), "SSL_CERT_FILE="+files.Authority, "AWS_ACCESS_KEY_ID="+process.AccessKey, "AWS_SECRET_ACCESS_KEY="+process.SecretKey)
 	bench.Dir = t.TempDir()

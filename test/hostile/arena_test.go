@@ -39,25 +39,7 @@ const (
 const witnessPatience = 10 * time.Second
 
 // TestMain builds the binary once.
-func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "troupe-hostile-")
-	if err == nil {
-		var binary string
-		if binary, err = process.Build(context.Background(), dir); err == nil {
-			err = os.Setenv(process.BinaryVariable, binary)
-		}
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	code := m.Run()
-	if err := os.RemoveAll(dir); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { process.Main(m) }
 
 // arena is a node, a witness beside the hostile client, and the surroundings
 // that nobody may touch.
@@ -90,7 +72,7 @@ func newArena(t *testing.T) *arena {
 	a := &arena{T: t, outer: t.TempDir(), seen: make(chan testimony, 1)}
 	a.plantSentinels()
 	node, err := process.Start(t.Context(), process.Config{
-		Binary: os.Getenv(process.BinaryVariable), Dir: filepath.Join(a.outer, "one", "two", "node"),
+		Binary: process.Built(), Dir: filepath.Join(a.outer, "one", "two", "node"),
 		Args: []string{"--memory", "256MiB", "--min-part", "1"},
 	})
 	if err != nil {

@@ -1,7 +1,6 @@
 package kill
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -40,25 +39,7 @@ const (
 )
 
 // TestMain builds the binary once.
-func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "troupe-kill-")
-	if err == nil {
-		var binary string
-		if binary, err = process.Build(context.Background(), dir); err == nil {
-			err = os.Setenv(process.BinaryVariable, binary)
-		}
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	code := m.Run()
-	if err := os.RemoveAll(dir); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { process.Main(m) }
 
 // trial is one node under a load.
 type trial struct {
@@ -125,7 +106,7 @@ func (t *trial) keep(record, line string) {
 // load for it.
 func newTrial(t *testing.T, seed uint64, data ...string) *trial {
 	node, err := process.Start(t.Context(), process.Config{
-		Binary: os.Getenv(process.BinaryVariable), Dir: t.TempDir(), Data: data,
+		Binary: process.Built(), Dir: t.TempDir(), Data: data,
 		Args: []string{"--min-part", "1", "--memory", "256MiB"},
 	})
 	if err != nil {

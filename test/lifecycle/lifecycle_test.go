@@ -22,29 +22,11 @@ import (
 )
 
 // TestMain builds the binary once.
-func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "troupe-lifecycle-")
-	if err == nil {
-		var binary string
-		if binary, err = process.Build(context.Background(), dir); err == nil {
-			err = os.Setenv(process.BinaryVariable, binary)
-		}
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	code := m.Run()
-	if err := os.RemoveAll(dir); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { process.Main(m) }
 
 func start(t *testing.T, dir string, args ...string) *process.Node {
 	t.Helper()
-	node, err := process.Start(t.Context(), process.Config{Binary: os.Getenv(process.BinaryVariable), Dir: dir, Args: args})
+	node, err := process.Start(t.Context(), process.Config{Binary: process.Built(), Dir: dir, Args: args})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +80,7 @@ func serve(t *testing.T, env []string, args ...string) (said string, code int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), endsWithin)
 	defer cancel()
-	command := exec.CommandContext(ctx, os.Getenv(process.BinaryVariable), append([]string{"serve"}, args...)...)
+	command := exec.CommandContext(ctx, process.Built(), append([]string{"serve"}, args...)...)
 	command.Dir = t.TempDir()
 	command.Env = append(os.Environ(), env...)
 	output, err := command.CombinedOutput()
@@ -221,10 +203,10 @@ func TestDirectoriesThatAreRefused(t *testing.T) {
 		r.check(t)
 	}
 	// Negative control: the directories that stayed as they were still serve.
-	if said, _ := exec.Command(os.Getenv(process.BinaryVariable), "version").CombinedOutput(); len(said) == 0 {
+	if said, _ := exec.Command(process.Built(), "version").CombinedOutput(); len(said) == 0 {
 		t.Error("the binary does not run")
 	}
-	node, err := process.Start(t.Context(), process.Config{Binary: os.Getenv(process.BinaryVariable), Dir: t.TempDir(), Data: mine})
+	node, err := process.Start(t.Context(), process.Config{Binary: process.Built(), Dir: t.TempDir(), Data: mine})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -242,7 +224,7 @@ func TestUnmountedDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	mkdir(t, mountpaths[0])
-	node, err := process.Start(t.Context(), process.Config{Binary: os.Getenv(process.BinaryVariable), Dir: t.TempDir(), Data: mountpaths})
+	node, err := process.Start(t.Context(), process.Config{Binary: process.Built(), Dir: t.TempDir(), Data: mountpaths})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,7 +6,6 @@ package space_test
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -32,25 +31,7 @@ const backWithin = 40 * time.Second
 const looksEvery = 300 * time.Millisecond
 
 // TestMain builds the binary once.
-func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "troupe-space-")
-	if err == nil {
-		var binary string
-		if binary, err = process.Build(context.Background(), dir); err == nil {
-			err = os.Setenv(process.BinaryVariable, binary)
-		}
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	code := m.Run()
-	if err := os.RemoveAll(dir); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { process.Main(m) }
 
 // tenant is one node on one volume, and what was acknowledged of it.
 type tenant struct {
@@ -79,7 +60,7 @@ func newTenant(t *testing.T, config volume.Config) *tenant {
 		}
 	})
 	node, err := process.Start(t.Context(), process.Config{
-		Binary: os.Getenv(process.BinaryVariable), Dir: t.TempDir(), Data: []string{filepath.Join(v.Path, "d")},
+		Binary: process.Built(), Dir: t.TempDir(), Data: []string{filepath.Join(v.Path, "d")},
 		Args: []string{"--memory", "64MiB", "--min-part", "1"},
 	})
 	if err != nil {
