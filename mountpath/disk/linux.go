@@ -363,7 +363,9 @@ func blockUnit(statfs *unix.Statfs_t) uint64 {
 func (l *Linux) Lock(path string) (io.Closer, error) {
 	number, err := l.open(path, unix.O_RDWR|unix.O_CREAT, 0o600)
 	if err == unix.EROFS || err == unix.EACCES { // who may only read locks what is there
-		number, err = l.open(path, unix.O_RDONLY, 0)
+		if existing, openErr := l.open(path, unix.O_RDONLY, 0); openErr == nil {
+			number, err = existing, nil
+		}
 	}
 	if err != nil {
 		return nil, l.pathError("lock", path, err)

@@ -2,6 +2,7 @@ package disk
 
 import (
 	"cmp"
+	"errors"
 	"io"
 	"os"
 	"slices"
@@ -414,6 +415,11 @@ func (m *Mem) Lock(path string) (io.Closer, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	file, err := m.openFile(path, os.O_RDWR|os.O_CREATE)
+	if errors.Is(err, syscall.EROFS) {
+		if existing, openErr := m.openFile(path, os.O_RDONLY); openErr == nil {
+			file, err = existing, nil
+		}
+	}
 	if err == nil && file.node.locked {
 		file.close()
 		err = ErrLocked

@@ -1,6 +1,7 @@
 package offline
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -133,10 +134,7 @@ func (m *Mount) source(r *Reading) (source, error) {
 	if err != nil {
 		return nil, errs.E("offline.Objects", m.Name, errs.IO, err)
 	}
-	c, err := m.openCatalog(dir, r.Log, func(lower, upper []byte, err error) {
-		r.Found(Finding{Level: Fault, Kind: "index damaged", Mountpath: m.Name, Path: layout.Text(dir),
-			Detail: fmt.Sprintf("objects with names from %.80q to %.80q are missing: %v", layout.ObjectName(lower), layout.ObjectName(upper), err)})
-	})
+	c, err := m.openCatalog(dir, r.Log, func([]byte, []byte, error) {}) // set for each bucket
 	if err != nil {
 		r.Found(Finding{Level: Fault, Kind: "index unreadable", Mountpath: m.Name, Path: layout.Text(dir),
 			Detail: fmt.Sprintf("objects are found by their files; small ones, which are in the index only, are missing: %v", err)})
@@ -150,6 +148,7 @@ type indexSource struct {
 	mount   *Mount
 	catalog *catalog
 	reading *Reading
+	files   *fileSource // for what the index cannot tell; nil: not read yet
 }
 
 func (s *indexSource) close() {
@@ -162,7 +161,14 @@ var errStop = errors.New("no more are wanted")
 func (s *indexSource) bucket(b objects.Bucket, prefix string) iter.Seq2[*Object, error] {
 	return func(yield func(*Object, error) bool) {
 		lower := layout.ObjectKey(nil, b.ID, prefix)
+		stopped := false
+		s.catalog.damaged = func(from, to []byte, err error) {
+			stopped = stopped || !s.fromFiles(b, from, to, err, yield)
+		}
 		err := s.catalog.each(lower, layout.PrefixEnd(lower), func(recordKey, value []byte, err error) error {
+			if stopped {
+				return errStop
+			}
 			key := objects.Key{Bucket: b, Name: string(layout.ObjectName(recordKey))}
 			o, err := s.object(key, value, err)
 			if err != nil {
@@ -174,10 +180,30 @@ func (s *indexSource) bucket(b objects.Bucket, prefix string) iter.Seq2[*Object,
 			}
 			return nil
 		})
-		if err != nil && err != errStop {
+		if err != nil && err != errStop && !stopped {
 			yield(nil, err)
 		}
 	}
+}
+
+// fromFiles yields the objects that files say they are, of the names between two
+// keys that the index cannot read. It reports whether more are wanted.
+func (s *indexSource) fromFiles(b objects.Bucket, from, to []byte, damage error, yield func(*Object, error) bool) bool {
+	s.reading.Found(Finding{Level: Fault, Kind: "index damaged", Mountpath: s.mount.Name, Path: layout.IndexDir, Bucket: b.Name,
+		Detail: fmt.Sprintf("small objects with names from %.80q to %.80q are missing, and of large ones the files are taken: %v", layout.ObjectName(from), layout.ObjectName(to), damage)})
+	if s.files == nil {
+		var err error
+		if s.files, err = s.mount.readFiles(s.reading); err != nil {
+			return yield(nil, err)
+		}
+	}
+	for o := range s.files.bucket(b, s.reading.Prefix) {
+		key := layout.ObjectKey(nil, b.ID, o.Key.Name)
+		if bytes.Compare(key, from) >= 0 && (to == nil || bytes.Compare(key, to) < 0) && !yield(o, nil) {
+			return false
+		}
+	}
+	return true
 }
 
 // object makes the object of a record; nil for a delete marker.

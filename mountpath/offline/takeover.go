@@ -152,6 +152,7 @@ func (t *takingOver) object(recordKey, value []byte) error {
 			err = errors.New("the payload is not what the record says")
 		}
 		if err != nil {
+			t.broken++
 			t.result.InlineLost++
 			t.found(Finding{Level: Fault, Kind: "inline object lost", Detail: err.Error()}.of(key))
 			return nil
@@ -182,6 +183,7 @@ func (t *takingOver) object(recordKey, value []byte) error {
 	case meta.Where == objects.Chunks:
 		parts, err := t.parts(key, meta, payloadKey)
 		if err != nil {
+			t.broken++
 			t.found(Finding{Level: Fault, Kind: "part table lost", Detail: err.Error()}.of(key))
 			return nil // the manifest may still make it
 		}
