@@ -15,7 +15,9 @@ import (
 var version = "development"
 
 func main() {
-	os.Exit(cli.Execute(command(), cli.NewProgram(version), os.Args[1:]))
+	program := cli.NewProgram(version)
+	program.Storage = storageCommands()
+	os.Exit(cli.Execute(command(), program, os.Args[1:]))
 }
 
 // command returns the commands that are not clients of a node; Execute adds those.
@@ -26,6 +28,6 @@ func command() *cobra.Command {
 		Long:    "Troupe stores objects and speaks S3 and AIStore's native REST.\nEvery disk, bucket and batch job is a supervised actor.",
 		Version: version,
 	}
-	root.AddCommand(serveCommand(), storageCommand(), loader.Command())
+	root.AddCommand(serveCommand(), loader.Command())
 	return root
 }

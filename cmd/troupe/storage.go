@@ -15,16 +15,10 @@ import (
 	"github.com/troupe-storage/troupe/tools/cli"
 )
 
-// storageCommand is what is done with mountpaths while no node runs.
-func storageCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "storage",
-		Short: "Export, rebuild and check mountpaths while no node runs",
-		Long: `Works on the directories of a node's mountpaths, with no node running: each
-command takes their locks, and refuses those that a node has open.`,
-	}
-	cmd.AddCommand(exportCommand(), rebuildCommand(), checkCommand())
-	return cmd
+// storageCommands work on the directories of a node's mountpaths, with no node
+// running: each takes their locks, and refuses those that a node has open.
+func storageCommands() []*cobra.Command {
+	return []*cobra.Command{exportCommand(), rebuildCommand(), checkCommand()}
 }
 
 // Exit codes of troupe storage, as of fsck.
