@@ -166,6 +166,15 @@ const MaxJobWait = 10 * time.Minute
 // Fail implements Failer.
 func (m *WaitJob) Fail(err error) { m.Reply.Fail(err) }
 
+// RestJobs ends every run, as a stop of the node does, but for what a kill would
+// cost: checkpoints and progress are on the disk when it is answered. Jobs keep
+// their states, and go on when the coordinator starts again. Sent by who stops the
+// node, to the xactions coordinator, which begins nothing afterwards.
+type RestJobs struct{ Reply Reply[struct{}] }
+
+// Fail implements Failer.
+func (m *RestJobs) Fail(err error) { m.Reply.Fail(err) }
+
 // ListJobKinds asks for the kinds of jobs that the node can run.
 type ListJobKinds struct{ Reply Reply[[]JobKind] }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/troupe-storage/troupe/actors"
 	"github.com/troupe-storage/troupe/messages"
 	"github.com/troupe-storage/troupe/mountpath/store"
+	"github.com/troupe-storage/troupe/objects"
 	"github.com/troupe-storage/troupe/objects/checksum"
 	"github.com/troupe-storage/troupe/objects/clock"
 	"github.com/troupe-storage/troupe/objects/errs"
@@ -69,6 +70,10 @@ func (c *coordinator) Receive(ctx actor.Context) {
 
 	case *messages.OpenUpload:
 		c.onOpenUpload(ctx, m)
+	case *messages.ImportObject:
+		c.onImport(ctx, "mountpath.ImportObject", m.Key, m, func(i *importer) { i.importObject(m) })
+	case *messages.ImportUpload:
+		c.onImport(ctx, "mountpath.ImportUpload", m.Key, m, func(i *importer) { i.importUpload(m) })
 	case *messages.EmptyBucket, *messages.DropBucket:
 		ctx.Send(c.keeper, m)
 
@@ -265,33 +270,54 @@ func (c *coordinator) readEvents() {
 
 func (c *coordinator) onOpenUpload(ctx actor.Context, m *messages.OpenUpload) {
 	const op errs.Op = "mountpath.OpenUpload"
-	if !c.report.writable {
-		m.Fail(errs.E(op, m.Key, errs.Offline, fmt.Errorf("the mountpath takes no writes: %s: %s", c.report.state, c.report.reason)))
-		return
-	}
-	if c.running == c.limits.Transfers {
-		m.Fail(errs.E(op, m.Key, errs.Busy, fmt.Errorf("%d transfers are under way", c.running)))
-		return
-	}
 	watch := new(watch)
 	lane := c.lanes[laneOf(m.Key.Digest(), len(c.lanes))]
 	hand := &handover{custody: c.custody}
-	pid, err := c.system.Spawn(ctx, actors.Spec{
-		Name: transferPrefix + strconv.FormatUint(c.custody.transfers.Add(1), 36), Kind: "transfer",
-		New:    func() actor.Actor { return newTransfer(c, m, lane, hand, watch) },
-		Policy: actors.Policy{NoRestart: true},
+	pid, err := c.spawnTransfer(ctx, op, m.Key, actors.Spec{
+		Kind: "transfer",
+		New:  func() actor.Actor { return newTransfer(c, m, lane, hand, watch) },
 		Abandoned: func(any) func() {
 			hand.revoke()
 			return c.custody.hold(watch)
 		},
 	})
 	if err != nil {
-		m.Fail(errs.E(op, m.Key, errs.Busy, err))
+		m.Fail(err)
 		return
 	}
-	c.running++
 	c.transfers[pid.Id] = watch
 	m.Reply.Send(messages.UploadOpened{Transfer: pid}, nil)
+}
+
+// spawnTransfer spawns a worker that brings a payload in, if there is room for one.
+func (c *coordinator) spawnTransfer(ctx actor.Context, op errs.Op, key objects.Key, spec actors.Spec) (*actor.PID, error) {
+	if !c.report.writable {
+		return nil, errs.E(op, key, errs.Offline, fmt.Errorf("the mountpath takes no writes: %s: %s", c.report.state, c.report.reason))
+	}
+	if c.running == c.limits.Transfers {
+		return nil, errs.E(op, key, errs.Busy, fmt.Errorf("%d transfers are under way", c.running))
+	}
+	spec.Name, spec.Policy = transferPrefix+strconv.FormatUint(c.custody.transfers.Add(1), 36), actors.Policy{NoRestart: true}
+	pid, err := c.system.Spawn(ctx, spec)
+	if err != nil {
+		return nil, errs.E(op, key, errs.Busy, err)
+	}
+	c.running++
+	return pid, nil
+}
+
+// onImport spawns an importer. Its copy takes as long as the payload is large, so
+// it is not watched as a call is; one that is killed keeps the store open until its
+// copy has come back.
+func (c *coordinator) onImport(ctx actor.Context, op errs.Op, key objects.Key, request messages.Failer, work func(*importer)) {
+	i := &importer{system: c.system, store: c.mount.Store, lane: c.lanes[laneOf(key.Digest(), len(c.lanes))], request: request, work: work}
+	_, err := c.spawnTransfer(ctx, op, key, actors.Spec{
+		Kind: "importer", New: func() actor.Actor { return i },
+		Abandoned: func(any) func() { return c.custody.hold(new(watch)) },
+	})
+	if err != nil {
+		request.Fail(err)
+	}
 }
 
 // transferPrefix begins the names of transfers among a coordinator's children.

@@ -158,6 +158,12 @@ func keyOf(message any) (key objects.Key, ok bool) {
 		return m.Key, true
 	case *messages.OpenObject:
 		return m.Key, true
+	case *commitImport:
+		return m.key, true
+	case *messages.RemoveMoved:
+		return m.Key, true
+	case *messages.RemoveMovedUpload:
+		return m.Key, true
 	}
 	return objects.Key{}, false
 }

@@ -64,6 +64,15 @@ func (l *writeLane) Receive(ctx actor.Context) {
 	case *messages.AbortUpload:
 		m.Reply.Send(struct{}{}, l.onAbortUpload(m))
 
+	case *commitImport:
+		if m.take() {
+			m.Reply.Send(l.onCommitImport(m))
+		}
+	case *messages.RemoveMoved:
+		m.Reply.Send(struct{}{}, l.onRemoveMoved(m))
+	case *messages.RemoveMovedUpload:
+		m.Reply.Send(struct{}{}, l.onRemoveMovedUpload(m))
+
 	case *messages.OpenObject:
 		m.Reply.Send(l.onOpenObject(m))
 
@@ -199,6 +208,8 @@ func (l *readLane) Receive(ctx actor.Context) {
 		}))
 	case *messages.ListParts:
 		m.Reply.Send(l.store.Parts(m.Key, m.UploadID, m.After, m.Limit))
+	case *messages.ExportUpload:
+		m.Reply.Send(l.store.ExportUpload(m.Key, m.UploadID))
 	case *messages.ListUploads:
 		m.Reply.Send(l.store.Uploads(m.Bucket, m.Prefix, m.AfterName, m.AfterID, m.Limit))
 	default:

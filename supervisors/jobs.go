@@ -1,10 +1,14 @@
 package supervisors
 
 import (
+	"errors"
 	"slices"
 
 	"github.com/troupe-storage/troupe/actors/xaction"
+	"github.com/troupe-storage/troupe/actors/xaction/mover"
 	"github.com/troupe-storage/troupe/cluster/embedded"
+	"github.com/troupe-storage/troupe/messages"
+	"github.com/troupe-storage/troupe/objects/errs"
 )
 
 // spawnJobs spawns the coordinator of jobs, which takes up those that a stop of the
@@ -28,8 +32,23 @@ func (n *Node) spawnJobs(documents *embedded.Documents) error {
 	return n.spawn(spec)
 }
 
+// restJobs ends the runs of jobs in order. A coordinator that is not there has none.
+func (n *Node) restJobs() error {
+	m := &messages.RestJobs{Reply: messages.NewReply[struct{}]()}
+	n.system.Root().Send(n.system.PID(nodeName+"/"+xaction.Name), m)
+	_, err := m.Reply.WaitOn(n.clock, "supervisors.restJobs", stopGrace)
+	if errs.Is(errs.Busy, err) && !errors.Is(err, messages.ErrNoAnswer) {
+		return nil
+	}
+	return err
+}
+
 // jobKinds are the node's own kinds of jobs.
-func (n *Node) jobKinds() []xaction.Kind { return nil }
+func (n *Node) jobKinds() []xaction.Kind {
+	return []xaction.Kind{
+		mover.Kind(mover.Config{System: n.system, Slabs: n.slabs, Roster: &n.roster, Buckets: &n.buckets}),
+	}
+}
 
 // spawnExtensions spawns the actors of extensions.
 func (n *Node) spawnExtensions() error {

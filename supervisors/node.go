@@ -388,6 +388,9 @@ func (n *Node) Stop() error {
 			// Jobs end before what they work on does: a failure that only comes from
 			// stopping is not theirs.
 			for _, name := range []string{"edges", xaction.Name} {
+				if name == xaction.Name {
+					failures = append(failures, n.restJobs())
+				}
 				n.system.Root().Stop(n.system.PID(nodeName + "/" + name))
 				failures = append(failures, n.system.AwaitEnd(stopGrace+5*time.Second, nodeName+"/"+name))
 			}

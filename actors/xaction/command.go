@@ -59,6 +59,9 @@ func newID() string {
 
 // mayQueue says why no job of the kind may be added for the target, or nil.
 func (x *xactions) mayQueue(op errs.Op, kind *Kind, bucket string) error {
+	if x.resting != nil {
+		return errs.E(op, kind.Name, errs.Busy, errors.New("the node is stopping"))
+	}
 	if rival := x.jobs.rival(kind, bucket); rival != nil {
 		where := "this node"
 		if kind.Scope == OncePerBucket {

@@ -206,7 +206,16 @@ func (n *node) start() *node {
 	return n
 }
 
-// stop ends the actors as a stop of the node does.
+// rest ends the runs as a stop of the node does, before it stops the actors.
+func (n *node) rest() {
+	n.t.Helper()
+	m := &messages.RestJobs{Reply: messages.NewReply[struct{}]()}
+	if _, err := ask(n, m, m.Reply); err != nil {
+		n.t.Fatal(err)
+	}
+}
+
+// stop ends the actors, as far as the disk is concerned as a kill does.
 func (n *node) stop() {
 	if n.system == nil {
 		return

@@ -73,6 +73,52 @@ func TestJobsGoOnAfterARestart(t *testing.T) {
 	}
 }
 
+// A stop in order costs nothing: what was done last is on the disk, jobs keep their
+// states, and nothing begins any more.
+func TestRestKeepsEverything(t *testing.T) {
+	c := newCounting()
+	n := newNode(t, c.kind())
+	n.limits = Limits{Running: 2}
+	n.start()
+	running, paused, queued := n.begin("count", `{"to": 9}`), n.begin("count", `{"to": 9}`), n.begin("count", `{"to": 9}`)
+	<-c.began
+	<-c.began
+	if _, err := n.pause(paused.ID); err != nil {
+		t.Fatal(err)
+	}
+	<-c.began // the queued one has its place
+	stopped := n.begin("count", `{"to": 9}`)
+	if _, err := n.halt(queued.ID); err != nil {
+		t.Fatal(err)
+	}
+	<-c.began // and this one that one's
+	wantState(t, n.wait(queued.ID), messages.JobStopped)
+	for range 3 {
+		c.step <- struct{}{}
+		<-c.took
+	}
+	n.rest()
+	if _, err := n.tryBegin("count", `{"to": 1}`); !errs.Is(errs.Busy, err) {
+		t.Errorf("a job was begun while the node stops: %v", err)
+	}
+	total := int64(0)
+	for id, state := range map[string]messages.JobState{running.ID: messages.JobRunning, paused.ID: messages.JobPaused, stopped.ID: messages.JobRunning} {
+		doc := n.store.doc(t, id)
+		if doc.State != state {
+			t.Errorf("on the disk %s is %s, want %s", id, doc.State, state)
+		}
+		total += doc.Progress.Objects
+	}
+	if total != 3 {
+		t.Errorf("%d steps of 3 are on the disk", total)
+	}
+	n.stop()
+	n.start()
+	<-c.began
+	<-c.began
+	wantState(t, n.get(paused.ID), messages.JobPaused)
+}
+
 // tickUntil lets time pass, a second at a time, until the condition holds. Each
 // tick is waited for: the coordinator asks for the next one in it.
 func (n *node) tickUntil(condition func() bool) {

@@ -136,12 +136,21 @@ func (r *Run) Turn() error {
 		if wait <= 0 {
 			return nil
 		}
-		over, timer := r.clock.NewTimer(wait)
-		select {
-		case <-over:
-		case <-r.ctx.Done():
+		if err := r.Wait(wait); err != nil {
+			return err
 		}
-		timer.Stop()
+	}
+}
+
+// Wait waits so long, or until the job is to end: ErrStop.
+func (r *Run) Wait(d time.Duration) error {
+	over, timer := r.clock.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-over:
+		return nil
+	case <-r.ctx.Done():
+		return context.Cause(r.ctx)
 	}
 }
 

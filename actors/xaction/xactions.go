@@ -93,6 +93,7 @@ type xactions struct {
 	ending   bool // this actor stops or restarts: what ends now was not told to
 	ticker   clock.Timer
 	touched  []*entry
+	resting  []messages.Reply[struct{}] // answered when no run is left; while there are any, none begins
 }
 
 // Receive implements actor.Actor.
@@ -118,6 +119,8 @@ func (x *xactions) Receive(ctx actor.Context) {
 		x.onResumeJob(ctx, m)
 	case *messages.StopJob:
 		x.onStopJob(ctx, m)
+	case *messages.RestJobs:
+		x.onRestJobs(ctx, m)
 
 	case *jobEnded:
 		x.onJobEnded(m)
@@ -145,6 +148,7 @@ func (x *xactions) Receive(ctx actor.Context) {
 		actors.Unexpected(ctx, x.System.Log())
 	}
 	x.flush(ctx)
+	x.rested()
 }
 
 // onStarted takes up the jobs that were under way: before the node's last stop, or
@@ -199,7 +203,7 @@ func (x *xactions) onStopping() {
 
 // schedule lets queued jobs run while there is room.
 func (x *xactions) schedule(ctx actor.Context) {
-	for x.jobs.count((*entry).takesRoom) < x.Limits.Running {
+	for x.resting == nil && x.jobs.count((*entry).takesRoom) < x.Limits.Running {
 		e := x.jobs.next()
 		if e == nil {
 			return
@@ -284,6 +288,8 @@ func (x *xactions) conclude(e *entry) {
 	told := e.ended
 	e.pid, e.ledger, e.hold, e.ended = nil, nil, nil, nil
 	switch {
+	case x.resting != nil && !stopped && (told == nil || errors.Is(told.err, ErrStop)):
+		x.touch(e) // it goes on with the next start
 	case told == nil && stopped:
 		x.end(e, messages.JobStopped, "")
 	case told == nil:

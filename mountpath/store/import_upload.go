@@ -12,17 +12,10 @@ import (
 	"github.com/troupe-storage/troupe/objects/errs"
 )
 
-// OpenedUpload is a multipart upload under way, with its parts, for a copy.
-type OpenedUpload struct {
-	Upload objects.Upload
-	Parts  messages.PartReader
-}
-
-// OpenUpload opens an upload under way, with all its parts. A part that is replaced
-// or reclaimed meanwhile fails to open: messages.Overtaken, and the upload is to be
-// opened again.
-func (s *Store) OpenUpload(key objects.Key, uploadID string) (*OpenedUpload, error) {
-	const op errs.Op = "store.OpenUpload"
+// ExportUpload returns an upload under way with the means to read its parts. A part
+// that is replaced or reclaimed meanwhile fails to open with Busy.
+func (s *Store) ExportUpload(key objects.Key, uploadID string) (*messages.UploadExported, error) {
+	const op errs.Op = "store.ExportUpload"
 	page, err := s.Parts(key, uploadID, 0, maxParts)
 	if err != nil {
 		return nil, err
@@ -31,7 +24,7 @@ func (s *Store) OpenUpload(key objects.Key, uploadID string) (*OpenedUpload, err
 		return nil, errs.E(op, key, errs.Corrupt, fmt.Errorf("the upload has more than %d parts", maxParts))
 	}
 	parts := page.Parts
-	return &OpenedUpload{Upload: page.Upload, Parts: messages.PartReader{Parts: parts, Open: func(n int) (messages.PayloadFile, error) {
+	return &messages.UploadExported{Upload: page.Upload, Parts: messages.PartReader{Parts: parts, Open: func(n int) (messages.PayloadFile, error) {
 		file, err := s.fs.OpenFile(layout.PartPath(uploadID, parts[n].Number, parts[n].Payload), disk.ReadOnly, 0)
 		if absent(err) == nil && err != nil {
 			return nil, errs.E(op, key, errs.Busy, errMoved)
@@ -49,12 +42,12 @@ const maxParts = 10_000
 
 // CopyUpload copies a multipart upload under way from another mountpath, as Copy
 // does an object.
-func (s *Store) CopyUpload(key objects.Key, opened *OpenedUpload, room [][]byte) (_ *Import, err error) {
+func (s *Store) CopyUpload(key objects.Key, exported *messages.UploadExported, room [][]byte) (_ *Import, err error) {
 	const op errs.Op = "store.CopyUpload"
 	if err := s.beginImport(op, key); err != nil {
 		return nil, err
 	}
-	upload := opened.Upload
+	upload := exported.Upload
 	i := &Import{key: key, store: s, upload: &upload}
 	defer func() {
 		if err != nil {
@@ -66,8 +59,8 @@ func (s *Store) CopyUpload(key objects.Key, opened *OpenedUpload, room [][]byte)
 		return nil, err
 	}
 	i.known = known
-	var at []int // of the parts that are to be copied, among the opened
-	for n, p := range opened.Parts.Parts {
+	var at []int // of the parts that are to be copied, among the exported
+	for n, p := range exported.Parts.Parts {
 		if h, ok := have[p.Number]; !ok || h.Payload.Compare(p.Payload) < 0 {
 			i.parts, at = append(i.parts, p), append(at, n)
 		}
@@ -75,7 +68,7 @@ func (s *Store) CopyUpload(key objects.Key, opened *OpenedUpload, room [][]byte)
 	if err := s.mayImport(op, key, i); err != nil {
 		return nil, err
 	}
-	open := func(n int) (messages.PayloadFile, error) { return opened.Parts.Open(at[n]) }
+	open := func(n int) (messages.PayloadFile, error) { return exported.Parts.Open(at[n]) }
 	return i, i.takeParts(op, layout.IntentPart, open, room)
 }
 

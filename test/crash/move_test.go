@@ -205,7 +205,7 @@ func (p *pair) move(from, to int, name string) error {
 }
 
 func (p *pair) moveUpload(from, to int, name, id string) error {
-	opened, err := p.stores[from].OpenUpload(p.key(name), id)
+	opened, err := p.stores[from].ExportUpload(p.key(name), id)
 	if err != nil {
 		return err
 	}
@@ -673,7 +673,7 @@ func TestMoveOfAnUploadThatGrows(t *testing.T) {
 	}
 	const name, id = "a", "0123456789abcdef0123456789abcdef"
 	must(p.upload(source, name, id, 1, new([]messages.CompletePart)))
-	opened, err := p.stores[source].OpenUpload(p.key(name), id)
+	opened, err := p.stores[source].ExportUpload(p.key(name), id)
 	must(err)
 	i, err := p.stores[destination].CopyUpload(p.key(name), opened, room())
 	must(err)
