@@ -1,0 +1,88 @@
+package cli
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+
+	"github.com/troupe-storage/troupe/api"
+)
+
+// jobBar shows the progress of a job on a terminal; nil shows nothing. Where the
+// job does not know how much there is in all, the bar stays empty beside what is done.
+//
+//	move running [====>-----------]  31%  1204/3881 objects, 1.3 GiB
+type jobBar struct {
+	out      *Output
+	progress *mpb.Progress
+	bar      *mpb.Bar
+	latest   atomic.Pointer[api.Job]
+	closing  sync.Once
+}
+
+// newJobBar begins to draw; close ends it.
+func newJobBar(out *Output) *jobBar {
+	b := &jobBar{out: out}
+	b.progress = mpb.New(mpb.WithOutput(out.note), mpb.WithRefreshRate(refreshEvery), mpb.WithAutoRefresh())
+	b.bar = b.progress.New(1, barStyle(),
+		mpb.PrependDecorators(decor.Any(func(decor.Statistics) string {
+			return b.text(func(j *api.Job) string { return j.Kind + " " + j.State + " " })
+		})),
+		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string {
+			return b.text(func(j *api.Job) string {
+				done, total := shareOf(j)
+				if total == 0 {
+					return " " + doneText(j)
+				}
+				return fmt.Sprintf(" %s  %s", percent(done, total), doneText(j))
+			})
+		})))
+	out.mutex.Lock()
+	out.above = func(text string) { fmt.Fprintln(b.progress, text) }
+	out.mutex.Unlock()
+	return b
+}
+
+func (b *jobBar) text(of func(*api.Job) string) string {
+	if j := b.latest.Load(); j != nil {
+		return of(j)
+	}
+	return ""
+}
+
+// shareOf is what the bar is filled by: bytes if the job knows how many there are,
+// else objects; a total of 0 is not known.
+func shareOf(j *api.Job) (done, total int64) {
+	if j.Progress.TotalBytes > 0 {
+		return j.Progress.Bytes, j.Progress.TotalBytes
+	}
+	return j.Progress.Objects, j.Progress.TotalObjects
+}
+
+func (b *jobBar) show(j *api.Job) {
+	if b == nil {
+		return
+	}
+	b.latest.Store(j)
+	if done, total := shareOf(j); total > 0 {
+		b.bar.SetTotal(total+1, false) // never complete before close
+		b.bar.SetCurrent(min(done, total))
+	}
+}
+
+// close takes the bar away. Idempotent.
+func (b *jobBar) close() {
+	if b == nil {
+		return
+	}
+	b.closing.Do(func() {
+		b.out.mutex.Lock()
+		b.out.above = nil
+		b.out.mutex.Unlock()
+		b.bar.Abort(true)
+		b.progress.Wait()
+	})
+}
