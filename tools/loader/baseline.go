@@ -30,7 +30,7 @@ const (
 // Bare is the bare handler: what HTTP itself costs. It reads S3's paths, but no
 // signature, and has two kinds of bucket.
 //
-// In memory-N, GET answers N bytes from memory, HEAD their number, PUT drops
+// In memory-N, GET answers N bytes from memory, or the range it names, HEAD their number, PUT drops
 // what it gets, DELETE does nothing.
 //
 // In file-NAME, PUT writes a file without sync and renames it, GET opens the file
@@ -157,7 +157,9 @@ func (b *Bare) bucket(ctx *fasthttp.RequestCtx, name string) {
 func (b *Bare) memory(ctx *fasthttp.RequestCtx, content []byte) {
 	switch string(ctx.Method()) {
 	case fasthttp.MethodGet:
-		ctx.Response.SetBodyRaw(content)
+		if part, ok := b.part(ctx, len(content)); ok {
+			ctx.Response.SetBodyRaw(content[part.offset : part.offset+part.length])
+		}
 	case fasthttp.MethodHead:
 		ctx.Response.Header.SetContentLength(len(content))
 	case fasthttp.MethodPut:
@@ -168,6 +170,24 @@ func (b *Bare) memory(ctx *fasthttp.RequestCtx, content []byte) {
 	default:
 		b.refuse(ctx, fasthttp.StatusNotImplemented, "NotImplemented")
 	}
+}
+
+// part returns what is asked for of so many bytes, and sets the status: all of
+// them, or the range that the request names. False: it names none that is there,
+// and has been told so.
+func (b *Bare) part(ctx *fasthttp.RequestCtx, size int) (slice, bool) {
+	asked := ctx.Request.Header.Peek(fasthttp.HeaderRange)
+	if len(asked) == 0 {
+		return slice{0, int64(size)}, true
+	}
+	first, last, err := fasthttp.ParseByteRange(asked, size)
+	if err != nil {
+		b.refuse(ctx, fasthttp.StatusRequestedRangeNotSatisfiable, "InvalidRange")
+		return slice{}, false
+	}
+	ctx.SetStatusCode(fasthttp.StatusPartialContent)
+	ctx.Response.Header.SetContentRange(first, last, size)
+	return slice{int64(first), int64(last - first + 1)}, true
 }
 
 // file answers with what a file system does for the request, and no more.
@@ -184,7 +204,20 @@ func (b *Bare) file(ctx *fasthttp.RequestCtx, path string) {
 			b.answer(ctx, errors.Join(err, file.Close()))
 			return
 		}
-		ctx.Response.SetBodyStream(file, int(status.Size())) // closes the file
+		part, ok := b.part(ctx, int(status.Size()))
+		switch {
+		case !ok:
+			err = file.Close()
+		case part.offset > 0:
+			_, err = file.Seek(part.offset, io.SeekStart)
+		}
+		if err != nil {
+			b.answer(ctx, errors.Join(err, file.Close()))
+			return
+		}
+		if ok {
+			ctx.Response.SetBodyStream(file, int(part.length)) // closes the file
+		}
 	case fasthttp.MethodHead:
 		status, err := os.Stat(path)
 		if err != nil {

@@ -70,7 +70,7 @@ func TestBareHandlerKeepsToItsDirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, path := range []string{"/file-../secret", "/file-x/../../secret", "/file-x/..%2f..%2fsecret", "/etc/passwd", "/file-x/.work-1", "/memory-9999999999/x", "/memory-x/y"} {
-		if status, body, err := ask(t.Context(), "GET", endpoint+path, nil, 1000); err != nil || status < 400 {
+		if status, body, err := (question{method: "GET", url: endpoint + path, limit: 1000}).ask(t.Context()); err != nil || status < 400 {
 			t.Errorf("%s: %d %q %v", path, status, body, err)
 		}
 	}

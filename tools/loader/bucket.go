@@ -50,7 +50,7 @@ func askBucket(ctx context.Context, load Load, method string) (response, []byte,
 	if err != nil {
 		return response{}, nil, errs.E("", errs.Invalid, err)
 	}
-	c := connection{address: target.address, secure: target.secure, stall: controlTimeout, reader: newReader(nil)}
+	c := connection{address: target.address, stall: controlTimeout, tls: target.tls, reader: newReader(nil)}
 	defer c.drop()
 	if err := c.connect(ctx); err != nil {
 		return response{}, nil, errs.E("", errs.Offline, err)
@@ -85,22 +85,23 @@ type setBucketProps struct {
 	} `json:"value"`
 }
 
-// SetBucketProps sets a bucket's properties through the native listener at an
-// address ("http://127.0.0.1:8080"):
+// SetBucketProps sets the properties of the load's bucket through the native
+// listener at an address ("http://127.0.0.1:8080"):
 //
 //	PATCH /v1/buckets/NAME
 //	{"action":"set-bprops","value":{"troupe":{"durability":"relaxed","etag":"fast"}}}
 //
 // Properties that are zero in props are left as they are.
-func SetBucketProps(ctx context.Context, native, bucket string, props objects.BucketProps) error {
+func SetBucketProps(ctx context.Context, load Load, native string, props objects.BucketProps) error {
 	const op errs.Op = "loader.SetBucketProps"
+	bucket := load.Bucket
 	message := setBucketProps{Action: "set-bprops"}
 	message.Value.Troupe = props
 	body, err := json.Marshal(message)
 	if err != nil {
 		return errs.E(op, bucket, errs.Internal, err)
 	}
-	status, said, err := ask(ctx, "PATCH", native+"/v1/buckets/"+bucket, body, maxErrorBytes)
+	status, said, err := question{method: "PATCH", url: native + "/v1/buckets/" + bucket, tls: load.TLS, body: body, limit: maxErrorBytes}.ask(ctx)
 	if err != nil {
 		return errs.E(op, bucket, errs.IO, err)
 	}

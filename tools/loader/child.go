@@ -3,6 +3,7 @@ package loader
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -137,6 +138,7 @@ type served struct {
 	*Child
 	endpoint string // of S3
 	native   string // of the native listener
+	tls      *tls.Config
 	log      string // file with its output
 }
 
@@ -166,9 +168,10 @@ func startServer(ctx context.Context, line, directory string, load Load) (*serve
 			}
 		}
 	}
-	s := &served{endpoint: load.Endpoint, log: filepath.Join(directory, "server.log")}
+	s := &served{endpoint: load.Endpoint, tls: load.TLS, log: filepath.Join(directory, "server.log")}
 	if strings.Contains(line, "{s3}") {
-		s.endpoint = "http://" + addresses[0]
+		scheme, _, _ := strings.Cut(load.Endpoint, "://")
+		s.endpoint = scheme + "://" + addresses[0]
 	}
 	if strings.Contains(line, "{native}") {
 		s.native = "http://" + addresses[1]
@@ -191,15 +194,22 @@ func startServer(ctx context.Context, line, directory string, load Load) (*serve
 
 // awaitReady asks until the server says that it is ready, or that it cannot be.
 func (s *served) awaitReady(ctx context.Context) error {
-	if s.native == "" {
-		return nil // dialing waits a little
+	ready := func() (bool, error) {
+		status, _, err := question{method: "GET", url: s.native + "/v1/health?readiness=true", tls: s.tls, limit: maxErrorBytes}.ask(ctx)
+		return status == 200, err
+	}
+	if s.native == "" { // somebody else's: it is ready when it answers, if only that we may not
+		ready = func() (bool, error) {
+			status, _, err := question{method: "GET", url: s.endpoint + "/", tls: s.tls, limit: maxErrorBytes}.ask(ctx)
+			return status != 0 && status < 500, err
+		}
 	}
 	poll := time.NewTicker(readyPoll)
 	defer poll.Stop()
 	patience := time.After(readyPatience)
 	for {
-		status, _, err := ask(ctx, "GET", s.native+"/v1/health?readiness=true", nil, maxErrorBytes)
-		if err == nil && status == 200 {
+		is, err := ready()
+		if err == nil && is {
 			return nil
 		}
 		select {
@@ -209,7 +219,7 @@ func (s *served) awaitReady(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-patience:
-			return errs.E("", errs.Offline, errors.Join(fmt.Errorf("not ready after %v, status %d", readyPatience, status), err))
+			return errs.E("", errs.Offline, errors.Join(fmt.Errorf("not ready after %v", readyPatience), err))
 		}
 	}
 }

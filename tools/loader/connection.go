@@ -3,6 +3,7 @@ package loader
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net"
 	"time"
 )
@@ -25,9 +26,9 @@ const (
 // connection is one keep-alive connection. Not safe for concurrent use.
 type connection struct {
 	address string
-	secure  bool // HTTPS: the authorities of the system, or of SSL_CERT_FILE, are trusted
 	stall   time.Duration
-	tcp     net.Conn // or TLS over it; nil: not connected
+	tls     *tls.Config // nil: plain HTTP
+	tcp     net.Conn    // nil: not connected; with TLS, a *tls.Conn
 	reader  *reader
 	moved   time.Time // when the deadline was last moved
 }
@@ -40,13 +41,14 @@ func (c *connection) connect(ctx context.Context) error {
 	dialer := net.Dialer{Timeout: dialTimeout}
 	pause := dialPause
 	for attempt := 1; ; attempt++ {
-		tcp, err := c.dial(ctx, dialer)
+		tcp, err := c.dial(ctx, &dialer)
 		if err == nil {
 			c.tcp, c.moved = tcp, time.Time{}
 			c.reader.reset(c)
 			return nil
 		}
-		if attempt == dialAttempts {
+		var untrusted *tls.CertificateVerificationError
+		if attempt == dialAttempts || errors.As(err, &untrusted) {
 			return err
 		}
 		select {
@@ -58,12 +60,12 @@ func (c *connection) connect(ctx context.Context) error {
 	}
 }
 
-// dial connects once.
-func (c *connection) dial(ctx context.Context, dialer net.Dialer) (net.Conn, error) {
-	if c.secure {
-		return (&tls.Dialer{NetDialer: &dialer, Config: &tls.Config{MinVersion: tls.VersionTLS12}}).DialContext(ctx, "tcp", c.address)
+// dial connects once. A handshake has as long as a connection.
+func (c *connection) dial(ctx context.Context, dialer *net.Dialer) (net.Conn, error) {
+	if c.tls == nil {
+		return dialer.DialContext(ctx, "tcp", c.address)
 	}
-	return dialer.DialContext(ctx, "tcp", c.address)
+	return (&tls.Dialer{NetDialer: dialer, Config: c.tls}).DialContext(ctx, "tcp", c.address)
 }
 
 // drop closes the connection. What close says is of no use: the connection is

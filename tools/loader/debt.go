@@ -3,6 +3,7 @@ package loader
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"strconv"
 	"time"
@@ -33,6 +34,7 @@ const (
 // followed by a wait until the debt is paid, and its CPU counts for the load.
 type Debt struct {
 	URL       string        // of the metrics, in Prometheus's text format
+	TLS       *tls.Config   // how an https URL is verified; nil: by the system's authorities
 	Threshold int64         // bytes; a debt of no more counts as paid
 	Patience  time.Duration // how long to wait at most
 }
@@ -78,7 +80,7 @@ func (d *Debt) Wait(ctx context.Context) (DebtState, time.Duration) {
 
 // read asks the server for its debt in bytes, and whether nothing pays it now.
 func (d *Debt) read(ctx context.Context) (debt int64, atRest bool, err error) {
-	status, body, err := ask(ctx, "GET", d.URL, nil, maxMetricsBytes)
+	status, body, err := question{method: "GET", url: d.URL, tls: d.TLS, limit: maxMetricsBytes}.ask(ctx)
 	if err != nil {
 		return 0, false, err
 	}

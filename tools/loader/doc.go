@@ -4,7 +4,7 @@
 //	load ──▶ worker ──keep-alive connection──▶ server ◀── process (CPU, memory)
 //	           │ one per connection              ▲
 //	           ▼                                 └─ debt (work left behind)
-//	        figures ──merge──▶ result ──▶ table, JSON
+//	        figures, timeline ──merge──▶ result ──▶ table, JSON, plot, comparison
 //
 // A worker owns one connection and asks one thing at a time: it builds the
 // request in a buffer of its own, signs it (AWS Signature Version 4 with
@@ -20,6 +20,10 @@
 // The figure that counts is *server CPU per operation*: user and system time of
 // the server's process, work that it left for later included (see debt.go),
 // divided by operations. Times on the wall are printed beside it.
+//
+// Two servers are compared in *pairs*: in each, both are driven once (turns.go,
+// comparison.go). A *step* is a number of connections; a *timeline* is a run's
+// course, of which plot.go makes a picture.
 //
 // Promise: counts are exact. Every operation that was begun is counted once, as
 // done or as failed by the code that the server gave; a run that was cut short

@@ -99,10 +99,11 @@ func commandLine(args []string) []string {
 		switch {
 		case hide:
 			arg, hide = "…", false
-		case arg == "--secret-key":
+		case arg == "--secret-key" || arg == "--against-secret-key":
 			hide = true
-		case strings.HasPrefix(arg, "--secret-key="):
-			arg = "--secret-key=…"
+		case strings.HasPrefix(arg, "--secret-key="), strings.HasPrefix(arg, "--against-secret-key="):
+			name, _, _ := strings.Cut(arg, "=")
+			arg = name + "=…"
 		}
 		shown = append(shown, arg)
 	}

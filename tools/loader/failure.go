@@ -17,6 +17,7 @@ const (
 	codeLength   = "(wrong length)"    // the object has another size than was put
 	codeContent  = "(content differs)" // the object has other bytes than were put
 	codeListing  = "(listing)"         // keys out of order, or missing from a page
+	codeRange    = "(range)"           // the answer is not the slice that was asked for
 	codePresent  = "(deleted key)"     // it was deleted, and is there
 )
 

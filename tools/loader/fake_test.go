@@ -8,11 +8,13 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -34,9 +36,15 @@ type fakeS3 struct {
 	keep    bool           // DELETE answers, and deletes nothing
 	shuffle bool           // listings begin with their last key
 	refuse  map[string]int // by method: how many more requests get 503 SlowDown
-	sever   int            // how many more GETs lose their connection
-	class   string         // of receipts, whatever the bucket says
-	debts   []int64        // what successive scrapes report; the last one stays
+	whole   bool           // GET does not know ranges
+	shift   bool           // GET of a range begins one byte too late
+	deaf    bool           // an upload is answered with status 200 and an error when it completes
+	slow    time.Duration  // every request about an object takes so long
+	uploads map[string]map[int][]byte
+	aborted int
+	sever   int     // how many more GETs lose their connection
+	class   string  // of receipts, whatever the bucket says
+	debts   []int64 // what successive scrapes report; the last one stays
 	scrapes int
 }
 
@@ -51,6 +59,7 @@ func newFakeS3() *fakeS3 {
 			return testSecret, access == testAccess
 		}}),
 		buckets: make(map[string]*fakeBucket), asked: make(map[string]int), refuse: make(map[string]int),
+		uploads: make(map[string]map[int][]byte),
 	}
 }
 
@@ -88,11 +97,17 @@ func serveHTTP(t testing.TB, handler fasthttp.RequestHandler) (endpoint string) 
 // serve serves on a free loopback port until the test ends.
 func serve(t testing.TB, server *fasthttp.Server) (endpoint string) {
 	t.Helper()
-	server.Logger = quiet{}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
+	return serveOn(t, server, listener)
+}
+
+// serveOn serves on a listener until the test ends.
+func serveOn(t testing.TB, server *fasthttp.Server, listener net.Listener) (endpoint string) {
+	t.Helper()
+	server.Logger = quiet{}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	t.Cleanup(func() {
@@ -167,8 +182,15 @@ func (f *fakeS3) handle(ctx *fasthttp.RequestCtx) {
 		fail(ctx, 404, "NoSuchBucket")
 		return
 	}
+	if f.slow > 0 {
+		f.mu.Unlock()
+		burnFor(f.slow)
+		f.mu.Lock()
+	}
 	content, exists := bucket.objects[key]
 	switch {
+	case ctx.QueryArgs().Has("uploads") || ctx.QueryArgs().Has("uploadId"):
+		f.upload(ctx, bucket, key, body)
 	case method == "PUT":
 		bucket.objects[key] = body
 		class := f.class
@@ -193,7 +215,66 @@ func (f *fakeS3) handle(ctx *fasthttp.RequestCtx) {
 		if f.flip && len(content) > 0 {
 			content[len(content)/2] ^= 1
 		}
+		if asked := ctx.Request.Header.Peek("Range"); len(asked) > 0 && !f.whole {
+			first, last, err := fasthttp.ParseByteRange(asked, len(content))
+			if err != nil {
+				fail(ctx, 416, "InvalidRange")
+				return
+			}
+			if f.shift && last+1 < len(content) {
+				first, last = first+1, last+1
+			}
+			content = content[first : last+1]
+			ctx.SetStatusCode(206)
+		}
 		ctx.Response.SetBodyRaw(content)
+	}
+}
+
+// upload answers a request of a multipart upload.
+func (f *fakeS3) upload(ctx *fasthttp.RequestCtx, bucket *fakeBucket, key string, body []byte) {
+	id := string(ctx.QueryArgs().Peek("uploadId"))
+	parts := f.uploads[id]
+	number, _ := strconv.Atoi(string(ctx.QueryArgs().Peek("partNumber")))
+	switch method := string(ctx.Method()); {
+	case method == "POST" && id == "":
+		id = fmt.Sprintf("up/load=%d", len(f.uploads)) // needs escaping
+		f.uploads[id] = make(map[int][]byte)
+		ctx.SetBodyString("<InitiateMultipartUploadResult><UploadId>" + id + "</UploadId></InitiateMultipartUploadResult>")
+	case parts == nil:
+		fail(ctx, 404, "NoSuchUpload")
+	case method == "DELETE":
+		f.aborted++
+		f.uploads[id] = nil
+		ctx.SetStatusCode(204)
+	case method == "PUT":
+		parts[number] = body
+		ctx.Response.Header.Set("ETag", fmt.Sprintf(`"%d-%d"`, number, len(body)))
+		ctx.Response.Header.Set("Connection", "close") // any request may be a connection's last
+	case f.deaf:
+		ctx.SetBodyString("<Error><Code>InternalError</Code><Message>too late</Message></Error>")
+	default:
+		want, whole := "<CompleteMultipartUpload>", []byte(nil)
+		for i := 1; i <= len(parts); i++ {
+			want += fmt.Sprintf(`<Part><PartNumber>%d</PartNumber><ETag>"%d-%d"</ETag></Part>`, i, i, len(parts[i]))
+			whole = append(whole, parts[i]...)
+		}
+		if string(body) != want+"</CompleteMultipartUpload>" {
+			fail(ctx, 400, "InvalidPart")
+			return
+		}
+		f.uploads[id] = nil
+		bucket.objects[key] = whole
+		ctx.Response.Header.Set("X-Troupe-Receipt", "class="+string(bucket.props.Class()))
+		ctx.SetBodyString("<CompleteMultipartUploadResult></CompleteMultipartUploadResult>")
+	}
+}
+
+// burnFor uses so much CPU time: what a test of figures of CPU needs.
+func burnFor(d time.Duration) {
+	lockThread()
+	defer runtime.UnlockOSThread()
+	for until := threadTime() + d; threadTime() < until; {
 	}
 }
 

@@ -2,6 +2,7 @@ package loader
 
 import (
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -53,6 +54,37 @@ type Latency struct {
 	P99  time.Duration `json:"p99_nanos"`
 	P999 time.Duration `json:"p999_nanos"`
 	Max  time.Duration `json:"max_nanos"`
+}
+
+// Percentile is a point of a distribution: so many percent of the operations took
+// no longer.
+type Percentile struct {
+	Percent float64       `json:"percent"`
+	Time    time.Duration `json:"nanos"`
+}
+
+// percentiles returns the distribution: every twentieth up to a half, and from
+// there five steps for every halving of what is left, until less than one
+// operation is. Empty if nothing was done.
+func (f *figures) percentiles() []Percentile {
+	count := float64(f.times.TotalCount())
+	if count == 0 {
+		return nil
+	}
+	var all []Percentile
+	add := func(fraction float64) {
+		all = append(all, Percentile{100 * fraction, time.Duration(f.times.ValueAtPercentile(100 * fraction))})
+	}
+	for twentieth := range 9 {
+		add(float64(twentieth+1) / 20)
+	}
+	for step := 0.0; ; step++ {
+		left := math.Pow(2, -1-step/5)
+		if left*count < 1 {
+			return all
+		}
+		add(1 - left)
+	}
 }
 
 // latency reads the histogram. All zero if nothing was done.

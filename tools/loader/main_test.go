@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 			}
 			os.Exit(0)
 		case "fake-s3":
-			os.Exit(fakeProcess(os.Args[2], os.Args[3], os.Args[4]))
+			os.Exit(fakeProcess(os.Args[2:]))
 		case "burn":
 			os.Exit(burn())
 		}
@@ -41,15 +41,24 @@ func TestMain(m *testing.M) {
 	)
 }
 
-// fakeProcess serves the fake S3 at two addresses until SIGTERM. The directory
-// must be there.
-func fakeProcess(directory, native, s3 string) int {
+// fakeProcess serves the fake S3 until SIGTERM. Its arguments are a directory, which
+// must be there, two addresses, and how much CPU time every request is to cost.
+func fakeProcess(args []string) int {
+	directory, native, s3 := args[0], args[1], args[2]
 	if status, err := os.Stat(directory); err != nil || !status.IsDir() {
 		fmt.Println("the directory was not made:", err)
 		return 3
 	}
 	fake := newFakeS3()
 	fake.debts = []int64{0}
+	if len(args) > 3 {
+		slow, err := time.ParseDuration(args[3])
+		if err != nil {
+			fmt.Println(err)
+			return 6
+		}
+		fake.slow = slow
+	}
 	for _, address := range []string{s3, native} {
 		listener, err := net.Listen("tcp", address)
 		if err != nil {

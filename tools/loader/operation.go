@@ -21,10 +21,15 @@ const (
 	Delete
 	// List asks for one page of a bucket's listing (ListObjectsV2).
 	List
+	// Range reads a slice of an object, as a reader of shards does.
+	Range
+	// Multipart stores an object as an upload of parts: one operation is all of
+	// its requests, one after the other.
+	Multipart
 )
 
 // operations is how many kinds there are.
-const operations = int(List) + 1
+const operations = int(Multipart) + 1
 
 // String returns the operation as S3 people write it: "PUT".
 func (o Operation) String() string {
@@ -39,26 +44,36 @@ func (o Operation) String() string {
 		return "DELETE"
 	case List:
 		return "LIST"
+	case Range:
+		return "RANGE"
+	case Multipart:
+		return "MULTIPART"
 	}
 	return fmt.Sprintf("operation %d", uint8(o))
 }
 
-// method returns the HTTP method.
+// method returns the HTTP method of an operation that is one request.
 func (o Operation) method() string {
-	if o == List {
+	if o == List || o == Range {
 		return "GET"
 	}
 	return o.String()
 }
 
+// stores reports whether the operation leaves an object behind.
+func (o Operation) stores() bool { return o == Put || o == Multipart }
+
+// reads reports whether the operation is answered with content of an object.
+func (o Operation) reads() bool { return o == Get || o == Range }
+
 // ParseOperation reads an operation's name in any case.
 func ParseOperation(s string) (Operation, error) {
-	for o := Put; o <= List; o++ {
+	for o := range Operation(operations) {
 		if strings.EqualFold(s, o.String()) {
 			return o, nil
 		}
 	}
-	return 0, fmt.Errorf("%q is not an operation: put, get, head, delete or list", s)
+	return 0, fmt.Errorf("%q is not an operation: put, get, head, delete, list, range or multipart", s)
 }
 
 // Mix says how often each operation is asked for, as weights: of a sum of 100,
@@ -98,10 +113,33 @@ func ParseMix(s string) (Mix, error) {
 // Has reports whether the mix asks for the operation.
 func (m Mix) Has(o Operation) bool { return m[o] != 0 }
 
+// has reports whether the mix asks for an operation of the kind.
+func (m Mix) has(kind func(Operation) bool) bool {
+	for o := range Operation(operations) {
+		if m.Has(o) && kind(o) {
+			return true
+		}
+	}
+	return false
+}
+
+// stores, reads and changes report whether the mix has operations that leave
+// objects behind, are answered with content, or write to the server at all.
+func (m Mix) stores() bool  { return m.has(Operation.stores) }
+func (m Mix) reads() bool   { return m.has(Operation.reads) }
+func (m Mix) changes() bool { return m.stores() || m.Has(Delete) }
+
+// storesOnly reports whether the mix asks for one operation, which leaves objects
+// behind: only then may keys be without end.
+func (m Mix) storesOnly() bool {
+	o, alone := m.Single()
+	return alone && o.stores()
+}
+
 // Single returns the operation of a mix that asks for one only.
 func (m Mix) Single() (Operation, bool) {
 	found, n := Put, 0
-	for o := Put; o <= List; o++ {
+	for o := range Operation(operations) {
 		if m.Has(o) {
 			found = o
 			n++
@@ -116,7 +154,7 @@ func (m Mix) String() string {
 		return o.String()
 	}
 	var parts []string
-	for o := Put; o <= List; o++ {
+	for o := range Operation(operations) {
 		if m.Has(o) {
 			parts = append(parts, fmt.Sprintf("%s=%d", o, m[o]))
 		}

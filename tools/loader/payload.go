@@ -39,7 +39,12 @@ func (p *payloads) phase(digest uint64) int64 {
 // appendPieces appends the content of an object to pieces, without copying it.
 // The pieces are the arena's: only read.
 func (p *payloads) appendPieces(pieces [][]byte, digest uint64, size int64) [][]byte {
-	at := p.phase(digest)
+	return p.appendSlice(pieces, digest, 0, size)
+}
+
+// appendSlice does the same for the part of it that begins at offset.
+func (p *payloads) appendSlice(pieces [][]byte, digest uint64, offset, size int64) [][]byte {
+	at := (p.phase(digest) + offset) % int64(len(p.arena))
 	for size > 0 {
 		n := min(size, int64(len(p.arena))-at)
 		pieces = append(pieces, p.arena[at:at+n])

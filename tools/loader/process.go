@@ -98,8 +98,10 @@ func (p *Process) Memory() (resident, peak int64, err error) {
 
 // processStat is what is taken from /proc/<pid>/stat.
 type processStat struct {
-	ticks   uint64 // utime + stime
-	started uint64
+	parent      int
+	ticks       uint64 // utime + stime
+	reapedTicks uint64 // cutime + cstime: of children that have ended and were waited for, and theirs
+	started     uint64
 }
 
 // readStat reads /proc/<pid>/stat. The command in parentheses may hold spaces
@@ -110,18 +112,19 @@ func readStat(pid int) (processStat, error) {
 		return processStat{}, err
 	}
 	fields := bytes.Fields(content[bytes.LastIndexByte(content, ')')+1:])
-	const state, utime, stime, started = 3, 14, 15, 22 // fields count from 1 in the manual
+	const state, ppid, utime, stime, cutime, cstime, started = 3, 4, 14, 15, 16, 17, 22 // fields count from 1 in the manual
 	if len(fields) <= started-state {
 		return processStat{}, fmt.Errorf("/proc/%d/stat: %q", pid, content)
 	}
 	var stat processStat
-	var numbers [3]uint64
-	for i, field := range []int{utime, stime, started} {
+	var numbers [6]uint64
+	for i, field := range []int{ppid, utime, stime, cutime, cstime, started} {
 		if numbers[i], err = strconv.ParseUint(string(fields[field-state]), 10, 64); err != nil {
 			return processStat{}, fmt.Errorf("/proc/%d/stat: %w", pid, err)
 		}
 	}
-	stat.ticks, stat.started = numbers[0]+numbers[1], numbers[2]
+	stat.parent, stat.started = int(numbers[0]), numbers[5]
+	stat.ticks, stat.reapedTicks = numbers[1]+numbers[2], numbers[3]+numbers[4]
 	return stat, nil
 }
 
@@ -145,12 +148,19 @@ func FindListener(address string) (*Process, error) {
 	if err != nil {
 		return nil, errs.E(op, address, errs.IO, err)
 	}
+	holders := make(map[int]bool)
 	for _, descriptor := range descriptors {
 		link, err := os.Readlink(descriptor)
 		if err != nil || !inodes[link] {
 			continue
 		}
 		if pid, err := strconv.Atoi(strings.Split(descriptor, "/")[2]); err == nil {
+			holders[pid] = true
+		}
+	}
+	for pid := range holders {
+		// Workers hold the socket of the master that made them: it is the master.
+		if stat, err := readStat(pid); err == nil && !holders[stat.parent] {
 			return OpenProcess(pid)
 		}
 	}

@@ -97,6 +97,58 @@ func TestEndedProcessHasNoFigures(t *testing.T) {
 	}
 }
 
+// What a child burnt counts for its parent's tree, while it runs and when it has
+// ended; it does not for the parent alone, and never for the generator's own.
+func TestTreeCountsDescendants(t *testing.T) {
+	command := exec.Command("sh", "-c", "'"+os.Args[0]+"' burn; '"+os.Args[0]+"' burn; exit 0")
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	command.Stdout = write
+	child, err := startChild(command)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := write.Close(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewReader(read)
+	if _, err := lines.ReadString('\n'); err != nil { // the first has burnt its share, and runs
+		t.Fatal(err)
+	}
+	tree, err := child.Process.TreeCPU()
+	if err != nil {
+		t.Fatal(err)
+	}
+	alone, err := child.Process.CPU()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if tree < 300*time.Millisecond || alone > 100*time.Millisecond {
+		t.Errorf("the tree used %v, its root %v", tree, alone)
+	}
+	if resident, peak, err := child.Process.TreeMemory(); err != nil || resident < 5<<20 || peak < resident {
+		t.Errorf("resident %d, peak %d, %v", resident, peak, err)
+	}
+	self, err := OpenProcess(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if members, err := self.tree(); err != nil || len(members) != 1 {
+		t.Errorf("the generator's own tree: %d members, %v", len(members), err)
+	}
+	if err := child.lifeline.Close(); err != nil { // both end
+		t.Fatal(err)
+	}
+	if _, err := lines.ReadString('\n'); err != nil { // the second has burnt its share, the first is counted by the shell
+		t.Fatal(err)
+	}
+	if err := child.Stop(); err != nil {
+		t.Error(err)
+	}
+}
+
 // The server's process is found by where it listens, on its own address or on all.
 func TestFindListener(t *testing.T) {
 	for _, address := range []string{"127.0.0.1:0", "0.0.0.0:0", "[::]:0"} {

@@ -1,6 +1,7 @@
 package loader
 
 import (
+	"crypto/tls"
 	"fmt"
 	"strconv"
 	"time"
@@ -10,9 +11,9 @@ import (
 
 // target is where requests go.
 type target struct {
-	address string // host:port to dial
-	host    string // of the Host header
-	secure  bool   // HTTPS
+	address string      // host:port to dial
+	host    string      // of the Host header
+	tls     *tls.Config // nil: plain HTTP
 	bucket  string
 }
 
@@ -24,9 +25,13 @@ type requestBuilder struct {
 	head   []byte // valid until the next request
 }
 
-// object builds the head of a request for an object; size is the length of the
-// body that follows, of a PUT. Name must need no escaping.
-func (b *requestBuilder) object(o Operation, name []byte, size int64, now time.Time) []byte {
+// slice is a part of an object: all of it, but for RANGE.
+type slice struct{ offset, length int64 }
+
+// object builds the head of a request for an object: of a PUT, the slice's length
+// is that of the body that follows; of a RANGE, the slice is what is asked for.
+// Name must need no escaping.
+func (b *requestBuilder) object(o Operation, name []byte, slice slice, now time.Time) []byte {
 	head := b.start(o.method())
 	path := len(head)
 	head = append(head, '/')
@@ -34,9 +39,16 @@ func (b *requestBuilder) object(o Operation, name []byte, size int64, now time.T
 	head = append(head, '/')
 	head = append(head, name...)
 	head = b.finish(head, o.method(), path, len(head), now)
-	if o == Put {
+	switch o {
+	case Put:
 		head = append(head, "Content-Type: application/octet-stream\r\nContent-Length: "...)
-		head = strconv.AppendInt(head, size, 10)
+		head = strconv.AppendInt(head, slice.length, 10)
+		head = append(head, "\r\n"...)
+	case Range: // not signed, which S3 does not ask for
+		head = append(head, "Range: bytes="...)
+		head = strconv.AppendInt(head, slice.offset, 10)
+		head = append(head, '-')
+		head = strconv.AppendInt(head, slice.offset+slice.length-1, 10)
 		head = append(head, "\r\n"...)
 	}
 	head = append(head, "\r\n"...)
@@ -78,6 +90,26 @@ func (b *requestBuilder) bucket(method string, now time.Time) []byte {
 	head = append(head, b.target.bucket...)
 	head = b.finish(head, method, path, len(head), now)
 	head = append(head, "Content-Length: 0\r\n\r\n"...)
+	b.head = head
+	return head
+}
+
+// upload builds a request of a multipart upload: method and query, escaped and in
+// canonical order, say which; size is the length of the body that follows.
+func (b *requestBuilder) upload(method string, name []byte, query string, size int64, now time.Time) []byte {
+	head := b.start(method)
+	path := len(head)
+	head = append(head, '/')
+	head = append(head, b.target.bucket...)
+	head = append(head, '/')
+	head = append(head, name...)
+	pathEnd := len(head)
+	head = append(head, '?')
+	head = append(head, query...)
+	head = b.finish(head, method, path, pathEnd, now)
+	head = append(head, "Content-Length: "...)
+	head = strconv.AppendInt(head, size, 10)
+	head = append(head, "\r\n\r\n"...)
 	b.head = head
 	return head
 }

@@ -29,6 +29,7 @@ type response struct {
 	chunked bool
 	close   bool   // the connection ends with this answer
 	class   string // durability that the receipt names; empty: no receipt
+	etag    []byte // as it is written; valid until the next read
 }
 
 // reader reads HTTP/1.1 responses from one connection, one at a time. Not safe
@@ -166,6 +167,10 @@ func (a *response) note(name, value []byte) error {
 	case len("connection"):
 		if equalFold(name, "connection") && equalFold(value, "close") {
 			a.close = true
+		}
+	case len("etag"):
+		if equalFold(name, "etag") {
+			a.etag = value
 		}
 	case len("x-troupe-receipt"):
 		if equalFold(name, "x-troupe-receipt") {
@@ -351,7 +356,7 @@ func (c *collector) take(piece []byte) error {
 type checker struct {
 	payloads *payloads
 	digest   uint64
-	at       int64 // bytes taken
+	at       int64 // where in the object the next byte belongs
 	differs  bool
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -33,8 +34,8 @@ func TestResponses(t *testing.T) {
 		want       response
 		body       string
 	}{
-		{"plain", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-Troupe-Receipt: class=relaxed; disks=1\r\n\r\nhello", Get,
-			response{status: 200, length: 5, class: "relaxed"}, "hello"},
+		{"plain", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nETag: \"a-2\"\r\nX-Troupe-Receipt: class=relaxed; disks=1\r\n\r\nhello", Get,
+			response{status: 200, length: 5, class: "relaxed", etag: []byte(`"a-2"`)}, "hello"},
 		{"receipt in JSON", "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nx-troupe-receipt: {\"class\":\"synced\"}\r\n\r\n", Put,
 			response{status: 200, class: "synced"}, ""},
 		{"head", "HTTP/1.1 200 OK\r\nContent-Length: 77\r\n\r\n", Head, response{status: 200, length: 77}, ""},
@@ -47,7 +48,7 @@ func TestResponses(t *testing.T) {
 	} {
 		for _, source := range []io.Reader{strings.NewReader(c.text), iotest.OneByteReader(strings.NewReader(c.text))} {
 			got, body, err := readAll(source, c.o)
-			if err != nil || got != c.want || string(body) != c.body {
+			if err != nil || !reflect.DeepEqual(got, c.want) || string(body) != c.body {
 				t.Errorf("%s: %+v, %q, %v", c.name, got, body, err)
 			}
 		}
@@ -101,7 +102,7 @@ func FuzzResponse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte) {
 		got, body, err := readAll(bytes.NewReader(text), Get)
 		slow, slowBody, slowErr := readAll(iotest.OneByteReader(bytes.NewReader(text)), Get)
-		if got != slow || !bytes.Equal(body, slowBody) || (err == nil) != (slowErr == nil) {
+		if !reflect.DeepEqual(got, slow) || !bytes.Equal(body, slowBody) || (err == nil) != (slowErr == nil) {
 			t.Fatalf("at once %+v %q %v, byte by byte %+v %q %v", got, body, err, slow, slowBody, slowErr)
 		}
 		if err == nil && (got.status < 200 || got.status > 599 || len(body) > len(text)) {

@@ -10,7 +10,8 @@ type Result struct {
 	Mix         string `json:"mix"`
 	Sizes       string `json:"sizes"`
 	Bucket      string `json:"bucket"`
-	Class       string `json:"class"` // durability that the receipts named; "mixed"; empty: none did
+	Class       string `json:"class"`         // durability that the receipts named; "mixed"; empty: none did
+	TLS         string `json:"tls,omitempty"` // protocol and cipher, the cost of which is in the figures; empty: plain HTTP
 	Connections int    `json:"connections"`
 	Seed        uint64 `json:"seed"`
 
@@ -20,6 +21,9 @@ type Result struct {
 	Entries uint64        `json:"entries"`
 	Elapsed time.Duration `json:"elapsed_nanos"` // to the last answer
 	Latency Latency       `json:"latency"`
+
+	Percentiles []Percentile `json:"percentiles"` // the whole distribution, rising
+	Timeline    Timeline     `json:"timeline"`
 
 	Operations []OperationResult `json:"operations"` // one for each kind asked for
 	Failures   []Failure         `json:"failures,omitempty"`
@@ -81,6 +85,7 @@ func (r *run) gather(workers []*worker, elapsed time.Duration) *Result {
 	}
 	result.Ops, result.Errors, result.Bytes, result.Entries = all.done, all.failed, all.bytes, all.entries
 	result.Latency, result.Failures = all.latency(), failed.list()
+	result.Percentiles, result.Timeline = all.percentiles(), r.timeline.gather(elapsed)
 	return result
 }
 

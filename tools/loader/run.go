@@ -13,7 +13,7 @@ import (
 
 // Observed is what a run may look at besides the answers. Every field may be nil.
 type Observed struct {
-	Server *Process // whose CPU and memory are the server's
+	Server *Process // whose CPU and memory, with its descendants', are the server's
 	Debt   *Debt    // waited for after a load that writes
 }
 
@@ -24,6 +24,8 @@ type run struct {
 	payloads *payloads
 	signer   *sigv4.Signer
 	began    time.Time
+	ramp     ramp
+	timeline *timeline
 	end      time.Time     // zero: no limit of time
 	stop     chan struct{} // closed when nothing more is to begin
 
@@ -77,6 +79,8 @@ func newRun(load Load) (*run, error) {
 		payloads: newPayloads(load.Keys.Seed),
 		signer:   sigv4.NewSigner(sigv4.Credentials{AccessKey: load.AccessKey, SecretKey: load.SecretKey}, load.Region),
 		stop:     make(chan struct{}),
+		ramp:     load.ramp(),
+		timeline: newTimeline(),
 	}, nil
 }
 
@@ -92,6 +96,7 @@ func (r *run) drive(ctx context.Context, workers []*worker, observed Observed) (
 	if err != nil {
 		return nil, errs.E(op, err)
 	}
+	cipher := workers[0].connect.cipher()
 	r.began = time.Now()
 	if r.load.Duration > 0 {
 		r.end = r.began.Add(r.load.Duration)
@@ -108,15 +113,20 @@ func (r *run) drive(ctx context.Context, workers []*worker, observed Observed) (
 		return nil, errs.E(op, err)
 	}
 	result := r.gather(workers, elapsed)
+	result.TLS = cipher
 	result.Interrupted = ctx.Err() != nil
 	result.ClientCPU = clientCPU - before.client
-	if (r.load.Mix.Has(Put) || r.load.Mix.Has(Delete)) && observed.Debt != nil && ctx.Err() == nil {
+	if r.load.Mix.changes() && observed.Debt != nil && ctx.Err() == nil {
 		result.Debt, result.Drain = observed.Debt.Wait(ctx)
 	}
 	if observed.Server != nil {
 		after, err := observed.measure(self)
 		if err != nil {
 			result.GaveUp = fmt.Sprintf("the server's process cannot be measured any more: %v", err)
+			return result, nil
+		}
+		if after.server < before.server {
+			result.GaveUp = "processes left the server's tree and took their CPU time with them: name the one that serves (--pid)"
 			return result, nil
 		}
 		result.ServerCPU = after.server - before.server
@@ -151,18 +161,22 @@ func (r *run) next(w *worker) (turn uint64, due time.Time, ok bool) {
 	case alone && single == Delete && r.load.Keys.Order == Sequential && turn >= r.load.Keys.Count:
 		return 0, time.Time{}, false // every key was deleted
 	}
-	if r.load.Bytes > 0 && (r.load.Mix.Has(Put) || r.load.Mix.Has(Get)) {
+	if r.load.Bytes > 0 && (r.load.Mix.stores() || r.load.Mix.reads()) {
 		// What the turn will move is not known before its operation is drawn; the
 		// size of the sequential key stands for it, so the promise is exact for
 		// one fixed size and right on average otherwise.
-		if size := r.load.Sizes.of(r.load.Keys.digest(r.load.Keys.First + turn)); r.bytes.Add(size)-size >= r.load.Bytes {
+		size := r.load.Sizes.of(r.load.Keys.digest(r.load.Keys.First + turn))
+		if single, alone := r.load.Mix.Single(); alone && single == Range {
+			size = min(size, r.load.RangeBytes)
+		}
+		if r.bytes.Add(size)-size >= r.load.Bytes {
 			return 0, time.Time{}, false
 		}
 	}
 	if r.load.Rate == 0 {
 		return turn, time.Time{}, true
 	}
-	due = r.began.Add(time.Duration(float64(turn) / r.load.Rate * float64(time.Second)))
+	due = r.began.Add(r.ramp.due(turn))
 	if !r.end.IsZero() && !due.Before(r.end) {
 		return 0, time.Time{}, false
 	}
@@ -230,12 +244,14 @@ type measures struct {
 func (o Observed) measure(self *Process) (measures, error) {
 	var m measures
 	var err error
-	if m.client, err = self.CPU(); err != nil || o.Server == nil {
-		return m, err
+	if o.Server != nil {
+		if m.server, err = o.Server.TreeCPU(); err != nil {
+			return m, err
+		}
+		if m.resident, m.peak, err = o.Server.TreeMemory(); err != nil {
+			return m, err
+		}
 	}
-	if m.server, err = o.Server.CPU(); err != nil {
-		return m, err
-	}
-	m.resident, m.peak, err = o.Server.Memory()
+	m.client, err = self.CPU() // last: looking at the server costs something too
 	return m, err
 }

@@ -296,6 +296,6 @@ func BenchmarkRequest(b *testing.B) {
 	b.ReportAllocs()
 	for i := uint64(0); b.Loop(); i++ {
 		w.name = load.Keys.appendName(w.name[:0], i)
-		w.requests.object(Get, w.name, 0, now)
+		w.requests.object(Get, w.name, slice{}, now)
 	}
 }

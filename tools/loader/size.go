@@ -114,6 +114,26 @@ func (s Sizes) String() string {
 	return strings.Join(parts, ",")
 }
 
+// smallest and largest return the bounds of the distribution; zero if it is empty.
+func (s Sizes) smallest() int64 {
+	if len(s.choices) == 0 {
+		return 0
+	}
+	least := s.choices[0].low
+	for _, choice := range s.choices {
+		least = min(least, choice.low)
+	}
+	return least
+}
+
+func (s Sizes) largest() int64 {
+	var most int64
+	for _, choice := range s.choices {
+		most = max(most, choice.high)
+	}
+	return most
+}
+
 // of returns the size of the object whose key has this digest.
 func (s Sizes) of(digest uint64) int64 {
 	if len(s.choices) == 1 && s.choices[0].low == s.choices[0].high {

@@ -117,7 +117,7 @@ func (s *Suite) group(ctx context.Context, g group, wanted []Row) []RowResult {
 		BareFile:   fileBucket + s.Name + "-" + g.name(),
 	} {
 		load := st.load
-		load.Endpoint, load.Bucket = s.Bare.endpoint, bucket
+		load.Endpoint, load.TLS, load.Bucket = s.Bare.endpoint, nil, bucket
 		st.bare[kind] = load
 	}
 	if err := st.prepare(ctx, wanted); err != nil {
@@ -156,7 +156,7 @@ func (st *stage) prepare(ctx context.Context, wanted []Row) error {
 			return errs.E("loader.Suite", st.load.Bucket, errs.Invalid, errors.New("no native address to set bucket properties at"))
 		}
 		props := objects.BucketProps{Durability: st.group.class, ETag: st.group.etag}
-		if err := SetBucketProps(ctx, st.Native, st.load.Bucket, props); err != nil {
+		if err := SetBucketProps(ctx, st.load, st.Native, props); err != nil {
 			return err
 		}
 	}

@@ -63,7 +63,8 @@ func escapeCell(cell string) string {
 
 // namedResult is a run and whom it was against.
 type namedResult struct {
-	Who    string  `json:"who"` // "server", "bare memory", "bare file"
+	Who    string  `json:"who"`  // "server" or the name it was given, "bare memory", "bare file"
+	Pair   int     `json:"pair"` // from 1
 	Result *Result `json:"result"`
 }
 
@@ -71,7 +72,7 @@ type namedResult struct {
 // memory are the process's, so they stand on the line of the whole run.
 func writeRuns(to io.Writer, runs []namedResult) error {
 	t := table{head: []string{
-		"op", "size", "class", "ops", "errors", "ops/s", "MB/s", "p50", "p99", "server CPU µs/op", "client CPU µs/op", "RSS",
+		"op", "size", "class", "connections", "ops", "errors", "ops/s", "MB/s", "p50", "p99", "server CPU µs/op", "client CPU µs/op", "RSS",
 	}}
 	for _, run := range runs {
 		r := run.Result
@@ -83,36 +84,49 @@ func writeRuns(to io.Writer, runs []namedResult) error {
 		if run.Who != "server" {
 			whose = " (" + run.Who + ")"
 		}
+		if r.TLS != "" {
+			whose += " with TLS"
+		}
 		class := r.Class
 		if class == "" {
 			class = "-"
 		}
 		if len(r.Operations) > 1 {
 			for _, o := range r.Operations {
-				t.add(o.Operation+whose, r.Sizes, class, fmt.Sprint(o.Ops), fmt.Sprint(o.Errors),
+				t.add(o.Operation+whose, r.Sizes, class, fmt.Sprint(r.Connections), fmt.Sprint(o.Ops), fmt.Sprint(o.Errors),
 					fmt.Sprintf("%.0f", perSecond(float64(o.Ops), r.Elapsed)), fmt.Sprintf("%.1f", perSecond(float64(o.Bytes)/1e6, r.Elapsed)),
 					short(o.Latency.P50), short(o.Latency.P99), "", "", "")
 			}
 		}
-		t.add(r.Mix+whose, r.Sizes, class, fmt.Sprint(r.Ops), fmt.Sprint(r.Errors),
+		t.add(r.Mix+whose, r.Sizes, class, fmt.Sprint(r.Connections), fmt.Sprint(r.Ops), fmt.Sprint(r.Errors),
 			fmt.Sprintf("%.0f", r.OpsPerSecond()), fmt.Sprintf("%.1f", r.MegabytesPerSecond()),
 			short(r.Latency.P50), short(r.Latency.P99), micros, fmt.Sprintf("%.1f", r.ClientMicros()), resident)
 	}
 	if err := t.write(to); err != nil {
 		return err
 	}
+	written := make(map[string]bool)
 	for _, run := range runs {
-		if err := writeNotes(to, run); err != nil {
-			return err
+		for _, note := range notesOf(run) {
+			if written[note] {
+				continue
+			}
+			written[note] = true
+			if _, err := fmt.Fprint(to, note); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-// writeNotes prints what a table has no column for.
-func writeNotes(to io.Writer, run namedResult) error {
+// notesOf returns what a table has no column for, a line each.
+func notesOf(run namedResult) []string {
 	r := run.Result
 	var notes []string
+	if r.TLS != "" {
+		notes = append(notes, "TLS is included, on both sides: "+r.TLS)
+	}
 	if r.Debt != "" {
 		notes = append(notes, fmt.Sprintf("compaction debt %s, %v", r.Debt, r.Drain.Round(time.Millisecond)))
 	}
@@ -128,12 +142,10 @@ func writeNotes(to io.Writer, run namedResult) error {
 	for _, failure := range r.Failures {
 		notes = append(notes, fmt.Sprintf("%d × %s, first: %s", failure.Count, failure.Code, failure.Example))
 	}
-	for _, note := range notes {
-		if _, err := fmt.Fprintf(to, "- %s: %s\n", run.Who, note); err != nil {
-			return err
-		}
+	for i, note := range notes {
+		notes[i] = fmt.Sprintf("- %s: %s\n", run.Who, note)
 	}
-	return nil
+	return notes
 }
 
 // writeRows prints the reference table: bare handler, Troupe and target, server

@@ -34,9 +34,12 @@ type worker struct {
 
 	figures  [operations]*figures
 	failures failures
+	stretch  stretch
 
 	name   []byte   // scratch: the key of the current request
 	pieces [][]byte // scratch: what to write
+	parts  []byte   // scratch: the list of parts of an upload
+	etag   string   // of the last step of an upload
 	check  checker
 	page   collector
 	pause  *time.Timer
@@ -59,8 +62,9 @@ func newWorker(r *run, i int) *worker {
 		number:   uint64(i),
 		random:   rand.New(rand.NewPCG(r.load.Keys.Seed, uint64(i))),
 		requests: requestBuilder{target: r.target, signer: r.signer},
-		connect:  connection{address: r.target.address, secure: r.target.secure, stall: r.load.Stall, reader: newReader(nil)},
+		connect:  connection{address: r.target.address, stall: r.load.Stall, tls: r.target.tls, reader: newReader(nil)},
 		check:    checker{payloads: r.payloads},
+		stretch:  stretch{timeline: r.timeline, number: -1},
 	}
 	count := r.load.Keys.Count
 	if r.load.partitioned() {
@@ -83,6 +87,7 @@ func newWorker(r *run, i int) *worker {
 
 // work asks until the run has ended.
 func (w *worker) work(ctx context.Context) {
+	defer w.stretch.flush()
 	defer w.connect.drop()
 	for {
 		turn, due, ok := w.run.next(w)
@@ -98,7 +103,7 @@ func (w *worker) work(ctx context.Context) {
 			return
 		}
 		began := time.Now()
-		end := w.perform(o, turn, began)
+		end := w.perform(ctx, o, turn, began)
 		if end.broken {
 			w.connect.drop()
 		}
@@ -113,7 +118,10 @@ func (w *worker) work(ctx context.Context) {
 		if !due.IsZero() {
 			began = due
 		}
-		f.took(time.Since(began))
+		now := time.Now()
+		took := now.Sub(began)
+		f.took(took)
+		w.stretch.done(now.Sub(w.run.began), took, end.bytes)
 		if end.class != "" {
 			w.run.sawClass(end.class)
 		}
@@ -124,12 +132,13 @@ func (w *worker) work(ctx context.Context) {
 func (w *worker) fail(o Operation, code, example string) {
 	const longest = 300
 	w.figures[o].failed++
+	w.stretch.failed(time.Since(w.run.began))
 	w.failures.note(code, o.String()+": "+example[:min(len(example), longest)], 1)
 	w.run.failed()
 }
 
 // perform asks for one thing and judges the answer.
-func (w *worker) perform(o Operation, turn uint64, now time.Time) outcome {
+func (w *worker) perform(ctx context.Context, o Operation, turn uint64, now time.Time) outcome {
 	if o == List {
 		return w.list(now)
 	}
@@ -148,9 +157,14 @@ func (w *worker) perform(o Operation, turn uint64, now time.Time) outcome {
 		size = w.run.load.Sizes.of(digest)
 	}
 	w.name = w.run.load.Keys.appendName(w.name[:0], index)
-	head := w.requests.object(o, w.name, size, now)
+	slice := slice{length: size}
+	if o == Range {
+		slice.length = min(size, w.run.load.RangeBytes)
+		slice.offset = w.random.Int64N(size - slice.length + 1)
+	}
 	w.pieces = w.pieces[:0]
-	switch {
+	switch head := w.head(o, slice, now); {
+	case o == Multipart: // makes its requests itself
 	case o == Put && size <= copyBytes:
 		head = w.run.payloads.append(head, digest, size)
 		w.requests.head = head // keep what it grew to
@@ -163,14 +177,19 @@ func (w *worker) perform(o Operation, turn uint64, now time.Time) outcome {
 	expected := unknown
 	if known != nil {
 		expected = *known
-		if o == Put || o == Delete {
+		if o.stores() || o == Delete {
 			*known = unknown // until it is known
 		}
 	}
-	end := w.exchange(o, digest, size, expected, now)
+	var end outcome
+	if o == Multipart {
+		end = w.multipart(ctx, digest, size, now)
+	} else {
+		end = w.exchange(wanted{o, digest, slice, expected}, now)
+	}
 	if known != nil && end.code == "" {
 		switch o {
-		case Put:
+		case Put, Multipart:
 			*known = present
 		case Delete:
 			*known = absent
@@ -179,8 +198,25 @@ func (w *worker) perform(o Operation, turn uint64, now time.Time) outcome {
 	return end
 }
 
-// exchange writes the request in w.pieces and reads the answer.
-func (w *worker) exchange(o Operation, digest uint64, size int64, expected presence, now time.Time) outcome {
+// head builds the head of a request that is an operation by itself.
+func (w *worker) head(o Operation, slice slice, now time.Time) []byte {
+	if o == Multipart {
+		return nil
+	}
+	return w.requests.object(o, w.name, slice, now)
+}
+
+// wanted is what a request asks for, and what the answer is judged by.
+type wanted struct {
+	operation Operation
+	digest    uint64 // of the key: the content follows from it
+	slice     slice
+	expected  presence
+}
+
+// ask writes the request in w.pieces and reads the head of the answer. The outcome
+// is a failure, or says whether the connection is broken.
+func (w *worker) ask(now time.Time) (response, outcome) {
 	sendErr := w.connect.send(w.pieces, now)
 	if sendErr != nil {
 		// A server that refuses a body may answer and close before it has read all.
@@ -189,54 +225,77 @@ func (w *worker) exchange(o Operation, digest uint64, size int64, expected prese
 	answer, err := w.connect.reader.head()
 	switch {
 	case err != nil && sendErr != nil:
-		return w.lost(sendErr)
+		return answer, w.lost(sendErr)
 	case err != nil:
-		return w.lost(err)
+		return answer, w.lost(err)
 	}
-	end := w.judge(o, answer, digest, size, expected)
-	end.broken = end.broken || answer.close || sendErr != nil
+	answer.close = answer.close || sendErr != nil
+	return answer, outcome{}
+}
+
+// exchange writes the request in w.pieces, reads the answer and judges it.
+func (w *worker) exchange(want wanted, now time.Time) outcome {
+	answer, end := w.ask(now)
+	if end.code != "" {
+		return end
+	}
+	end = w.judge(want, answer)
+	end.broken = end.broken || answer.close
 	return end
 }
 
 // judge reads what follows the head and decides whether the operation was done.
-func (w *worker) judge(o Operation, answer response, digest uint64, size int64, expected presence) outcome {
+func (w *worker) judge(want wanted, answer response) outcome {
+	o := want.operation
+	success := 200
+	if o == Range {
+		success = 206
+	}
 	switch {
-	case answer.status == 404 && (o == Get || o == Head) && w.known != nil && expected != present:
+	case answer.status == 404 && (o.reads() || o == Head) && w.known != nil && want.expected != present:
 		return w.drain(o, answer) // it is not there, as it should be
 	case o == Delete && (answer.status == 204 || answer.status == 200):
 		return w.drain(o, answer)
-	case answer.status != 200 || o == Delete:
+	case o == Range && answer.status == 200:
+		end := w.drain(o, answer)
+		if end.code != "" {
+			return end
+		}
+		return w.fault(codeRange, "the server answers with the whole object")
+	case answer.status != success || o == Delete:
 		return w.refused(o, answer)
 	}
 	switch o {
 	case Put:
 		end := w.drain(o, answer)
-		end.bytes, end.class = size, answer.class
+		end.bytes, end.class = want.slice.length, answer.class
 		return end
 	case Head:
-		if expected == absent {
+		if want.expected == absent {
 			return w.fault(codePresent, "it was deleted, and HEAD finds it")
 		}
-		if answer.length != size {
-			return w.fault(codeLength, fmt.Sprintf("%d bytes, put with %d", answer.length, size))
+		if answer.length != want.slice.length {
+			return w.fault(codeLength, fmt.Sprintf("%d bytes, put with %d", answer.length, want.slice.length))
 		}
 		return outcome{}
 	}
 	var sink bodySink = discard{}
 	if w.run.load.Verify {
-		w.check.digest, w.check.at, w.check.differs = digest, 0, false
+		w.check.digest, w.check.at, w.check.differs = want.digest, want.slice.offset, false
 		sink = &w.check
 	}
 	length, err := w.connect.reader.body(answer, sink)
 	switch {
 	case err != nil:
 		return w.lost(err)
-	case expected == absent:
-		return w.fault(codePresent, "it was deleted, and GET returns it")
-	case length != size:
-		return w.fault(codeLength, fmt.Sprintf("%d bytes, put with %d", length, size))
+	case want.expected == absent:
+		return w.fault(codePresent, fmt.Sprintf("it was deleted, and %s returns it", o))
+	case length != want.slice.length && o == Range:
+		return w.fault(codeRange, fmt.Sprintf("%d bytes, asked for %d from %d on", length, want.slice.length, want.slice.offset))
+	case length != want.slice.length:
+		return w.fault(codeLength, fmt.Sprintf("%d bytes, put with %d", length, want.slice.length))
 	case w.run.load.Verify && w.check.differs:
-		return w.fault(codeContent, fmt.Sprintf("seed %d", w.run.load.Keys.Seed))
+		return w.fault(codeContent, fmt.Sprintf("seed %d, %d bytes from %d on", w.run.load.Keys.Seed, length, want.slice.offset))
 	}
 	return outcome{bytes: length}
 }
