@@ -170,24 +170,30 @@ func TestHuman(t *testing.T) {
 func TestHelp(t *testing.T) {
 	var out bytes.Buffer
 	program := Program{Version: "test", Getenv: func(string) string { return "" }, In: strings.NewReader(""), Out: &out, Err: &out}
+	var all []*cobra.Command
 	for _, command := range commands(&frame{program: program}) {
+		all = append(all, command)
+		all = append(all, command.Commands()...)
+	}
+	for _, command := range all {
+		name := command.CommandPath()
 		if command.Short == "" || strings.HasSuffix(command.Short, ".") {
-			t.Errorf("%s: %q", command.Name(), command.Short)
+			t.Errorf("%s: %q", name, command.Short)
 		}
-		if command.Name() == storageName {
+		if command.HasSubCommands() {
 			continue
 		}
 		if command.Example == "" {
-			t.Errorf("%s has no example", command.Name())
+			t.Errorf("%s has no example", name)
 		}
 		for line := range strings.Lines(command.Example) {
-			if !strings.Contains(line, "troupe "+command.Name()) {
-				t.Errorf("%s: the example %q is about something else", command.Name(), line)
+			if !strings.Contains(line, "troupe "+name) {
+				t.Errorf("%s: the example %q is about something else", name, line)
 			}
 		}
 		for _, flag := range []string{"json", "quiet", "endpoint", "profile"} {
 			if command.Flags().Lookup(flag) == nil {
-				t.Errorf("%s has no --%s", command.Name(), flag)
+				t.Errorf("%s has no --%s", name, flag)
 			}
 		}
 	}
