@@ -70,24 +70,37 @@ func tickTime(seconds float64) string {
 	return fmt.Sprintf("%.4g µs", seconds*1e6)
 }
 
-// plainTicks are the default ones, with numbers as people write them.
+// plainTicks marks multiples of 1, 2 or 5 times a power of ten, about five of them,
+// as numbers that people write.
 type plainTicks struct{}
 
 // Ticks implements plot.Ticker.
 func (plainTicks) Ticks(low, high float64) []plot.Tick {
-	ticks := plot.DefaultTicks{}.Ticks(low, high)
-	for i, tick := range ticks {
-		if tick.Label == "" {
-			continue
-		}
-		label := strconv.FormatFloat(tick.Value, 'f', -1, 64)
-		whole, fraction, _ := strings.Cut(label, ".")
-		for at := len(whole) - 3; at > 0 && whole[at-1] != '-'; at -= 3 {
-			whole = whole[:at] + "," + whole[at:]
-		}
-		if ticks[i].Label = whole; fraction != "" {
-			ticks[i].Label += "." + fraction[:min(len(fraction), 3)]
+	if !(high > low) || math.IsInf(high-low, 0) {
+		return nil
+	}
+	power := math.Pow(10, math.Floor(math.Log10((high-low)/5)))
+	step := power
+	for _, factor := range []float64{2, 5, 10} {
+		if (high-low)/step > 6 {
+			step = factor * power
 		}
 	}
+	var ticks []plot.Tick
+	for n := math.Ceil(low / step); n*step <= high; n++ {
+		ticks = append(ticks, plot.Tick{Value: n * step, Label: tickNumber(n * step)})
+	}
 	return ticks
+}
+
+// tickNumber writes a number with commas, and at most three digits behind the point.
+func tickNumber(value float64) string {
+	whole, fraction, _ := strings.Cut(strconv.FormatFloat(math.Round(value*1000)/1000, 'f', -1, 64), ".")
+	for at := len(whole) - 3; at > 0 && whole[at-1] != '-'; at -= 3 {
+		whole = whole[:at] + "," + whole[at:]
+	}
+	if fraction != "" {
+		whole += "." + fraction
+	}
+	return whole
 }

@@ -165,6 +165,12 @@ func titleOf(all []series) string {
 	if len(counts) == 1 {
 		title += fmt.Sprintf(", %d connections", r.Connections)
 	}
+	switch {
+	case r.RampTo != 0:
+		title += fmt.Sprintf(", %s to %s a second", tickNumber(r.Rate), tickNumber(r.RampTo))
+	case r.Rate != 0:
+		title += fmt.Sprintf(", %s a second", tickNumber(r.Rate))
+	}
 	if pairs > 1 {
 		title += fmt.Sprintf(", %d pairs", pairs)
 	}
@@ -323,7 +329,8 @@ func throughputPanel(all []series) (*plot.Plot, error) {
 			}
 		}
 	}
-	p.X.Min, p.Y.Max = 0, p.Y.Max*1.08+1
+	p.X.Min, p.X.Tick.Marker = 0, plainTicks{}
+	p.Y.Max = p.Y.Max*1.08 + 1
 	return p, nil
 }
 
@@ -351,7 +358,7 @@ func latencyPanel(all []series) (*plot.Plot, error) {
 			}
 		}
 	}
-	p.X.Min = 0
+	p.X.Min, p.X.Tick.Marker = 0, plainTicks{}
 	logarithmic(&p.Y)
 	return p, nil
 }

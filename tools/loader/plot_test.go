@@ -4,6 +4,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -118,5 +119,31 @@ func TestPictureHoldsEverySeries(t *testing.T) {
 	// A run in which nothing was done has a picture, if a bare one.
 	if _, err := drawRuns(document{Runs: []namedResult{{"x", 1, &Result{Mix: "GET", Connections: 1}}}}, "x"); err != nil {
 		t.Errorf("an empty run: %v", err)
+	}
+}
+
+// Numbers at the axes are round, few, and inside.
+func TestAxisNumbers(t *testing.T) {
+	for _, c := range []struct {
+		low, high float64
+		want      string
+	}{
+		{0, 5.5, "0 1 2 3 4 5"}, {0, 3000, "0 500 1,000 1,500 2,000 2,500 3,000"}, {0, 12000, "0 2,000 4,000 6,000 8,000 10,000 12,000"},
+		{0, 0.9, "0 0.2 0.4 0.6 0.8"}, {3, 3, ""}, {0, math.Inf(1), ""},
+	} {
+		var got []string
+		for _, tick := range (plainTicks{}).Ticks(c.low, c.high) {
+			got = append(got, tick.Label)
+		}
+		if text := strings.Join(got, " "); text != c.want {
+			t.Errorf("%g to %g: %s, want %s", c.low, c.high, text, c.want)
+		}
+	}
+	var times []string
+	for _, tick := range (timeTicks{}).Ticks(40e-6, 1.5e-3) {
+		times = append(times, tick.Label)
+	}
+	if text := strings.Join(times, ", "); text != "50 µs, 100 µs, 200 µs, 500 µs, 1 ms" {
+		t.Errorf("times: %s", text)
 	}
 }

@@ -15,6 +15,9 @@ type Result struct {
 	Connections int    `json:"connections"`
 	Seed        uint64 `json:"seed"`
 
+	Rate   float64 `json:"rate,omitempty"`    // operations begun per second; zero: as fast as answers came
+	RampTo float64 `json:"ramp_to,omitempty"` // what the rate grew or fell to; zero: it stayed
+
 	Ops     uint64        `json:"ops"`    // operations that were done
 	Errors  uint64        `json:"errors"` // operations that were begun and failed
 	Bytes   int64         `json:"bytes"`  // of objects and listings, by operations done
@@ -55,6 +58,7 @@ func (r *run) gather(workers []*worker, elapsed time.Duration) *Result {
 	result := &Result{
 		Mix: r.load.Mix.String(), Sizes: r.load.Sizes.String(), Bucket: r.load.Bucket, Class: r.class(),
 		Connections: r.load.Connections, Seed: r.load.Keys.Seed, Elapsed: elapsed,
+		Rate: r.load.Rate, RampTo: r.load.RampTo,
 	}
 	all := newFigures()
 	var failed failures
