@@ -51,6 +51,10 @@ func (r *Request) admit(guard Guard) error {
 		if caller.Anonymous {
 			return Refuse(fasthttp.StatusForbidden, "", "%s %s needs a signature (version 4) of the root key pair", r.method, r.path)
 		}
+		if caller.Presigned {
+			// A link to the object v1/log of a bucket in virtual-host style would do here.
+			return Refuse(fasthttp.StatusForbidden, "", "%s %s needs a signature in the Authorization header: a presigned link is for an object", r.method, r.path)
+		}
 		if caller.Payload.Chunked() {
 			return errs.E("native.admit", r.path, errs.Invalid, errChunkedControl)
 		}

@@ -18,8 +18,8 @@ const (
 	// Data is for who may use the native API: everybody on loopback, else holders
 	// of the token (Config.Access).
 	Data
-	// Control is for who signs with the root pair (signature v4), whatever the
-	// listener's address.
+	// Control is for who signs with the root pair (signature v4, in the header),
+	// whatever the listener's address.
 	Control
 )
 

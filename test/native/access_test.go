@@ -86,6 +86,51 @@ func TestControlIsSigned(t *testing.T) {
 	}
 }
 
+// A presigned link is for one object, and whoever has it may use it. One to the
+// object "v1/log" of a bucket in virtual-host style is, byte for byte, a request of
+// the root pair to /v1/log, if it is sent to the other listener: control must not
+// take it. Control: the same link is good for the object.
+func TestPresignedLinksControlNothing(t *testing.T) {
+	n := start(t, nil)
+	root := sigv4.Credentials{AccessKey: supervisors.DefaultAccessKey, SecretKey: supervisors.DefaultSecretKey}
+	n.must("POST", "/v1/buckets/photos?provider=ais", `{"action":"create-bck"}`)
+	for _, c := range []struct{ method, path, query, body string }{
+		{"PUT", "/v1/log", "", `{"level":"debug"}`},
+		{"GET", "/v1/log", "", ""},
+		{"GET", "/v1/actors", "", ""},
+		{"POST", "/v1/actors/node/buckets", "uploads=", `{"action":"restart"}`},
+		{"POST", "/v1/jobs", "uploads=", `{"kind":"none"}`},
+		{"GET", "/v1/mountpaths", "", ""},
+		{"POST", "/v1/mountpaths", "uploads=", `{"action":"disable","path":"none"}`},
+	} {
+		host := "photos.localhost:" + n.S3()[strings.LastIndexByte(n.S3(), ':')+1:]
+		query, err := sigv4.NewSigner(root, "us-east-1").Presign(&sigv4.Outgoing{Method: c.method, Path: c.path, Query: c.query, Host: host}, time.Now(), time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		send := func(address string) int {
+			t.Helper()
+			request, err := http.NewRequest(c.method, "http://"+address+c.path+"?"+query, strings.NewReader(c.body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			request.Host = host
+			response, err := http.DefaultTransport.RoundTrip(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			response.Body.Close()
+			return response.StatusCode
+		}
+		if status := send(n.Native()); status != 403 {
+			t.Errorf("%s %s by a presigned link: %d, want 403", c.method, c.path, status)
+		}
+		if status := send(n.S3()); c.method == "PUT" && status != 200 || status == 403 {
+			t.Errorf("control: %s of the object %s by the same link: %d", c.method, c.path, status)
+		}
+	}
+}
+
 // Settings that would let people in by accident are refused, naming what to do.
 func TestNativeAuthSettings(t *testing.T) {
 	for name, c := range map[string]struct {
