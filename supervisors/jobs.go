@@ -15,9 +15,9 @@ import (
 // node interrupted.
 func (n *Node) spawnJobs(documents *embedded.Documents) error {
 	kept := documents.Jobs(n.clock)
-	docs, err := kept.All()
-	if err != nil {
-		return err
+	docs, unread := kept.All()
+	for _, err := range unread {
+		n.log.WithError(err).Warn("the document of a job cannot be read or removed; it is left alone")
 	}
 	kinds := n.jobKinds()
 	for _, e := range n.config.Extensions {

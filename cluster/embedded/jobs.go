@@ -64,8 +64,10 @@ func (d *Documents) Jobs(clock clock.Clock) *Jobs {
 }
 
 // All returns the documents in force, in no order. Copies that a minority has, of
-// jobs that were never acknowledged or are forgotten, are removed.
-func (j *Jobs) All() ([][]byte, error) {
+// jobs that were never acknowledged or are forgotten, are removed. What cannot be
+// read or removed is left where it is and told of in unread: a node serves its
+// objects whatever has become of its jobs.
+func (j *Jobs) All() (all [][]byte, unread []error) {
 	const op errs.Op = "embedded.Jobs"
 	names := make(map[string]struct{})
 	var shelves []Shelf
@@ -73,7 +75,7 @@ func (j *Jobs) All() ([][]byte, error) {
 		shelves = append(shelves, s.Shelf)
 		list, err := s.List(jobsFolder)
 		if err != nil && !errs.Is(errs.NotFound, err) {
-			return nil, errs.E(op, s, err)
+			unread = append(unread, errs.E(op, s, err))
 		}
 		for _, name := range list {
 			if strings.HasSuffix(name, ".json") {
@@ -81,23 +83,22 @@ func (j *Jobs) All() ([][]byte, error) {
 			}
 		}
 	}
-	var all [][]byte
 	for name := range names {
 		doc, err := inForce[jobCopy](shelves, name, func(c *jobCopy) uint64 { return c.version })
-		if err != nil {
-			return nil, errs.E(op, name, err)
-		}
-		if doc != nil {
+		switch {
+		case err != nil:
+			unread = append(unread, errs.E(op, name, err))
+		case doc != nil:
 			all = append(all, doc.content)
-			continue
-		}
-		for _, s := range shelves {
-			if err := s.Remove(name); err != nil {
-				return nil, errs.E(op, name, err)
+		default:
+			for _, s := range shelves {
+				if err := s.Remove(name); err != nil {
+					unread = append(unread, errs.E(op, fmt.Sprintf("%s on %s", name, s), err))
+				}
 			}
 		}
 	}
-	return all, nil
+	return all, unread
 }
 
 // PutJob replaces a job's document on every shelf. It fails if no majority of them

@@ -27,9 +27,9 @@ func jobsOn(t *testing.T, shelves ...*shelf) *Jobs {
 
 func wantJobs(t *testing.T, j *Jobs, want ...string) {
 	t.Helper()
-	all, err := j.All()
-	if err != nil {
-		t.Fatal(err)
+	all, unread := j.All()
+	if len(unread) != 0 {
+		t.Fatal(unread)
 	}
 	got := make(map[string]bool)
 	for _, content := range all {
@@ -78,6 +78,52 @@ func TestJobsNeedAMajority(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantJobs(t, jobsOn(t, a, b, c))
+}
+
+// A document of which no copy can be read is told of and left where it is, and so is
+// what cannot be removed: the other jobs are there nevertheless, and nothing keeps a
+// node from its start.
+func TestDamagedJobsAreLeftAlone(t *testing.T) {
+	a, b := newShelf("a"), &unlisted{shelf: newShelf("b")}
+	j := (&Documents{shelves: []Shelf{a, b}}).Jobs(clock.NewSystem())
+	for _, id := range []string{"good", "torn"} {
+		if err := j.PutJob(id, jobDoc(id, 1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a.docs[jobName("torn")], b.docs[jobName("torn")] = []byte(`{"version": 1, "i`), nil
+	all, unread := j.All()
+	if len(all) != 1 || string(all[0]) != string(jobDoc("good", 1)) {
+		t.Errorf("%q, want the good one", all)
+	}
+	if len(unread) != 1 || !errs.Is(errs.Corrupt, unread[0]) {
+		t.Errorf("told: %v, want that one is corrupt", unread)
+	}
+	if len(a.docs) != 2 || len(b.docs) != 2 {
+		t.Error("a document that cannot be read was removed")
+	}
+	b.broken = errs.E("shelf", errs.IO)
+	a.docs[jobName("minority")] = jobDoc("minority", 1)
+	if all, unread = j.All(); len(all) != 1 || len(unread) != 3 { // the list of b, torn, and minority, which b does not remove
+		t.Errorf("with a shelf that fails: %q, %v", all, unread)
+	}
+}
+
+// unlisted is a shelf whose lists and removals can fail, too.
+type unlisted struct{ *shelf }
+
+func (u *unlisted) List(dir string) ([]string, error) {
+	if u.broken != nil {
+		return nil, u.broken
+	}
+	return u.shelf.List(dir)
+}
+
+func (u *unlisted) Remove(name string) error {
+	if u.broken != nil {
+		return u.broken
+	}
+	return u.shelf.Remove(name)
 }
 
 // hanging is a shelf whose writes wait.
