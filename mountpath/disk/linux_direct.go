@@ -91,6 +91,7 @@ func (f *linuxFile) writeDirect(pieces [][]byte, offset int64) (int64, error) {
 	if err := f.setDirect(true); err != nil {
 		return 0, err
 	}
+	alignment := int64(f.directAlignment())
 	written := int64(0)
 	var err error
 	for len(pieces) > 0 && err == nil {
@@ -104,7 +105,7 @@ func (f *linuxFile) writeDirect(pieces [][]byte, offset int64) (int64, error) {
 		}
 		written += int64(n)
 		pieces = afterBytes(pieces, int64(n))
-		if n%leastAlignment != 0 {
+		if int64(n)%alignment != 0 {
 			break // the rest is no longer aligned
 		}
 	}
