@@ -186,6 +186,8 @@ func TestExitCodes(t *testing.T) {
 		args  string
 	}{
 		{2, "unknown command", "nonsense"},
+		{2, "did you mean `troupe ls`?", "lss"},
+		{2, "unknown command \"nonsense\" for \"troupe storage\"", "storage nonsense"},
 		{2, "unknown flag", "ls --nonsense"},
 		{2, "--help", "cp file"},
 		{2, "both local", "cp file other"},
@@ -210,12 +212,20 @@ func TestExitCodes(t *testing.T) {
 		{4, "SignatureDoesNotMatch", "ls --access-key troupe --secret-key wrong-secret"},
 		{5, "1 of 2 failed", "cp file nothing troupe://bucket/"},
 		{6, "nobody listens there", "ls --endpoint " + nobody},
+		{6, "is --native or TROUPE_NATIVE_ENDPOINT its address", "storage list --native " + nobody},
+		{3, "the address of the native one", "storage list --native " + c.node.S3},
+		{3, "troupe storage list", "storage disable nonsense"},
 		{1, "is a directory", "cp --json=false . troupe://bucket"},
 	} {
 		s := c.run(nil, strings.Fields(one.args)...)
 		if s.code != one.code || !strings.Contains(s.err, one.words) || s.out != "" && one.code != 5 {
 			t.Errorf("troupe %s: exit code %d, want %d, with %q\n%s%s", one.args, s.code, one.code, one.words, s.out, s.err)
 		}
+	}
+	// What is no client's error is given no advice about servers.
+	s := c.run(nil, "storage", "check", "--data", c.node.Mountpaths[0])
+	if s.code != 2 || !strings.Contains(s.err, "stop the node first") || strings.Contains(s.err, "the server") {
+		t.Errorf("a check of what a node has open: exit code %d\n%s%s", s.code, s.out, s.err)
 	}
 	// With --json the error is a document on standard error, and says the same.
 	f := document[failure](t, c.want(3, "stat", "--json", "troupe://bucket/nothing").err)

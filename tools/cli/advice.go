@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"net"
@@ -16,7 +15,7 @@ import (
 )
 
 // advice says what a person may do about an error; empty if nothing is known
-// that the error does not say itself. s may be nil.
+// that the error does not say itself. s is nil if the command is no client.
 func advice(err error, s *Session) string {
 	var told *advised
 	if errors.As(err, &told) {
@@ -29,6 +28,10 @@ func advice(err error, s *Session) string {
 		}
 		return advice(partly.First, s)
 	}
+	flag, variable := "--endpoint", "TROUPE_ENDPOINT"
+	if s != nil && s.control {
+		flag, variable = "--native", "TROUPE_NATIVE_ENDPOINT"
+	}
 	var authority x509.UnknownAuthorityError
 	var hostname x509.HostnameError
 	var lookup *net.DNSError
@@ -40,15 +43,21 @@ func advice(err error, s *Session) string {
 	case errors.As(err, &hostname):
 		return "name the server as its certificate does"
 	case errors.As(err, &lookup):
-		return "check the host name in --endpoint or TROUPE_ENDPOINT"
+		return "check the host name in " + flag + " or " + variable
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return "nobody listens there: is the node running (troupe serve), and is --endpoint or TROUPE_ENDPOINT its address?"
+		return "nobody listens there: is the node running (troupe serve), and is " + flag + " or " + variable + " its address?"
 	case errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT):
 		return "make room on the target's filesystem and run the same command again: it goes on where it stopped"
 	case errors.Is(err, syscall.ENAMETOOLONG):
 		return "a name has more than 255 bytes; copy that object alone under another name"
 	case errors.Is(err, fs.ErrPermission):
 		return "check the permissions of the local file or directory"
+	}
+	if s == nil {
+		return "" // what follows is about what servers answer
+	}
+	if s.control && isS3Code(client.Code(err)) {
+		return "an S3 listener answered, which knows nothing of nodes: is " + flag + " or " + variable + " the address of the native one?"
 	}
 	if text := adviceForCode(client.Code(err), s); text != "" {
 		return text
@@ -58,7 +67,7 @@ func advice(err error, s *Session) string {
 	}
 	switch errs.KindOf(err) {
 	case errs.NotFound:
-		if client.AsFailure(err) != nil {
+		if client.AsFailure(err) != nil && !s.control {
 			return "see what is there with `troupe ls`"
 		}
 	case errs.Busy:
@@ -68,9 +77,7 @@ func advice(err error, s *Session) string {
 	case errs.NoSpace:
 		return "the server's mountpaths are full: delete objects or give it more space"
 	case errs.Denied:
-		if s != nil {
-			return fmt.Sprintf("requests were signed with %s", s.keys.describe())
-		}
+		return "requests were signed with " + s.keys.describe()
 	}
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		return "the connection was cut; run the same command again"
@@ -78,12 +85,15 @@ func advice(err error, s *Session) string {
 	return ""
 }
 
+// isS3Code reports whether a code is one that only S3 answers about a path of the
+// native API: there is no bucket "v1".
+func isS3Code(code string) bool {
+	return code == "NoSuchBucket" || code == "InvalidBucketName" || code == "MethodNotAllowed"
+}
+
 // adviceForCode is the table from S3's codes to what to do.
 func adviceForCode(code string, s *Session) string {
-	keys := "the keys"
-	if s != nil {
-		keys = s.keys.describe()
-	}
+	keys := s.keys.describe()
 	switch code {
 	case "InvalidAccessKeyId":
 		return "the server does not know " + keys + ": set TROUPE_ACCESS_KEY and TROUPE_SECRET_KEY, or name a --profile"

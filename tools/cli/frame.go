@@ -38,7 +38,8 @@ func NewProgram(version string) Program {
 // frame is what commands are put on.
 type frame struct {
 	program Program
-	// session of the command that ran, for advice about its error; nil before.
+	// session of the command that ran, for advice about its error; nil before, and of
+	// commands that are no clients.
 	session *Session
 	began   bool // a command's own code was reached: what fails now is no usage error
 	asJSON  bool // --json was given: the error is JSON too
@@ -132,11 +133,25 @@ func Execute(root *cobra.Command, p Program, args []string) int {
 		return ExitOK
 	}
 	if !f.began {
-		err = Advise(&usageError{err}, "`%s --help` shows how it is used", command.CommandPath())
+		err = misused(command, err)
 	}
 	code := ExitCode(err)
 	f.printError(err, code)
 	return code
+}
+
+// misused makes an error of what cobra says about a command line. What it says
+// that somebody may have meant goes into the advice.
+func misused(command *cobra.Command, err error) error {
+	help := fmt.Sprintf("`%s --help` shows how it is used", command.CommandPath())
+	said, meant, _ := strings.Cut(err.Error(), "\n\nDid you mean this?\n")
+	if names := strings.Fields(meant); len(names) > 0 {
+		for i, name := range names {
+			names[i] = "`" + command.CommandPath() + " " + name + "`"
+		}
+		return Advise(Usage("%s", said), "did you mean %s? %s", strings.Join(names, " or "), help)
+	}
+	return Advise(&usageError{err}, "%s", help)
 }
 
 // watch notes when a command's own code is reached.

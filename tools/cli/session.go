@@ -84,6 +84,7 @@ type Session struct {
 	keys     keys
 	tls      *tls.Config
 	opened   []*client.Connection
+	control  bool // the native API was asked for
 }
 
 // newSession puts flags, environment and files together. It asks no server.
@@ -217,6 +218,7 @@ func (s *Session) connect(endpoint *url.URL) (*client.Connection, error) {
 
 // Control returns a client of the native API. Not to be called concurrently.
 func (s *Session) Control() (client.Control, error) {
+	s.control = true
 	c, err := s.connect(s.native)
 	return client.Control{Connection: c}, err
 }

@@ -7,7 +7,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/troupe-storage/troupe/api/client"
 	"github.com/troupe-storage/troupe/api/storage"
+	"github.com/troupe-storage/troupe/objects/errs"
 )
 
 // storageCommands are what is asked of a running node about its mountpaths.
@@ -62,6 +64,9 @@ func storageActionCommand(f *frame, action, short, long string) *cobra.Command {
 			return err
 		}
 		m, err := storage.Client{Control: control}.Do(ctx, storage.Action{Action: action, Path: args[0]})
+		if errs.Is(errs.NotFound, err) && client.Code(err) != "NoSuchBucket" {
+			return Advise(err, "see which there are with `troupe storage list`")
+		}
 		if err != nil {
 			return err
 		}
