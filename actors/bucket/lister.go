@@ -94,8 +94,8 @@ func (l *objectLister) page() (*messages.ObjectPage, error) {
 			return page, nil
 		}
 		entry := least.page.Entries[least.next]
-		if n := len(page.Entries); n > 0 && page.Entries[n-1].Name == entry.Name && entry.Meta == nil {
-			least.next++ // the same common prefix from another mountpath
+		if n := len(page.Entries); n > 0 && isSame(&page.Entries[n-1], &entry) {
+			least.next++
 			continue
 		}
 		if len(page.Entries) == l.request.Limit {
@@ -105,6 +105,19 @@ func (l *objectLister) page() (*messages.ObjectPage, error) {
 		page.Entries = append(page.Entries, entry)
 		least.next++
 	}
+}
+
+// isSame reports whether an entry of another mountpath is the last one again: the
+// same common prefix, or an object that is on its way between the two. Of such an
+// object the later record is kept in last.
+func isSame(last, entry *messages.ObjectEntry) bool {
+	if last.Name != entry.Name || (last.Meta == nil) != (entry.Meta == nil) {
+		return false
+	}
+	if entry.Meta != nil && entry.Meta.Generation.Compare(last.Meta.Generation) > 0 {
+		last.Meta = entry.Meta
+	}
+	return true
 }
 
 // ask sends for the entries of one mountpath after a name.

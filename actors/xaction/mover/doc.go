@@ -23,5 +23,8 @@
 // first (Mover.Object): then conditions, deletes and versions are judged where the
 // object is, and nothing that was deleted comes back with a later import.
 //
+// A listing meanwhile may find an object on both mountpaths, and takes it once. To
+// miss none it asks the sources before the destinations.
+//
 // Start with kind.go, then mover.go.
 package mover
