@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
+	"github.com/sirupsen/logrus"
 
 	"github.com/troupe-storage/troupe/actors"
 	"github.com/troupe-storage/troupe/messages"
@@ -61,7 +62,8 @@ type buckets struct {
 	Config
 	docs *documents
 
-	pids map[string]*actor.PID // bucket actors by name
+	pids   map[string]*actor.PID    // bucket actors by name
+	pauses map[string]time.Duration // until the last attempt at a destruction, by name
 }
 
 // Receive implements actor.Actor.
@@ -77,6 +79,8 @@ func (b *buckets) Receive(ctx actor.Context) {
 	case *messages.SetBucketProps:
 		b.onSetBucketProps(ctx, m)
 
+	case *destructionDue:
+		b.onDestructionDue(ctx, m)
 	case *bucketDoomed:
 		b.onBucketDoomed(m)
 	case *bucketChanged:
@@ -89,6 +93,7 @@ func (b *buckets) Receive(ctx actor.Context) {
 
 func (b *buckets) onStarted(ctx actor.Context) {
 	b.pids = make(map[string]*actor.PID)
+	b.pauses = make(map[string]time.Duration)
 	for _, c := range b.docs.changing {
 		if ended := c.ended.Load(); ended != nil { // while nobody was here to be told
 			b.onBucketChanged(ctx, ended)
@@ -100,15 +105,43 @@ func (b *buckets) onStarted(ctx actor.Context) {
 		case doc.State == objects.BucketLive:
 			views = append(views, &messages.BucketView{Doc: doc, Actor: b.spawnBucket(ctx, doc)})
 		case doc.State == objects.BucketDeleting && b.docs.changing[name] == nil:
-			// A crash, or a failure, interrupted its destruction: finish it.
-			b.change(ctx, name, &change{doc: doc, goal: destroyWithObjects, answer: func(_ *objects.BucketDoc, err error) {
-				if err != nil {
-					b.System.Log().WithError(err).WithField("bucket", name).Error("the destruction of a bucket cannot be finished now; delete it again, or restart the node")
-				}
-			}})
+			// A crash interrupted its destruction.
+			b.finishDestruction(ctx, doc)
 		}
 	}
 	b.Published.Store(messages.NewBucketSet(views))
+}
+
+// finishDestruction goes on with the destruction of a bucket that has no way back.
+func (b *buckets) finishDestruction(ctx actor.Context, doc *objects.BucketDoc) {
+	b.change(ctx, doc.Name, &change{doc: doc, goal: destroyWithObjects})
+}
+
+// Pauses between two attempts to destroy a bucket that has no way back: a lane
+// that is being restarted is there again within a second, a disk is not.
+const (
+	firstDestructionPause = 250 * time.Millisecond
+	lastDestructionPause  = 30 * time.Second
+)
+
+// destructionDue says that it is time to try again.
+type destructionDue struct{ name string }
+
+func (b *buckets) onDestructionDue(ctx actor.Context, m *destructionDue) {
+	doc := b.docs.byName[m.name]
+	if doc != nil && doc.State == objects.BucketDeleting && b.docs.changing[m.name] == nil {
+		b.finishDestruction(ctx, doc)
+	}
+}
+
+// destructionFailed has a destruction that failed tried again later.
+func (b *buckets) destructionFailed(ctx actor.Context, name string, cause error) {
+	pause := min(max(2*b.pauses[name], firstDestructionPause), lastDestructionPause)
+	b.pauses[name] = pause
+	b.System.Log().WithError(cause).WithFields(logrus.Fields{"bucket": name, "again": pause.String()}).
+		Warn("the destruction of a bucket cannot be finished now; it is tried again")
+	self := ctx.Self()
+	b.System.Clock().AfterFunc(pause, func() { b.System.Root().Send(self, &destructionDue{name}) })
 }
 
 // spawnBucket spawns the actor of a bucket, named after its id: stable, and
@@ -236,12 +269,16 @@ func (b *buckets) onBucketChanged(ctx actor.Context, m *bucketChanged) {
 			delete(b.pids, m.name)
 		}
 		delete(b.docs.byName, m.name)
+		delete(b.pauses, m.name)
 		b.Published.Store(b.Published.Load().Without(m.name))
 	default:
 		b.docs.byName[m.name] = m.doc
-		if m.doc.State == objects.BucketLive {
+		switch {
+		case m.doc.State == objects.BucketLive:
 			view := &messages.BucketView{Doc: m.doc, Actor: b.spawnBucket(ctx, m.doc)}
 			b.Published.Store(b.Published.Load().With(view))
+		case m.doc.State == objects.BucketDeleting && m.err != nil:
+			b.destructionFailed(ctx, m.name, m.err)
 		}
 	}
 	if m.err != nil {
