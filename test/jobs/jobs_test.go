@@ -326,3 +326,45 @@ func TestJobMetrics(t *testing.T) {
 		}
 	}
 }
+
+// Jobs are actors like others: listed, and killed by address. One that is killed
+// is failed and can be taken up again; a kill of their coordinator costs none.
+func TestJobsAreKilledByAddress(t *testing.T) {
+	s := &stepping{let: make(chan struct{}), took: make(chan int)}
+	n := start(t, t.TempDir(), s.kind())
+	job := n.begin(t, "stepping", "")
+	s.let <- struct{}{}
+	<-s.took
+	address := api.ActorsPath + "/node/xactions/stepping-" + job.ID
+	var listed api.Actor
+	if err := n.control.Get(t.Context(), address, nil, &listed); err != nil || listed.Kind != "job" {
+		t.Fatalf("its actor is %+v: %v", listed, err)
+	}
+	kill := func(address string) {
+		t.Helper()
+		if err := n.control.Post(t.Context(), address, nil, api.ActorAction{Action: api.ActorKill}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	kill(address)
+	killed := n.get(t, job.ID, waitTime)
+	wantState(t, killed, "failed")
+	if killed.Error != "killed" || killed.Progress.Objects != 1 {
+		t.Errorf("it ended as %+v", killed)
+	}
+	if again := n.act(t, job.ID, api.JobStart); again.State != "running" {
+		t.Fatalf("taken up again it is %+v", again)
+	}
+	s.let <- struct{}{}
+	if at := <-s.took; at != 2 {
+		t.Errorf("it went on with step %d, the checkpoint says 1", at)
+	}
+	kill(api.ActorsPath + "/node/xactions")
+	s.let <- struct{}{}
+	if at := <-s.took; at != 3 {
+		t.Errorf("after a kill of the coordinator it went on with step %d", at)
+	}
+	if now := n.get(t, job.ID, 0); now.State != "running" || now.Runs != 3 {
+		t.Errorf("after a kill of the coordinator it is %+v", now)
+	}
+}
