@@ -38,6 +38,7 @@ func commands(f *frame) []*cobra.Command {
 			presignCommand(f),
 		),
 		group(groupNode,
+			actorsCommand(f),
 			jobCommand(f),
 			storageCommand(append(storageCommands(f), f.program.Storage...)...),
 			versionCommand(f),
