@@ -32,7 +32,7 @@ func (s *System) abandon(e *entry) {
 	current := m.current
 	m.mu.Unlock()
 	s.mu.Lock()
-	s.zombies[e.address]++
+	s.hung[e.address]++
 	s.mu.Unlock()
 	s.log.WithFields(logrus.Fields{"actor": e.address, "message": nameOf(current)}).Error("an actor does not come back from its handler and is abandoned")
 	if e.spec.Abandoned != nil {
@@ -143,8 +143,8 @@ func (m *mailbox) cameBack() {
 	s, address := m.system, m.entry.address
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.zombies[address]--; s.zombies[address] == 0 {
-		delete(s.zombies, address)
+	if s.hung[address]--; s.hung[address] == 0 {
+		delete(s.hung, address)
 	}
 	s.tell()
 }
@@ -169,7 +169,7 @@ func (s *System) AwaitAbandoned(within time.Duration) error {
 	none := func() bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		return len(s.zombies) == 0
+		return len(s.hung) == 0
 	}
 	if s.await(within, none) {
 		return nil

@@ -59,7 +59,7 @@ func (s *System) Actors() []State {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for address, n := range s.zombies {
+	for address, n := range s.hung {
 		if i, ok := number[address]; ok {
 			states[i].Abandoned = n
 		}

@@ -83,7 +83,7 @@ type System struct {
 	mu      sync.Mutex
 	known   map[string]*entry // by actor id
 	orphans map[string]*entry // abandoned ones, until their parents have spawned successors
-	zombies map[string]int    // calls that abandoned actors have not come back from, by actor id
+	hung    map[string]int    // calls that abandoned actors have not come back from, by actor id
 	waiters []chan struct{}   // closed at the next change of an actor's life
 }
 
@@ -105,7 +105,7 @@ func NewSystem(log *logrus.Entry) *System { return NewSystemOn(clock.NewSystem()
 func NewSystemOn(clock clock.Clock, log *logrus.Entry) *System {
 	s := &System{
 		log: log, clock: clock, runs: newWorkers(),
-		known: make(map[string]*entry), orphans: make(map[string]*entry), zombies: make(map[string]int),
+		known: make(map[string]*entry), orphans: make(map[string]*entry), hung: make(map[string]int),
 	}
 	s.actors = actor.NewActorSystem(actor.WithLoggerFactory(bridge(log)))
 	subscription := s.actors.EventStream.Subscribe(s.onEvent)
