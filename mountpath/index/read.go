@@ -36,7 +36,19 @@ func (v *Value) Close() error {
 
 // Get returns the value of key, or NotFound. What it returns may not be on
 // stable storage yet: ask Settled before using it. The caller closes the value.
+//
+// A read that the disk failed is tried once more: Pebble's file cache answers
+// everybody who wants a table with the error of the one who was opening it, which
+// may have been a compaction, a moment ago.
 func (x *Index) Get(key []byte) (Value, error) {
+	value, err := x.get(key)
+	if errs.Is(errs.IO, err) {
+		value, err = x.get(key)
+	}
+	return value, err
+}
+
+func (x *Index) get(key []byte) (Value, error) {
 	const op errs.Op = "index.Get"
 	if err := x.enter(op); err != nil {
 		return Value{}, err
