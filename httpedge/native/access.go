@@ -8,6 +8,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/troupe-storage/troupe/api/sigv4"
+	"github.com/troupe-storage/troupe/httpedge/access"
 	"github.com/troupe-storage/troupe/objects/errs"
 )
 
@@ -59,6 +60,7 @@ func (r *Request) admit(guard Guard) error {
 			return errs.E("native.admit", r.path, errs.Invalid, errChunkedControl)
 		}
 		r.caller = caller
+		access.Of(r.ctx).SetRequester(caller.AccessKey, access.Signed{Version: "SigV4", Place: "AuthHeader"})
 	}
 	return nil
 }

@@ -77,6 +77,8 @@ func refusalOf(err error) *Refusal {
 			return answer(fasthttp.StatusRequestEntityTooLarge, "")
 		}
 		return answer(fasthttp.StatusBadRequest, "")
+	case errs.Canceled: // the client broke off; the answer is for the log
+		return answer(fasthttp.StatusBadRequest, "")
 	case errs.Busy:
 		return answer(fasthttp.StatusServiceUnavailable, typeBusy)
 	case errs.Offline:

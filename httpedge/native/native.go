@@ -24,6 +24,7 @@ import (
 	"github.com/valyala/fasthttp/fasthttpadaptor"
 
 	"github.com/troupe-storage/troupe/api/ais"
+	"github.com/troupe-storage/troupe/httpedge/access"
 	"github.com/troupe-storage/troupe/httpedge/auth"
 	"github.com/troupe-storage/troupe/httpedge/gateway"
 	"github.com/troupe-storage/troupe/messages"
@@ -101,6 +102,7 @@ func (r *Request) serve() error {
 
 // route finds the request's route and judges whether it may use it.
 func (r *Request) route() (*Route, error) {
+	access.Of(r.ctx).SetRequest("", r.h.NodeID)
 	target, err := auth.ParseTarget(&r.ctx.Request.Header)
 	if err != nil {
 		return nil, err

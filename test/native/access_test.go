@@ -2,7 +2,10 @@ package native_test
 
 import (
 	"crypto/sha256"
+	"encoding/json"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -128,6 +131,53 @@ func TestPresignedLinksControlNothing(t *testing.T) {
 		if status := send(n.S3()); c.method == "PUT" && status != 200 || status == 403 {
 			t.Errorf("control: %s of the object %s by the same link: %d", c.method, c.path, status)
 		}
+	}
+}
+
+// The access log says which node answered, and who it was that asked for control.
+func TestAccessLogNamesWhoControls(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "access.log")
+	n := start(t, func(c *supervisors.Config) { c.Edge.AccessLog, c.Edge.AccessLogFormat = path, "json" })
+	n.must("GET", "/v1/health", "")
+	n.refused(call{method: "GET", target: "/v1/log"}, 403, "", "root key pair")
+	root := sigv4.Credentials{AccessKey: supervisors.DefaultAccessKey, SecretKey: supervisors.DefaultSecretKey}
+	signature, err := sigv4.NewSigner(root, "us-east-1").Sign(&sigv4.Outgoing{Method: "GET", Path: "/v1/log", Host: n.Native()}, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := call{method: "GET", target: "/v1/log"}
+	for _, h := range signature.Headers {
+		c.header = append(c.header, h.Name, h.Value)
+	}
+	if a := n.do(c); a.status != 200 {
+		t.Fatalf("signed: %d %s", a.status, a.body)
+	}
+	n.restart() // the lines are written by then
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	type line struct {
+		Status                                     int
+		Node, Requester, Signature, Authentication string
+	}
+	want := []line{{Status: 200}, {Status: 403}, {200, "", root.AccessKey, "SigV4", "AuthHeader"}}
+	for text := range strings.Lines(string(content)) {
+		var got line
+		if err := json.Unmarshal([]byte(text), &got); err != nil {
+			t.Fatalf("%v: %s", err, text)
+		}
+		if got.Node == "" {
+			t.Errorf("no node is named: %s", text)
+		}
+		got.Node = ""
+		if len(want) == 0 || got != want[0] {
+			t.Fatalf("%s, want %+v", text, want)
+		}
+		want = want[1:]
+	}
+	if len(want) != 0 {
+		t.Errorf("not logged: %+v", want)
 	}
 }
 

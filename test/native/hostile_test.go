@@ -6,9 +6,13 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/troupe-storage/troupe/supervisors"
 )
 
 // raw sends bytes over a connection of their own and returns the first answer;
@@ -138,4 +142,46 @@ func TestHostileRequestsAreAnswered(t *testing.T) {
 		t.Errorf("seed %d: %d slabs are leased", seed, used)
 	}
 	n.must("GET", "/v1/health?readiness=true", "")
+}
+
+// An upload that its client broke off is no error of the node, that somebody would
+// look for: it is logged as 400, as through S3. Nothing is left of it.
+func TestUploadsThatAreBrokenOff(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "access.log")
+	n := start(t, func(c *supervisors.Config) { c.Edge.AccessLog, c.Edge.AccessLogFormat = path, "json" })
+	n.bucket("b")
+	heads := []string{"Content-Length: 4000\r\n\r\n", "Content-Length: 4000000\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\nffffff\r\n"}
+	for _, head := range heads {
+		for _, linger := range []int{0, -1} { // a reset, and an end
+			conn, err := net.Dial("tcp", n.Native())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := conn.(*net.TCPConn).SetLinger(linger); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.WriteString(conn, "PUT /v1/objects/b/o?provider=ais HTTP/1.1\r\nHost: node\r\n"+head+payload(3000)); err != nil {
+				t.Fatal(err)
+			}
+			conn.Close()
+		}
+	}
+	n.refused(call{method: "GET", target: "/v1/objects/b/o"}, 404, "ErrNotFound", "")
+	n.restart() // the lines are written by then
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	logged := 0
+	for text := range strings.Lines(string(content)) {
+		if !strings.Contains(text, `"method":"PUT"`) {
+			continue
+		}
+		if logged++; !strings.Contains(text, `"status":400,`) {
+			t.Errorf("not logged as 400: %s", text)
+		}
+	}
+	if logged == 0 || logged > 2*len(heads) { // a connection may be reset before its request is read
+		t.Errorf("%d uploads are logged", logged)
+	}
 }
