@@ -20,8 +20,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -29,6 +27,7 @@ import (
 	"time"
 
 	"github.com/troupe-storage/troupe/mountpath/disk"
+	"github.com/troupe-storage/troupe/test/soak"
 )
 
 // flags of this package's tests. They are read after the testing package parsed
@@ -88,21 +87,12 @@ func TestPowerCuts(t *testing.T) {
 	t.Logf("%s in %s; next history %d", c.summary(), time.Since(began).Round(time.Second), seed)
 }
 
-// TestPowerCutsSoak looks at a million crash states, in slices whose end is kept in
-// a file.
+// TestPowerCutsSoak looks at a million crash states.
 func TestPowerCutsSoak(t *testing.T) {
-	folder := os.Getenv("TROUPE_SOAK")
-	if folder == "" {
-		t.Skip("make soak runs it: TROUPE_SOAK is not set")
-	}
-	soak(t, soakPlan{
-		file: filepath.Join(folder, "power-cuts"), total: 1_000_000, slice: 20_000,
-		run: func(first uint64, n int) *exec.Cmd {
-			child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestPowerCuts$", "-test.v")
-			child.Env = append(os.Environ(), fmt.Sprintf("TROUPE_CRASH_SLICE=%d,%d", first, n))
-			return child
-		},
-	})
+	soakPlan{
+		row:   soak.Row{Name: "crash-states", Unit: "crash states", Goal: 1_000_000},
+		batch: 10_000, test: "TestPowerCuts", variable: "TROUPE_CRASH_SLICE",
+	}.run(t)
 }
 
 // replay runs one history, and checks one cut of it or all. The index's own

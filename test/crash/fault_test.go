@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"runtime/debug"
 	"slices"
 	"strconv"
@@ -21,6 +19,7 @@ import (
 	"github.com/troupe-storage/troupe/objects"
 	"github.com/troupe-storage/troupe/objects/errs"
 	"github.com/troupe-storage/troupe/test/model"
+	"github.com/troupe-storage/troupe/test/soak"
 )
 
 // faultPoints is how many errors a run of make test injects; faultPointsShort
@@ -65,22 +64,12 @@ func TestEveryErrorOnce(t *testing.T) {
 	t.Logf("%s in %s; next history %d", r.summary(), time.Since(began).Round(time.Second), seed)
 }
 
-// TestEveryErrorOnceSoak injects 100,000 errors in slices, each in a process of
-// its own: an index that died keeps its memory. Its state is a file, so that the
-// next run goes on where this one ended.
+// TestEveryErrorOnceSoak injects 100,000 errors.
 func TestEveryErrorOnceSoak(t *testing.T) {
-	folder := os.Getenv("TROUPE_SOAK")
-	if folder == "" {
-		t.Skip("make soak runs it: TROUPE_SOAK is not set")
-	}
-	soak(t, soakPlan{
-		file: filepath.Join(folder, "every-error-once"), total: 100_000, slice: 2_000,
-		run: func(first uint64, n int) *exec.Cmd {
-			child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestEveryErrorOnce$", "-test.v")
-			child.Env = append(os.Environ(), fmt.Sprintf("TROUPE_FAULT_SLICE=%d,%d", first, n))
-			return child
-		},
-	})
+	soakPlan{
+		row:   soak.Row{Name: "every-error-once", Unit: "points", Goal: 100_000},
+		batch: 2_000, test: "TestEveryErrorOnce", variable: "TROUPE_FAULT_SLICE",
+	}.run(t)
 }
 
 // faultRun injects faults, one after the other.

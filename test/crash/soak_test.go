@@ -4,61 +4,37 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
-	"time"
+
+	"github.com/troupe-storage/troupe/test/soak"
 )
 
-// soakPlan is a long test in slices. Its state file holds two numbers: the next
-// history and how much is done; it is removed when all is done.
+// soakPlan is a long test in batches, each in a process of its own: an index that
+// died keeps its memory.
 type soakPlan struct {
-	file  string
-	total int
-	slice int
-	// run is the process that does one slice, from a history on; it prints
-	// "next history N" at its end.
-	run func(first uint64, n int) *exec.Cmd
+	row      soak.Row
+	batch    int    // cases of one process: a few minutes
+	test     string // the short form, which does the work
+	variable string // tells it "first,cases"
 }
 
-// soakTime is how long one run of make soak goes on before it leaves the rest to
-// the next: a slice takes minutes, two tests of this package share a run, and a run
-// is ended after two hours.
-const soakTime = 50 * time.Minute
-
-// soak runs slices until all is done, one fails, or the time is up.
-func soak(t *testing.T, p soakPlan) {
-	first, done := uint64(1), 0
-	if state, err := os.ReadFile(p.file); err == nil {
-		if _, err := fmt.Sscan(string(state), &first, &done); err != nil {
-			t.Fatalf("%s: %v", p.file, err)
-		}
-	}
-	began := time.Now()
-	for done < p.total && time.Since(began) < soakTime {
-		out, err := p.run(first, p.slice).CombinedOutput()
+// run does batches until the row's goal or its time is reached.
+func (p soakPlan) run(t *testing.T) {
+	slice := soak.Begin(t, p.row)
+	for slice.More() {
+		first, cases := slice.Next(), min(int64(p.batch), slice.Left())
+		child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+p.test+"$", "-test.v")
+		child.Env = append(os.Environ(), fmt.Sprintf("%s=%d,%d", p.variable, first, cases))
+		out, err := child.CombinedOutput()
 		if err != nil {
-			t.Fatalf("from history %d: %v\n%s", first, err, out)
+			slice.Fail(fmt.Sprintf("%s=%d,%d go test ./test/crash -run '^%s$': %v\n%s", p.variable, first, cases, p.test, err, out))
 		}
-		_, next, ok := strings.Cut(string(out), "next history ")
-		if !ok {
-			t.Fatalf("the slice does not say where it ended:\n%s", out)
+		_, said, ok := strings.Cut(string(out), "next history ")
+		var next uint64
+		if _, err := fmt.Sscan(said, &next); !ok || err != nil {
+			t.Fatalf("the batch does not say where it ended:\n%s", out)
 		}
-		if _, err := fmt.Sscan(next, &first); err != nil {
-			t.Fatal(err)
-		}
-		done += p.slice
-		if err := os.MkdirAll(filepath.Dir(p.file), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(p.file, []byte(fmt.Sprintln(first, done)), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Logf("%d of %d done, next history %d", done, p.total, first)
-	if done >= p.total {
-		if err := os.Remove(p.file); err != nil {
-			t.Fatal(err)
-		}
+		slice.Add(cases, next)
 	}
 }

@@ -1,11 +1,9 @@
 package kill
 
 import (
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,12 +15,10 @@ import (
 	"github.com/troupe-storage/troupe/test/model"
 	"github.com/troupe-storage/troupe/test/process"
 	"github.com/troupe-storage/troupe/test/s3client"
+	"github.com/troupe-storage/troupe/test/soak"
 )
 
 const (
-	// soakVariable names the directory in which the long forms of tests keep what
-	// they reached over their slices; without it tests take their short form.
-	soakVariable = "TROUPE_SOAK"
 	// seedVariable repeats a run.
 	seedVariable = "TROUPE_KILL_SEED"
 	// cyclesVariable asks for another number of cycles.
@@ -51,55 +47,51 @@ type trial struct {
 	slowest time.Duration // start after a kill
 }
 
-// seedOf returns the seed of this run: given, of this slice of the soak, or 1.
-func seedOf(t *testing.T, record string) uint64 {
-	if text := os.Getenv(seedVariable); text != "" {
-		seed, err := strconv.ParseUint(text, 10, 64)
-		if err != nil {
-			t.Fatalf("%s: %v", seedVariable, err)
-		}
-		return seed
+// seedOf returns the seed of a short run: given, or 1.
+func seedOf(t *testing.T) uint64 {
+	text := os.Getenv(seedVariable)
+	if text == "" {
+		return 1
 	}
-	if dir := os.Getenv(soakVariable); dir != "" {
-		done, err := os.ReadFile(filepath.Join(dir, record))
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			t.Fatal(err)
-		}
-		return uint64(strings.Count(string(done), "\n") + 2)
+	seed, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		t.Fatalf("%s: %v", seedVariable, err)
 	}
-	return 1
+	return seed
 }
 
-// cyclesOf returns how many cycles this run has.
-func cyclesOf(t *testing.T, short, long int) int {
+// cycles says how many a run has, and is told of each.
+type cycles interface {
+	More() bool
+	Add(done int64, next uint64)
+}
+
+// fewCycles are those of a short run.
+type fewCycles struct{ left int }
+
+// More implements cycles.
+func (f *fewCycles) More() bool { return f.left > 0 }
+
+// Add implements cycles.
+func (f *fewCycles) Add(done int64, _ uint64) { f.left -= int(done) }
+
+// cyclesOf returns the cycles of a short run: as many as asked for, or a few.
+func cyclesOf(t *testing.T, few int) *fewCycles {
 	if text := os.Getenv(cyclesVariable); text != "" {
-		cycles, err := strconv.Atoi(text)
+		asked, err := strconv.Atoi(text)
 		if err != nil {
 			t.Fatalf("%s: %v", cyclesVariable, err)
 		}
-		return cycles
+		few = asked
 	}
-	if os.Getenv(soakVariable) != "" {
-		return long
-	}
-	return short
+	return &fewCycles{few}
 }
 
-// keep adds a line to the soak's record.
-func (t *trial) keep(record, line string) {
-	t.Log(line)
-	dir := os.Getenv(soakVariable)
-	if dir == "" {
-		return
-	}
-	file, err := os.OpenFile(filepath.Join(dir, record), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = fmt.Fprintln(file, line)
-	if err := errors.Join(err, file.Close()); err != nil {
-		t.Fatal(err)
-	}
+// count adds what a trial reached to the sums of a soak.
+func (t *trial) count(slice *soak.Slice) {
+	slice.Count("operations acknowledged", t.load.Acknowledged())
+	slice.Most("ms to the first answer", t.slowest.Milliseconds())
+	slice.Add(0, t.seed+1)
 }
 
 // newTrial starts a node on the directories given, or on four of its own, and a
@@ -150,35 +142,48 @@ func (t *trial) restart(cycle int) {
 
 // A node that is killed at a random moment loses nothing that it acknowledged,
 // shows nothing torn, half done or half listed, and brings nothing back.
-func TestSoakKill(t *testing.T) {
-	const record = "kill-model.txt"
-	trial := newTrial(t, seedOf(t, record))
-	cycles := cyclesOf(t, 20, 500)
-	for cycle := range cycles {
-		if err := trial.load.Run(t.Context(), trial.acks(), trial.node.Kill); err != nil {
-			trial.fail(cycle, err)
+func TestKill(t *testing.T) {
+	newTrial(t, seedOf(t)).kills(cyclesOf(t, 20))
+}
+
+// TestKillSoak is TestKill with 500 kills.
+func TestKillSoak(t *testing.T) {
+	slice := soak.Begin(t, soak.Row{Name: "kill", Unit: "kills", Goal: 500})
+	trial := newTrial(t, slice.Next())
+	trial.kills(slice)
+	trial.count(slice)
+}
+
+// kills kills the node in cycles, shows that the comparison can fail, and that
+// nothing is left when everything is deleted.
+func (t *trial) kills(cycles cycles) {
+	done := 0
+	for ; cycles.More(); done++ {
+		if err := t.load.Run(t.Context(), t.acks(), t.node.Kill); err != nil {
+			t.fail(done, err)
 		}
-		if n := trial.load.Doubted(); n > 0 {
-			trial.fail(cycle, fmt.Errorf("%d requests were answered 500 or 503 though nothing was wrong", n))
+		if n := t.load.Doubted(); n > 0 {
+			t.fail(done, fmt.Errorf("%d requests were answered 500 or 503 though nothing was wrong", n))
 		}
-		trial.restart(cycle)
-		if left := workFiles(t, trial.node); len(left) > 0 {
-			trial.fail(cycle, fmt.Errorf("work files are left after the start: %q", left))
+		t.restart(done)
+		if left := workFiles(t.T, t.node); len(left) > 0 {
+			t.fail(done, fmt.Errorf("work files are left after the start: %q", left))
 		}
-		if err := trial.load.Compare(t.Context()); err != nil {
-			trial.fail(cycle, err)
+		if err := t.load.Compare(t.Context()); err != nil {
+			t.fail(done, err)
 		}
+		cycles.Add(1, t.seed+1)
 	}
-	trial.controls()
-	trial.empty()
-	if err := trial.node.Stop(t.Context()); err != nil {
+	t.controls()
+	t.empty()
+	if err := t.node.Stop(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if left := payloadFiles(t, trial.node); len(left) > 0 {
-		t.Errorf("seed %d: everything is deleted, and there are still %d payload files: %q", trial.seed, len(left), left[:min(len(left), 10)])
+	if left := payloadFiles(t.T, t.node); len(left) > 0 {
+		t.Errorf("seed %d: everything is deleted, and there are still %d payload files: %q", t.seed, len(left), left[:min(len(left), 10)])
 	}
-	trial.keep(record, fmt.Sprintf("seed %d: %d kills, %d operations acknowledged, none lost; slowest start %s",
-		trial.seed, cycles, trial.load.Acknowledged(), trial.slowest.Round(time.Millisecond)))
+	t.Logf("seed %d: %d kills, %d operations acknowledged, none lost; slowest start %s",
+		t.seed, done, t.load.Acknowledged(), t.slowest.Round(time.Millisecond))
 }
 
 // controls shows that the comparison can fail: an operation that the model was

@@ -1,12 +1,12 @@
 package kill
 
 import (
-	"fmt"
 	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/troupe-storage/troupe/test/process"
+	"github.com/troupe-storage/troupe/test/soak"
 	"github.com/troupe-storage/troupe/test/volume"
 )
 
@@ -23,19 +23,29 @@ const (
 
 // A node whose disk loses power (everything that was not synced is gone, and
 // until then every call fails) has what it acknowledged when the power is back.
-func TestSoakPowerCut(t *testing.T) {
+func TestPowerCut(t *testing.T) {
 	for _, kind := range []volume.Kind{volume.Ext4, volume.XFS} {
 		t.Run(string(kind), func(t *testing.T) {
-			if err := volume.Check(kind); err != nil {
-				process.Missing(t, "%v", err)
-			}
-			powerCuts(t, kind)
+			powerCuts(t, kind, seedOf(t), cyclesOf(t, 3))
 		})
 	}
 }
 
-func powerCuts(t *testing.T, kind volume.Kind) {
-	record := "power-" + string(kind) + ".txt"
+// TestPowerCutExt4Soak is TestPowerCut with 100 cuts of ext4.
+func TestPowerCutExt4Soak(t *testing.T) { powerCutSoak(t, volume.Ext4) }
+
+// TestPowerCutXFSSoak is TestPowerCut with 100 cuts of XFS.
+func TestPowerCutXFSSoak(t *testing.T) { powerCutSoak(t, volume.XFS) }
+
+func powerCutSoak(t *testing.T, kind volume.Kind) {
+	slice := soak.Begin(t, soak.Row{Name: "power-" + string(kind), Unit: "power cuts of " + string(kind), Goal: 100})
+	powerCuts(t, kind, slice.Next(), slice).count(slice)
+}
+
+func powerCuts(t *testing.T, kind volume.Kind, seed uint64, cycles cycles) *trial {
+	if err := volume.Check(kind); err != nil {
+		process.Missing(t, "%v", err)
+	}
 	disk, err := volume.New(volume.Config{Kind: kind, Dir: t.TempDir(), Bytes: volumeBytes})
 	if err != nil {
 		t.Fatal(err)
@@ -46,9 +56,9 @@ func powerCuts(t *testing.T, kind volume.Kind) {
 		}
 	})
 	// Two mountpaths on one filesystem: both lose power at once.
-	trial := newTrial(t, seedOf(t, record), filepath.Join(disk.Path, "a"), filepath.Join(disk.Path, "b"))
-	cycles := cyclesOf(t, 3, 100)
-	for cycle := range cycles {
+	trial := newTrial(t, seed, filepath.Join(disk.Path, "a"), filepath.Join(disk.Path, "b"))
+	cycle := 0
+	for ; cycles.More(); cycle++ {
 		killed := make(chan error, 1)
 		cut := func() error {
 			err := trial.load.Blur(disk.Cut)
@@ -68,12 +78,14 @@ func powerCuts(t *testing.T, kind volume.Kind) {
 		if err := trial.load.Compare(t.Context()); err != nil {
 			trial.fail(cycle, err)
 		}
+		cycles.Add(1, seed+1)
 	}
-	trial.keep(record, fmt.Sprintf("seed %d: %d power cuts of %s, %d operations acknowledged, none lost, %d in doubt; slowest start %s",
-		trial.seed, cycles, kind, trial.load.Acknowledged(), trial.load.Doubted(), trial.slowest.Round(time.Millisecond)))
+	t.Logf("seed %d: %d power cuts of %s, %d operations acknowledged, none lost, %d in doubt; slowest start %s",
+		trial.seed, cycle, kind, trial.load.Acknowledged(), trial.load.Doubted(), trial.slowest.Round(time.Millisecond))
 	if err := trial.node.Kill(); err != nil { // before the disk goes
 		t.Fatal(err)
 	}
+	return trial
 }
 
 // killAfterDoubts lets the node live without power for a moment.

@@ -22,6 +22,7 @@ import (
 	"github.com/troupe-storage/troupe/api/sigv4"
 	"github.com/troupe-storage/troupe/test/process"
 	"github.com/troupe-storage/troupe/test/s3client"
+	"github.com/troupe-storage/troupe/test/soak"
 )
 
 const (
@@ -53,13 +54,21 @@ func cutBytes(t *testing.T) int64 {
 		}
 		return int64(mib) << 20
 	}
-	if os.Getenv("TROUPE_SOAK") != "" {
-		return 100 << 20
-	}
 	return 4 << 20
 }
 
-func TestSoakUploadsWithinBudget(t *testing.T) {
+func TestUploadsWithinBudget(t *testing.T) { uploadsWithinBudget(t, cutBytes(t)) }
+
+// TestUploadsWithinBudgetSoak cuts its uploads at 100 MiB.
+func TestUploadsWithinBudgetSoak(t *testing.T) {
+	slice := soak.Begin(t, soak.Row{Name: "uploads-within-budget", Unit: "runs", Goal: 10})
+	uploadsWithinBudget(t, 100<<20)
+	if !t.Failed() {
+		slice.Add(1, slice.Next()+1)
+	}
+}
+
+func uploadsWithinBudget(t *testing.T, cutAt int64) {
 	binary, err := process.Build(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -89,7 +98,7 @@ func TestSoakUploadsWithinBudget(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	reads := startReaders(ctx, t, client, small)
 	begin := time.Now()
-	counts := uploadAll(t, client, cutBytes(t))
+	counts := uploadAll(t, client, cutAt)
 	took := time.Since(begin)
 	stop()
 	read := reads()
@@ -117,7 +126,7 @@ func TestSoakUploadsWithinBudget(t *testing.T) {
 		t.Errorf("the node had %d MiB resident, %v; at most %d MiB", peak>>20, err, int64(residentLimit)>>20)
 	}
 	t.Logf("%d uploads of 1 GiB cut at %d MiB in %s: %d sent, %d told to come back; beside them %d small reads, %d of them told to come back, the slowest %s; at most %d MiB resident",
-		uploads, cutBytes(t)>>20, took.Round(time.Millisecond), counts[cut], counts[refused], read.done, read.refused, read.slowest.Round(time.Millisecond), peak>>20)
+		uploads, cutAt>>20, took.Round(time.Millisecond), counts[cut], counts[refused], read.done, read.refused, read.slowest.Round(time.Millisecond), peak>>20)
 	if read.done == 0 {
 		t.Error("no reader was served")
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strconv"
 	"sync"
@@ -14,6 +13,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/troupe-storage/troupe/test/soak"
 )
 
 // oneKeyReads is how many reads of one key a run of make test makes.
@@ -27,15 +28,19 @@ func TestOneKey(t *testing.T) {
 	if testing.Short() || raceDetector {
 		reads = 2_000
 	}
-	oneKey(t, reads)
+	oneKey(t, reads, 7)
 }
 
 // TestOneKeySoak is TestOneKey with a million reads.
 func TestOneKeySoak(t *testing.T) {
-	if os.Getenv("TROUPE_SOAK") == "" {
-		t.Skip("make soak runs it: TROUPE_SOAK is not set")
+	slice := soak.Begin(t, soak.Row{Name: "one-key", Unit: "reads", Goal: 1_000_000})
+	for slice.More() {
+		reads := min(oneKeyReads, slice.Left())
+		oneKey(t, int(reads), slice.Next())
+		if !t.Failed() {
+			slice.Add(reads, slice.Next()+1)
+		}
 	}
-	oneKey(t, 1_000_000)
 }
 
 // access is one write, delete or read, with the times at which it began and
@@ -53,7 +58,7 @@ type journal struct {
 	reads  [][]access
 }
 
-func oneKey(t *testing.T, reads int) {
+func oneKey(t *testing.T, reads int, seed uint64) {
 	defer leaves(t, goleak.IgnoreCurrent())
 	node := start(t, t.TempDir(), 1, nil)
 	defer stop(t, node)
@@ -76,7 +81,7 @@ func oneKey(t *testing.T, reads int) {
 	var writing, reading sync.WaitGroup
 	for w := range writers {
 		writing.Go(func() {
-			random := rand.New(rand.NewPCG(7, uint64(w)))
+			random := rand.New(rand.NewPCG(seed, uint64(w)))
 			for {
 				select {
 				case <-stopWriting:
