@@ -28,6 +28,9 @@ BENCH_FLAGS ?=
 # others' files on ext4: making a file among many deleted ones costs four times as much.
 BENCH_DIR ?= /var/tmp/troupe-bench
 DEMO_FLAGS ?=
+# Where the long forms keep how far they came, and for how many minutes a session goes on.
+SOAK ?= $(CACHE)/soak
+SOAK_MINUTES ?= 110
 
 .PHONY: all help build run tools test race lint layers quick check bench soak fuzz proto demo clean
 
@@ -84,11 +87,14 @@ bench: build
 	   bin/troupe bench --suite reference --scratch $(BENCH_DIR) --json $(CACHE)/bench.json $(BENCH_FLAGS) \
 	   --serve "bin/troupe serve --data {data}/d0 --data {data}/d1 --data {data}/d2 --data {data}/d3 --native {native} --s3 {s3}"
 
-## runs the long forms of the tests, one slice of at most 2 h, and keeps its state in .cache/soak for the next one
+## runs the long forms of the tests, one slice (SOAK_MINUTES=110), keeps what it reached in .cache/soak for the next one, and prints the sums
 soak: build $(CACHE)/summary
-	@mkdir -p $(CACHE)/soak
-	@go list ./... | TROUPE_SOAK=$(CACHE)/soak TROUPE_BINARY=$(CURDIR)/bin/troupe \
-	   xargs go test -json -count=1 -p 1 -timeout 125m -run Soak $(TEST_FLAGS) | $(CACHE)/summary
+	@mkdir -p $(SOAK)
+	@tests=$$(grep -rhE '^func Test[A-Za-z0-9]*Soak\(t ' --include=*_test.go $(FOLDERS) | wc -l); \
+	   each=$$(awk -v all=$(SOAK_MINUTES) -v tests=$$tests 'BEGIN { printf "%.2f", all / tests }'); \
+	   go list ./... | TROUPE_SOAK=$(SOAK) TROUPE_SOAK_MINUTES=$$each TROUPE_BINARY=$(CURDIR)/bin/troupe \
+	   xargs go test -json -count=1 -p 1 -timeout 125m -run 'Soak$$' $(TEST_FLAGS) | $(CACHE)/summary || status=1; \
+	   go run ./test/soak/sums $(SOAK) || status=1; exit $${status:-0}
 
 ## fuzzes every parser for ten minutes in all (FUZZ_SECONDS=)
 fuzz: FUZZ_SECONDS = 600

@@ -183,10 +183,16 @@ func (a *adapter) Link(oldName, newName string) error {
 	return a.write(classOf(newName), func() error { return a.disk.Link(oldName, newName) })
 }
 
-// Open implements vfs.FS.
+// Open implements vfs.FS. Pebble opens a log to replay it: one that is no torn
+// write but damaged is refused.
 func (a *adapter) Open(name string, options ...vfs.OpenOption) (vfs.File, error) {
 	counter := a.instance.beginRead()
 	file, err := a.disk.OpenFile(name, os.O_RDONLY, 0)
+	if err == nil && isLog(name) {
+		if err = checkLog(file, name); err != nil {
+			err = errors.Join(err, file.Close())
+		}
+	}
 	a.instance.endRead(counter)
 	if err != nil {
 		if classOf(name) != critical && inBackground() {

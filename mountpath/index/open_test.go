@@ -168,6 +168,8 @@ func TestCorruptionIsFound(t *testing.T) {
 		{"MANIFEST-", true, -3}, // in the last record, where damage could be a torn write
 		{".log", false, 20_000},
 		{".log", false, 200_000},
+		{".log", false, -20_000}, // in the last block, where damage could be a torn write
+		{".log", false, -4_000},  // in the last record but one
 		{".sst", true, 100},
 		{".sst", true, -20},
 		{".blob", true, 5000},

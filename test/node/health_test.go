@@ -17,6 +17,7 @@ import (
 	"github.com/troupe-storage/troupe/api/storage"
 	"github.com/troupe-storage/troupe/supervisors"
 	"github.com/troupe-storage/troupe/supervisors/faults"
+	"github.com/troupe-storage/troupe/test/soak"
 )
 
 // markedWithin is how soon a disk that fails or hangs must be marked, and how soon
@@ -209,35 +210,51 @@ func (s *shelter) refused(err error) *failure {
 // A disk of four that fails everything is disabled within ten seconds, and the
 // others have no error; enabling it while it fails is refused with the reason, and
 // when it is well again, it is back with all its objects.
-func TestDeadDisk(t *testing.T) {
+func TestDeadDisk(t *testing.T) { deadDisk(t, 2) }
+
+// TestDeadDiskSoak is TestDeadDisk twenty times, with each disk in turn.
+func TestDeadDiskSoak(t *testing.T) {
+	slice := soak.Begin(t, soak.Row{Name: "dead-disk", Unit: "dead disks", Goal: 20})
+	for slice.More() {
+		marked := deadDisk(t, int(slice.Next()%4))
+		slice.Most("ms until it is disabled", marked.Milliseconds())
+		if !t.Failed() {
+			slice.Add(1, slice.Next()+1)
+		}
+	}
+}
+
+// deadDisk lets a disk of four die, and returns after what time it was disabled.
+func deadDisk(t *testing.T, d int) time.Duration {
 	s := newShelter(t, 4)
-	dead := s.breaks(2, faults.Disk{Do: faults.Fail})
+	dead := s.breaks(d, faults.Disk{Do: faults.Fail})
 	began := time.Now()
-	key := s.keyOn(2)
-	for time.Since(began) < markedWithin && s.mountpath(2).State != "disabled" {
+	key := s.keyOn(d)
+	for time.Since(began) < markedWithin && s.mountpath(d).State != "disabled" {
 		if err := s.c.put("photos", key, s.held[key]); err == nil {
 			t.Error("a write on a dead disk was acknowledged")
 		}
-		s.others(2)
+		s.others(d)
 	}
-	m := s.becomes(2, markedWithin, "disabled")
-	t.Logf("disabled after %s: %s", time.Since(began).Round(time.Millisecond), m.Reason)
-	if time.Since(began) > markedWithin || m.Reason == "" || len(m.Changes) < 2 || m.Readable || m.Writable {
-		t.Errorf("after %s: %+v", time.Since(began), m)
+	m := s.becomes(d, markedWithin, "disabled")
+	took := time.Since(began)
+	t.Logf("disabled after %s: %s", took.Round(time.Millisecond), m.Reason)
+	if took > markedWithin || m.Reason == "" || len(m.Changes) < 2 || m.Readable || m.Writable {
+		t.Errorf("after %s: %+v", took, m)
 	}
 	_, err := s.c.get("photos", key)
 	if f := s.refused(err); f.status != http.StatusServiceUnavailable || !strings.Contains(f.body, "disabled") {
 		t.Errorf("a key of a disabled disk was answered: %v", f)
 	}
-	if _, err := s.c.storage.Do(t.Context(), storage.Action{Action: storage.Enable, Path: s.path(2)}); err == nil {
+	if _, err := s.c.storage.Do(t.Context(), storage.Action{Action: storage.Enable, Path: s.path(d)}); err == nil {
 		t.Error("a dead disk was enabled")
 	}
-	if m := s.mountpath(2); m.State != "disabled" {
+	if m := s.mountpath(d); m.State != "disabled" {
 		t.Errorf("after it could not be enabled: %+v", m)
 	}
 	s.c.bucket(t, "made-meanwhile")
 	dead.Clear()
-	enabled, err := s.c.storage.Do(t.Context(), storage.Action{Action: storage.Enable, Path: s.path(2)})
+	enabled, err := s.c.storage.Do(t.Context(), storage.Action{Action: storage.Enable, Path: s.path(d)})
 	if err != nil || enabled.State != "ok" || !enabled.Writable {
 		t.Fatalf("enabled: %+v, %v", enabled, err)
 	}
@@ -253,6 +270,7 @@ func TestDeadDisk(t *testing.T) {
 		t.Errorf("a bucket that was made while a disk was away: %v", err)
 	}
 	s.close()
+	return took
 }
 
 // A disk that hangs is marked within ten seconds; its requests are then refused at
