@@ -53,28 +53,8 @@ func manyObjects(t *testing.T, count int) {
 	if count == longForm && os.Getenv("TROUPE_SOAK") == "" {
 		t.Skip("TROUPE_SOAK is not set: a million objects take minutes")
 	}
-	binary, err := process.Build(t.Context(), t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	node, err := process.Start(t.Context(), process.Config{Binary: binary, Dir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := node.Kill(); err != nil {
-			t.Error(err)
-		}
-		if t.Failed() {
-			t.Log(node.Log())
-		}
-	})
-	client := s3client.New(node.S3, sigv4.Credentials{AccessKey: process.AccessKey, SecretKey: process.SecretKey})
-	t.Cleanup(client.Close)
+	node, client := start(t)
 	m := &many{t: t, node: node, client: client, count: count}
-	if err := client.CreateBucket(t.Context(), bucket); err != nil {
-		t.Fatal(err)
-	}
 	m.tell("idle")
 
 	m.timed("put", func() { m.each(0, count, 1, m.put) })
@@ -100,6 +80,33 @@ func manyObjects(t *testing.T, count int) {
 		// What was deleted of the index comes back with its compactions.
 		m.spaceBack(full)
 	})
+}
+
+// start starts a node with a bucket.
+func start(t *testing.T, args ...string) (*process.Node, *s3client.Client) {
+	t.Helper()
+	binary, err := process.Build(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	node, err := process.Start(t.Context(), process.Config{Binary: binary, Dir: t.TempDir(), Args: args})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := node.Kill(); err != nil {
+			t.Error(err)
+		}
+		if t.Failed() {
+			t.Log(node.Log())
+		}
+	})
+	client := s3client.New(node.S3, sigv4.Credentials{AccessKey: process.AccessKey, SecretKey: process.SecretKey})
+	t.Cleanup(client.Close)
+	if err := client.CreateBucket(t.Context(), bucket); err != nil {
+		t.Fatal(err)
+	}
+	return node, client
 }
 
 // many is a node with many objects.
