@@ -61,6 +61,7 @@ type DeleteObject struct {
 	Key        objects.Key
 	VersionID  string
 	Conditions objects.Conditions
+	Former     bool // the mountpath is the one that the key leaves
 	Reply      Reply[ObjectDeleted]
 }
 

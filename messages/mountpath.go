@@ -23,6 +23,10 @@ const (
 	MountpathDisabled MountpathState = "disabled"
 	// MountpathMissing: it was not there, or could not be opened.
 	MountpathMissing MountpathState = "missing"
+	// MountpathJoining: it is ok, and keys move to it. Of MountpathStatus only.
+	MountpathJoining MountpathState = "joining"
+	// MountpathLeaving: it is ok, and its keys move to the others. Likewise.
+	MountpathLeaving MountpathState = "leaving"
 )
 
 // MountpathChange is one change of a mountpath's state.
@@ -57,6 +61,8 @@ type MountpathStatus struct {
 	Reopenings int           // how often an index that dies can still be followed by a new one
 
 	Changes []MountpathChange // the last ones, oldest first
+
+	Job string // id of the job that moves its keys, or keys to it; empty: none
 }
 
 // ListMountpaths asks for the state of every mountpath. Sent by an edge to the

@@ -47,6 +47,7 @@ func (m *CompleteUpload) Fail(err error) { m.Reply.Fail(err) }
 type AbortUpload struct {
 	Key      objects.Key
 	UploadID string
+	Former   bool // the mountpath is the one that the key leaves
 	Reply    Reply[struct{}]
 }
 

@@ -9,10 +9,35 @@ import (
 
 // Roster is a node's mountpaths with the addresses of their actors: an
 // immutable snapshot. Mountpaths that are missing or disabled are in it, since
-// they keep their place in HRW; their keys answer errs.Offline.
+// they keep their place in HRW; their keys answer errs.Offline. While the set of
+// mountpaths changes, both sets are in it.
 type Roster struct {
 	Mountpaths []MountpathView
-	digests    []uint64 // of the mountpaths' ids, in the same order
+	Transition *Transition // nil: the set does not change
+	// Epoch counts the changes of placement: who was told NotFound by a roster of an
+	// earlier epoch asks again.
+	Epoch   uint64
+	owners  candidates
+	formers candidates // of a transition
+}
+
+// candidates are mountpaths among which HRW chooses.
+type candidates struct {
+	views   []*MountpathView
+	digests []uint64 // of their ids
+}
+
+func (c *candidates) add(m *MountpathView) {
+	c.views, c.digests = append(c.views, m), append(c.digests, objects.DigestID(m.ID))
+}
+
+// choose returns the mountpath with the greatest weight; nil if there is none.
+func (c *candidates) choose(digest uint64) *MountpathView {
+	i := placement.Highest(c.digests, digest)
+	if i < 0 {
+		return nil
+	}
+	return c.views[i]
 }
 
 // MountpathView is one mountpath as others see it.
@@ -29,22 +54,46 @@ type MountpathView struct {
 	Readers     []*actor.PID              // read lanes; any can serve any key
 }
 
-// NewRoster makes a snapshot. The mountpaths must not be changed afterwards.
-func NewRoster(mountpaths []MountpathView) *Roster {
-	r := &Roster{Mountpaths: mountpaths}
-	for _, m := range mountpaths {
-		r.digests = append(r.digests, objects.DigestID(m.ID))
+// NewRoster makes a snapshot; transition is nil when the set does not change. The
+// mountpaths must not be changed afterwards.
+func NewRoster(mountpaths []MountpathView, transition *Transition) *Roster {
+	r := &Roster{Mountpaths: mountpaths, Transition: transition}
+	for i := range mountpaths {
+		m := &mountpaths[i]
+		if transition == nil || !transition.Leaving(m.ID) {
+			r.owners.add(m)
+		}
+		if transition != nil && !transition.Joining(m.ID) {
+			r.formers.add(m)
+		}
 	}
 	return r
 }
 
 // Owner returns the mountpath of a key by its digest; nil when there is none.
-func (r *Roster) Owner(digest uint64) *MountpathView {
-	i := placement.Highest(r.digests, digest)
-	if i < 0 {
+func (r *Roster) Owner(digest uint64) *MountpathView { return r.owners.choose(digest) }
+
+// Former returns the mountpath that a key leaves, by its digest; nil when it stays
+// where it is.
+func (r *Roster) Former(digest uint64) *MountpathView {
+	if r.Transition == nil {
 		return nil
 	}
-	return &r.Mountpaths[i]
+	former := r.formers.choose(digest)
+	if former == r.Owner(digest) {
+		return nil
+	}
+	return former
+}
+
+// Find returns the mountpath of an id; nil if there is none.
+func (r *Roster) Find(id string) *MountpathView {
+	for i := range r.Mountpaths {
+		if r.Mountpaths[i].ID == id {
+			return &r.Mountpaths[i]
+		}
+	}
+	return nil
 }
 
 // Away says why the mountpath cannot be used; nil: it can.

@@ -3,6 +3,7 @@ package mountpath
 import (
 	"fmt"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -29,6 +30,7 @@ type coordinator struct {
 	mount   Mount
 	custody *custody
 	md5     *checksum.MD5Pool
+	roster  *atomic.Pointer[messages.Roster]
 
 	lanes    []*actor.PID
 	keeper   *actor.PID
@@ -53,7 +55,7 @@ type coordinator struct {
 
 func newCoordinator(c Config, mount Mount, custody *custody, changed func(report), started func()) *coordinator {
 	return &coordinator{
-		system: c.System, limits: c.Limits, md5: c.MD5, mount: mount, custody: custody, changed: changed, started: started,
+		system: c.System, limits: c.Limits, md5: c.MD5, roster: c.Published, mount: mount, custody: custody, changed: changed, started: started,
 		transfers: make(map[string]*watch), report: healthy(),
 	}
 }
@@ -100,7 +102,7 @@ func (c *coordinator) onStarted(ctx actor.Context) {
 		c.lanes = append(c.lanes, c.spawn(ctx, actors.Spec{
 			Name: "w" + strconv.Itoa(i), Kind: "write lane",
 			New: func() actor.Actor {
-				return &writeLane{system: c.system, store: c.mount.Store, custody: c.custody, watch: watch, number: i, lanes: c.limits.WriteLanes}
+				return &writeLane{system: c.system, store: c.mount.Store, custody: c.custody, watch: watch, number: i, lanes: c.limits.WriteLanes, id: c.mount.ID, roster: c.roster}
 			},
 			Abandoned: func(message any) func() { return c.custody.holdLane(i, message, watch) },
 		}))
@@ -270,6 +272,10 @@ func (c *coordinator) readEvents() {
 
 func (c *coordinator) onOpenUpload(ctx actor.Context, m *messages.OpenUpload) {
 	const op errs.Op = "mountpath.OpenUpload"
+	if owner := c.roster.Load().Owner(m.Key.Digest()); owner == nil || owner.ID != c.mount.ID {
+		m.Fail(errs.E(op, m.Key, errs.Busy, messages.ErrMoved)) // before its body is read, which cannot be read twice
+		return
+	}
 	watch := new(watch)
 	lane := c.lanes[laneOf(m.Key.Digest(), len(c.lanes))]
 	hand := &handover{custody: c.custody}
@@ -310,7 +316,7 @@ func (c *coordinator) spawnTransfer(ctx actor.Context, op errs.Op, key objects.K
 // it is not watched as a call is; one that is killed keeps the store open until its
 // copy has come back.
 func (c *coordinator) onImport(ctx actor.Context, op errs.Op, key objects.Key, request messages.Failer, work func(*importer)) {
-	i := &importer{system: c.system, store: c.mount.Store, lane: c.lanes[laneOf(key.Digest(), len(c.lanes))], request: request, work: work}
+	i := &importer{system: c.system, store: c.mount.Store, custody: c.custody, key: key, lane: c.lanes[laneOf(key.Digest(), len(c.lanes))], request: request, work: work}
 	_, err := c.spawnTransfer(ctx, op, key, actors.Spec{
 		Kind: "importer", New: func() actor.Actor { return i },
 		Abandoned: func(any) func() { return c.custody.hold(new(watch)) },

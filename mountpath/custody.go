@@ -20,6 +20,7 @@ type custody struct {
 	transfers atomic.Uint64 // numbers the transfers; one that hangs keeps its number for itself
 	busyCalls atomic.Int64  // that make a key busy, so that nobody looks further while there are none
 	keeping   atomic.Int64  // calls of keepers
+	writes    writes
 
 	mu    sync.Mutex
 	idle  sync.Cond // there are no calls any more; of mu

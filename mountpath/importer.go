@@ -26,14 +26,18 @@ type importer struct {
 	system  *actors.System
 	store   *store.Store
 	lane    *actor.PID
+	key     objects.Key
 	request messages.Failer
 	work    func(*importer)
+	custody *custody
+	writes  uint64 // of the key when the import began
 }
 
 // Receive implements actor.Actor.
 func (i *importer) Receive(ctx actor.Context) {
 	switch ctx.Message().(type) {
 	case *actor.Started:
+		i.writes = i.custody.writes.of(i.key)
 		i.work(i)
 		ctx.Stop(ctx.Self())
 	case *actor.Stopping: // after a panic; else it is answered already, or will be by the lane
@@ -48,6 +52,7 @@ func (i *importer) Receive(ctx actor.Context) {
 type commitImport struct {
 	key    objects.Key
 	copied *store.Import
+	writes uint64       // of the key, before the source was opened
 	state  atomic.Int32 // offered, taken or refused
 	Reply  messages.Reply[store.Imported]
 }
@@ -76,7 +81,7 @@ const commitTime = time.Minute
 
 // commit hands a copy to the lane and waits for what became of it.
 func (i *importer) commit(op errs.Op, key objects.Key, copied *store.Import) (store.Imported, error) {
-	m := &commitImport{key: key, copied: copied, Reply: messages.NewReply[store.Imported]()}
+	m := &commitImport{key: key, copied: copied, writes: i.writes, Reply: messages.NewReply[store.Imported]()}
 	i.system.Root().Send(i.lane, m)
 	done, err := m.Reply.WaitOn(i.system.Clock(), op, commitTime)
 	if err != nil && m.refuse() {
@@ -89,18 +94,22 @@ func (l *writeLane) onCommitImport(m *commitImport) (store.Imported, error) {
 	if err := l.refuses("lane.CommitImport", m.key); err != nil {
 		return store.Imported{}, errors.Join(err, m.copied.Abandon())
 	}
+	if l.custody.writes.of(m.key) != m.writes {
+		err := errs.E("lane.CommitImport", m.key, errs.Busy, errors.New("the key was written while it was copied"))
+		return store.Imported{}, errors.Join(err, m.copied.Abandon())
+	}
 	return l.store.CommitImport(m.copied)
 }
 
 func (l *writeLane) onRemoveMoved(m *messages.RemoveMoved) error {
-	if err := l.refuses("lane.RemoveMoved", m.Key); err != nil {
+	if err := l.refusesFormer("lane.RemoveMoved", m.Key); err != nil {
 		return err
 	}
 	return l.store.RemoveMoved(m.Key, m.Generation)
 }
 
 func (l *writeLane) onRemoveMovedUpload(m *messages.RemoveMovedUpload) error {
-	if err := l.refuses("lane.RemoveMovedUpload", m.Key); err != nil {
+	if err := l.refusesFormer("lane.RemoveMovedUpload", m.Key); err != nil {
 		return err
 	}
 	return l.store.RemoveMovedUpload(m.Key, m.UploadID, m.Parts)

@@ -3,6 +3,7 @@ package mountpath
 import (
 	"errors"
 	"strings"
+	"sync/atomic"
 
 	"github.com/asynkron/protoactor-go/actor"
 
@@ -32,6 +33,9 @@ type writeLane struct {
 	watch   *watch
 	number  int // among so many lanes
 	lanes   int
+
+	id     string                           // of the mountpath
+	roster *atomic.Pointer[messages.Roster] // as published
 }
 
 // settleKeys asks a lane to settle what failed writes left of its keys. Sent by
@@ -72,6 +76,8 @@ func (l *writeLane) Receive(ctx actor.Context) {
 		m.Reply.Send(struct{}{}, l.onRemoveMoved(m))
 	case *messages.RemoveMovedUpload:
 		m.Reply.Send(struct{}{}, l.onRemoveMovedUpload(m))
+	case *messages.Pass:
+		m.Reply.Send(struct{}{}, l.onPass())
 
 	case *messages.OpenObject:
 		m.Reply.Send(l.onOpenObject(m))
@@ -99,13 +105,54 @@ func (l *writeLane) settle() {
 // errSealed says that a bucket is being destroyed.
 var errSealed = errors.New("the bucket is being deleted")
 
-// refuses says why a key cannot be written now; nil: it can.
+// refuses says why a write of the key is not done here; nil: it can be. It belongs
+// to another mountpath, perhaps: the roster is looked at in the key's turn, so that
+// once it says so, and the turns under way have ended, nothing is written here any
+// more.
 func (l *writeLane) refuses(op errs.Op, key objects.Key) error {
 	if err := l.custody.busy(op, l.number, key); err != nil {
 		return err
 	}
 	if l.store.Sealed(key.Bucket.ID) {
 		return errs.E(op, key, errs.Busy, errSealed)
+	}
+	if owner := l.roster.Load().Owner(key.Digest()); owner == nil || owner.ID != l.id {
+		return errs.E(op, key, errs.Busy, messages.ErrMoved)
+	}
+	return nil
+}
+
+// refusesFormer is refuses for what the mountpath is asked as the one that the key
+// leaves: should the key be its own again by now, what it has is not to be removed.
+func (l *writeLane) refusesFormer(op errs.Op, key objects.Key) error {
+	if err := l.custody.busy(op, l.number, key); err != nil {
+		return err
+	}
+	if l.store.Sealed(key.Bucket.ID) {
+		return errs.E(op, key, errs.Busy, errSealed)
+	}
+	if former := l.roster.Load().Former(key.Digest()); former == nil || former.ID != l.id {
+		return errs.E(op, key, errs.Busy, messages.ErrMoved)
+	}
+	return nil
+}
+
+// begin begins a write of the key, unless it is refused. Copies of the key that are
+// on their way here from another mountpath are not committed after it: what they
+// bring may have been deleted there.
+func (l *writeLane) begin(op errs.Op, key objects.Key) error {
+	if err := l.refuses(op, key); err != nil {
+		return err
+	}
+	l.custody.writes.began(key)
+	return nil
+}
+
+// onPass answers when everything before it is done, also what an earlier lane of the
+// place was killed in.
+func (l *writeLane) onPass() error {
+	if l.custody.busyCalls.Load() > 0 {
+		return errs.E("lane.Pass", l.id, errs.Busy, errHung)
 	}
 	return nil
 }
@@ -128,7 +175,7 @@ func (l *writeLane) onPutObject(m *messages.PutObject) (objects.Receipt, error) 
 }
 
 func (l *writeLane) onCommitFile(m *commitFile) (messages.Uploaded, error) {
-	if err := l.refuses("lane.CommitFile", m.incoming.Key); err != nil {
+	if err := l.begin("lane.CommitFile", m.incoming.Key); err != nil {
 		return messages.Uploaded{}, errors.Join(err, m.incoming.Abandon())
 	}
 	if m.part {
@@ -140,7 +187,11 @@ func (l *writeLane) onCommitFile(m *commitFile) (messages.Uploaded, error) {
 }
 
 func (l *writeLane) onDeleteObject(m *messages.DeleteObject) (messages.ObjectDeleted, error) {
-	if err := l.refuses("lane.DeleteObject", m.Key); err != nil {
+	refuses := l.begin
+	if m.Former {
+		refuses = l.refusesFormer
+	}
+	if err := refuses("lane.DeleteObject", m.Key); err != nil {
 		return messages.ObjectDeleted{}, err
 	}
 	existed, generation, err := l.store.Delete(m.Key, m.Conditions)
@@ -148,28 +199,32 @@ func (l *writeLane) onDeleteObject(m *messages.DeleteObject) (messages.ObjectDel
 }
 
 func (l *writeLane) onChangeDraft(m *messages.ChangeDraft) (*objects.Meta, error) {
-	if err := l.refuses("lane.ChangeDraft", m.Key); err != nil {
+	if err := l.begin("lane.ChangeDraft", m.Key); err != nil {
 		return nil, err
 	}
 	return l.store.ChangeDraft(m)
 }
 
 func (l *writeLane) onCreateUpload(m *messages.CreateUpload) error {
-	if err := l.refuses("lane.CreateUpload", m.Key); err != nil {
+	if err := l.begin("lane.CreateUpload", m.Key); err != nil {
 		return err
 	}
 	return l.store.CreateUpload(m.Key, m.Upload)
 }
 
 func (l *writeLane) onCompleteUpload(m *messages.CompleteUpload) (objects.Receipt, error) {
-	if err := l.refuses("lane.CompleteUpload", m.Key); err != nil {
+	if err := l.begin("lane.CompleteUpload", m.Key); err != nil {
 		return objects.Receipt{}, err
 	}
 	return l.store.CompleteUpload(m)
 }
 
 func (l *writeLane) onAbortUpload(m *messages.AbortUpload) error {
-	if err := l.custody.busy("lane.AbortUpload", l.number, m.Key); err != nil {
+	if m.Former {
+		if err := l.refusesFormer("lane.AbortUpload", m.Key); err != nil {
+			return err
+		}
+	} else if err := l.begin("lane.AbortUpload", m.Key); err != nil && !errors.Is(err, errSealed) {
 		return err
 	}
 	return l.store.AbortUpload(m.Key, m.UploadID)

@@ -77,7 +77,13 @@ type Config struct {
 	Limits    Limits
 	Published *atomic.Pointer[messages.Roster]
 	Mounts    []Mount
-	MD5       *checksum.MD5Pool // of the node; nil: every transfer by itself
+	// Set changes which mountpaths the node has.
+	Set Set
+	// Transition is the change of the set that is under way; nil: none.
+	Transition *messages.Transition
+	// Jobs is the coordinator of jobs.
+	Jobs *actor.PID
+	MD5  *checksum.MD5Pool // of the node; nil: every transfer by itself
 }
 
 // Spec describes the supervisor of a node's mountpaths.
@@ -87,7 +93,8 @@ func Spec(c Config) actors.Spec {
 	for i, m := range c.Mounts {
 		places[i] = newPlace(i, m, c.System.Clock().Now())
 	}
-	return actors.Spec{Name: Name, Kind: "mountpaths", New: func() actor.Actor { return &mountpaths{Config: c, places: places} }}
+	state := &set{places: places, transition: c.Transition}
+	return actors.Spec{Name: Name, Kind: "mountpaths", New: func() actor.Actor { return &mountpaths{Config: c, set: state} }}
 }
 
 // mountpaths supervises the coordinators, opens and closes mountpaths, and
@@ -95,9 +102,9 @@ func Spec(c Config) actors.Spec {
 // Its fields belong to the actor: only Receive and the on… methods touch them.
 type mountpaths struct {
 	Config
-	places []*place // outlives the actor's incarnations: stores do, too
-	ending bool     // the children are being stopped with it
-	worked uint64   // numbers the workers
+	*set          // outlives the actor's incarnations: stores do, too
+	ending bool   // the children are being stopped with it
+	worked uint64 // numbers the workers
 }
 
 // Receive implements actor.Actor.
@@ -113,7 +120,7 @@ func (s *mountpaths) Receive(ctx actor.Context) {
 	case *healthChanged:
 		s.onHealthChanged(ctx, m)
 	case *coordinating:
-		s.onCoordinating(m)
+		s.onCoordinating(ctx, m)
 	case *closed:
 		s.onClosed(ctx, m)
 	case *opened:
@@ -122,6 +129,34 @@ func (s *mountpaths) Receive(ctx actor.Context) {
 		s.onRecorded(ctx, m)
 	case *tryAgain:
 		s.onTryAgain(ctx, m)
+
+	case *joined:
+		s.onJoined(ctx, m)
+	case *changed:
+		s.onChanged(ctx, m)
+	case *passed:
+		s.onPassed(ctx, m)
+	case *jobStarted:
+		s.onJobStarted(ctx, m)
+	case *tryJob:
+		s.onTryJob(ctx)
+	case *finished:
+		s.onFinished(ctx, m)
+	case *leaseTick:
+		s.onLeaseTick(ctx, m)
+	case *tallied:
+		m.reply.Send(m.all, m.err)
+	case *retired:
+		s.onRetired(m)
+
+	case *messages.AddMountpath:
+		s.onAddMountpath(ctx, m)
+	case *messages.RemoveMountpath:
+		s.onRemoveMountpath(ctx, m)
+	case *messages.FinishTransition:
+		s.onFinishTransition(ctx, m)
+	case *messages.TallyTransition:
+		s.onTallyTransition(ctx, m)
 
 	case *messages.DisableMountpath:
 		s.onDisableMountpath(ctx, m)
@@ -153,6 +188,7 @@ func (s *mountpaths) onStarted(ctx actor.Context) {
 		}
 	}
 	s.publish()
+	s.resume(ctx)
 }
 
 // healthChanged says what a mountpath's health comes to now. Sent by its
@@ -231,6 +267,10 @@ type closed struct {
 func (s *mountpaths) onClosed(ctx actor.Context, m *closed) {
 	p := m.place
 	p.mount.Store, p.phase = nil, away
+	if p.retired {
+		s.retire(ctx, p)
+		return
+	}
 	if m.err != nil {
 		s.System.Log().WithError(m.err).WithField("mountpath", p.mount.Path).Warn("a mountpath was not closed cleanly; what was in flight is settled when it is opened")
 	}
@@ -309,13 +349,16 @@ type coordinating struct {
 	store *store.Store
 }
 
-func (s *mountpaths) onCoordinating(m *coordinating) {
+func (s *mountpaths) onCoordinating(ctx actor.Context, m *coordinating) {
 	p := m.place
 	if p.phase != serving || p.mount.Store != m.store {
 		return
 	}
 	s.become(p, healthy())
 	s.settleWaiters(p)
+	if p.hidden && !p.retired {
+		s.reveal(ctx, p)
+	}
 }
 
 // record has the documents say that a mountpath is out of use.
@@ -381,9 +424,11 @@ func (s *mountpaths) onEnableMountpath(ctx actor.Context, m *messages.EnableMoun
 }
 
 func (s *mountpaths) onListMountpaths(m *messages.ListMountpaths) {
-	all := make([]messages.MountpathStatus, len(s.places))
-	for i, p := range s.places {
-		all[i] = p.status()
+	var all []messages.MountpathStatus
+	for _, p := range s.places {
+		if !p.retired {
+			all = append(all, s.statusOf(p))
+		}
 	}
 	m.Reply.Send(all, nil)
 }
@@ -391,7 +436,7 @@ func (s *mountpaths) onListMountpaths(m *messages.ListMountpaths) {
 // find returns the mountpath of a path or an id.
 func (s *mountpaths) find(op errs.Op, path string) (*place, error) {
 	for _, p := range s.places {
-		if p.mount.Path == path || p.mount.ID == path {
+		if !p.hidden && (p.mount.Path == path || p.mount.ID == path) {
 			return p, nil
 		}
 	}
@@ -453,9 +498,13 @@ func (s *mountpaths) spawn(ctx actor.Context, p *place) messages.MountpathView {
 }
 
 func (s *mountpaths) publish() {
-	views := make([]messages.MountpathView, len(s.places))
-	for i, p := range s.places {
-		views[i] = p.show()
+	var views []messages.MountpathView
+	for _, p := range s.places {
+		if !p.hidden {
+			views = append(views, p.show())
+		}
 	}
-	s.Published.Store(messages.NewRoster(views))
+	roster := messages.NewRoster(views, s.transition)
+	roster.Epoch = s.epoch
+	s.Published.Store(roster)
 }

@@ -39,7 +39,9 @@ type place struct {
 	reopens    bool // it is to be opened again after it is closed
 	attempts   int  // to do that
 	retry      clock.Timer
-	recording  int // workers that write the documents
+	recording  int  // workers that write the documents
+	hidden     bool // it is not in the roster: it joins and is not at work yet, or it has left
+	retired    bool // it has left the set, and its directory is to be wiped
 
 	// waiting is answered when the change under way is complete; nil: nobody waits.
 	waiting messages.Reply[messages.MountpathStatus]

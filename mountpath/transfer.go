@@ -234,7 +234,7 @@ func (t *transfer) finish(m *messages.FinishUpload) (*commitFile, error) {
 		incoming: t.incoming, sums: sums, part: t.request.Part > 0, conditions: t.request.Conditions, hand: t.hand, Reply: m.Reply,
 		meta: objects.Meta{
 			Size: sums.Size, XXHash: sums.XXHash, ETag: etag, Checksums: sums.Values,
-			Modified: m.Modified, Draft: t.request.Draft,
+			Modified: m.Modified, Draft: t.request.Draft, Writes: t.request.Writes,
 		},
 	}, nil
 }

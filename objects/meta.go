@@ -77,12 +77,13 @@ type Meta struct {
 }
 
 // CountAfter sets Writes for a record that replaces old, which is nil or a delete
-// marker where there was no object.
+// marker where there was no object: then Writes counts from what it is, which is 0
+// but for an object whose predecessor is on another mountpath.
 func (m *Meta) CountAfter(old *Meta) {
-	m.Writes = 1
 	if old != nil && !old.Deleted {
-		m.Writes = old.Writes + 1
+		m.Writes = old.Writes
 	}
+	m.Writes++
 }
 
 // Part is one part of a multipart upload, or one chunk of an object made from it.

@@ -46,8 +46,12 @@ func (n *Node) restJobs() error {
 // jobKinds are the node's own kinds of jobs.
 func (n *Node) jobKinds() []xaction.Kind {
 	return []xaction.Kind{
-		mover.Kind(mover.Config{System: n.system, Slabs: n.slabs, Roster: &n.roster, Buckets: &n.buckets}),
+		n.moveKind(),
 	}
+}
+
+func (n *Node) moverConfig() mover.Config {
+	return mover.Config{System: n.system, Slabs: n.slabs, Roster: &n.roster, Buckets: &n.buckets}
 }
 
 // spawnExtensions spawns the actors of extensions.

@@ -62,7 +62,7 @@ func (n *Node) capacity() ais.Capacity {
 	c := ais.Capacity{Mountpaths: make(map[string]ais.MountpathCapacity), MinPercent: 100}
 	seen := make(map[uint64]bool)
 	percents := 0
-	for _, m := range n.mounts {
+	for _, m := range n.mounts.all() {
 		s := m.current.Load()
 		if s == nil {
 			continue

@@ -19,7 +19,7 @@ type metrics struct {
 	system *actors.System
 	slabs  *slab.Pool
 	roster func() *messages.Roster
-	mounts []*mount
+	mounts *mountList
 	census *atomic.Pointer[xaction.Census]
 
 	state, changes, reserved                   *prometheus.Desc
@@ -33,7 +33,7 @@ type metrics struct {
 }
 
 // newMetrics registers a node's metrics with a registry of its own.
-func newMetrics(system *actors.System, slabs *slab.Pool, roster func() *messages.Roster, mounts []*mount, census *atomic.Pointer[xaction.Census]) (*prometheus.Registry, error) {
+func newMetrics(system *actors.System, slabs *slab.Pool, roster func() *messages.Roster, mounts *mountList, census *atomic.Pointer[xaction.Census]) (*prometheus.Registry, error) {
 	perDisk := func(name, help string) *prometheus.Desc {
 		return prometheus.NewDesc("troupe_"+name, help, []string{"mountpath"}, nil)
 	}
@@ -109,7 +109,7 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 			out <- prometheus.MustNewConstMetric(m.changes, prometheus.CounterValue, float64(view.Changes[state]), view.Path, string(state))
 		}
 	}
-	for _, mount := range m.mounts {
+	for _, mount := range m.mounts.all() {
 		mp := struct {
 			Path  string
 			Store *store.Store

@@ -29,6 +29,8 @@ type mount struct {
 	// held says that an index that died uses the directory: the next one of the
 	// process opens by the same way.
 	held bool
+	// left says that the mountpath has left the node.
+	left bool
 
 	events   chan store.Event
 	lifetime *store.Lifetime
@@ -40,8 +42,8 @@ type mount struct {
 // fails faster is judged by those.
 const eventRoom = 64
 
-func newMount(path string) *mount {
-	return &mount{path: path, events: make(chan store.Event, eventRoom), lifetime: new(store.Lifetime)}
+func newMount(path string, seals *store.Seals) *mount {
+	return &mount{path: path, events: make(chan store.Event, eventRoom), lifetime: &store.Lifetime{Seals: seals}}
 }
 
 // look opens the directory and reads what it is. A mount that cannot be used for a
@@ -236,7 +238,8 @@ type opener struct {
 	config    Config
 	documents *embedded.Documents
 	options   store.Options
-	mounts    []*mount
+	mounts    *mountList
+	seals     store.Seals
 }
 
 // open opens a mountpath again, or one that was missing, as a start does: it is
@@ -252,7 +255,7 @@ func (o *opener) open(m *mount, id string) (*store.Store, error) {
 
 func (o *opener) tryOpen(m *mount, id string) (*store.Store, error) {
 	const op errs.Op = "supervisors.open"
-	if err := m.look(o.config, o.mounts); err != nil {
+	if err := m.look(o.config, o.mounts.all()); err != nil {
 		return nil, errs.E(op, err)
 	}
 	switch node := o.documents.Node(); {

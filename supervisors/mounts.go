@@ -3,15 +3,12 @@ package supervisors
 import (
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/troupe-storage/troupe/cluster/embedded"
 	"github.com/troupe-storage/troupe/mountpath"
-	"github.com/troupe-storage/troupe/mountpath/index"
-	"github.com/troupe-storage/troupe/mountpath/layout"
 	"github.com/troupe-storage/troupe/mountpath/store"
 	"github.com/troupe-storage/troupe/objects"
 	"github.com/troupe-storage/troupe/objects/errs"
@@ -20,7 +17,7 @@ import (
 // findMounts opens the directories given: each exists or is made, is no other's,
 // and none lies in another. One that is refused is the cause why the node does not
 // start; one that is in trouble is judged by identify.
-func findMounts(config Config) (mounts []*mount, err error) {
+func findMounts(config Config, seals *store.Seals) (mounts []*mount, err error) {
 	const op errs.Op = "supervisors.findMounts"
 	defer func() {
 		if err != nil {
@@ -29,16 +26,11 @@ func findMounts(config Config) (mounts []*mount, err error) {
 		}
 	}()
 	for _, dir := range config.Data {
-		path, err := filepath.Abs(dir)
+		path, made, err := resolve(dir)
 		if err != nil {
 			return mounts, errs.E(op, dir, errs.IO, err)
 		}
-		// A path that cannot be made shows itself when it is looked at.
-		made := os.MkdirAll(path, 0o755)
-		if resolved, err := filepath.EvalSymlinks(path); err == nil {
-			path = resolved
-		}
-		m := newMount(path)
+		m := newMount(path, seals)
 		if err := m.look(config, mounts); err != nil {
 			return append(mounts, m), errs.E(op, dir, err)
 		}
@@ -100,7 +92,8 @@ func hasBuckets(documents *embedded.Documents) bool {
 // makes the others the node's own. It returns the documents and the mountpaths
 // in the order of the document, those that are missing included. An empty
 // directory where the documents name a mountpath is one that is missing: its disk
-// is not mounted; it is left alone, and its format stays nil.
+// is not mounted; it is left alone, and its format stays nil. A directory that is
+// new to a node with buckets joins it, by a transition that begins with this start.
 func identify(mounts []*mount, now time.Time) (*embedded.Documents, []embedded.Mountpath, error) {
 	const op errs.Op = "supervisors.identify"
 	var old []embedded.Shelf
@@ -120,6 +113,8 @@ func identify(mounts []*mount, now time.Time) (*embedded.Documents, []embedded.M
 		known[m.ID] = i
 	}
 	paths := make(map[string]string) // mountpath id → directory given
+	var joining []string             // ids
+	moves := len(old) > 0 && hasBuckets(documents)
 	for _, m := range mounts {
 		if m.format == nil {
 			continue
@@ -131,9 +126,16 @@ func identify(mounts []*mount, now time.Time) (*embedded.Documents, []embedded.M
 		if node.Version > 0 && (m.format.NodeID != node.NodeID || m.format.ClusterID != node.ClusterID) {
 			return nil, nil, errs.E(op, m.path, errs.Invalid, foreign(m.format, node))
 		}
+		if slices.Contains(node.Removed, m.format.MountpathID) {
+			m.left = true
+			continue
+		}
 		if i, ok := known[m.format.MountpathID]; ok {
 			all[i].Path = m.path
 		} else {
+			if moves { // a kill kept it from being named
+				joining = append(joining, m.format.MountpathID)
+			}
 			known[m.format.MountpathID] = len(all)
 			all = append(all, embedded.Mountpath{ID: m.format.MountpathID, Path: m.path})
 		}
@@ -148,21 +150,23 @@ func identify(mounts []*mount, now time.Time) (*embedded.Documents, []embedded.M
 		if m.trouble != nil {
 			return nil, nil, m.trouble
 		}
-		if len(old) > 0 && hasBuckets(documents) {
-			return nil, nil, errs.E(op, m.path, errs.Invalid, errors.New("a mountpath cannot be added to a node that has buckets: objects would have to move to it first, which no job does yet; leave the directory out"))
-		}
 		id, err := embedded.NewID()
 		if err != nil {
 			return nil, nil, errs.E(op, err)
 		}
-		m.format = &layout.Format{
-			Version: layout.FormatVersion, ClusterID: node.ClusterID, NodeID: node.NodeID, MountpathID: id,
-			IndexFormat: fmt.Sprintf("pebble %d", index.FormatVersion), Created: now.UTC().Truncate(time.Second),
+		if moves {
+			joining = append(joining, id)
 		}
+		m.format = newFormat(node, id, now)
 		if err := store.Format(m.fs, *m.format); err != nil {
 			return nil, nil, errs.E(op, m.path, err)
 		}
 		all = append(all, embedded.Mountpath{ID: id, Path: m.path})
+	}
+	if len(joining) > 0 {
+		if err := documents.WillJoin(joining); err != nil {
+			return nil, nil, errs.E(op, err)
+		}
 	}
 	return documents, all, nil
 }
@@ -175,12 +179,7 @@ func (o *opener) openStores(all []embedded.Mountpath) ([]mountpath.Mount, error)
 	for i, named := range all {
 		m := o.mountOf(named)
 		r := &result[i]
-		*r = mountpath.Mount{
-			ID: named.ID, Path: named.Path, Events: m.events, Disabled: named.Disabled != "",
-			Open:  func() (*store.Store, error) { return o.open(m, named.ID) },
-			Close: m.closeStore,
-			Away:  func(reason string, byOperator bool) error { return o.documents.SetAway(named.ID, reason, byOperator) },
-		}
+		*r = o.describe(m, named)
 		switch {
 		case r.Disabled:
 			r.Why = named.Disabled
@@ -213,21 +212,31 @@ func (o *opener) openStores(all []embedded.Mountpath) ([]mountpath.Mount, error)
 	return result, errors.Join(reasons...)
 }
 
+// describe is what the supervisor of mountpaths gets of a mount.
+func (o *opener) describe(m *mount, named embedded.Mountpath) mountpath.Mount {
+	return mountpath.Mount{
+		ID: named.ID, Path: named.Path, Events: m.events, Disabled: named.Disabled != "",
+		Open:  func() (*store.Store, error) { return o.open(m, named.ID) },
+		Close: m.closeStore,
+		Away:  func(reason string, byOperator bool) error { return o.documents.SetAway(named.ID, reason, byOperator) },
+	}
+}
+
 // mountOf returns the mount of a mountpath that the documents name: the directory
 // that holds it, the one at its path, or one that was not given.
 func (o *opener) mountOf(named embedded.Mountpath) *mount {
-	for _, m := range o.mounts {
+	for _, m := range o.mounts.all() {
 		if m.format != nil && m.format.MountpathID == named.ID {
 			return m
 		}
 	}
-	for _, m := range o.mounts {
+	for _, m := range o.mounts.all() {
 		if m.format == nil && m.path == named.Path {
 			return m
 		}
 	}
-	m := newMount(named.Path)
-	o.mounts = append(o.mounts, m)
+	m := newMount(named.Path, &o.seals)
+	o.mounts.add(m)
 	return m
 }
 

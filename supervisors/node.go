@@ -15,6 +15,7 @@ import (
 	"github.com/troupe-storage/troupe/actors"
 	"github.com/troupe-storage/troupe/actors/bucket"
 	"github.com/troupe-storage/troupe/actors/xaction"
+	"github.com/troupe-storage/troupe/actors/xaction/mover"
 	"github.com/troupe-storage/troupe/cluster/embedded"
 	"github.com/troupe-storage/troupe/httpedge"
 	"github.com/troupe-storage/troupe/httpedge/access"
@@ -54,7 +55,8 @@ type Node struct {
 	config Config
 	log    *logrus.Entry
 	clock  clock.Clock // what everything of the node lives by
-	mounts []*mount
+	mounts mountList
+	set    mountpath.Set
 	shared *index.Shared
 	slabs  *slab.Pool
 	md5    *checksum.MD5Pool
@@ -142,7 +144,7 @@ func Start(config Config) (_ *Node, err error) {
 	if err := n.spawnStorage(mounts, documents); err != nil {
 		return nil, err
 	}
-	registry, err := newMetrics(n.system, n.slabs, n.roster.Load, n.mounts, &n.jobs)
+	registry, err := newMetrics(n.system, n.slabs, n.roster.Load, &n.mounts, &n.jobs)
 	if err != nil {
 		return nil, err
 	}
@@ -150,7 +152,7 @@ func Start(config Config) (_ *Node, err error) {
 		return nil, err
 	}
 	n.gateway = gateway.New(gateway.Config{
-		System: n.system, Slabs: n.slabs, Roster: &n.roster, Buckets: &n.buckets,
+		System: n.system, Slabs: n.slabs, Roster: &n.roster, Buckets: &n.buckets, Mover: &mover.Mover{Config: n.moverConfig()},
 		BucketsActor: n.system.PID(nodeName + "/" + bucket.Name),
 		InlineLimit:  config.InlineBytes, MinPartBytes: config.MinPartBytes, Now: n.clock.Now,
 	})
@@ -188,17 +190,26 @@ func (n *Node) bind(address string) (net.Listener, error) {
 // openDisks opens the mountpaths, takes the start counter, and brings every
 // store to the state that its index says.
 func (n *Node) openDisks(now time.Time) ([]mountpath.Mount, *embedded.Documents, error) {
-	found, err := findMounts(n.config)
+	o := &opener{config: n.config, mounts: &n.mounts}
+	found, err := findMounts(n.config, &o.seals)
 	if err != nil {
 		return nil, nil, err
 	}
-	n.mounts = found
+	n.mounts.add(found...)
 	documents, all, err := identify(found, now)
 	if err != nil {
 		return nil, nil, err
 	}
 	var present []embedded.Shelf
 	for _, m := range found {
+		if m.left {
+			n.log.WithField("mountpath", m.path).Warn("the directory has left the node and is not used: leave it out, or add it again with troupe storage add")
+			n.mounts.remove(m)
+			if err := m.close(); err != nil {
+				return nil, nil, err
+			}
+			continue
+		}
 		if m.format != nil && m.trouble == nil && !isDisabled(all, m.format.MountpathID) {
 			present = append(present, m.shelf())
 		}
@@ -213,14 +224,14 @@ func (n *Node) openDisks(now time.Time) ([]mountpath.Mount, *embedded.Documents,
 	budget := budgetOf(n.config.MemoryBytes, len(all))
 	n.shared = index.NewShared(budget.blockCache, len(all))
 	documents.LiveBy(n.clock)
-	o := &opener{config: n.config, documents: documents, mounts: found, options: store.Options{
+	o.documents, o.options = documents, store.Options{
 		Shared: n.shared, Generations: objects.NewSequencer(1, node.Start),
 		BootID:        bootID(),
 		Now:           n.clock.Now,
 		MemTableBytes: index.MemTableBytes(n.config.MemoryBytes, len(all)), InlineLimit: n.config.InlineBytes, Reserve: n.config.Reserve, Log: n.log,
-	}}
+	}
+	n.set = o.set()
 	mounts, err := o.openStores(all)
-	n.mounts = o.mounts
 	if err != nil {
 		return nil, nil, err
 	}
@@ -234,7 +245,9 @@ func (n *Node) openDisks(now time.Time) ([]mountpath.Mount, *embedded.Documents,
 
 // spawnStorage spawns mountpaths and buckets and waits until they are at work.
 func (n *Node) spawnStorage(mounts []mountpath.Mount, documents *embedded.Documents) error {
-	if err := n.spawn(mountpath.Spec(mountpath.Config{System: n.system, Published: &n.roster, Mounts: mounts, MD5: n.md5})); err != nil {
+	if err := n.spawn(mountpath.Spec(mountpath.Config{System: n.system, Published: &n.roster, Mounts: mounts, MD5: n.md5,
+		Set: n.set, Transition: transitionOf(documents.Node().Transition), Jobs: n.system.PID(nodeName + "/" + xaction.Name),
+	})); err != nil {
 		return err
 	}
 	var docs []*objects.BucketDoc
@@ -371,6 +384,9 @@ func (n *Node) System() *actors.System { return n.system }
 // purpose; nil if it has none.
 func (n *Node) Faults() *faults.Desk { return n.config.Faults }
 
+// Roster returns the node's mountpaths as they are now, for tests and control.
+func (n *Node) Roster() *messages.Roster { return n.roster.Load() }
+
 // Slabs returns the node's memory for payloads, for tests and metrics.
 func (n *Node) Slabs() *slab.Pool { return n.slabs }
 
@@ -410,8 +426,8 @@ func (n *Node) Stop() error {
 		failures = append(failures, s.Close())
 	}
 	n.sockets = nil
-	failures = append(failures, closeMounts(n.mounts))
-	n.mounts = nil
+	failures = append(failures, closeMounts(n.mounts.all()))
+	n.mounts.change(func([]*mount) []*mount { return nil })
 	if n.shared != nil {
 		n.shared.Close()
 		n.shared = nil

@@ -73,17 +73,26 @@ func (e *expirer) run() (aborted int, err error) {
 	}
 }
 
-// abort aborts one upload; one that ended meanwhile is as good.
+// abort aborts one upload, at its former mountpath first if it may be moving; one
+// that ended meanwhile is as good, and one whose key moved is aborted the next time.
 func (e *expirer) abort(u *objects.Upload) error {
-	const op errs.Op = "bucket.Expire"
 	key := objects.Key{Bucket: e.bucket, Name: u.Name}
-	digest := key.Digest()
-	owner := e.config.Roster.Load().Owner(digest)
-	if owner == nil || owner.Offline != "" {
+	roster, digest := e.config.Roster.Load(), key.Digest()
+	if former := roster.Former(digest); former != nil {
+		if err := e.abortAt(key, u.ID, former, true); err != nil {
+			return err
+		}
+	}
+	return e.abortAt(key, u.ID, roster.Owner(digest), false)
+}
+
+func (e *expirer) abortAt(key objects.Key, uploadID string, view *messages.MountpathView, former bool) error {
+	const op errs.Op = "bucket.Expire"
+	if view == nil || view.Offline != "" {
 		return errs.E(op, key, errs.Offline)
 	}
-	m := &messages.AbortUpload{Key: key, UploadID: u.ID, Reply: messages.NewReply[struct{}]()}
-	e.config.System.Root().Send(owner.Writer(digest), m)
+	m := &messages.AbortUpload{Key: key, UploadID: uploadID, Former: former, Reply: messages.NewReply[struct{}]()}
+	e.config.System.Root().Send(view.Writer(key.Digest()), m)
 	if _, err := m.Reply.WaitOn(e.config.System.Clock(), op, changeTime); err != nil && !errs.Is(errs.NotFound, err) {
 		return err
 	}

@@ -26,16 +26,15 @@ type listing struct {
 	bucket objects.Bucket
 }
 
-// mountpaths returns every mountpath of the node; a listing without one of them
-// would be wrong, so that one is offline fails it.
-func (l *listing) mountpaths(op errs.Op) ([]messages.MountpathView, error) {
-	mountpaths := l.config.Roster.Load().Mountpaths
-	for _, m := range mountpaths {
-		if err := m.Away(); err != nil {
-			return nil, errs.E(op, l.bucket, errs.Offline, err)
+// whole fails if a mountpath of the node is offline: a listing without it would be
+// wrong.
+func (l *listing) whole(op errs.Op, roster *messages.Roster) error {
+	for i := range roster.Mountpaths {
+		if err := roster.Mountpaths[i].Away(); err != nil {
+			return errs.E(op, l.bucket, errs.Offline, err)
 		}
 	}
-	return mountpaths, nil
+	return nil
 }
 
 // objectLister is the worker of one listing of objects: it asks every mountpath
@@ -66,10 +65,19 @@ type source struct {
 
 func (l *objectLister) page() (*messages.ObjectPage, error) {
 	const op errs.Op = "bucket.List"
-	mountpaths, err := l.mountpaths(op)
-	if err != nil {
-		return nil, err
-	}
+	return steady(&l.listing, op, func(roster *messages.Roster) (*messages.ObjectPage, error) {
+		if err := l.whole(op, roster); err != nil {
+			return nil, err
+		}
+		if roster.Transition != nil {
+			return l.moving(op, roster)
+		}
+		return l.merged(op, roster.Mountpaths)
+	})
+}
+
+// merged returns a page while every key is where it is.
+func (l *objectLister) merged(op errs.Op, mountpaths []messages.MountpathView) (*messages.ObjectPage, error) {
 	// HRW spreads names evenly: a third more than the share, and a few, so that
 	// a mountpath seldom has to be asked twice.
 	share := (l.request.Limit*13+len(mountpaths)*10-1)/(len(mountpaths)*10) + 8
@@ -166,26 +174,34 @@ func (l *uploadLister) Receive(ctx actor.Context) {
 // full one.
 func (l *uploadLister) page() (*messages.UploadPage, error) {
 	const op errs.Op = "bucket.ListUploads"
-	mountpaths, err := l.mountpaths(op)
-	if err != nil {
-		return nil, err
-	}
-	replies := make([]messages.Reply[*messages.UploadPage], len(mountpaths))
-	for i := range mountpaths {
-		m := *l.request
-		m.Reply = messages.NewReply[*messages.UploadPage]()
-		replies[i] = m.Reply
-		l.config.System.Root().Send(mountpaths[i].Readers[0], &m)
-	}
-	merged := &messages.UploadPage{}
-	pages := make([][]objects.Upload, len(replies))
-	for i, r := range replies {
-		page, err := r.WaitOn(l.config.System.Clock(), op, listTime)
-		if err != nil {
-			return nil, errs.E(op, l.bucket, fmt.Errorf("mountpath %s: %w", mountpaths[i].Path, err))
+	return steady(&l.listing, op, func(roster *messages.Roster) (*messages.UploadPage, error) {
+		if err := l.whole(op, roster); err != nil {
+			return nil, err
 		}
-		pages[i] = page.Uploads
-		merged.More = merged.More || page.More
+		return l.merged(op, roster)
+	})
+}
+
+// merged asks the mountpaths that keys leave first, as the listing of objects does.
+func (l *uploadLister) merged(op errs.Op, roster *messages.Roster) (*messages.UploadPage, error) {
+	merged := &messages.UploadPage{}
+	var pages [][]objects.Upload
+	for _, group := range inOrder(roster) {
+		replies := make([]messages.Reply[*messages.UploadPage], len(group))
+		for i, view := range group {
+			m := *l.request
+			m.Reply = messages.NewReply[*messages.UploadPage]()
+			replies[i] = m.Reply
+			l.config.System.Root().Send(view.Readers[0], &m)
+		}
+		for i, r := range replies {
+			page, err := r.WaitOn(l.config.System.Clock(), op, listTime)
+			if err != nil {
+				return nil, errs.E(op, l.bucket, fmt.Errorf("mountpath %s: %w", group[i].Path, err))
+			}
+			pages = append(pages, page.Uploads)
+			merged.More = merged.More || page.More
+		}
 	}
 	for {
 		least := -1
@@ -197,12 +213,16 @@ func (l *uploadLister) page() (*messages.UploadPage, error) {
 		if least < 0 {
 			return merged, nil
 		}
+		upload := &pages[least][0]
+		pages[least] = pages[least][1:]
+		if n := len(merged.Uploads); n > 0 && sameUpload(&merged.Uploads[n-1], upload) {
+			continue
+		}
 		if len(merged.Uploads) == l.request.Limit {
 			merged.More = true
 			return merged, nil
 		}
-		merged.Uploads = append(merged.Uploads, pages[least][0])
-		pages[least] = pages[least][1:]
+		merged.Uploads = append(merged.Uploads, *upload)
 	}
 }
 

@@ -106,6 +106,9 @@ func (r *Run) Expect(a Amount) { r.ledger.expect(a) }
 // Did counts what was done since the last call. The rate limit is counted in it.
 func (r *Run) Did(a Amount) { r.ledger.count(a) }
 
+// Done returns how much was done, also by earlier runs.
+func (r *Run) Done() Amount { return r.ledger.amount() }
+
 // Failed notes a thing that failed while the job goes on: counted, and the last of
 // them kept with their names.
 func (r *Run) Failed(name string, err error) { r.ledger.failed(name, err) }

@@ -21,12 +21,18 @@ const Path = "/v1/mountpaths"
 const (
 	Disable = "disable"
 	Enable  = "enable"
+	// Add makes a directory a mountpath; it gets its share of the objects.
+	Add = "add"
+	// Remove takes a mountpath away; what it has moves to the others first.
+	Remove = "remove"
 )
 
 // Action asks for a change of one mountpath.
 type Action struct {
-	Action string `json:"action"` // Disable or Enable
-	Path   string `json:"path"`   // of the mountpath, or its id
+	Action string `json:"action"` // Disable, Enable, Add or Remove
+	Path   string `json:"path"`   // of the mountpath, or its id; to be added: of the directory
+	// Force removes a mountpath that cannot be read: what only it has is lost.
+	Force bool `json:"force,omitempty"`
 }
 
 // Mountpaths answers a list.
@@ -38,7 +44,7 @@ type Mountpaths struct {
 type Mountpath struct {
 	ID       string    `json:"id"`
 	Path     string    `json:"path"`
-	State    string    `json:"state"` // ok, full, slow, read-only, failing, disabled, missing
+	State    string    `json:"state"` // ok, full, slow, read-only, failing, disabled, missing; joining or leaving for ok while objects move
 	Reason   string    `json:"reason,omitempty"`
 	Since    time.Time `json:"since"`
 	Readable bool      `json:"readable"`
@@ -60,6 +66,8 @@ type Mountpath struct {
 	ProbeSeconds float64  `json:"probe_seconds"`     // how long the last probe took; 0: it was never under suspicion
 	Reopenings   int      `json:"reopenings"`        // how often an index that dies can still be opened again
 	Changes      []Change `json:"changes,omitempty"` // the last ones, oldest first
+
+	Job string `json:"job,omitempty"` // id of the job that moves its objects, or objects to it
 }
 
 // Change is one change of a mountpath's state.

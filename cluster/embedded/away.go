@@ -13,15 +13,15 @@ import (
 	"github.com/troupe-storage/troupe/objects/errs"
 )
 
-// voters are the shelves whose documents count: those of mountpaths that were in
-// use when the node's document was written. If none was, all of them.
+// voters are the shelves whose documents count: those of mountpaths that were the
+// node's and in use when the node's document was written. If none was, all of them.
 func (n *Node) voters(shelves []Shelf) []Shelf {
 	var voters []Shelf
 	for _, s := range shelves {
-		out := slices.ContainsFunc(n.Mountpaths, func(m Mountpath) bool {
-			return m.ID == s.ID() && (m.Disabled != "" || m.Away != "")
+		in := slices.ContainsFunc(n.Mountpaths, func(m Mountpath) bool {
+			return m.ID == s.ID() && m.Disabled == "" && m.Away == ""
 		})
-		if !out {
+		if in {
 			voters = append(voters, s)
 		}
 	}
@@ -87,7 +87,7 @@ func (d *Documents) SetAway(id, reason string, byOperator bool) error {
 	}
 	rest := slices.DeleteFunc(slices.Clone(d.shelves), func(s Shelf) bool { return s.ID() == id })
 	if len(rest) > 0 {
-		d.shelves = rest
+		d.setShelves(rest)
 	}
 	d.node = next
 	return errs.Wrap(op, d.write(nodeDocument, &next))
@@ -112,11 +112,13 @@ func (d *Documents) Attach(shelf Shelf, path string) error {
 	if was != nil && was.Start > d.node.Start {
 		return errs.E(op, shelf, errs.Conflict, fmt.Errorf("it has seen start %d of the node, and this is start %d; restart the node with all its mountpaths", was.Start, d.node.Start))
 	}
+	d.jobs.Lock()
+	defer d.jobs.Unlock()
 	if err := d.bounded(shelf, func() error { return d.refresh(shelf) }); err != nil {
 		return errs.E(op, shelf, err)
 	}
 	m.Path, m.Disabled, m.Away = path, "", ""
-	d.shelves = append(slices.DeleteFunc(slices.Clone(d.shelves), func(s Shelf) bool { return s.ID() == shelf.ID() }), shelf)
+	d.setShelves(append(slices.DeleteFunc(slices.Clone(d.shelves), func(s Shelf) bool { return s.ID() == shelf.ID() }), shelf))
 	d.node = next
 	return errs.Wrap(op, d.write(nodeDocument, &next))
 }
@@ -138,7 +140,8 @@ func (d *Documents) changed(op errs.Op, id string) (Node, *Mountpath, error) {
 	return Node{}, nil, errs.E(op, id, errs.NotFound, errors.New("the node has no such mountpath"))
 }
 
-// refresh gives a shelf the documents of the buckets that there are, and no others.
+// refresh gives a shelf the documents of the buckets and jobs that there are, and no
+// others. With jobs held.
 func (d *Documents) refresh(s Shelf) error {
 	for _, doc := range d.buckets {
 		if err := writeIfStale(s, doc); err != nil {
@@ -160,7 +163,7 @@ func (d *Documents) refresh(s Shelf) error {
 			}
 		}
 	}
-	return nil
+	return d.refreshJobs(s)
 }
 
 // shelfTime is how long a change waits for one mountpath. A write of two small

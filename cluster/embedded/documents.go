@@ -19,6 +19,7 @@ import (
 	"sort"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/troupe-storage/troupe/objects"
 	"github.com/troupe-storage/troupe/objects/clock"
@@ -59,12 +60,19 @@ type Node struct {
 	NodeID     string      `json:"node"`
 	Start      uint64      `json:"start"` // the start counter: part of every generation taken since
 	Mountpaths []Mountpath `json:"mountpaths"`
+	// Transition is the change of the set of mountpaths that is under way; nil: none.
+	Transition *Transition `json:"transition,omitempty"`
+	// Removed are the ids of mountpaths that were the node's: directories that still
+	// have their format are not taken for new ones.
+	Removed []string `json:"removed,omitempty"`
 }
 
 // Documents is the node's documents. Safe for concurrent use.
 type Documents struct {
 	mu          sync.Mutex
 	shelves     []Shelf
+	shown       atomic.Pointer[[]Shelf] // shelves, for who does not wait for mu
+	jobs        sync.RWMutex            // held to read while a job's document is written, to write while a shelf joins; after mu
 	node        Node
 	buckets     map[objects.BucketID]*objects.BucketDoc
 	outstanding outstanding
@@ -90,7 +98,8 @@ func NewID() (string, error) {
 // none, it makes the documents of a new node.
 func Open(shelves []Shelf) (*Documents, error) {
 	const op errs.Op = "embedded.Open"
-	d := &Documents{shelves: shelves, clock: clock.NewSystem(), buckets: make(map[objects.BucketID]*objects.BucketDoc)}
+	d := &Documents{clock: clock.NewSystem(), buckets: make(map[objects.BucketID]*objects.BucketDoc)}
+	d.setShelves(shelves)
 	node, err := nodeInForce(shelves)
 	if err != nil {
 		return nil, errs.E(op, err)
@@ -199,7 +208,7 @@ func (d *Documents) Begin(present []Shelf, mountpaths []Mountpath) (Node, error)
 	const op errs.Op = "embedded.Begin"
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.shelves = present
+	d.setShelves(present)
 	next := d.node
 	next.Version++
 	next.Start++
@@ -208,6 +217,9 @@ func (d *Documents) Begin(present []Shelf, mountpaths []Mountpath) (Node, error)
 		if slices.ContainsFunc(present, func(s Shelf) bool { return s.ID() == m.ID }) {
 			next.Mountpaths[i].Disabled, next.Mountpaths[i].Away = "", ""
 		}
+	}
+	if err := d.acquaint(present); err != nil {
+		return Node{}, errs.E(op, err)
 	}
 	if err := d.write(nodeDocument, &next); err != nil {
 		return Node{}, errs.E(op, err)
@@ -219,6 +231,36 @@ func (d *Documents) Begin(present []Shelf, mountpaths []Mountpath) (Node, error)
 		}
 	}
 	return next, nil
+}
+
+// setShelves changes where documents are kept.
+func (d *Documents) setShelves(shelves []Shelf) {
+	d.shelves = shelves
+	d.shown.Store(&shelves)
+}
+
+// present returns where documents are kept; only to be read.
+func (d *Documents) present() []Shelf { return *d.shown.Load() }
+
+// acquaint writes the document that is in force to shelves that have none, before the
+// next one is written: a crash in the middle of that leaves a copy that counts.
+func (d *Documents) acquaint(shelves []Shelf) error {
+	if d.node.Version == 0 {
+		return nil // a new node's: none is in force
+	}
+	content, err := encode(&d.node)
+	if err != nil {
+		return err
+	}
+	for _, s := range shelves {
+		if _, err := s.Read(nodeDocument); !errs.Is(errs.NotFound, err) {
+			continue
+		}
+		if err := d.bounded(s, func() error { return s.Write(nodeDocument, content) }); err != nil {
+			return errs.E("embedded.acquaint", s, err)
+		}
+	}
+	return nil
 }
 
 // writeWhereStale writes a bucket's document to the shelves that have another.

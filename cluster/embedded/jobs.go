@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/troupe-storage/troupe/objects/clock"
@@ -18,19 +18,16 @@ const jobsFolder = "jobs"
 // left behind: a disk that hangs must not hold up the jobs of the others.
 const jobTime = 10 * time.Second
 
-// Jobs keeps the documents of jobs on the shelves. A document counts once more
-// than half of them have it: a job must not stand still because one of several
-// disks is broken. Its user writes one document at a time.
+// Jobs keeps the documents of jobs on the shelves that the node's other documents
+// are on. A document counts once more than half of them have it: a job must not
+// stand still because one of several disks is broken. Its user writes one document
+// at a time.
 type Jobs struct {
-	clock   clock.Clock
-	shelves []*jobShelf
-}
-
-// jobShelf is one shelf. A write of it that hangs keeps it from being asked again:
-// at most one goroutine waits for each disk.
-type jobShelf struct {
-	Shelf
-	busy atomic.Bool
+	clock     clock.Clock
+	documents *Documents
+	// busy are the shelves of which a write hangs, by id: they are not asked again, so
+	// that at most one goroutine waits for each disk.
+	busy sync.Map
 }
 
 // jobCopy is one copy of a job's document: its version, and all of it.
@@ -51,17 +48,8 @@ func (c *jobCopy) UnmarshalJSON(content []byte) error {
 	return nil
 }
 
-// Jobs returns the keeper of the documents of jobs, over the shelves that were
-// present at Begin.
-func (d *Documents) Jobs(clock clock.Clock) *Jobs {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	jobs := &Jobs{clock: clock}
-	for _, s := range d.shelves {
-		jobs.shelves = append(jobs.shelves, &jobShelf{Shelf: s})
-	}
-	return jobs
-}
+// Jobs returns the keeper of the documents of jobs.
+func (d *Documents) Jobs(clock clock.Clock) *Jobs { return &Jobs{clock: clock, documents: d} }
 
 // All returns the documents in force, in no order. Copies that a minority has, of
 // jobs that were never acknowledged or are forgotten, are removed. What cannot be
@@ -70,9 +58,8 @@ func (d *Documents) Jobs(clock clock.Clock) *Jobs {
 func (j *Jobs) All() (all [][]byte, unread []error) {
 	const op errs.Op = "embedded.Jobs"
 	names := make(map[string]struct{})
-	var shelves []Shelf
-	for _, s := range j.shelves {
-		shelves = append(shelves, s.Shelf)
+	shelves := j.documents.present()
+	for _, s := range shelves {
 		list, err := s.List(jobsFolder)
 		if err != nil && !errs.Is(errs.NotFound, err) {
 			unread = append(unread, errs.E(op, s, err))
@@ -121,18 +108,21 @@ func jobName(id string) string { return jobsFolder + "/" + id + ".json" }
 // everywhere does the same on every shelf, side by side, and fails unless more
 // than half of them succeeded.
 func (j *Jobs) everywhere(op errs.Op, id string, do func(Shelf) error) error {
-	answers := make(chan error, len(j.shelves))
+	j.documents.jobs.RLock()
+	defer j.documents.jobs.RUnlock()
+	shelves := j.documents.present()
+	answers := make(chan error, len(shelves))
 	waiting := 0
 	var failures []error
-	for _, s := range j.shelves {
-		if !s.busy.CompareAndSwap(false, true) {
+	for _, s := range shelves {
+		if _, hangs := j.busy.LoadOrStore(s.ID(), struct{}{}); hangs {
 			failures = append(failures, errs.E(op, s, errs.Busy, errors.New("an earlier write hangs")))
 			continue
 		}
 		waiting++
 		go func() {
-			err := do(s.Shelf)
-			s.busy.Store(false)
+			err := do(s)
+			j.busy.Delete(s.ID())
 			if err != nil {
 				err = errs.E(op, s, err)
 			}
@@ -153,11 +143,56 @@ func (j *Jobs) everywhere(op errs.Op, id string, do func(Shelf) error) error {
 			}
 		case <-late:
 			hangs = true
-			failures = append(failures, errs.E(op, errs.Busy, fmt.Errorf("%d of %d mountpaths have not answered within %s", waiting, len(j.shelves), jobTime)))
+			failures = append(failures, errs.E(op, errs.Busy, fmt.Errorf("%d of %d mountpaths have not answered within %s", waiting, len(shelves), jobTime)))
 		}
 	}
-	if done*2 <= len(j.shelves) {
+	if done*2 <= len(shelves) {
 		return errs.E(op, id, errors.Join(failures...))
+	}
+	return nil
+}
+
+// refreshJobs gives a shelf the documents of jobs that the others have, and no
+// others. With Documents.jobs held.
+func (d *Documents) refreshJobs(shelf Shelf) error {
+	newest := make(map[string]*jobCopy)
+	names := func(s Shelf) ([]string, error) {
+		list, err := s.List(jobsFolder)
+		if errs.Is(errs.NotFound, err) {
+			err = nil
+		}
+		return list, err
+	}
+	for _, s := range d.present() {
+		if s.ID() == shelf.ID() {
+			continue
+		}
+		list, err := names(s)
+		if err != nil {
+			return err
+		}
+		for _, name := range list {
+			c, err := read[jobCopy](s, jobsFolder+"/"+name)
+			if err == nil && c != nil && (newest[name] == nil || c.version > newest[name].version) {
+				newest[name] = c
+			}
+		}
+	}
+	list, err := names(shelf)
+	if err != nil {
+		return err
+	}
+	for _, name := range list {
+		if newest[name] == nil {
+			if err := shelf.Remove(jobsFolder + "/" + name); err != nil {
+				return err
+			}
+		}
+	}
+	for name, c := range newest {
+		if err := shelf.Write(jobsFolder+"/"+name, c.content); err != nil {
+			return err
+		}
 	}
 	return nil
 }

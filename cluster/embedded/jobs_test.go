@@ -18,10 +18,12 @@ func jobDoc(id string, version int) []byte {
 // jobsOn opens the documents of jobs over shelves.
 func jobsOn(t *testing.T, shelves ...*shelf) *Jobs {
 	t.Helper()
-	d := &Documents{}
+	var list []Shelf
 	for _, s := range shelves {
-		d.shelves = append(d.shelves, s)
+		list = append(list, s)
 	}
+	d := &Documents{}
+	d.setShelves(list)
 	return d.Jobs(clock.NewSystem())
 }
 
@@ -141,7 +143,9 @@ func (h *hanging) Write(name string, content []byte) error {
 // A mountpath that hangs in a write is not asked again until the write returned.
 func TestMountpathThatHangsIsLeftOut(t *testing.T) {
 	a, b, c := newShelf("a"), newShelf("b"), &hanging{shelf: newShelf("c"), entered: make(chan struct{}, 1), leave: make(chan struct{})}
-	j := (&Documents{shelves: []Shelf{a, b, c}}).Jobs(clock.NewSystem())
+	d := &Documents{}
+	d.setShelves([]Shelf{a, b, c})
+	j := d.Jobs(clock.NewSystem())
 	first := make(chan error)
 	go func() { first <- j.PutJob("x", jobDoc("x", 1)) }()
 	<-c.entered

@@ -22,6 +22,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/troupe-storage/troupe/actors"
+	"github.com/troupe-storage/troupe/actors/xaction/mover"
 	"github.com/troupe-storage/troupe/messages"
 	"github.com/troupe-storage/troupe/objects"
 	"github.com/troupe-storage/troupe/objects/errs"
@@ -42,6 +43,8 @@ type Config struct {
 	Slabs   *slab.Pool
 	Roster  *atomic.Pointer[messages.Roster]
 	Buckets *atomic.Pointer[messages.BucketSet]
+	// Mover moves what a write needs while the set of mountpaths changes.
+	Mover *mover.Mover
 	// BucketsActor is the coordinator of buckets.
 	BucketsActor *actor.PID
 	// InlineLimit is the mountpaths': payloads up to it go into the index.
@@ -129,60 +132,55 @@ func (g *Gateway) Location(bucket *objects.BucketDoc, name string) string {
 	return view.Path
 }
 
-// owner finds the mountpath of a key; errs.Offline if it cannot be used now.
-func (g *Gateway) owner(op errs.Op, key objects.Key) (*messages.MountpathView, uint64, error) {
-	if err := objects.CheckName(key.Name); err != nil {
-		return nil, 0, errs.E(op, key, errs.Invalid, err)
-	}
-	digest := key.Digest()
-	view := g.Roster.Load().Owner(digest)
-	if view == nil {
-		return nil, 0, errs.E(op, key, errs.Offline, errors.New("the node has no mountpath"))
-	}
-	if err := view.Away(); err != nil {
-		return nil, 0, errs.E(op, key, errs.Offline, err)
-	}
-	return view, digest, nil
-}
-
-// writable is owner for a write; errs.Offline too if the mountpath takes none now.
-func (g *Gateway) writable(op errs.Op, key objects.Key) (*messages.MountpathView, uint64, error) {
-	view, digest, err := g.owner(op, key)
-	if err != nil {
-		return nil, 0, err
-	}
-	if err := view.Closed(); err != nil {
-		return nil, 0, errs.E(op, key, errs.Offline, err)
-	}
-	return view, digest, nil
-}
-
 // Delete removes an object; one that is not there is no failure unless the
 // conditions need it.
 func (g *Gateway) Delete(_ context.Context, bucket *objects.BucketDoc, name, versionID string, c objects.Conditions) (messages.ObjectDeleted, error) {
 	const op errs.Op = "gateway.Delete"
 	key := objects.Key{Bucket: bucket.Bucket, Name: name}
-	owner, digest, err := g.writable(op, key)
-	if err != nil {
-		return messages.ObjectDeleted{}, err
+	return change(g, op, key, func(p *place) (messages.ObjectDeleted, error) {
+		before, err := g.deleteFormer(op, key, p, c)
+		if err != nil {
+			return messages.ObjectDeleted{}, err
+		}
+		m := &messages.DeleteObject{Key: key, VersionID: versionID, Conditions: c, Reply: messages.NewReply[messages.ObjectDeleted]()}
+		g.System.Root().Send(p.owner.Writer(p.digest), m)
+		deleted, err := m.Reply.WaitOn(g.System.Clock(), op, Deadline)
+		deleted.Existed = deleted.Existed || before.Existed
+		return deleted, err
+	})
+}
+
+// deleteFormer takes a key from its former mountpath before it is deleted at its
+// owner's: in the other order, what is deleted would come back after a crash in
+// between. Where the record counts, it is moved instead.
+func (g *Gateway) deleteFormer(op errs.Op, key objects.Key, p *place, c objects.Conditions) (messages.ObjectDeleted, error) {
+	if p.former == nil {
+		return messages.ObjectDeleted{}, nil
 	}
-	m := &messages.DeleteObject{Key: key, VersionID: versionID, Conditions: c, Reply: messages.NewReply[messages.ObjectDeleted]()}
-	g.System.Root().Send(owner.Writer(digest), m)
+	if c != (objects.Conditions{}) || p.turned() {
+		return messages.ObjectDeleted{}, g.settle(op, key, p)
+	}
+	if err := p.former.Closed(); err != nil {
+		return messages.ObjectDeleted{}, errs.E(op, key, errs.Offline, err)
+	}
+	m := &messages.DeleteObject{Key: key, Former: true, Reply: messages.NewReply[messages.ObjectDeleted]()}
+	g.System.Root().Send(p.former.Writer(p.digest), m)
 	return m.Reply.WaitOn(g.System.Clock(), op, Deadline)
 }
 
 // ChangeDraft changes the user metadata or the tags of an object; see
 // messages.DraftChange.
-func (g *Gateway) ChangeDraft(_ context.Context, bucket *objects.BucketDoc, name string, change messages.DraftChange) (*objects.Meta, error) {
+func (g *Gateway) ChangeDraft(_ context.Context, bucket *objects.BucketDoc, name string, draft messages.DraftChange) (*objects.Meta, error) {
 	const op errs.Op = "gateway.ChangeDraft"
 	key := objects.Key{Bucket: bucket.Bucket, Name: name}
-	owner, digest, err := g.writable(op, key)
-	if err != nil {
-		return nil, err
-	}
-	m := &messages.ChangeDraft{Key: key, Change: change, Reply: messages.NewReply[*objects.Meta]()}
-	g.System.Root().Send(owner.Writer(digest), m)
-	return m.Reply.Wait(op, Deadline)
+	return change(g, op, key, func(p *place) (*objects.Meta, error) {
+		if err := g.settle(op, key, p); err != nil {
+			return nil, err
+		}
+		m := &messages.ChangeDraft{Key: key, Change: draft, Reply: messages.NewReply[*objects.Meta]()}
+		g.System.Root().Send(p.owner.Writer(p.digest), m)
+		return m.Reply.WaitOn(g.System.Clock(), op, Deadline)
+	})
 }
 
 // ListRequest asks for a page of a bucket's names.

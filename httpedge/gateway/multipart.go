@@ -15,24 +15,18 @@ import (
 func (g *Gateway) CreateUpload(_ context.Context, bucket *objects.BucketDoc, name string, draft objects.Draft, wanted checksum.Wanted) (string, error) {
 	const op errs.Op = "gateway.CreateUpload"
 	key := objects.Key{Bucket: bucket.Bucket, Name: name}
-	owner, digest, err := g.writable(op, key)
-	if err != nil {
-		return "", err
-	}
 	var id [16]byte
 	if _, err := rand.Read(id[:]); err != nil {
 		return "", errs.E(op, key, errs.Internal, err)
 	}
 	draft.Class = bucket.Props.Class()
-	m := &messages.CreateUpload{
-		Key: key, Reply: messages.NewReply[struct{}](),
-		Upload: objects.Upload{ID: hex.EncodeToString(id[:]), Name: name, Initiated: g.Now(), Checksum: wanted, Draft: draft},
-	}
-	g.System.Root().Send(owner.Writer(digest), m)
-	if _, err := m.Reply.WaitOn(g.System.Clock(), op, Deadline); err != nil {
-		return "", err
-	}
-	return m.Upload.ID, nil
+	upload := objects.Upload{ID: hex.EncodeToString(id[:]), Name: name, Initiated: g.Now(), Checksum: wanted, Draft: draft}
+	return change(g, op, key, func(p *place) (string, error) {
+		m := &messages.CreateUpload{Key: key, Upload: upload, Reply: messages.NewReply[struct{}]()}
+		g.System.Root().Send(p.owner.Writer(p.digest), m)
+		_, err := m.Reply.WaitOn(g.System.Clock(), op, Deadline)
+		return upload.ID, err
+	})
 }
 
 // Complete is what a client says when completing an upload.
@@ -50,33 +44,54 @@ type Complete struct {
 func (g *Gateway) CompleteUpload(_ context.Context, bucket *objects.BucketDoc, c Complete) (objects.Receipt, error) {
 	const op errs.Op = "gateway.CompleteUpload"
 	key := objects.Key{Bucket: bucket.Bucket, Name: c.Name}
-	owner, digest, err := g.writable(op, key)
-	if err != nil {
-		return objects.Receipt{}, err
-	}
 	least := g.MinPartBytes
 	if c.AnySize {
 		least = 1
 	}
-	m := &messages.CompleteUpload{
-		Key: key, UploadID: c.UploadID, Parts: c.Parts, MinPartSize: least, Size: c.Size, Checksum: c.Checksum,
-		Conditions: c.Conditions, ETag: bucket.Props.ETagKind(), Reply: messages.NewReply[objects.Receipt](),
-	}
-	g.System.Root().Send(owner.Writer(digest), m)
-	return m.Reply.WaitOn(g.System.Clock(), op, Deadline)
+	return change(g, op, key, func(p *place) (objects.Receipt, error) {
+		if err := g.settleUpload(op, key, c.UploadID, p); err != nil {
+			return objects.Receipt{}, err
+		}
+		if err := g.settle(op, key, p); err != nil {
+			return objects.Receipt{}, err
+		}
+		m := &messages.CompleteUpload{
+			Key: key, UploadID: c.UploadID, Parts: c.Parts, MinPartSize: least, Size: c.Size, Checksum: c.Checksum,
+			Conditions: c.Conditions, ETag: bucket.Props.ETagKind(), Reply: messages.NewReply[objects.Receipt](),
+		}
+		g.System.Root().Send(p.owner.Writer(p.digest), m)
+		return m.Reply.WaitOn(g.System.Clock(), op, Deadline)
+	})
 }
 
 // AbortUpload ends an upload and reclaims its parts.
 func (g *Gateway) AbortUpload(_ context.Context, bucket *objects.BucketDoc, name, uploadID string) error {
 	const op errs.Op = "gateway.AbortUpload"
 	key := objects.Key{Bucket: bucket.Bucket, Name: name}
-	owner, digest, err := g.writable(op, key)
-	if err != nil {
+	abort := func(view *messages.MountpathView, digest uint64, former bool) error {
+		m := &messages.AbortUpload{Key: key, UploadID: uploadID, Former: former, Reply: messages.NewReply[struct{}]()}
+		g.System.Root().Send(view.Writer(digest), m)
+		_, err := m.Reply.WaitOn(g.System.Clock(), op, Deadline)
 		return err
 	}
-	m := &messages.AbortUpload{Key: key, UploadID: uploadID, Reply: messages.NewReply[struct{}]()}
-	g.System.Root().Send(owner.Writer(digest), m)
-	_, err = m.Reply.WaitOn(g.System.Clock(), op, Deadline)
+	_, err := change(g, op, key, func(p *place) (struct{}, error) {
+		wasFormer := false
+		if p.former != nil {
+			if err := p.former.Closed(); err != nil {
+				return struct{}{}, errs.E(op, key, errs.Offline, err)
+			}
+			err := abort(p.former, p.digest, true)
+			if err != nil && !errs.Is(errs.NotFound, err) {
+				return struct{}{}, err
+			}
+			wasFormer = err == nil
+		}
+		err := abort(p.owner, p.digest, false)
+		if wasFormer && errs.Is(errs.NotFound, err) {
+			err = nil
+		}
+		return struct{}{}, err
+	})
 	return err
 }
 
@@ -84,12 +99,20 @@ func (g *Gateway) AbortUpload(_ context.Context, bucket *objects.BucketDoc, name
 func (g *Gateway) ListParts(_ context.Context, bucket *objects.BucketDoc, name, uploadID string, after, limit int) (*messages.PartPage, error) {
 	const op errs.Op = "gateway.ListParts"
 	key := objects.Key{Bucket: bucket.Bucket, Name: name}
-	owner, digest, err := g.owner(op, key)
-	if err != nil {
-		return nil, err
+	if p, err := g.place(op, key); err == nil && p.turned() { // its parts may be here and there
+		if err := g.settleUpload(op, key, uploadID, &p); err != nil {
+			return nil, err
+		}
 	}
+	return find(g, op, key, func(view *messages.MountpathView, digest uint64) (*messages.PartPage, error) {
+		return g.parts(op, key, uploadID, after, limit, view, digest)
+	})
+}
+
+// parts asks one mountpath for the parts of an upload.
+func (g *Gateway) parts(op errs.Op, key objects.Key, uploadID string, after, limit int, view *messages.MountpathView, digest uint64) (*messages.PartPage, error) {
 	m := &messages.ListParts{Key: key, UploadID: uploadID, After: after, Limit: limit, Reply: messages.NewReply[*messages.PartPage]()}
-	g.System.Root().Send(owner.Reader(digest), m)
+	g.System.Root().Send(view.Reader(digest), m)
 	return m.Reply.WaitOn(g.System.Clock(), op, Deadline)
 }
 

@@ -18,14 +18,9 @@ import (
 func (g *Gateway) Head(_ context.Context, bucket *objects.BucketDoc, name, versionID string) (*objects.Meta, error) {
 	const op errs.Op = "gateway.Head"
 	key := objects.Key{Bucket: bucket.Bucket, Name: name}
-	owner, digest, err := g.owner(op, key)
-	if err != nil {
-		return nil, err
-	}
-	opened, err := g.open(op, key, versionID, nil, owner.Reader(digest))
-	if messages.Overtaken(err) {
-		opened, err = g.open(op, key, versionID, nil, owner.Writer(digest))
-	}
+	opened, err := find(g, op, key, func(view *messages.MountpathView, digest uint64) (*messages.ObjectOpened, error) {
+		return g.openAt(op, key, versionID, nil, view, digest)
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -37,18 +32,16 @@ func (g *Gateway) Head(_ context.Context, bucket *objects.BucketDoc, name, versi
 func (g *Gateway) Open(_ context.Context, bucket *objects.BucketDoc, name, versionID string) (*Object, error) {
 	const op errs.Op = "gateway.Open"
 	key := objects.Key{Bucket: bucket.Bucket, Name: name}
-	owner, digest, err := g.owner(op, key)
-	if err != nil {
+	if _, err := g.place(op, key); err != nil {
 		return nil, err
 	}
 	window, err := g.Slabs.Lease(1)
 	if err != nil {
 		return nil, errs.E(op, key, err)
 	}
-	opened, err := g.open(op, key, versionID, window, owner.Reader(digest))
-	if messages.Overtaken(err) {
-		opened, err = g.open(op, key, versionID, window, owner.Writer(digest))
-	}
+	opened, err := find(g, op, key, func(view *messages.MountpathView, digest uint64) (*messages.ObjectOpened, error) {
+		return g.openAt(op, key, versionID, window, view, digest)
+	})
 	if err != nil {
 		window.Release()
 		return nil, err
@@ -57,6 +50,16 @@ func (g *Gateway) Open(_ context.Context, bucket *objects.BucketDoc, name, versi
 		Meta: opened.Meta, opened: opened, key: key, slabs: g.Slabs, window: window,
 		inline: opened.Meta.Where == objects.Inline, verify: bucket.Props.ValidateWarmGet,
 	}, nil
+}
+
+// openAt asks one mountpath: a read lane, and the key's write lane if writes
+// overtook that.
+func (g *Gateway) openAt(op errs.Op, key objects.Key, versionID string, window *slab.Window, view *messages.MountpathView, digest uint64) (*messages.ObjectOpened, error) {
+	opened, err := g.open(op, key, versionID, window, view.Reader(digest))
+	if messages.Overtaken(err) {
+		opened, err = g.open(op, key, versionID, window, view.Writer(digest))
+	}
+	return opened, err
 }
 
 // open asks one lane; without a window, for the record only.

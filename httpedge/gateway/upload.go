@@ -46,21 +46,45 @@ func (p *Put) expected() (checksum.Expected, error) {
 func (g *Gateway) Put(_ context.Context, bucket *objects.BucketDoc, put *Put) (objects.Receipt, error) {
 	const op errs.Op = "gateway.Put"
 	key := objects.Key{Bucket: bucket.Bucket, Name: put.Name}
-	owner, digest, err := g.writable(op, key)
-	if err != nil {
-		return objects.Receipt{}, err
-	}
 	put.Draft.Class = bucket.Props.Class()
 	if put.Size > int64(g.InlineLimit) {
-		uploaded, err := g.stream(op, key, owner, bucket.Props.ETagKind(), put, part{}, nil, 0)
+		uploaded, err := g.stream(op, key, bucket, put, part{}, nil, 0)
 		return uploaded.Receipt, err
 	}
-	return g.putSmall(op, key, owner, digest, bucket.Props.ETagKind(), put)
+	if _, err := g.place(op, key); err != nil {
+		return objects.Receipt{}, err
+	}
+	return g.putSmall(op, key, bucket, put)
+}
+
+// before does what a write of an object needs at the key's former mountpath.
+// Conditions are about the object that is there, which is moved then; else it is
+// not, and only its count of writes is returned.
+func (g *Gateway) before(op errs.Op, key objects.Key, c objects.Conditions, p *place) (writes uint64, err error) {
+	if p.former == nil {
+		return 0, nil
+	}
+	if c != (objects.Conditions{}) || p.turned() {
+		return 0, g.settle(op, key, p)
+	}
+	if err := p.former.Away(); err != nil {
+		return 0, errs.E(op, key, errs.Offline, err)
+	}
+	old, err := g.record(op, key, p.former, p.digest)
+	switch {
+	case err == nil:
+		return old.Writes, nil
+	case errs.Is(errs.NotFound, err):
+		return 0, nil
+	default:
+		return 0, err
+	}
 }
 
 // putSmall reads a payload that may fit the index into one slab. One that turns
 // out to be larger goes on as a stream that begins with that slab.
-func (g *Gateway) putSmall(op errs.Op, key objects.Key, owner *messages.MountpathView, digest uint64, etag objects.ETagKind, put *Put) (objects.Receipt, error) {
+func (g *Gateway) putSmall(op errs.Op, key objects.Key, bucket *objects.BucketDoc, put *Put) (objects.Receipt, error) {
+	etag := bucket.Props.ETagKind()
 	window, err := g.Slabs.Lease(1)
 	if err != nil {
 		return objects.Receipt{}, errs.E(op, key, err)
@@ -72,7 +96,7 @@ func (g *Gateway) putSmall(op errs.Op, key objects.Key, owner *messages.Mountpat
 		return objects.Receipt{}, err
 	}
 	if n > g.InlineLimit {
-		uploaded, err := g.stream(op, key, owner, etag, put, part{}, window, n)
+		uploaded, err := g.stream(op, key, bucket, put, part{}, window, n)
 		return uploaded.Receipt, err
 	}
 	digests := checksum.NewDigests(checksum.Want{
@@ -90,25 +114,32 @@ func (g *Gateway) putSmall(op errs.Op, key objects.Key, owner *messages.Mountpat
 	if etag == objects.ETagFast {
 		sums.MD5 = ""
 	}
-	m := &messages.PutObject{
-		Key: key, Conditions: put.Conditions, Window: window, Reply: messages.NewReply[objects.Receipt](),
-		Meta: objects.Meta{
-			Size: sums.Size, XXHash: sums.XXHash, ETag: sums.ETag(), Checksums: sums.Values, Modified: g.Now(), Draft: put.Draft,
-		},
+	meta := objects.Meta{
+		Size: sums.Size, XXHash: sums.XXHash, ETag: sums.ETag(), Checksums: sums.Values, Modified: g.Now(), Draft: put.Draft,
 	}
-	g.System.Root().Send(owner.Writer(digest), m)
-	return m.Reply.WaitOn(g.System.Clock(), op, Deadline)
+	return change(g, op, key, func(p *place) (objects.Receipt, error) {
+		writes, err := g.before(op, key, put.Conditions, p)
+		if err != nil {
+			return objects.Receipt{}, err
+		}
+		meta.Writes = writes
+		m := &messages.PutObject{
+			Key: key, Conditions: put.Conditions, Window: window, Meta: meta, Reply: messages.NewReply[objects.Receipt](),
+		}
+		g.System.Root().Send(p.owner.Writer(p.digest), m)
+		receipt, err := m.Reply.WaitOn(g.System.Clock(), op, Deadline)
+		if err == nil {
+			g.forget(key, p)
+		}
+		return receipt, err
+	})
 }
 
 // PutPart stores a part of a multipart upload.
 func (g *Gateway) PutPart(_ context.Context, bucket *objects.BucketDoc, uploadID string, number int, put *Put) (objects.Part, error) {
 	const op errs.Op = "gateway.PutPart"
 	key := objects.Key{Bucket: bucket.Bucket, Name: put.Name}
-	owner, _, err := g.writable(op, key)
-	if err != nil {
-		return objects.Part{}, err
-	}
-	uploaded, err := g.stream(op, key, owner, bucket.Props.ETagKind(), put, part{uploadID, number}, nil, 0)
+	uploaded, err := g.stream(op, key, bucket, put, part{uploadID, number}, nil, 0)
 	return uploaded.Part, err
 }
 
@@ -123,22 +154,23 @@ type part struct {
 const sealTime = 5 * time.Minute
 
 // stream sends a payload to a transfer, chunk by chunk. Begun is nil, or a
-// window whose slab 0 holds the first n bytes; it stays its owner's.
-func (g *Gateway) stream(op errs.Op, key objects.Key, owner *messages.MountpathView, etag objects.ETagKind, put *Put, p part, begun *slab.Window, n int) (messages.Uploaded, error) {
+// window whose slab 0 holds the first n bytes; it stays its owner's. The place of
+// the key is settled before the body is read, which cannot be read twice.
+func (g *Gateway) stream(op errs.Op, key objects.Key, bucket *objects.BucketDoc, put *Put, p part, begun *slab.Window, n int) (messages.Uploaded, error) {
+	if _, err := g.place(op, key); err != nil {
+		return messages.Uploaded{}, err
+	}
 	window, err := g.Slabs.Lease(g.windowFor(put.Size))
 	if err != nil {
 		return messages.Uploaded{}, errs.E(op, key, err)
 	}
 	defer window.Release()
 	s := &stream{gateway: g, op: op, key: key, window: window, written: make(chan messages.ChunkWritten, window.Len()+1)}
-	open := &messages.OpenUpload{
-		Key: key, Draft: put.Draft, Conditions: put.Conditions, ETag: etag, Sums: put.Sums,
-		WantMD5: put.MD5 != "", WantSHA256: put.SHA256 != "", SizeHint: put.Size,
-		UploadID: p.uploadID, Part: p.number, Window: window, Written: s.written,
-		Reply: messages.NewReply[messages.UploadOpened](),
-	}
-	g.System.Root().Send(owner.Coordinator, open)
-	opened, err := open.Reply.WaitOn(g.System.Clock(), op, Deadline)
+	var at place
+	opened, err := change(g, op, key, func(now *place) (messages.UploadOpened, error) {
+		at = *now
+		return s.open(bucket, put, p, now)
+	})
 	if err != nil {
 		return messages.Uploaded{}, err
 	}
@@ -165,7 +197,34 @@ func (g *Gateway) stream(op errs.Op, key objects.Key, owner *messages.MountpathV
 	}
 	finished = true
 	g.System.Root().Send(s.transfer, finish)
-	return finish.Reply.WaitOn(g.System.Clock(), op, sealTime)
+	uploaded, err := finish.Reply.WaitOn(g.System.Clock(), op, sealTime)
+	if err == nil && p.number == 0 {
+		g.forget(key, &at)
+	}
+	return uploaded, err
+}
+
+// open asks for a transfer, after what it depends on was moved to where it goes.
+func (s *stream) open(bucket *objects.BucketDoc, put *Put, p part, at *place) (messages.UploadOpened, error) {
+	g := s.gateway
+	var writes uint64
+	var err error
+	if p.number > 0 {
+		err = g.settleUpload(s.op, s.key, p.uploadID, at)
+	} else {
+		writes, err = g.before(s.op, s.key, put.Conditions, at)
+	}
+	if err != nil {
+		return messages.UploadOpened{}, err
+	}
+	open := &messages.OpenUpload{
+		Key: s.key, Draft: put.Draft, Conditions: put.Conditions, ETag: bucket.Props.ETagKind(), Sums: put.Sums,
+		WantMD5: put.MD5 != "", WantSHA256: put.SHA256 != "", SizeHint: put.Size, Writes: writes,
+		UploadID: p.uploadID, Part: p.number, Window: s.window, Written: s.written,
+		Reply: messages.NewReply[messages.UploadOpened](),
+	}
+	g.System.Root().Send(at.owner.Coordinator, open)
+	return open.Reply.WaitOn(g.System.Clock(), s.op, Deadline)
 }
 
 // windowFor is how many slabs an upload of the declared size needs.

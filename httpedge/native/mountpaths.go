@@ -14,7 +14,7 @@ import (
 // maxMountpathAction bounds the body of an action: a path has 4,096 bytes at most.
 const maxMountpathAction = 64 << 10
 
-// MountpathsRoute lists mountpaths and disables and enables them, for who signs
+// MountpathsRoute lists, disables, enables, adds and removes mountpaths, for who signs
 // with the root pair; see api/storage. Supervisor is that of mountpaths.
 func MountpathsRoute(system *actors.System, supervisor *actor.PID) Route {
 	list := func(r *Request) error {
@@ -45,8 +45,12 @@ func MountpathsRoute(system *actors.System, supervisor *actor.PID) Route {
 			system.Root().Send(supervisor, &messages.DisableMountpath{Path: wanted.Path, Reply: reply})
 		case storage.Enable:
 			system.Root().Send(supervisor, &messages.EnableMountpath{Path: wanted.Path, Reply: reply})
+		case storage.Add:
+			system.Root().Send(supervisor, &messages.AddMountpath{Path: wanted.Path, Reply: reply})
+		case storage.Remove:
+			system.Root().Send(supervisor, &messages.RemoveMountpath{Path: wanted.Path, Force: wanted.Force, Reply: reply})
 		default:
-			return Refuse(fasthttp.StatusBadRequest, "", "action %q is neither %s nor %s", wanted.Action, storage.Disable, storage.Enable)
+			return Refuse(fasthttp.StatusBadRequest, "", "action %q is none of %s, %s, %s, %s", wanted.Action, storage.Disable, storage.Enable, storage.Add, storage.Remove)
 		}
 		status, err := reply.WaitOn(system.Clock(), op, 2*gateway.Deadline)
 		if err != nil {
@@ -63,7 +67,7 @@ func mountpathOf(m messages.MountpathStatus) storage.Mountpath {
 		CapacityBytes: m.TotalBytes, UsedBytes: m.TotalBytes - min(m.FreeBytes, m.TotalBytes), FreeBytes: m.FreeBytes,
 		ReservedBytes: m.ReservedBytes, Inodes: m.TotalFiles, FreeInodes: m.FreeFiles,
 		ReclaimableFiles: m.ReclaimPayloads, ReclaimableBytes: m.ReclaimBytes, Leases: m.Leases, UnsettledKeys: m.UnsettledKeys,
-		Errors: m.Errors, ProbeSeconds: m.Probe.Seconds(), Reopenings: m.Reopenings,
+		Errors: m.Errors, ProbeSeconds: m.Probe.Seconds(), Reopenings: m.Reopenings, Job: m.Job,
 	}
 	for _, c := range m.Changes {
 		out.Changes = append(out.Changes, storage.Change{At: c.At, State: string(c.State), Reason: c.Reason})

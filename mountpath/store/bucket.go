@@ -14,15 +14,15 @@ import (
 // has seen the seal.
 func (s *Store) Seal(bucket objects.BucketID, sealed bool) {
 	if sealed {
-		s.lifetime.sealed.Store(bucket, struct{}{})
+		s.lifetime.seals().buckets.Store(bucket, struct{}{})
 	} else {
-		s.lifetime.sealed.Delete(bucket)
+		s.lifetime.seals().buckets.Delete(bucket)
 	}
 }
 
 // Sealed reports whether writes of the bucket are refused.
 func (s *Store) Sealed(bucket objects.BucketID) bool {
-	_, sealed := s.lifetime.sealed.Load(bucket)
+	_, sealed := s.lifetime.seals().buckets.Load(bucket)
 	return sealed
 }
 

@@ -16,7 +16,23 @@ type Lifetime struct {
 	last     *index.Index // of the last store that opened
 	reopener index.Reopener
 	leases   *leases
-	sealed   sync.Map // objects.BucketID of buckets that are being destroyed
+	// Seals are those of the node. nil: the mountpath's own.
+	Seals *Seals
+	own   Seals
+}
+
+// Seals are the buckets that are being destroyed, on all mountpaths of a node: one
+// that joins meanwhile takes no writes of them either. Safe for concurrent use; the
+// zero value is ready.
+type Seals struct {
+	buckets sync.Map // objects.BucketID
+}
+
+func (l *Lifetime) seals() *Seals {
+	if l.Seals != nil {
+		return l.Seals
+	}
+	return &l.own
 }
 
 // openIndex opens the index: anew, or in the place of one that died, which is

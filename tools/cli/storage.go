@@ -20,7 +20,66 @@ func storageCommands(f *frame) []*cobra.Command {
 			"Its keys answer 503 and stay its own: nothing moves. `troupe storage enable` undoes it."),
 		storageActionCommand(f, storage.Enable, "Put a mountpath to use again that is disabled or was missing",
 			"It is checked as at a start, and what was in flight is settled; the answer says why it cannot be used."),
+		storageAddCommand(f),
+		storageRemoveCommand(f),
 	}
+}
+
+func storageAddCommand(f *frame) *cobra.Command {
+	const short = "Make a directory a mountpath of the running node"
+	return f.client(&cobra.Command{
+		Use:   "add DIRECTORY",
+		Short: short,
+		Long: short + `.
+
+The directory, of the node's machine, is made if there is none; it is checked as at a start, formatted and opened. A job moves
+objects to it, its even share; meanwhile everything is read and written as always. Give it to troupe serve with --data from the
+next start on. "troupe storage remove" while the job moves turns the change round.`,
+		Example: "  troupe storage add /disks/4",
+		Args:    cobra.ExactArgs(1),
+	}, func(ctx context.Context, s *Session, args []string) error {
+		return changeStorage(ctx, s, storage.Action{Action: storage.Add, Path: args[0]})
+	})
+}
+
+func storageRemoveCommand(f *frame) *cobra.Command {
+	const short = "Take a mountpath from the running node; what it has moves to the others first"
+	var force bool
+	command := f.client(&cobra.Command{
+		Use:   "remove MOUNTPATH",
+		Short: short,
+		Long: short + `.
+
+It is refused if the others have no room. When the job that moves is done, the mountpath is closed and its directory holds
+nothing of the node's but its format; leave it out of --data from then on. "troupe storage add" of the same directory while
+the job moves turns the change round. One that cannot be read is only removed with --force: what only it has is lost.`,
+		Example: "  troupe storage remove /disks/1\n  troupe storage remove --force /disks/1",
+		Args:    cobra.ExactArgs(1),
+	}, func(ctx context.Context, s *Session, args []string) error {
+		return changeStorage(ctx, s, storage.Action{Action: storage.Remove, Path: args[0], Force: force})
+	})
+	command.Flags().BoolVar(&force, "force", false, "remove a mountpath that cannot be read; what only it has is lost")
+	return command
+}
+
+// changeStorage changes the set of mountpaths and says which job moves.
+func changeStorage(ctx context.Context, s *Session, action storage.Action) error {
+	control, err := s.Control()
+	if err != nil {
+		return err
+	}
+	m, err := storage.Client{Control: control}.Do(ctx, action)
+	if err != nil {
+		return err
+	}
+	text := m.Path + " is " + m.State
+	switch {
+	case m.Job != "":
+		text += ": job " + m.Job + " moves objects"
+	case m.Reason != "":
+		text += ": " + m.Reason
+	}
+	return s.Out.Line(m, text)
 }
 
 func storageListCommand(f *frame) *cobra.Command {

@@ -1,0 +1,95 @@
+package embedded
+
+import (
+	"errors"
+	"slices"
+	"testing"
+
+	"github.com/troupe-storage/troupe/objects/errs"
+)
+
+// A change of the set that a kill interrupts in the middle of its write either is
+// under way afterwards or was not begun; the node stays who it is, and a mountpath
+// that joins is never one of its voters before the document names it.
+func TestJoinInterruptedAtEveryWrite(t *testing.T) {
+	for _, members := range []int{1, 2, 3} {
+		for writes := 0; writes < 8; writes++ {
+			n := newNode(t, members+1)
+			old, joining := n.shelves[:members], n.shelves[members]
+			d := n.start(old...)
+			id := d.Node().NodeID
+			// One of the shelves stops taking writes: as a kill there.
+			left := writes
+			for _, s := range append([]*shelf{joining}, old...) {
+				s.writes, s.broken = max(0, left), errors.New("killed")
+				left -= 2
+			}
+			_, err := d.Join(joining, "/joining")
+			for _, s := range n.shelves {
+				s.writes = -1
+			}
+			again, openErr := Open(shelvesOf(n.shelves))
+			if openErr != nil {
+				t.Fatal(openErr)
+			}
+			node := again.Node()
+			if node.NodeID != id {
+				t.Fatalf("%d members, %d writes: the node forgot who it is", members, writes)
+			}
+			named := slices.ContainsFunc(node.Mountpaths, func(m Mountpath) bool { return m.ID == joining.name })
+			if named != (node.Transition != nil) {
+				t.Fatalf("%d members, %d writes: named %v, transition %+v", members, writes, named, node.Transition)
+			}
+			if err == nil && !named {
+				t.Fatalf("%d members, %d writes: acknowledged and lost", members, writes)
+			}
+		}
+	}
+}
+
+func shelvesOf(list []*shelf) []Shelf {
+	var all []Shelf
+	for _, s := range list {
+		all = append(all, s)
+	}
+	return all
+}
+
+// One change at a time; turned round it ends where it began; what left is named
+// among the removed.
+func TestTransitions(t *testing.T) {
+	n := newNode(t, 3)
+	d := n.start(n.shelves[:2]...)
+	if _, err := d.Join(n.shelves[2], "/d2"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.SetTransitionJob("job-1"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Leave("d0"); !errs.Is(errs.Conflict, err) {
+		t.Fatalf("a second change: %v", err)
+	}
+	turned, err := d.Turn()
+	if err != nil || !turned.Transition.Turned || !slices.Equal(turned.Transition.To, []string{"d0", "d1"}) {
+		t.Fatalf("turned: %+v, %v", turned.Transition, err)
+	}
+	if same, err := d.FinishTransition([]string{"d0", "d1", "d2"}); err != nil || same.Transition == nil {
+		t.Fatalf("the change that was turned cannot finish: %+v, %v", same.Transition, err)
+	}
+	node, err := d.FinishTransition([]string{"d0", "d1"})
+	if err != nil || node.Transition != nil || len(node.Mountpaths) != 2 || !slices.Equal(node.Removed, []string{"d2"}) {
+		t.Fatalf("finished: %+v, %v", node, err)
+	}
+	if again, err := Open(shelvesOf(n.shelves)); err != nil || len(again.Node().Mountpaths) != 2 {
+		t.Fatalf("read again, with the one that left: %+v, %v", again.Node(), err)
+	}
+	if _, err := d.Leave("d1"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.FinishTransition([]string{"d0"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Leave("d0"); !errs.Is(errs.Conflict, err) {
+		t.Fatalf("the last one leaves: %v", err)
+	}
+}

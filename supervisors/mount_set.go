@@ -1,0 +1,219 @@
+package supervisors
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/troupe-storage/troupe/cluster/embedded"
+	"github.com/troupe-storage/troupe/messages"
+	"github.com/troupe-storage/troupe/mountpath"
+	"github.com/troupe-storage/troupe/mountpath/index"
+	"github.com/troupe-storage/troupe/mountpath/layout"
+	"github.com/troupe-storage/troupe/mountpath/store"
+	"github.com/troupe-storage/troupe/objects"
+	"github.com/troupe-storage/troupe/objects/errs"
+)
+
+// set is how the node's set of mountpaths changes while it runs.
+func (o *opener) set() mountpath.Set {
+	transition := func(node embedded.Node, err error) (*messages.Transition, error) {
+		return transitionOf(node.Transition), err
+	}
+	return mountpath.Set{
+		Join:   o.join,
+		Leave:  func(id string) (*messages.Transition, error) { return transition(o.documents.Leave(id)) },
+		Turn:   func() (*messages.Transition, error) { return transition(o.documents.Turn()) },
+		Began:  func(job string) error { _, err := o.documents.SetTransitionJob(job); return err },
+		Finish: func(to []string) error { _, err := o.documents.FinishTransition(to); return err },
+		Retire: o.retire,
+		Drop:   o.drop,
+		Buckets: func() []objects.Bucket {
+			var buckets []objects.Bucket
+			for _, doc := range o.documents.Buckets() {
+				if doc.State == objects.BucketLive {
+					buckets = append(buckets, doc.Bucket)
+				}
+			}
+			return buckets
+		},
+	}
+}
+
+// transitionOf is the document's transition for those who serve.
+func transitionOf(t *embedded.Transition) *messages.Transition {
+	if t == nil {
+		return nil
+	}
+	return &messages.Transition{From: t.From, To: t.To, Job: t.Job, Turned: t.Turned}
+}
+
+// resolve makes a directory if there is none, and returns its path as mounts have
+// it. made says why it could not be made; then it shows itself when it is looked at.
+func resolve(dir string) (path string, made, err error) {
+	if path, err = filepath.Abs(dir); err != nil {
+		return "", nil, err
+	}
+	made = os.MkdirAll(path, 0o755)
+	if resolved, err := filepath.EvalSymlinks(path); err == nil {
+		path = resolved
+	}
+	return path, made, nil
+}
+
+// join makes a directory a mountpath of the running node: checked as at a start,
+// formatted, opened, and named by the documents, which begin the transition.
+func (o *opener) join(dir string) (_ mountpath.Mount, _ *messages.Transition, err error) {
+	const op errs.Op = "supervisors.join"
+	path, made, err := resolve(dir)
+	if err != nil {
+		return mountpath.Mount{}, nil, errs.E(op, dir, errs.Invalid, err)
+	}
+	m := newMount(path, &o.seals)
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, m.close())
+		}
+	}()
+	if err := m.look(o.config, o.mounts.all()); err != nil {
+		return mountpath.Mount{}, nil, errs.E(op, err)
+	}
+	if m.trouble != nil {
+		return mountpath.Mount{}, nil, errs.E(op, path, errs.Offline, m.trouble, made)
+	}
+	if err := o.format(m, o.options.Now()); err != nil {
+		return mountpath.Mount{}, nil, errs.E(op, err)
+	}
+	id := m.format.MountpathID
+	s, err := m.openStore(o.options)
+	if err != nil {
+		return mountpath.Mount{}, nil, errs.E(op, path, err)
+	}
+	node, err := o.documents.Join(m.shelf(), path)
+	if err != nil {
+		return mountpath.Mount{}, nil, errs.E(op, path, err)
+	}
+	o.mounts.add(m)
+	mount := o.describe(m, embedded.Mountpath{ID: id, Path: path})
+	mount.Store = s
+	return mount, transitionOf(node.Transition), nil
+}
+
+// format makes the directory of a mount a mountpath of the node, unless it is one
+// that was on its way to becoming one. One that has left the node begins anew.
+func (o *opener) format(m *mount, now time.Time) error {
+	const op errs.Op = "supervisors.format"
+	node := o.documents.Node()
+	if m.format != nil {
+		switch {
+		case m.format.NodeID != node.NodeID || m.format.ClusterID != node.ClusterID:
+			return errs.E(op, m.path, errs.Invalid, foreign(m.format, node))
+		case !slices.Contains(node.Removed, m.format.MountpathID):
+			return nil
+		}
+		if err := isFresh(m.path); err != nil {
+			return errs.E(op, m.path, errs.Invalid, err)
+		}
+		if err := m.fs.Remove(layout.FormatFile); err != nil {
+			return errs.E(op, m.path, errs.IO, err)
+		}
+	}
+	id, err := embedded.NewID()
+	if err != nil {
+		return errs.E(op, err)
+	}
+	m.format = newFormat(node, id, now)
+	return errs.Wrap(op, store.Format(m.fs, *m.format))
+}
+
+func newFormat(node embedded.Node, id string, now time.Time) *layout.Format {
+	return &layout.Format{
+		Version: layout.FormatVersion, ClusterID: node.ClusterID, NodeID: node.NodeID, MountpathID: id,
+		IndexFormat: fmt.Sprintf("pebble %d", index.FormatVersion), Created: now.UTC().Truncate(time.Second),
+	}
+}
+
+// retire wipes the directory of a mountpath that has left the node and is closed.
+func (o *opener) retire(id string) error {
+	const op errs.Op = "supervisors.retire"
+	for _, m := range o.mounts.all() {
+		if m.format == nil || m.format.MountpathID != id {
+			continue
+		}
+		o.mounts.remove(m)
+		var buckets []string
+		for _, doc := range o.documents.Buckets() {
+			buckets = append(buckets, doc.Name)
+		}
+		return errs.Wrap(op, errors.Join(m.close(), m.wipe(buckets)))
+	}
+	return nil
+}
+
+// drop forgets a mountpath that cannot be used, as it is.
+func (o *opener) drop(id string) error {
+	for _, m := range o.mounts.all() {
+		if m.format != nil && m.format.MountpathID == id {
+			o.mounts.remove(m)
+			return m.close()
+		}
+	}
+	node := o.documents.Node()
+	for _, m := range o.mounts.all() {
+		if m.format == nil && !isNamed(node.Mountpaths, m.path) {
+			o.mounts.remove(m)
+			return m.close()
+		}
+	}
+	return nil
+}
+
+// wipe removes what Troupe has in the directory of a mountpath that has left: all
+// but its format, by which it is known as one that has left, what is in quarantine,
+// and files that are somebody else's.
+func (m *mount) wipe(buckets []string) error {
+	const op errs.Op = "supervisors.wipe"
+	info, err := os.Stat(m.path)
+	if err != nil {
+		return errs.E(op, m.path, errs.IO, err)
+	}
+	if m.root == nil || !os.SameFile(m.root, info) {
+		return errs.E(op, m.path, errs.Invalid, errors.New("another directory is there now"))
+	}
+	entries, err := os.ReadDir(filepath.Join(m.path, layout.Private))
+	if err != nil {
+		return errs.E(op, m.path, errs.IO, err)
+	}
+	var failures []error
+	for _, e := range entries {
+		name := filepath.Join(m.path, layout.Private, e.Name())
+		switch filepath.Join(layout.Private, e.Name()) {
+		case layout.FormatFile:
+		case layout.QuarantineDir:
+			_ = os.Remove(name) // what is in it stays
+		default:
+			failures = append(failures, os.RemoveAll(name))
+		}
+	}
+	for _, bucket := range buckets {
+		removeEmpty(filepath.Join(m.path, bucket))
+	}
+	return errs.Wrap(op, errors.Join(failures...))
+}
+
+// removeEmpty removes a directory, and those below it, as far as there are no files.
+func removeEmpty(dir string) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return // there is none, or it is no directory
+	}
+	for _, e := range entries {
+		if e.IsDir() {
+			removeEmpty(filepath.Join(dir, e.Name()))
+		}
+	}
+	_ = os.Remove(dir) // one with files in it stays
+}
