@@ -160,6 +160,18 @@ func (d *disks) readMoving(key objects.Key, from, to *messages.MountpathView) (u
 	return version, err
 }
 
+// leave is the roster while a mountpath leaves the set.
+func leave(r *messages.Roster, id string) *messages.Roster {
+	t := &messages.Transition{}
+	for _, m := range r.Mountpaths {
+		t.From = append(t.From, m.ID)
+		if m.ID != id {
+			t.To = append(t.To, m.ID)
+		}
+	}
+	return messages.NewRoster(r.Mountpaths, t)
+}
+
 // While objects move, every read finds them, with what was acknowledged last or
 // something newer; who writes has the key moved first and writes at the
 // destination, and that is what is there in the end.
@@ -167,7 +179,7 @@ func TestReadsAndWritesDuringAMove(t *testing.T) {
 	const keys = 300
 	d := newDisks(t, 3)
 	view := d.roster.Load()
-	target := messages.NewRoster(view.Mountpaths[:2])
+	target := messages.NewRoster(view.Mountpaths[:2], nil)
 	leaving := &view.Mountpaths[2]
 	var moving []int
 	acknowledged := make([]atomic.Uint64, keys)
@@ -181,6 +193,7 @@ func TestReadsAndWritesDuringAMove(t *testing.T) {
 			moving = append(moving, i)
 		}
 	}
+	d.roster.Store(leave(view, leaving.ID))
 	if len(moving) < 50 {
 		t.Fatalf("only %d of %d keys are to move", len(moving), keys)
 	}
@@ -230,7 +243,7 @@ func TestReadsAndWritesDuringAMove(t *testing.T) {
 	}
 
 	m := &messages.StartJob{
-		Kind: mover.Name, Parameters: move(t, view.Mountpaths[0].ID, view.Mountpaths[1].ID), Rate: messages.JobRate{Objects: 100},
+		Kind: mover.Name, Parameters: []byte(`{"placement": ["mountpath-0", "mountpath-1"]}`), Rate: messages.JobRate{Objects: 100},
 		Reply: messages.NewReply[*messages.Job](),
 	}
 	d.system.Root().Send(d.system.PID(xaction.Name), m)
@@ -274,7 +287,7 @@ func TestMoveToAMountpathThatIsAway(t *testing.T) {
 	}
 	mountpaths := append([]messages.MountpathView(nil), view.Mountpaths...)
 	mountpaths[0].Offline = "disabled: for a test"
-	d.roster.Store(messages.NewRoster(mountpaths))
+	d.roster.Store(leave(messages.NewRoster(mountpaths, nil), "mountpath-1"))
 	start := &messages.StartJob{Kind: mover.Name, Parameters: []byte(`{"from": ["mountpath-1"], "placement": ["mountpath-0"]}`), Reply: messages.NewReply[*messages.Job]()}
 	d.system.Root().Send(d.system.PID(xaction.Name), start)
 	job, err := start.Reply.Wait("test", waitTime)
@@ -294,7 +307,7 @@ func TestMoveToAMountpathThatIsAway(t *testing.T) {
 	if failed := wait(); failed.State != messages.JobFailed || failed.Progress.Objects != 0 {
 		t.Fatalf("it ended as %+v", failed)
 	}
-	d.roster.Store(view)
+	d.roster.Store(leave(view, "mountpath-1"))
 	again := &messages.RestartJob{ID: job.ID, Reply: messages.NewReply[*messages.Job]()}
 	d.system.Root().Send(d.system.PID(xaction.Name), again)
 	if _, err := again.Reply.Wait("test", waitTime); err != nil {

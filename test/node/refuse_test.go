@@ -309,7 +309,7 @@ func TestDirectoriesRefusedWhenEnabled(t *testing.T) {
 	if _, err := s.c.storage.Do(t.Context(), storage.Action{Action: storage.Enable, Path: "/nowhere"}); err == nil || !strings.Contains(err.Error(), "no mountpath of that path") {
 		t.Errorf("a mountpath of nobody: %v", err)
 	}
-	if _, err := s.c.storage.Do(t.Context(), storage.Action{Action: "explode", Path: s.path(0)}); err == nil || !strings.Contains(err.Error(), "neither disable nor enable") {
+	if _, err := s.c.storage.Do(t.Context(), storage.Action{Action: "explode", Path: s.path(0)}); err == nil || !strings.Contains(err.Error(), "none of disable, enable, add, remove") {
 		t.Errorf("an action that there is none of: %v", err)
 	}
 	s.close()

@@ -9,5 +9,5 @@
 // Promise: at the end every key is on the mountpath that HRW says and on no other,
 // and a directory that has left holds nothing of the node's but its format.
 //
-// Start with transition_test.go, then history.go.
+// Start with transition_test.go, then history_test.go.
 package transition
