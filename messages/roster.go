@@ -54,9 +54,11 @@ type MountpathView struct {
 	Readers     []*actor.PID              // read lanes; any can serve any key
 }
 
-// NewRoster makes a snapshot; transition is nil when the set does not change. The
-// mountpaths must not be changed afterwards.
-func NewRoster(mountpaths []MountpathView, transition *Transition) *Roster {
+// NewRoster makes a snapshot. The mountpaths must not be changed afterwards.
+func NewRoster(mountpaths []MountpathView) *Roster { return NewMovingRoster(mountpaths, nil) }
+
+// NewMovingRoster makes a snapshot of a set that changes; nil: it does not.
+func NewMovingRoster(mountpaths []MountpathView, transition *Transition) *Roster {
 	r := &Roster{Mountpaths: mountpaths, Transition: transition}
 	for i := range mountpaths {
 		m := &mountpaths[i]

@@ -18,7 +18,7 @@ func TestRosterInTransition(t *testing.T) {
 		{"remove", []string{"a", "b", "c"}, []string{"a", "c"}},
 	} {
 		transition := &Transition{From: c.from, To: c.to}
-		r := NewRoster(views, transition)
+		r := NewMovingRoster(views, transition)
 		moving := 0
 		for range 1000 {
 			digest := random.Uint64()
@@ -38,7 +38,7 @@ func TestRosterInTransition(t *testing.T) {
 			t.Errorf("%s: %d of 1000 keys move, about a third is right", c.name, moving)
 		}
 	}
-	if still := NewRoster(views, nil); still.Former(7) != nil || still.Owner(7) == nil {
+	if still := NewRoster(views); still.Former(7) != nil || still.Owner(7) == nil {
 		t.Error("without a transition no key leaves, and each has an owner")
 	}
 }

@@ -504,7 +504,7 @@ func (s *mountpaths) publish() {
 			views = append(views, p.show())
 		}
 	}
-	roster := messages.NewRoster(views, s.transition)
+	roster := messages.NewMovingRoster(views, s.transition)
 	roster.Epoch = s.epoch
 	s.Published.Store(roster)
 }

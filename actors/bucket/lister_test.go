@@ -65,7 +65,7 @@ func TestListingTakesAMovingObjectOnce(t *testing.T) {
 		views = append(views, messages.MountpathView{ID: fmt.Sprint(i), Readers: []*actor.PID{pid}})
 	}
 	var roster atomic.Pointer[messages.Roster]
-	roster.Store(messages.NewRoster(views, nil))
+	roster.Store(messages.NewRoster(views))
 	for _, limit := range []int{1, 2, 3, 6, 7, 100} {
 		var got []string
 		request := &messages.ListObjects{Limit: limit}

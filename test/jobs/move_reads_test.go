@@ -169,7 +169,7 @@ func leave(r *messages.Roster, id string) *messages.Roster {
 			t.To = append(t.To, m.ID)
 		}
 	}
-	return messages.NewRoster(r.Mountpaths, t)
+	return messages.NewMovingRoster(r.Mountpaths, t)
 }
 
 // While objects move, every read finds them, with what was acknowledged last or
@@ -179,7 +179,7 @@ func TestReadsAndWritesDuringAMove(t *testing.T) {
 	const keys = 300
 	d := newDisks(t, 3)
 	view := d.roster.Load()
-	target := messages.NewRoster(view.Mountpaths[:2], nil)
+	target := messages.NewRoster(view.Mountpaths[:2])
 	leaving := &view.Mountpaths[2]
 	var moving []int
 	acknowledged := make([]atomic.Uint64, keys)
@@ -287,7 +287,7 @@ func TestMoveToAMountpathThatIsAway(t *testing.T) {
 	}
 	mountpaths := append([]messages.MountpathView(nil), view.Mountpaths...)
 	mountpaths[0].Offline = "disabled: for a test"
-	d.roster.Store(leave(messages.NewRoster(mountpaths, nil), "mountpath-1"))
+	d.roster.Store(leave(messages.NewRoster(mountpaths), "mountpath-1"))
 	start := &messages.StartJob{Kind: mover.Name, Parameters: []byte(`{"from": ["mountpath-1"], "placement": ["mountpath-0"]}`), Reply: messages.NewReply[*messages.Job]()}
 	d.system.Root().Send(d.system.PID(xaction.Name), start)
 	job, err := start.Reply.Wait("test", waitTime)
