@@ -183,13 +183,13 @@ func (a *adapter) Link(oldName, newName string) error {
 	return a.write(classOf(newName), func() error { return a.disk.Link(oldName, newName) })
 }
 
-// Open implements vfs.FS. Pebble opens a log to replay it: one that is no torn
-// write but damaged is refused.
+// Open implements vfs.FS. A log, which Pebble opens to replay it, is refused if it
+// is damaged and not torn; a blob, if its footer is damaged.
 func (a *adapter) Open(name string, options ...vfs.OpenOption) (vfs.File, error) {
 	counter := a.instance.beginRead()
 	file, err := a.disk.OpenFile(name, os.O_RDONLY, 0)
-	if err == nil && isLog(name) {
-		if err = checkLog(file, name); err != nil {
+	if err == nil {
+		if err = checkOpened(file, name); err != nil {
 			err = errors.Join(err, file.Close())
 		}
 	}
@@ -206,6 +206,17 @@ func (a *adapter) Open(name string, options ...vfs.OpenOption) (vfs.File, error)
 		option.Apply(f)
 	}
 	return f, nil
+}
+
+// checkOpened looks for damage that Pebble would overlook, or not survive.
+func checkOpened(file disk.File, name string) error {
+	switch path.Ext(name) {
+	case ".log":
+		return checkLog(file, name)
+	case ".blob":
+		return checkBlob(file, name)
+	}
+	return nil
 }
 
 // OpenReadWrite implements vfs.FS.

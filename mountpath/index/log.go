@@ -98,9 +98,6 @@ func logChunk(rest []byte, number uint32) (length int, synced uint64, ok bool) {
 	return length, binary.LittleEndian.Uint64(rest[11:]), true
 }
 
-// isLog reports whether a file of the index is a log.
-func isLog(name string) bool { return path.Ext(name) == ".log" }
-
 // logNumber returns the number in the name of a log, as its chunks have it.
 func logNumber(name string) (uint32, bool) {
 	digits, ok := strings.CutSuffix(name, ".log")

@@ -173,6 +173,7 @@ func TestCorruptionIsFound(t *testing.T) {
 		{".sst", true, 100},
 		{".sst", true, -20},
 		{".blob", true, 5000},
+		{".blob", true, -10}, // in the footer
 	}
 	for _, test := range tests {
 		t.Run(fmt.Sprint(test.file, test.offset), func(t *testing.T) {

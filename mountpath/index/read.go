@@ -75,16 +75,19 @@ func (x *Index) get(key []byte) (Value, error) {
 
 // readError gives an error of Pebble's its kind.
 func readError(op errs.Op, err error) error {
-	if pebble.IsCorruptionError(err) {
+	if isCorrupt(err) {
 		return errs.E(op, errs.Corrupt, err)
 	}
 	return errs.E(op, errs.IO, err)
 }
 
+// isCorrupt reports whether Pebble, or a check on its way to the disk, found damage.
+func isCorrupt(err error) bool { return pebble.IsCorruptionError(err) || errs.Is(errs.Corrupt, err) }
+
 // blobError is readError for a value fetched from a blob: Pebble sends no event
 // of its damage.
 func (x *Index) blobError(op errs.Op, err error) error {
-	if pebble.IsCorruptionError(err) {
+	if isCorrupt(err) {
 		x.damages.tell(x.options.OnEvent, "", err)
 	}
 	return readError(op, err)
