@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"path"
 	"runtime/debug"
 	"slices"
 	"strconv"
@@ -82,8 +81,6 @@ type faultRun struct {
 
 	failures int
 
-	readsTable bool // the point is a read of a table of the index
-
 	kinds  map[string]int
 	deaths int // of indexes
 	spared int // points that no operation reached: the index's goroutines run as they like
@@ -155,7 +152,6 @@ func (r *faultRun) history(seed uint64) {
 			}
 			r.points++
 			r.kinds[f.name]++
-			r.readsTable = (o.Call == disk.CallRead || o.Call == disk.CallOpen) && path.Ext(o.Path) == ".sst"
 			reached := true
 			r.play(seed, name, func(faulty *disk.Faulty) func() uint64 {
 				rule := disk.Rule{
@@ -284,19 +280,15 @@ func isDead(w *world) bool {
 }
 
 // steps runs the history. A step in which the fault hit may fail; later ones may
-// only if they are about a key whose outcome is unknown, or if the index died. A
-// table that the index's own goroutines are opening when a step ends is opened
-// once for all: the next step may wait for it, and is told of that one failure.
+// only if they are about a key whose outcome is unknown, or if the index died.
 func (r *faultRun) steps(w *world, x *writer, hit func() uint64) error {
-	hitAt := 0
 	x.afterStep = func(at progress, failures []error) error {
 		if hit() > x.hitBefore || isDead(w) {
-			x.hitBefore, hitAt = hit(), at.step
+			x.hitBefore = hit()
 			return nil
 		}
 		for _, err := range failures {
-			shared := r.readsTable && at.step == hitAt+1 && errors.Is(err, syscall.EIO)
-			if !errors.Is(err, objects.ErrOutcomeUnknown) && !shared {
+			if !errors.Is(err, objects.ErrOutcomeUnknown) {
 				return fmt.Errorf("step %d (%s): nothing is broken any more, and yet: %w", at.step, at.doing, err)
 			}
 		}
