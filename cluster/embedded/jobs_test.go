@@ -87,7 +87,9 @@ func TestJobsNeedAMajority(t *testing.T) {
 // node from its start.
 func TestDamagedJobsAreLeftAlone(t *testing.T) {
 	a, b := newShelf("a"), &unlisted{shelf: newShelf("b")}
-	j := (&Documents{shelves: []Shelf{a, b}}).Jobs(clock.NewSystem())
+	d := &Documents{}
+	d.setShelves([]Shelf{a, b})
+	j := d.Jobs(clock.NewSystem())
 	for _, id := range []string{"good", "torn"} {
 		if err := j.PutJob(id, jobDoc(id, 1)); err != nil {
 			t.Fatal(err)
