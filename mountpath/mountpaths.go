@@ -426,9 +426,7 @@ func (s *mountpaths) onEnableMountpath(ctx actor.Context, m *messages.EnableMoun
 func (s *mountpaths) onListMountpaths(m *messages.ListMountpaths) {
 	var all []messages.MountpathStatus
 	for _, p := range s.places {
-		if !p.retired {
-			all = append(all, s.statusOf(p))
-		}
+		all = append(all, s.statusOf(p))
 	}
 	m.Reply.Send(all, nil)
 }

@@ -70,6 +70,9 @@ type set struct {
 // statusOf is a mountpath's status with its part in a transition.
 func (s *mountpaths) statusOf(p *place) messages.MountpathStatus {
 	status := p.status()
+	if p.retired {
+		status.State, status.Reason = messages.MountpathLeaving, "everything has moved; it is wiped when its last reader has gone"
+	}
 	if t := s.transition; t != nil {
 		joining, leaving := t.Joining(p.mount.ID), t.Leaving(p.mount.ID)
 		if joining || leaving {

@@ -144,13 +144,18 @@ func (o *opener) retire(id string) error {
 			continue
 		}
 		o.mounts.remove(m)
-		var buckets []string
-		for _, doc := range o.documents.Buckets() {
-			buckets = append(buckets, doc.Name)
-		}
-		return errs.Wrap(op, errors.Join(m.close(), m.wipe(buckets)))
+		return errs.Wrap(op, errors.Join(m.close(), m.wipe(bucketNames(o.documents))))
 	}
 	return nil
+}
+
+// bucketNames returns the names of all buckets that the documents have.
+func bucketNames(documents *embedded.Documents) []string {
+	var names []string
+	for _, doc := range documents.Buckets() {
+		names = append(names, doc.Name)
+	}
+	return names
 }
 
 // drop forgets a mountpath that cannot be used, as it is.
