@@ -144,7 +144,7 @@ func TestAdapter(t *testing.T) {
 	if err := a.MkdirAll("a/b/c", 0); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"a/b/c/1.sst", "a/b/c/2.log", "a/b/3.blob"} {
+	for _, name := range []string{"a/b/c/1.sst", "a/b/c/2.log", "a/b/3.sst"} {
 		for range 2 { // the second time over the first
 			f, err := a.Create(name, "")
 			if err != nil {
