@@ -40,8 +40,8 @@ type Set struct {
 	Leave func(id string) (*messages.Transition, error)
 	// Turn has them turn the transition round.
 	Turn func() (*messages.Transition, error)
-	// Began notes the job that moves.
-	Began func(job string) error
+	// Began notes the job that moves to a set.
+	Began func(to []string, job string) error
 	// Finish ends the transition to a set.
 	Finish func(to []string) error
 	// Retire wipes the directory of a mountpath that has left and is closed.
@@ -419,7 +419,7 @@ func (s *mountpaths) startJob(ctx actor.Context) {
 	s.work(ctx, func() any {
 		job, err := s.moveJob(mover.Parameters{From: from, Placement: t.To})
 		if err == nil {
-			err = s.Set.Began(job)
+			err = s.Set.Began(t.To, job)
 		}
 		return &jobStarted{epoch: epoch, job: job, err: err}
 	}, func(err error) any { return &jobStarted{epoch: epoch, err: err} })

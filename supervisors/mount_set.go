@@ -27,7 +27,7 @@ func (o *opener) set() mountpath.Set {
 		Join:   o.join,
 		Leave:  func(id string) (*messages.Transition, error) { return transition(o.documents.Leave(id)) },
 		Turn:   func() (*messages.Transition, error) { return transition(o.documents.Turn()) },
-		Began:  func(job string) error { _, err := o.documents.SetTransitionJob(job); return err },
+		Began:  func(to []string, job string) error { _, err := o.documents.SetTransitionJob(to, job); return err },
 		Finish: func(to []string) error { _, err := o.documents.FinishTransition(to); return err },
 		Retire: o.retire,
 		Drop:   o.drop,

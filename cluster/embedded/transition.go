@@ -116,13 +116,14 @@ func (d *Documents) Turn() (Node, error) {
 	return d.put(op, next)
 }
 
-// SetTransitionJob notes which job moves. Blocks on the disks.
-func (d *Documents) SetTransitionJob(id string) (Node, error) {
+// SetTransitionJob notes which job moves to a set. If no transition to it is under
+// way, the job has ended it already. Blocks on the disks.
+func (d *Documents) SetTransitionJob(to []string, id string) (Node, error) {
 	const op errs.Op = "embedded.SetTransitionJob"
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.node.Transition == nil {
-		return Node{}, errs.E(op, id, errs.Conflict, errors.New("the set of mountpaths is not being changed"))
+	if d.node.Transition == nil || !slices.Equal(d.node.Transition.To, to) {
+		return d.node, nil
 	}
 	next := d.node
 	next.Version++

@@ -63,7 +63,7 @@ func TestTransitions(t *testing.T) {
 	if _, err := d.Join(n.shelves[2], "/d2"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := d.SetTransitionJob("job-1"); err != nil {
+	if _, err := d.SetTransitionJob([]string{"d0", "d1", "d2"}, "job-1"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := d.Leave("d0"); !errs.Is(errs.Conflict, err) {
