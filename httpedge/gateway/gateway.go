@@ -33,7 +33,7 @@ import (
 const Deadline = 30 * time.Second
 
 // uploadSlabs is the window of a large upload: one half is filled from the socket
-// while the other is digested and written, in one call. When half of the pool is
+// while the other is digested and written, in one call. When an eighth of the pool is
 // in use, windows are halved, so that more uploads go on at once.
 const uploadSlabs = 8
 

@@ -230,7 +230,7 @@ func (s *stream) open(bucket *objects.BucketDoc, put *Put, p part, at *place) (m
 // windowFor is how many slabs an upload of the declared size needs.
 func (g *Gateway) windowFor(size int64) int {
 	most := int64(uploadSlabs)
-	if g.Slabs.InUse() > g.Slabs.Total()/2 {
+	if g.Slabs.InUse() > g.Slabs.Total()/8 {
 		most /= 2
 	}
 	if size < 0 {

@@ -191,13 +191,13 @@ func TestDirectoriesThatAreRefused(t *testing.T) {
 	for _, r := range []refusal{
 		{name: "another node's", args: data(append(mine[:3:3], other[0])...), says: []string{other[0], "belongs to node"}, dirs: append(mine[:3:3], other[0])},
 		{name: "a newer version", args: data(newer...), says: []string{newer[0], "999"}, dirs: newer},
-		{name: "a format that cannot be read", args: data(broken...), says: []string{broken[0], "format.json"}, dirs: broken},
+		{name: "a format that cannot be read", args: data(broken[0]), says: []string{broken[0], "format.json"}, dirs: broken},
 		{name: "somebody's files", args: data(foreign), says: []string{foreign, "cat.jpg", "neither empty nor a mountpath"}, dirs: []string{foreign}},
 		{name: "the same twice", args: data(mine[0], mine[0]), says: []string{mine[0], "twice"}, dirs: mine},
 		{name: "the same by a link", args: data(mine[0], link), says: []string{link, "twice"}, dirs: mine},
 		{name: "nested", args: data(nested, parent+"/d"), says: []string{nested, "one in the other"}, dirs: []string{parent}},
 		{name: "a file", args: data(file), says: []string{file, "not a directory"}, dirs: []string{filepath.Dir(file)}},
-		{name: "where attributes cannot be", args: data("/proc/self"), says: []string{"/proc", "Attributes"}},
+		{name: "the kernel's", args: data("/proc/self"), says: []string{"/proc", "neither empty nor a mountpath"}},
 		{name: "none", says: []string{"--data"}},
 	} {
 		r.check(t)
