@@ -77,18 +77,22 @@ func (d *document) encode() ([]byte, error) {
 	return append(content, '\n'), nil
 }
 
-// decode reads what encode wrote.
-func decode(content []byte) (*document, error) {
+// decode reads what encode wrote and Store.PutJob put under the id. A document that
+// says it is another job's is refused: its next write would replace that one's.
+func decode(id string, content []byte) (*document, error) {
 	const op errs.Op = "xaction.decode"
 	d := new(document)
 	if err := json.Unmarshal(content, d); err != nil {
-		return nil, errs.E(op, errs.Corrupt, err)
+		return nil, errs.E(op, id, errs.Corrupt, err)
 	}
 	switch {
 	case d.Format > documentFormat:
-		return nil, errs.E(op, d.ID, errs.Invalid, fmt.Errorf("the job's document has format %d, this release knows %d", d.Format, documentFormat))
+		return nil, errs.E(op, id, errs.Invalid, fmt.Errorf("the job's document has format %d, this release knows %d", d.Format, documentFormat))
 	case d.ID == "" || d.Kind == "" || !slices.Contains(messages.JobStates(), d.State):
-		return nil, errs.E(op, d.ID, errs.Corrupt, errors.New("a job's document lacks its id, kind or state"))
+		return nil, errs.E(op, id, errs.Corrupt, errors.New("a job's document lacks its id, kind or state"))
+	case d.ID != id:
+		return nil, errs.E(op, id, errs.Corrupt,
+			fmt.Errorf("documents/jobs/%s.json says that it is of job %q: with the node stopped, give the file that name on every mountpath, or remove it", id, d.ID))
 	}
 	return d, nil
 }

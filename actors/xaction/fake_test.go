@@ -1,9 +1,10 @@
 package xaction
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
-	"io"
+	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -52,14 +53,10 @@ func (s *memory) refuseWith(err error) {
 	s.refuse = err
 }
 
-func (s *memory) all() [][]byte {
+func (s *memory) all() map[string][]byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var all [][]byte
-	for _, d := range s.docs {
-		all = append(all, d)
-	}
-	return all
+	return maps.Clone(s.docs)
 }
 
 func (s *memory) count() int {
@@ -73,7 +70,7 @@ func (s *memory) doc(t *testing.T, id string) *document {
 	t.Helper()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	doc, err := decode(s.docs[id])
+	doc, err := decode(id, s.docs[id])
 	if err != nil {
 		t.Fatalf("document of %s: %v", id, err)
 	}
@@ -158,6 +155,7 @@ type node struct {
 	self   *actor.PID
 	kinds  []Kind
 	limits Limits
+	log    bytes.Buffer // what was logged; to be read while the node is stopped
 }
 
 // breaking makes the actor at an address panic on the next Ping that it gets.
@@ -193,7 +191,7 @@ func newNode(t *testing.T, kinds ...Kind) *node {
 func (n *node) start() *node {
 	n.t.Helper()
 	log := logrus.New()
-	log.SetOutput(io.Discard)
+	log.SetOutput(&n.log)
 	n.system = actors.NewSystemOn(n.clock, logrus.NewEntry(log))
 	spec, err := Spec(Config{System: n.system, Store: n.store, Documents: n.store.all(), Kinds: n.kinds, Limits: n.limits})
 	if err != nil {

@@ -291,3 +291,41 @@ func TestStrangeDocumentsAreLeftAlone(t *testing.T) {
 		t.Error("a document that is not understood was removed")
 	}
 }
+
+// A document that lies under another id than its own is no job: were it one, its next
+// write would replace the document of the job that it says it is. The log names both;
+// the job of that id is as it was.
+func TestDocumentUnderAnotherNameIsLeftAlone(t *testing.T) {
+	c := newCounting()
+	n := newNode(t, c.kind()).start()
+	job := n.begin("count", `{"to": 1}`)
+	<-c.began
+	close(c.step)
+	wantState(t, n.wait(job.ID), messages.JobFinished)
+	n.stop()
+	misnamed := n.store.doc(t, job.ID)
+	misnamed.State, misnamed.Version = messages.JobRunning, misnamed.Version+7
+	content, err := misnamed.encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := n.store.PutJob("copied", content); err != nil {
+		t.Fatal(err)
+	}
+	n.start()
+	if jobs := n.list(); len(jobs) != 1 {
+		t.Errorf("%d jobs", len(jobs))
+	}
+	wantState(t, n.get(job.ID), messages.JobFinished)
+	m := &messages.GetJob{ID: "copied", Reply: messages.NewReply[*messages.Job]()}
+	if _, err := ask(n, m, m.Reply); !errs.Is(errs.NotFound, err) {
+		t.Errorf("the copy is a job: %v", err)
+	}
+	if kept := n.store.all(); string(kept["copied"]) != string(content) || n.store.doc(t, job.ID).State != messages.JobFinished {
+		t.Error("a document that was to be left alone was changed")
+	}
+	n.stop()
+	if said := n.log.String(); !strings.Contains(said, "copied.json") || !strings.Contains(said, job.ID) || !strings.Contains(said, "give the file that name") {
+		t.Errorf("the log says %q", said)
+	}
+}

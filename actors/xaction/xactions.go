@@ -23,8 +23,9 @@ const Name = "xactions"
 type Config struct {
 	System *actors.System
 	Store  Store
-	// Documents are the documents as they were at start.
-	Documents [][]byte
+	// Documents are the documents as they were at start, by the ids that they were
+	// put under.
+	Documents map[string][]byte
 	Kinds     []Kind
 	Objects   Objects // of Run; nil where no kind asks for it
 	Limits    Limits
@@ -62,7 +63,8 @@ func (l Limits) withDefaults() Limits {
 }
 
 // Spec describes the coordinator of a node's jobs. It fails if a kind cannot be.
-// A document that cannot be read is logged and left alone.
+// A document that cannot be read, or that lies under another job's id, is logged
+// and left alone.
 func Spec(c Config) (actors.Spec, error) {
 	known, err := newKinds(c.Kinds)
 	if err != nil {
@@ -70,10 +72,10 @@ func Spec(c Config) (actors.Spec, error) {
 	}
 	c.Limits = c.Limits.withDefaults()
 	jobs := &table{byID: make(map[string]*entry), past: make(map[string]Amount)}
-	for _, content := range c.Documents {
-		doc, err := decode(content)
+	for id, content := range c.Documents {
+		doc, err := decode(id, content)
 		if err != nil {
-			c.System.Log().WithError(err).Warn("the document of a job cannot be read; it is left alone")
+			c.System.Log().WithError(err).WithField("job", id).Warn("the document of a job cannot be read; it is left alone")
 			continue
 		}
 		jobs.byID[doc.ID] = &entry{doc: *doc, kind: known[doc.Kind], saving: doc.Version, saved: doc.Version}

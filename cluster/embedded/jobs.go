@@ -12,7 +12,11 @@ import (
 	"github.com/troupe-storage/troupe/objects/errs"
 )
 
-const jobsFolder = "jobs"
+// Where the document of a job lies on a shelf: jobs/<id>.json.
+const (
+	jobsFolder = "jobs"
+	jobSuffix  = ".json"
+)
 
 // jobTime is how long a mountpath may take to write a job's document before it is
 // left behind: a disk that hangs must not hold up the jobs of the others.
@@ -51,13 +55,15 @@ func (c *jobCopy) UnmarshalJSON(content []byte) error {
 // Jobs returns the keeper of the documents of jobs.
 func (d *Documents) Jobs(clock clock.Clock) *Jobs { return &Jobs{clock: clock, documents: d} }
 
-// All returns the documents in force, in no order. Copies that a minority has, of
-// jobs that were never acknowledged or are forgotten, are removed. What cannot be
+// All returns the documents in force, by the ids that they were put under. Copies
+// that a minority has, of jobs that were never acknowledged or are forgotten, are
+// removed. What cannot be
 // read or removed is left where it is and told of in unread: a node serves its
 // objects whatever has become of its jobs.
-func (j *Jobs) All() (all [][]byte, unread []error) {
+func (j *Jobs) All() (all map[string][]byte, unread []error) {
 	const op errs.Op = "embedded.Jobs"
-	names := make(map[string]struct{})
+	all = make(map[string][]byte)
+	ids := make(map[string]struct{})
 	shelves := j.documents.present()
 	for _, s := range shelves {
 		list, err := s.List(jobsFolder)
@@ -65,18 +71,19 @@ func (j *Jobs) All() (all [][]byte, unread []error) {
 			unread = append(unread, errs.E(op, s, err))
 		}
 		for _, name := range list {
-			if strings.HasSuffix(name, ".json") {
-				names[jobsFolder+"/"+name] = struct{}{}
+			if id, ok := strings.CutSuffix(name, jobSuffix); ok {
+				ids[id] = struct{}{}
 			}
 		}
 	}
-	for name := range names {
+	for id := range ids {
+		name := jobName(id)
 		doc, err := inForce[jobCopy](shelves, name, func(c *jobCopy) uint64 { return c.version })
 		switch {
 		case err != nil:
 			unread = append(unread, errs.E(op, name, err))
 		case doc != nil:
-			all = append(all, doc.content)
+			all[id] = doc.content
 		default:
 			for _, s := range shelves {
 				if err := s.Remove(name); err != nil {
@@ -103,7 +110,7 @@ func (j *Jobs) RemoveJob(id string) error {
 	return j.everywhere("embedded.RemoveJob", id, func(s Shelf) error { return s.Remove(name) })
 }
 
-func jobName(id string) string { return jobsFolder + "/" + id + ".json" }
+func jobName(id string) string { return jobsFolder + "/" + id + jobSuffix }
 
 // everywhere does the same on every shelf, side by side, and fails unless more
 // than half of them succeeded.

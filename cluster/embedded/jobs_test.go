@@ -97,7 +97,7 @@ func TestDamagedJobsAreLeftAlone(t *testing.T) {
 	}
 	a.docs[jobName("torn")], b.docs[jobName("torn")] = []byte(`{"version": 1, "i`), nil
 	all, unread := j.All()
-	if len(all) != 1 || string(all[0]) != string(jobDoc("good", 1)) {
+	if len(all) != 1 || string(all["good"]) != string(jobDoc("good", 1)) {
 		t.Errorf("%q, want the good one", all)
 	}
 	if len(unread) != 1 || !errs.Is(errs.Corrupt, unread[0]) {
