@@ -120,6 +120,7 @@ func (e *entry) successor() *entry {
 	defer m.mu.Unlock()
 	next.mailbox.counts = m.counts
 	next.mailbox.restarts++
+	next.mailbox.system.restarts.Add(1)
 	next.mailbox.user, m.user = m.user, queue[posted]{}
 	return next
 }

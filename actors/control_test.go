@@ -319,6 +319,52 @@ func TestKill(t *testing.T) {
 	}, a)
 }
 
+// The count of restarts is of all actors there have been: it does not fall when a
+// parent is killed and those below it begin anew, as the sum over those that are
+// there does, nor when everything ends; a successor of an abandoned one counts.
+func TestRestartsAreCountedForGood(t *testing.T) {
+	set(t, func(s *stage) {
+		steps := []struct {
+			step string
+			do   func()
+			want int64
+		}{
+			{"a kill", func() { s.control("p/a", messages.KillActor) }, 1},
+			{"a restart", func() { s.control("p/a", messages.RestartActor) }, 2},
+			{"a kill of its parent", func() { s.control("p", messages.KillActor) }, 3},
+			{"a kill of one that is stuck", func() {
+				stuck := s.hang("p/a")
+				s.control("p/a", messages.KillActor)
+				close(stuck.letGo)
+				synctest.Wait()
+			}, 4},
+			{"a restart of its parent", func() { s.control("p", messages.RestartActor) }, 5},
+		}
+		for _, c := range steps {
+			c.do()
+			if got := s.system.Restarts(); got != c.want {
+				t.Errorf("after %s %d restarts, want %d", c.step, got, c.want)
+			}
+		}
+		living := int64(0)
+		for _, state := range s.system.Actors() {
+			living += state.Restarts
+		}
+		if living >= s.system.Restarts() {
+			t.Errorf("those that are there have %d restarts: no parent took any along, and this test shows nothing", living)
+		}
+		if err := s.system.Stop(s.system.PID("p")); err != nil {
+			t.Fatal(err)
+		}
+		if got := s.system.Restarts(); got != 5 {
+			t.Errorf("%d restarts when everything has ended", got)
+		}
+		if _, err := s.system.Spawn(s.system.Root(), Spec{Name: "p", New: func() actor.Actor { return &brood{stage: s} }}); err != nil {
+			t.Fatal(err) // set stops it
+		}
+	}, a)
+}
+
 // A kill does not wait for an actor that is stuck: what it has in hand is answered,
 // a successor is at its address, and when its call comes back it gives back what it
 // holds and does nothing to its successor.

@@ -297,6 +297,7 @@ func (m *mailbox) restarting() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.restarts++
+	m.system.restarts.Add(1)
 }
 
 // failed notes why the actor fails, or is made to.

@@ -79,6 +79,7 @@ type System struct {
 	runs   *workers
 
 	interceptor atomic.Pointer[Interceptor] // nil: messages pass
+	restarts    atomic.Int64                // of all actors there have been
 
 	mu      sync.Mutex
 	known   map[string]*entry // by actor id
@@ -176,6 +177,11 @@ func (s *System) Root() *actor.RootContext { return s.actors.Root }
 // PID returns the process id of an address; whether anyone is there shows when
 // something is sent.
 func (s *System) PID(address string) *actor.PID { return s.actors.NewLocalPID(address) }
+
+// Restarts returns how often actors of the system were made anew, those included
+// that have ended since: it never falls. Those that a parent spawns again when it is
+// itself made anew are new ones.
+func (s *System) Restarts() int64 { return s.restarts.Load() }
 
 // Log returns the log that the system writes to.
 func (s *System) Log() *logrus.Entry { return s.log }

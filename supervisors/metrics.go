@@ -61,7 +61,7 @@ func newMetrics(system *actors.System, slabs *slab.Pool, roster func() *messages
 		slabsTotal:      node("slabs", "Slabs there are."),
 		actorsRunning:   node("actors", "Actors running."),
 		actorsQueued:    node("actors_queued_messages", "Messages in mailboxes."),
-		actorsRestart:   node("actors_restarts", "Restarts of the actors that are running."),
+		actorsRestart:   node("actors_restarts_total", "Restarts of actors, of those that have ended too."),
 		jobs:            prometheus.NewDesc("troupe_jobs", "Jobs that are remembered, by kind and state.", []string{"kind", "state"}, nil),
 		jobObjects:      prometheus.NewDesc("troupe_job_objects_total", "Objects that jobs have dealt with.", []string{"kind"}, nil),
 		jobBytes:        prometheus.NewDesc("troupe_job_bytes_total", "Bytes that jobs have dealt with.", []string{"kind"}, nil),
@@ -138,15 +138,14 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 	}
 	gauge(m.slabsInUse, float64(m.slabs.InUse()))
 	gauge(m.slabsTotal, float64(m.slabs.Total()))
-	var queued, restarts int64
+	var queued int64
 	states := m.system.Actors()
 	for _, s := range states {
 		queued += s.Queued
-		restarts += s.Restarts
 	}
 	gauge(m.actorsRunning, float64(len(states)))
 	gauge(m.actorsQueued, float64(queued))
-	gauge(m.actorsRestart, float64(restarts))
+	out <- prometheus.MustNewConstMetric(m.actorsRestart, prometheus.CounterValue, float64(m.system.Restarts()))
 	for _, tally := range m.census.Load().Tallies() {
 		for _, state := range messages.JobStates() {
 			gauge(m.jobs, float64(tally.Jobs[state]), tally.Kind, string(state))

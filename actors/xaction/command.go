@@ -97,6 +97,7 @@ func (x *xactions) onRestartJob(ctx actor.Context, m *messages.RestartJob) {
 		return
 	}
 	if !e.kind.Resumable {
+		x.jobs.keep(e) // the metrics count it still
 		e.doc.Checkpoint, e.doc.Progress = nil, progress{}
 	}
 	e.doc.State, e.doc.Err, e.doc.Ended = messages.JobQueued, "", nil

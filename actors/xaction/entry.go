@@ -15,9 +15,17 @@ import (
 // coordinator, which alone touches it.
 type table struct {
 	byID    map[string]*entry
-	waiting int    // WaitJobs that have not been answered
-	serial  uint64 // numbers runs and waiters
-	past    map[string]Amount
+	waiting int               // WaitJobs that have not been answered
+	serial  uint64            // numbers runs and waiters
+	past    map[string]Amount // done, by kind: what no document says any more
+}
+
+// keep adds to past what a job has done, before its document forgets it.
+func (t *table) keep(e *entry) {
+	past := t.past[e.doc.Kind]
+	past.Objects += e.doc.Progress.Objects
+	past.Bytes += e.doc.Progress.Bytes
+	t.past[e.doc.Kind] = past
 }
 
 // entry is one job.

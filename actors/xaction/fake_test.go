@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -155,6 +156,7 @@ type node struct {
 	self   *actor.PID
 	kinds  []Kind
 	limits Limits
+	census atomic.Pointer[Census]
 	log    bytes.Buffer // what was logged; to be read while the node is stopped
 }
 
@@ -193,7 +195,7 @@ func (n *node) start() *node {
 	log := logrus.New()
 	log.SetOutput(&n.log)
 	n.system = actors.NewSystemOn(n.clock, logrus.NewEntry(log))
-	spec, err := Spec(Config{System: n.system, Store: n.store, Documents: n.store.all(), Kinds: n.kinds, Limits: n.limits})
+	spec, err := Spec(Config{System: n.system, Store: n.store, Documents: n.store.all(), Kinds: n.kinds, Limits: n.limits, Published: &n.census})
 	if err != nil {
 		n.t.Fatal(err)
 	}

@@ -155,6 +155,7 @@ func TestRestartFailsWhatCannotGoOn(t *testing.T) {
 	<-gone.began
 	c.step <- struct{}{}
 	<-c.took
+	n.tickUntil(func() bool { return n.store.doc(t, job.ID).Progress.Objects == 1 })
 	n.stop()
 	n.kinds = n.kinds[:1]
 	n.start()
@@ -179,6 +180,11 @@ func TestRestartFailsWhatCannotGoOn(t *testing.T) {
 	}
 	if got := n.get(job.ID).Progress.Objects; got != 0 {
 		t.Errorf("it begins with %d objects counted", got)
+	}
+	for _, tally := range n.census.Load().Tallies() { // what the metrics show never falls
+		if tally.Done.Objects != 1 {
+			t.Errorf("%d objects are counted for the metrics, 1 was done before", tally.Done.Objects)
+		}
 	}
 }
 

@@ -356,10 +356,7 @@ func (x *xactions) onTick(ctx actor.Context) {
 // forget drops ended jobs beyond the history.
 func (x *xactions) forget() {
 	for _, e := range x.jobs.forgettable(x.Limits.History, x.System.Clock().Now().Add(-x.Limits.Age)) {
-		past := x.jobs.past[e.doc.Kind]
-		past.Objects += e.doc.Progress.Objects
-		past.Bytes += e.doc.Progress.Bytes
-		x.jobs.past[e.doc.Kind] = past
+		x.jobs.keep(e)
 		e.touched = false
 		delete(x.jobs.byID, e.doc.ID)
 		id, log := e.doc.ID, x.log(e)

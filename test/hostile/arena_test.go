@@ -200,7 +200,7 @@ func (a *arena) settled() {
 	a.client.Close()
 	err := a.node.Await(a.Context(), "everything is given back", func(m process.Metrics) bool {
 		return m["troupe_slabs_in_use"] == 0 && m.Sum("troupe_leases") == 0 && m.Sum("troupe_index_keys_in_flight") == 0 &&
-			m["troupe_actors"] <= a.calm["troupe_actors"] && m["troupe_actors_restarts"] == a.calm["troupe_actors_restarts"] &&
+			m["troupe_actors"] <= a.calm["troupe_actors"] && m["troupe_actors_restarts_total"] == a.calm["troupe_actors_restarts_total"] &&
 			m.Sum("troupe_mountpath_unsettled_keys") == 0 &&
 			m["go_goroutines"] <= a.calm["go_goroutines"]+goroutineSlack && m["process_open_fds"] <= a.calm["process_open_fds"]+slack
 	})
