@@ -37,11 +37,13 @@ type mailbox struct {
 	suspended  bool       // by control: likewise
 	stopping   bool       // it was told to end: it is not restarted any more
 	refusal    error      // why requests are not taken; nil: they are
+	refusing   *Refusal   // likewise, by System.Refuse; nil: nobody does
 	over       bool       // the actor has ended or is abandoned: nothing is taken
 
 	current   any           // the message in hand; nil: none
 	since     time.Duration // when it was taken in hand
 	abandoned bool
+	answered  any // the message in hand, if System.Refuse has answered it
 
 	counts
 
@@ -101,6 +103,14 @@ func (m *mailbox) PostUserMessage(message any) {
 			if isRequest {
 				m.refuse(request, refusal)
 			}
+			return
+		}
+	}
+	if m.refusing != nil {
+		if request, ok := m.refusing.refuses(message); ok {
+			cause := m.refusing.Waiting
+			m.mu.Unlock()
+			request.Fail(errs.E("actors.Send", m.entry.address, cause))
 			return
 		}
 	}
@@ -219,13 +229,19 @@ func (m *mailbox) refuse(request messages.Failer, cause error) {
 	request.Fail(errs.E("actors.Send", m.entry.address, errs.Busy, cause))
 }
 
-// takeRequests empties the mailbox of requests; what is none stays. It is called
-// with mu held; the caller answers them without it.
-func (m *mailbox) takeRequests() []messages.Failer {
+// isRequest returns the request that a message is.
+func isRequest(message any) (messages.Failer, bool) {
+	request, ok := message.(messages.Failer)
+	return request, ok
+}
+
+// takeRequests empties the mailbox of the requests meant, isRequest for all; what is
+// none stays. It is called with mu held; the caller answers them without it.
+func (m *mailbox) takeRequests(meant func(message any) (messages.Failer, bool)) []messages.Failer {
 	var requests []messages.Failer
 	for n := m.user.n; n > 0; n-- {
 		p := m.user.pop()
-		if request, ok := p.message.(messages.Failer); ok {
+		if request, ok := meant(p.message); ok {
 			requests = append(requests, request)
 		} else {
 			m.user.push(p)
@@ -249,7 +265,7 @@ func (m *mailbox) suspend() {
 		return
 	}
 	m.suspended, m.refusal = true, errSuspended
-	requests := m.takeRequests()
+	requests := m.takeRequests(isRequest)
 	m.mu.Unlock()
 	m.refuseAll(requests, errSuspended)
 }
@@ -266,7 +282,7 @@ func (m *mailbox) resume() {
 // discard answers every request that waits.
 func (m *mailbox) discard(cause error) {
 	m.mu.Lock()
-	requests := m.takeRequests()
+	requests := m.takeRequests(isRequest)
 	m.mu.Unlock()
 	m.refuseAll(requests, cause)
 }
@@ -275,7 +291,7 @@ func (m *mailbox) discard(cause error) {
 func (m *mailbox) end() {
 	m.mu.Lock()
 	m.over, m.refusal = true, errStopping
-	requests := m.takeRequests()
+	requests := m.takeRequests(isRequest)
 	m.user = queue[posted]{}
 	m.mu.Unlock()
 	if m.entry.spec.Suspended != nil {

@@ -1,6 +1,10 @@
 package messages
 
-import "time"
+import (
+	"time"
+
+	"github.com/troupe-storage/troupe/objects"
+)
 
 // MountpathState says how a mountpath is.
 type MountpathState string
@@ -106,15 +110,22 @@ type MountpathAway struct {
 	State  MountpathState
 	Reason string // with the state, for operators
 	Writes bool   // it is only writes that it does not take
+	Begun  bool   // the request was under way there; it may or may not be carried out
 }
 
 // Error implements error.
 func (e *MountpathAway) Error() string {
-	if e.Writes {
+	switch {
+	case e.Begun:
+		return "mountpath " + e.Path + " does not come back from this request, which may or may not be carried out: " + e.Reason
+	case e.Writes:
 		return "mountpath " + e.Path + " takes no writes: " + e.Reason
 	}
 	return "mountpath " + e.Path + ": " + e.Reason
 }
+
+// Is makes one whose request was begun objects.ErrOutcomeUnknown.
+func (e *MountpathAway) Is(target error) bool { return e.Begun && target == objects.ErrOutcomeUnknown }
 
 // Public says it to clients, who are to know the state and neither paths nor errors.
 func (e *MountpathAway) Public() string {
@@ -122,7 +133,10 @@ func (e *MountpathAway) Public() string {
 	if e.State == MountpathOK {
 		state = "being opened"
 	}
-	if e.Writes {
+	switch {
+	case e.Begun:
+		return "The mountpath that holds this is " + state + " and did not answer in time: the request may or may not be carried out."
+	case e.Writes:
 		return "The mountpath that holds this takes no writes now: it is " + state + "."
 	}
 	return "The mountpath that holds this cannot be used now: it is " + state + "."

@@ -33,6 +33,7 @@ type coordinator struct {
 	roster  *atomic.Pointer[messages.Roster]
 
 	lanes    []*actor.PID
+	readers  []*actor.PID
 	keeper   *actor.PID
 	running  int  // transfers under way; 0 ≤ running ≤ limits.Transfers
 	keeping  bool // the keeper is at work
@@ -42,11 +43,12 @@ type coordinator struct {
 	settling backoff // of asking the lanes to settle
 	ticker   clock.Timer
 
-	writes    []*watch          // of write lanes
-	reads     []*watch          // of read lanes
-	transfers map[string]*watch // by address
-	keeps     watch             // of the keeper
-	probes    watch             // of the prober's call under way
+	writes    []*watch            // of write lanes
+	reads     []*watch            // of read lanes
+	transfers map[string]incoming // by address
+	held      held
+	keeps     watch // of the keeper
+	probes    watch // of the prober's call under way
 	// changed tells the node what a change of the health comes to.
 	changed func(report)
 	// started tells it that the lanes are at work.
@@ -56,7 +58,7 @@ type coordinator struct {
 func newCoordinator(c Config, mount Mount, custody *custody, changed func(report), started func()) *coordinator {
 	return &coordinator{
 		system: c.System, limits: c.Limits, md5: c.MD5, roster: c.Published, mount: mount, custody: custody, changed: changed, started: started,
-		transfers: make(map[string]*watch), report: healthy(),
+		transfers: make(map[string]incoming), report: healthy(),
 	}
 }
 
@@ -86,6 +88,7 @@ func (c *coordinator) Receive(ctx actor.Context) {
 	case *probed:
 		c.health.probeEnded(c.system.Clock().Elapsed(), m.longest, m.err)
 		c.judge()
+		c.answerHeld()
 
 	default:
 		actors.Unexpected(ctx, c.system.Log())
@@ -110,11 +113,11 @@ func (c *coordinator) onStarted(ctx actor.Context) {
 	for i := range c.limits.ReadLanes {
 		watch := new(watch)
 		c.reads = append(c.reads, watch)
-		c.spawn(ctx, actors.Spec{
+		c.readers = append(c.readers, c.spawn(ctx, actors.Spec{
 			Name: "r" + strconv.Itoa(i), Kind: "read lane",
 			New:       func() actor.Actor { return &readLane{system: c.system, store: c.mount.Store, watch: watch} },
 			Abandoned: func(any) func() { return c.custody.holdRead(watch) },
-		})
+		}))
 	}
 	c.keeper = c.spawn(ctx, actors.Spec{
 		Name: "keeper", Kind: "keeper",
@@ -175,6 +178,7 @@ func (c *coordinator) onTick(ctx actor.Context) {
 		ctx.Send(c.prober, &probe{done: func(result probed) { root.Send(self, &result) }})
 	}
 	c.judge()
+	c.answerHeld()
 	if c.report.state == messages.MountpathDisabled {
 		return
 	}
@@ -200,8 +204,8 @@ func (c *coordinator) waits(now time.Duration) (oldest, oldestRead time.Duration
 	for _, w := range c.writes {
 		oldest = max(oldest, w.running(now))
 	}
-	for _, w := range c.transfers {
-		oldest = max(oldest, w.running(now))
+	for _, t := range c.transfers {
+		oldest = max(oldest, t.watch.running(now))
 	}
 	return oldest, oldestRead
 }
@@ -291,7 +295,7 @@ func (c *coordinator) onOpenUpload(ctx actor.Context, m *messages.OpenUpload) {
 		m.Fail(err)
 		return
 	}
-	c.transfers[pid.Id] = watch
+	c.transfers[pid.Id] = incoming{pid, watch, hand}
 	m.Reply.Send(messages.UploadOpened{Transfer: pid}, nil)
 }
 
