@@ -39,6 +39,11 @@ type Config struct {
 	// NativeAuthNone, and on loopback only. Control always needs the root pair.
 	NativeAuth  string
 	NativeToken string // at least MinTokenBytes bytes of visible ASCII
+	// NativeHosts are names, without port, by which clients call the native listener
+	// where it asks for no token, beside its addresses, localhost, Domains and the
+	// machine's own name; browser.AnyName: any. Other names are refused there: a web
+	// page can have its name point at any listener.
+	NativeHosts []string
 
 	// RootOverlap is for how long the pair before a change of the running node's is
 	// good still; 0: not at all; at most MaxRootOverlap.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/troupe-storage/troupe/httpedge"
 	"github.com/troupe-storage/troupe/httpedge/access"
+	"github.com/troupe-storage/troupe/httpedge/browser"
 )
 
 // EdgeConfig says how the listeners of a node speak. The zero value is plain HTTP
@@ -83,8 +84,13 @@ func (c Config) edgeFaults() []fault {
 		}
 	}
 	for _, d := range c.Domains {
-		if d == "" || strings.ContainsAny(d, ":/ ") || strings.HasPrefix(d, ".") {
+		if !isHostName(d) {
 			bad("domain", "%q is not a host name without port, such as s3.example.com", d)
+		}
+	}
+	for _, h := range c.NativeHosts {
+		if !isHostName(h) || strings.Contains(h, "*") && h != browser.AnyName {
+			bad("native-host", "%q is not a host name without port, such as store.example.com, nor %q for any", h, browser.AnyName)
 		}
 	}
 	if _, err := httpedge.ParseProxies(e.TrustedProxies); err != nil {
@@ -99,6 +105,10 @@ func (c Config) edgeFaults() []fault {
 		bad("root-overlap", "%s; 0s to %s", c.RootOverlap, MaxRootOverlap)
 	}
 	return faults
+}
+
+func isHostName(name string) bool {
+	return name != "" && !strings.ContainsAny(name, ":/ ") && !strings.HasPrefix(name, ".")
 }
 
 // signedRegions returns the regions that signatures may be for, the node's first;

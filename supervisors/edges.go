@@ -1,6 +1,9 @@
 package supervisors
 
 import (
+	"os"
+	"slices"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/troupe-storage/troupe/httpedge"
@@ -40,6 +43,15 @@ func (n *Node) equip(listeners []httpedge.Listener) error {
 		}
 	}
 	return nil
+}
+
+// nativeNames are the names by which a listener that asks for no token may be called.
+func (n *Node) nativeNames() []string {
+	names := slices.Concat(n.config.NativeHosts, n.config.Domains)
+	if machine, err := os.Hostname(); err == nil { // else it has no name of its own
+		names = append(names, machine)
+	}
+	return names
 }
 
 // edgeMetrics collects what the edges know of themselves.

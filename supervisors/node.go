@@ -20,6 +20,7 @@ import (
 	"github.com/troupe-storage/troupe/httpedge"
 	"github.com/troupe-storage/troupe/httpedge/access"
 	"github.com/troupe-storage/troupe/httpedge/auth"
+	"github.com/troupe-storage/troupe/httpedge/browser"
 	"github.com/troupe-storage/troupe/httpedge/gateway"
 	"github.com/troupe-storage/troupe/httpedge/native"
 	"github.com/troupe-storage/troupe/httpedge/s3api"
@@ -299,10 +300,11 @@ func (n *Node) listeners(registry gatherer, nodeID, clusterID string, started ti
 	if err != nil {
 		return nil, err
 	}
+	pages := browser.NewGuard(n.nativeNames())
 	nativeHandler := native.New(native.Config{
 		Gateway: n.gateway, Roster: n.roster.Load, Metrics: registry, S3: s3Below.Handle, ExpectS3: s3Below.Expect, NodeID: nodeID,
 		ClusterID: clusterID, System: systemInfo, Capacity: n.capacity,
-		Auth: signatures, Access: n.nativeAccess(), Routes: n.nativeRoutes(),
+		Auth: signatures, Access: n.nativeAccess(), Pages: pages, Routes: n.nativeRoutes(),
 		Started: started, Now: n.clock.Now, Context: ctx,
 	})
 	listeners := []httpedge.Listener{
@@ -318,7 +320,7 @@ func (n *Node) listeners(registry gatherer, nodeID, clusterID string, started ti
 	}
 	if n.config.Profile != "" {
 		listeners = append(listeners, httpedge.Listener{
-			Name: "profile", Address: n.config.Profile, Handler: pprofhandler.PprofHandler, MaxConnections: maxProfiles,
+			Name: "profile", Address: n.config.Profile, Handler: pages.Handler(pprofhandler.PprofHandler), MaxConnections: maxProfiles,
 		})
 	}
 	return listeners, nil

@@ -67,6 +67,7 @@ func needRestart(now, next Config) []string {
 		{"data", now.Data, next.Data}, {"native", now.Native, next.Native}, {"s3", now.S3, next.S3}, {"intra", now.Intra, next.Intra},
 		{"remote", now.Remote, next.Remote}, {"profile", now.Profile, next.Profile}, {"region", now.Region, next.Region},
 		{"native-auth", now.NativeAuth, next.NativeAuth}, {"native-token", now.NativeToken, next.NativeToken},
+		{"native-host", now.NativeHosts, next.NativeHosts},
 		{"domain", now.Domains, next.Domains}, {"memory", now.MemoryBytes, next.MemoryBytes}, {"min-part", now.MinPartBytes, next.MinPartBytes},
 		{"max-connections", now.MaxConnections, next.MaxConnections}, {"inline", now.InlineBytes, next.InlineBytes}, {"reserve", now.Reserve, next.Reserve},
 		{"tls-cert", now.Edge.TLSCert, next.Edge.TLSCert}, {"tls-key", now.Edge.TLSKey, next.Edge.TLSKey},

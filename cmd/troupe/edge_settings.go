@@ -32,7 +32,7 @@ const defaultOverlap = 5 * time.Minute
 // commas.
 func isList(name string) bool {
 	switch name {
-	case "data", "domain", "accept-region", "tls-listener", "trusted-proxy":
+	case "data", "domain", "native-host", "accept-region", "tls-listener", "trusted-proxy":
 		return true
 	}
 	return false

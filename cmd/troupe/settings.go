@@ -29,6 +29,7 @@ func addSettings(flags *pflag.FlagSet) {
 	flags.StringSlice("data", nil, "directory of a mountpath; repeatable")
 	flags.String("native", d.Native, "HOST:PORT of the native API, metrics, and S3 under /s3")
 	flags.String("native-auth", "", "who may use the native API: token (TROUPE_NATIVE_TOKEN), or none to let everybody in; needed beyond loopback")
+	flags.StringSlice("native-host", nil, "name by which the native listener is called where it asks for no token, beside addresses, localhost, domain and this machine's name; * for any; repeatable")
 	flags.String("s3", d.S3, "HOST:PORT of S3 at the root")
 	flags.String("intra", d.Intra, "HOST:PORT for payloads between nodes (opened in a cluster only)")
 	flags.String("remote", d.Remote, "HOST:PORT for messages between nodes (opened in a cluster only)")
@@ -138,7 +139,7 @@ func settingsOf(k *koanf.Koanf) (supervisors.Config, error) {
 	config := supervisors.Config{
 		Data: list(k, "data"), Native: k.String("native"), S3: k.String("s3"), Intra: k.String("intra"), Remote: k.String("remote"),
 		Profile:    k.String("profile"),
-		NativeAuth: k.String("native-auth"), NativeToken: k.String(nativeToken),
+		NativeAuth: k.String("native-auth"), NativeToken: k.String(nativeToken), NativeHosts: list(k, "native-host"),
 		RootAccessKey: k.String(rootAccessKey), RootSecretKey: k.String(rootSecretKey),
 		RootOverlap: duration("root-overlap"), Edge: edgeOf(k),
 		Region: k.String("region"), Domains: list(k, "domain"),

@@ -73,6 +73,10 @@ func TestDataIsRepeatable(t *testing.T) {
 	if err != nil || !slices.Equal(config.Data, []string{"/a", "/b"}) {
 		t.Errorf("flags: %v, %v", config.Data, err)
 	}
+	config, err = load(t, "", []string{"TROUPE_DATA=/a", "TROUPE_NATIVE_HOST=store.example,node7"})
+	if err != nil || !slices.Equal(config.NativeHosts, []string{"store.example", "node7"}) {
+		t.Errorf("names: %v, %v", config.NativeHosts, err)
+	}
 	config, err = load(t, "", []string{"TROUPE_DATA=/a,/b"})
 	if err != nil || !slices.Equal(config.Data, []string{"/a", "/b"}) {
 		t.Errorf("environment: %v, %v", config.Data, err)

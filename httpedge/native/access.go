@@ -43,6 +43,9 @@ func (r *Request) admit(guard Guard) error {
 	r.caller = sigv4.Identity{Anonymous: true}
 	switch guard {
 	case Data:
+		if pages := r.h.Pages; pages != nil && !r.h.Access.needed {
+			return pages.Judge(r.ctx)
+		}
 		return r.h.Access.allows(r.Header("Authorization"))
 	case Control:
 		caller, err := r.h.Auth.Authenticate(r.ctx)

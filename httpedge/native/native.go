@@ -26,11 +26,12 @@ import (
 	"github.com/troupe-storage/troupe/api/ais"
 	"github.com/troupe-storage/troupe/httpedge/access"
 	"github.com/troupe-storage/troupe/httpedge/auth"
+	"github.com/troupe-storage/troupe/httpedge/browser"
 	"github.com/troupe-storage/troupe/httpedge/gateway"
 	"github.com/troupe-storage/troupe/messages"
 )
 
-// Config is what the handler needs. Every field is required, but Access and Routes.
+// Config is what the handler needs. Every field is required, but Access, Pages and Routes.
 type Config struct {
 	Gateway *gateway.Gateway
 	Roster  func() *messages.Roster
@@ -41,6 +42,8 @@ type Config struct {
 	// Auth judges signatures of the root pair and hands out bodies.
 	Auth   *auth.Authenticator
 	Access Access
+	// Pages, if not nil, judges requests that need no token: web pages can send them.
+	Pages *browser.Guard
 	// Routes are added to the handler's own.
 	Routes []Route
 	NodeID string

@@ -95,6 +95,10 @@ func (n *node) do(c call) answer {
 		request.URL.Opaque, request.URL.Path = "", c.target
 	}
 	for i := 0; i+1 < len(c.header); i += 2 {
+		if c.header[i] == "Host" { // which net/http keeps elsewhere
+			request.Host = c.header[i+1]
+			continue
+		}
 		request.Header.Add(c.header[i], c.header[i+1])
 	}
 	response, err := http.DefaultTransport.RoundTrip(request) // does not follow redirects
