@@ -11,10 +11,12 @@ import (
 	"io"
 	"io/fs"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -202,6 +204,16 @@ func TestDirectoriesThatAreRefused(t *testing.T) {
 	} {
 		r.check(t)
 	}
+	t.Run("without attributes", func(t *testing.T) {
+		bare := withoutAttributes(t)
+		refusal{name: "alone", args: data(bare), says: []string{bare, "user attributes"}, dirs: []string{bare}}.check(t)
+		refusal{name: "beside others", args: data(append(mine[:4:4], bare)...), says: []string{bare, "user attributes"}, dirs: append(mine[:4:4], bare)}.check(t)
+		// Negative control: it is the filesystem that is refused, not the empty directory.
+		if err := syscall.Unmount(bare, 0); err != nil {
+			t.Fatal(err)
+		}
+		start(t, t.TempDir(), data(bare)...)
+	})
 	// Negative control: the directories that stayed as they were still serve.
 	if said, _ := exec.Command(process.Built(), "version").CombinedOutput(); len(said) == 0 {
 		t.Error("the binary does not run")
@@ -209,6 +221,99 @@ func TestDirectoriesThatAreRefused(t *testing.T) {
 	node, err := process.Start(t.Context(), process.Config{Binary: process.Built(), Dir: t.TempDir(), Data: mine})
 	if err != nil {
 		t.Fatal(err)
+	}
+	if err := node.Stop(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// withoutAttributes mounts a filesystem that has no user attributes at all (ramfs;
+// root) and returns where it is.
+func withoutAttributes(t *testing.T) string {
+	t.Helper()
+	dir := mkdir(t, t.TempDir(), "bare")
+	if err := syscall.Mount("none", dir, "ramfs", 0, ""); err != nil {
+		process.Missing(t, "a mount needs root: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, 0); err != nil && !errors.Is(err, syscall.EINVAL) { // EINVAL: the test has
+			t.Error(err)
+		}
+	})
+	if err := syscall.Setxattr(dir, "user.troupe", []byte("x"), 0); !errors.Is(err, syscall.ENOTSUP) {
+		t.Fatalf("a file there can have a user attribute: %v", err)
+	}
+	return dir
+}
+
+// A mountpath whose format cannot be read costs its own keys when the others are
+// well: the node runs without it, names it and the file in its log and in `troupe
+// storage list`, and changes nothing there that somebody may still want to look at.
+func TestFormatThatCannotBeRead(t *testing.T) {
+	node := start(t, t.TempDir())
+	if err := node.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	broken := node.Mountpaths[2]
+	format := filepath.Join(broken, ".troupe", "format.json")
+	good, err := os.ReadFile(format)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, format, "{ not json")
+	before := snapshot(t, broken)
+	if err := os.Truncate(node.LogPath(), 0); err != nil { // what it said when all was well
+		t.Fatal(err)
+	}
+	if err := node.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if log := node.Log(); !strings.Contains(log, broken) || !strings.Contains(log, "format.json") {
+		t.Errorf("the log does not name %s and its format.json:\n%s", broken, log)
+	}
+	told := false
+	for line := range strings.Lines(storageCommand(t, node, "list")) {
+		if strings.HasPrefix(line, broken+" ") {
+			told = strings.Contains(line, "missing") && strings.Contains(line, "format.json")
+		} else if strings.HasPrefix(line, filepath.Dir(broken)) && !strings.Contains(line, " ok ") {
+			t.Errorf("another mountpath suffers: %s", line)
+		}
+	}
+	if !told {
+		t.Errorf("troupe storage list does not say what is wrong with %s:\n%s", broken, storageCommand(t, node, "list"))
+	}
+	client := newClient(t, node)
+	if err := client.CreateBucket(t.Context(), "photos"); err != nil {
+		t.Fatal(err)
+	}
+	stored := 0
+	for i := range 40 { // a key of the broken one is refused, the others are taken
+		answer, err := client.Put(t.Context(), "photos", fmt.Sprint(i), []byte("meow"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if answer.OK() {
+			stored++
+		} else if answer.Status != http.StatusServiceUnavailable {
+			t.Errorf("PUT of %d: %v", i, answer.Err())
+		}
+	}
+	if stored == 0 || stored == 40 {
+		t.Errorf("%d of 40 objects were taken: the others' keys are, and those of the broken one are not", stored)
+	}
+	if err := node.Stop(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if snapshot(t, broken) != before {
+		t.Errorf("%s is not what it was", broken)
+	}
+	// With its format it is a mountpath again.
+	write(t, format, string(good))
+	if err := node.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if list := storageCommand(t, node, "list"); strings.Contains(list, "missing") {
+		t.Errorf("with its format back:\n%s", list)
 	}
 	if err := node.Stop(t.Context()); err != nil {
 		t.Error(err)

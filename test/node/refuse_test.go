@@ -13,6 +13,7 @@ import (
 	"github.com/troupe-storage/troupe/api/storage"
 	"github.com/troupe-storage/troupe/mountpath/layout"
 	"github.com/troupe-storage/troupe/supervisors"
+	"github.com/troupe-storage/troupe/test/process"
 )
 
 // refusedStart starts a node over directories, which must be refused, and returns why.
@@ -89,7 +90,7 @@ func TestDirectoriesRefusedAtStart(t *testing.T) {
 		{"twice by a bind mount", func(t *testing.T) []string {
 			d, again := t.TempDir(), t.TempDir()
 			if err := syscall.Mount(d, again, "", syscall.MS_BIND, ""); err != nil {
-				t.Skipf("a bind mount needs root: %v", err)
+				process.Missing(t, "a bind mount needs root: %v", err)
 			}
 			t.Cleanup(func() {
 				if err := syscall.Unmount(again, 0); err != nil {
@@ -129,7 +130,7 @@ func TestDirectoriesRefusedAtStart(t *testing.T) {
 		{"a filesystem without user attributes", func(t *testing.T) []string {
 			d := t.TempDir()
 			if err := syscall.Mount("none", d, "ramfs", 0, ""); err != nil {
-				t.Skipf("a mount needs root: %v", err)
+				process.Missing(t, "a mount needs root: %v", err)
 			}
 			t.Cleanup(func() {
 				if err := syscall.Unmount(d, 0); err != nil {
@@ -206,7 +207,7 @@ func TestTroubleAtStartPasses(t *testing.T) {
 		}, "missing", layout.FormatFile},
 		{"it is read-only", func(t *testing.T, s *shelter) func() {
 			if err := syscall.Mount(s.path(1), s.path(1), "", syscall.MS_BIND, ""); err != nil {
-				t.Skipf("a mount needs root: %v", err)
+				process.Missing(t, "a mount needs root: %v", err)
 			}
 			unmounted := false
 			unmount := func() {
