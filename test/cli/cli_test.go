@@ -30,10 +30,17 @@ type cluster struct {
 	endpoint string // host:port
 }
 
-// start starts a node; without one of its own a test runs beside others.
+// start starts a node of two mountpaths; without one of its own a test runs beside
+// others.
 func start(t *testing.T) *cluster {
 	t.Helper()
-	node, err := process.Start(t.Context(), process.Config{Binary: process.Built(), Dir: t.TempDir(), Mountpaths: 2})
+	return startOn(t, 2)
+}
+
+// startOn starts a node of so many mountpaths.
+func startOn(t *testing.T, mountpaths int) *cluster {
+	t.Helper()
+	node, err := process.Start(t.Context(), process.Config{Binary: process.Built(), Dir: t.TempDir(), Mountpaths: mountpaths})
 	if err != nil {
 		t.Fatal(err)
 	}
