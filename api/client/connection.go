@@ -101,7 +101,7 @@ func (c *Connection) Endpoint() string { return c.endpoint.String() }
 
 // Send sends a request, again while its failure may pass, and returns an answer
 // of 2xx; the caller closes its body. Any other answer is an error with a *Failure; no
-// answer is errs.Offline; a context that ended is errs.Canceled.
+// answer is errs.Offline, or errs.Invalid of a WrongServer; a context that ended is errs.Canceled.
 func (c *Connection) Send(ctx context.Context, r *Request) (*http.Response, error) {
 	var repeat repetition
 	for {
@@ -141,8 +141,12 @@ type errBody struct{ err error }
 func (e *errBody) Error() string { return e.err.Error() }
 func (e *errBody) Unwrap() error { return e.err }
 
-// kindOf tells a body that could not be read from a server that could not be asked.
+// kindOf tells a body that could not be read, and a server that is not what the
+// endpoint says, from a server that could not be asked.
 func kindOf(err error) errs.Kind {
+	if WrongServer(err) {
+		return errs.Invalid
+	}
 	var own *errBody
 	if errors.As(err, &own) {
 		return errs.IO

@@ -2,6 +2,7 @@ package client
 
 import (
 	"bytes"
+	"crypto/tls"
 	"encoding/json"
 	"encoding/xml"
 	"errors"
@@ -86,6 +87,14 @@ func AsFailure(err error) *Failure {
 		return f
 	}
 	return nil
+}
+
+// WrongServer reports whether whoever is at the endpoint cannot be talked to as it
+// is given: the certificate is none that is trusted, of another name, or out of
+// date, or there is no HTTPS. The same request fails until something is changed.
+func WrongServer(err error) bool {
+	var certificate *tls.CertificateVerificationError
+	return errors.As(err, &certificate) || errors.Is(err, http.ErrSchemeMismatch)
 }
 
 // Code returns S3's code in an error, empty if there is none.

@@ -19,6 +19,7 @@ type Listing struct {
 	Prefix    string
 	Delimiter string // rolls up what lies beyond it; empty: nothing is rolled up
 	After     string // begins after this key
+	Page      int    // entries that are asked for together; 0: as many as S3 gives
 }
 
 // Entry is an object, or a common prefix.
@@ -53,6 +54,14 @@ func (c Client) Walk(ctx context.Context, l Listing) iter.Seq2[Entry, error] {
 	}
 }
 
+// pageKeys is how many entries a page is asked for.
+func (l *Listing) pageKeys() int64 {
+	if l.Page > 0 {
+		return int64(l.Page)
+	}
+	return pageKeys
+}
+
 // page asks for one page.
 func (c Client) page(ctx context.Context, l Listing, token string) (entries []Entry, next string, err error) {
 	r := request("list", "GET", l.Bucket, "")
@@ -61,7 +70,7 @@ func (c Client) page(ctx context.Context, l Listing, token string) (entries []En
 		after = ""
 	}
 	r.Query = query("continuation-token", token, "delimiter", l.Delimiter, "encoding-type", "url", "list-type", "2",
-		"max-keys", itoa(pageKeys), "prefix", l.Prefix, "start-after", after)
+		"max-keys", itoa(l.pageKeys()), "prefix", l.Prefix, "start-after", after)
 	var page struct {
 		EncodingType string
 		Contents     []struct {

@@ -34,13 +34,14 @@ type cluster struct {
 // others.
 func start(t *testing.T) *cluster {
 	t.Helper()
-	return startOn(t, 2)
+	return startWith(t, process.Config{Mountpaths: 2})
 }
 
-// startOn starts a node of so many mountpaths.
-func startOn(t *testing.T, mountpaths int) *cluster {
+// startWith starts a node of a configuration but for binary and directory.
+func startWith(t *testing.T, config process.Config) *cluster {
 	t.Helper()
-	node, err := process.Start(t.Context(), process.Config{Binary: process.Built(), Dir: t.TempDir(), Mountpaths: mountpaths})
+	config.Binary, config.Dir = process.Built(), t.TempDir()
+	node, err := process.Start(t.Context(), config)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/troupe-storage/troupe/api"
 	"github.com/troupe-storage/troupe/api/storage"
+	"github.com/troupe-storage/troupe/test/process"
 )
 
 // A job is shown, paused, resumed, stopped, taken up again, limited and waited for
@@ -16,7 +17,7 @@ import (
 // a mountpath that leaves while another one, which gets a share of its objects, is
 // out of use: it cannot end before that one is enabled, however fast the machine is.
 func TestJobs(t *testing.T) {
-	c := startOn(t, 3)
+	c := startWith(t, process.Config{Mountpaths: 3})
 	c.want(0, "mb", "photos")
 	for i := range objectCount {
 		c.put("photos", fmt.Sprint(i), []byte("meow"))

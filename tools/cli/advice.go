@@ -7,7 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"net"
-	"strings"
+	"net/http"
 	"syscall"
 
 	"github.com/troupe-storage/troupe/api/client"
@@ -34,14 +34,17 @@ func advice(err error, s *Session) string {
 	}
 	var authority x509.UnknownAuthorityError
 	var hostname x509.HostnameError
+	var invalid x509.CertificateInvalidError
 	var lookup *net.DNSError
 	switch {
 	case errors.Is(err, errInterrupted) || errors.Is(err, context.Canceled):
 		return ""
 	case errors.As(err, &authority):
-		return "give the file of the authority that signed the server's certificate with --ca-file"
+		return "give the file of the authority that signed the server's certificate with --ca-file or AWS_CA_BUNDLE"
 	case errors.As(err, &hostname):
 		return "name the server as its certificate does"
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return "have the server's certificate renewed, or set this machine's clock if it is wrong"
 	case errors.As(err, &lookup):
 		return "check the host name in " + flag + " or " + variable
 	case errors.Is(err, syscall.ECONNREFUSED):
@@ -62,7 +65,7 @@ func advice(err error, s *Session) string {
 	if text := adviceForCode(client.Code(err), s); text != "" {
 		return text
 	}
-	if client.AsFailure(err) == nil && strings.Contains(err.Error(), "server gave HTTP response to HTTPS client") {
+	if errors.Is(err, http.ErrSchemeMismatch) {
 		return "the server speaks http there: change https:// in the endpoint"
 	}
 	switch errs.KindOf(err) {

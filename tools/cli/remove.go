@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -27,7 +28,8 @@ func removeCommand(f *frame) *cobra.Command {
 	command := f.client(&cobra.Command{
 		Use:   "rm troupe://BUCKET/KEY...",
 		Short: "Delete objects",
-		Long: `Delete objects. An object that is not there counts as deleted. With --recursive a
+		Long: `Delete objects. An object that is not there counts as deleted, and what lies below
+KEY/ is left where it is. With --recursive a
 KEY is taken for a directory: what begins with KEY/ goes; of a bucket, everything.`,
 		Example: `  troupe rm troupe://photos/2025/cat.jpg
   troupe rm --recursive --dry-run troupe://photos/2025
@@ -70,7 +72,11 @@ KEY is taken for a directory: what begins with KEY/ goes; of a bucket, everythin
 					return err
 				}
 			}
-			return d.end(ctx, tell)
+			if err := d.end(ctx, tell); err != nil {
+				return err
+			}
+			s.hintBelow(ctx, c, targets)
+			return nil
 		}
 		for _, a := range targets {
 			if err := d.walk(ctx, s3.Listing{Bucket: a.bucket, Prefix: a.below()}, &chosen, tell); err != nil {
@@ -85,6 +91,38 @@ KEY is taken for a directory: what begins with KEY/ goes; of a bucket, everythin
 	addParallel(flags, &parallel)
 	chosen.add(flags)
 	return command
+}
+
+const (
+	// hintedTargets is how many targets of rm are looked below: as many as a person
+	// names. What a program names costs no listings.
+	hintedTargets = 16
+	// hintTime bounds looking below all of them.
+	hintTime = 2 * time.Second
+)
+
+// hintBelow tells of targets of rm below which something is left: S3 does not say
+// whether there was an object of that key, and somebody may have taken it for a
+// directory. What cannot be listed in time is not told of, for the deletion is done.
+func (s *Session) hintBelow(ctx context.Context, c s3.Client, targets []address) {
+	if s.Out.JSON || s.Quiet() || len(targets) > hintedTargets {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, hintTime)
+	defer cancel()
+	for _, a := range targets {
+		for entry, err := range c.Walk(ctx, s3.Listing{Bucket: a.bucket, Prefix: a.below(), Page: 2}) {
+			if err != nil {
+				return
+			}
+			if entry.Key == a.key { // a marker that is to be deleted
+				continue
+			}
+			s.Out.Note("troupe: what lies below %s is still there: `troupe rm --recursive %s` deletes it",
+				printable(s3.Address(a.bucket, a.below())), printable(s3.Address(a.bucket, a.key)))
+			break
+		}
+	}
 }
 
 // deletion deletes keys in batches, several at a time. walk, key and end are

@@ -190,6 +190,8 @@ func isFinal(err error) bool {
 	switch {
 	case err == nil:
 		return false
+	case client.WrongServer(err):
+		return true
 	case errors.As(err, &marked), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EROFS):
 		return true
 	}
