@@ -1,0 +1,184 @@
+package transition
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/troupe-storage/troupe/api"
+	"github.com/troupe-storage/troupe/api/storage"
+	"github.com/troupe-storage/troupe/objects"
+	"github.com/troupe-storage/troupe/supervisors/faults"
+)
+
+// inject breaks something for the time of a test.
+func (h *house) inject(f faults.Fault) *faults.Injected {
+	h.Helper()
+	f.Expiry, f.Reason = waitTime, h.Name()
+	injected, err := h.node.Faults().Inject(f)
+	if err != nil {
+		h.Fatal(err)
+	}
+	return injected
+}
+
+func (h *house) reached(f *faults.Injected) {
+	h.Helper()
+	select {
+	case <-f.Reached():
+	case <-time.After(waitTime):
+		h.Fatal("nothing met the fault")
+	}
+}
+
+// large is a payload that is a file.
+func large(i int) []byte { return bytes.Repeat([]byte{byte(i)}, 10*inlineBytes) }
+
+func (h *house) status(name string) int {
+	h.Helper()
+	answer, err := h.s3.Get(context.Background(), bucket, name)
+	if err != nil {
+		h.Fatal(err)
+	}
+	return answer.Status
+}
+
+// What is deleted while a copy of it is on its way to its owner stays deleted: the
+// copy was opened before the delete, and would be committed after it.
+func TestDeleteWhileCopied(t *testing.T) {
+	h := newHouse(t, 1)
+	var names []string
+	for i := range 24 {
+		names = append(names, fmt.Sprint("o", i))
+		if answer, err := h.s3.Put(context.Background(), bucket, names[i], large(i)); err != nil || !answer.OK() {
+			t.Fatal(err)
+		}
+	}
+	stall := h.inject(faults.Fault{Disk: &faults.Disk{Mountpath: "d1", Path: ".troupe/work/*", Calls: []string{"write"}, Do: faults.Stall}})
+	job := h.change(storage.Add, 1)
+	h.reached(stall)
+	for _, name := range names {
+		answer, err := h.s3.Delete(context.Background(), bucket, name)
+		if err != nil || !answer.OK() {
+			t.Fatalf("DELETE %s: %v", name, err)
+		}
+	}
+	stall.Clear()
+	h.finished(job)
+	for _, name := range names {
+		if status := h.status(name); status != http.StatusNotFound {
+			t.Errorf("%s was deleted, and is answered %d", name, status)
+		}
+	}
+	h.shares(nil)
+}
+
+// A write that a former mountpath is in the middle of when the set changes comes
+// before every write at the owner's, whatever it takes for its turn: what was
+// acknowledged last is there in the end.
+func TestWriteUnderWayWhenTheSetChanges(t *testing.T) {
+	h := newHouse(t, 1)
+	b := h.bucket(h.path(0))
+	hang := h.inject(faults.Fault{Messages: &faults.Messages{Actor: "node/mountpaths/d0/w*", Message: "messages.PutObject", Do: faults.Hang}})
+	name := func(i int) string { return fmt.Sprint("o", i) }
+	const count = 24
+	var first, second sync.WaitGroup
+	var mu sync.Mutex
+	acknowledged := make(map[int][]string) // in the order of the acknowledgements
+	put := func(i int, body string) {
+		answer, err := h.s3.Put(context.Background(), bucket, name(i), []byte(body))
+		if err == nil && answer.OK() {
+			mu.Lock()
+			acknowledged[i] = append(acknowledged[i], body)
+			mu.Unlock()
+		}
+	}
+	for i := range count {
+		first.Go(func() { put(i, "first") })
+	}
+	h.reached(hang)
+	changed := make(chan string)
+	go func() {
+		m, err := h.try(storage.Action{Action: storage.Add, Path: h.path(1)})
+		if err != nil {
+			t.Error(err)
+		}
+		changed <- m.Job
+	}()
+	for h.node.Roster().Transition == nil { // each look is an atomic read
+		select {
+		case id := <-changed:
+			t.Fatalf("the set changed (job %s) although a write of before has not ended", id)
+		default:
+		}
+	}
+	moving := 0
+	roster := h.node.Roster()
+	for i := range count {
+		if roster.Former((objects.Key{Bucket: b, Name: name(i)}).Digest()) != nil {
+			moving++
+			second.Go(func() { put(i, "second") })
+		}
+	}
+	if moving < 3 {
+		t.Fatalf("only %d keys move", moving)
+	}
+	select {
+	case <-roster.Transition.Ready:
+		t.Error("owners are written to although a write at a former mountpath has not ended")
+	default:
+	}
+	hang.Clear()
+	first.Wait()
+	second.Wait()
+	if id := <-changed; id != "" {
+		h.finished(id)
+	}
+	for i := range count {
+		answer, err := h.s3.Get(context.Background(), bucket, name(i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		list := acknowledged[i]
+		if len(list) > 0 && (!answer.OK() || string(answer.Body) != list[len(list)-1]) {
+			t.Errorf("%s is %d %q, acknowledged were %q", name(i), answer.Status, answer.Body, list)
+		}
+	}
+}
+
+// Whatever step of a change fails once, the change goes on and ends right; a lane,
+// an importer, a supervisor that panics costs nothing but time.
+func TestFaultAtEachStep(t *testing.T) {
+	lane := func(message string, do faults.MessageEffect) faults.Fault {
+		return faults.Fault{Messages: &faults.Messages{Actor: "node/mountpaths/**", Message: message, Do: do}, When: faults.When{After: 2, Count: 3}}
+	}
+	for name, fault := range map[string]faults.Fault{
+		"import refused":           lane("messages.ImportObject", faults.Refuse),
+		"commit panics":            lane("mountpath.commitImport", faults.Panic),
+		"removal panics":           lane("messages.RemoveMoved", faults.Panic),
+		"upload's removal refused": lane("messages.RemoveMovedUpload", faults.Refuse),
+		"pass refused":             lane("messages.Pass", faults.Refuse),
+		"work files fail":          {Disk: &faults.Disk{Mountpath: "d2", Path: ".troupe/work/*", Calls: []string{"write"}, Do: faults.Fail}, When: faults.When{After: 3, Count: 2}},
+		"finish refused": {Messages: &faults.Messages{Actor: "node/mountpaths", Message: "messages.FinishTransition", Do: faults.Refuse},
+			When: faults.When{Count: 1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHouse(t, 2)
+			h.workload(seedOf(t), func(*history) {
+				injected := h.inject(fault)
+				defer injected.Clear()
+				job := h.change(storage.Add, 2)
+				for try := 0; h.job(job).State == "failed" && try < 5; try++ {
+					if err := h.control.Post(context.Background(), api.JobsPath+"/"+job, nil, api.JobAction{Action: api.JobStart}, nil); err != nil {
+						t.Log(err)
+					}
+				}
+				h.finished(job)
+			})
+		})
+	}
+}
