@@ -168,7 +168,8 @@ func TestFaultAtEachStep(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newHouse(t, 2)
-			h.workload(seedOf(t), func(*history) {
+			h.workload(seedOf(t), func(hist *history) {
+				hist.faulty.Store(fault.Disk != nil)
 				injected := h.inject(fault)
 				defer injected.Clear()
 				job := h.change(storage.Add, 2)

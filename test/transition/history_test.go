@@ -43,6 +43,9 @@ type history struct {
 
 	writes, reads, lists, busy atomic.Int64
 
+	// faulty says that a disk fails on purpose: writes may meet it and be answered 500.
+	faulty atomic.Bool
+
 	enough chan struct{} // closed when the history proves something
 	once   sync.Once
 
@@ -100,7 +103,7 @@ func (h *history) outcome(operation *model.Operation, answer *s3client.Answer, e
 		return true
 	case answer.Status == http.StatusPreconditionFailed, answer.Status == http.StatusNotFound:
 		operation.Refuse()
-	case answer.Status == http.StatusServiceUnavailable:
+	case answer.Status == http.StatusServiceUnavailable, answer.Status == http.StatusInternalServerError && h.faulty.Load():
 		h.busy.Add(1)
 		operation.Doubt()
 	default:
@@ -150,7 +153,7 @@ func (h *history) conditional(random *rand.Rand, c *cell) {
 	operation := h.model.Begin(model.Change{Cell: c.place(), Value: valueOf(b)})
 	answer, err := h.client.Load().Put(context.Background(), bucket, c.name, b, objects.Pair{Name: "If-None-Match", Value: "*"})
 	done := h.outcome(operation, answer, err)
-	if certain && err == nil && answer.Status != http.StatusServiceUnavailable && done != (current == nil) {
+	if certain && err == nil && answer.Status < http.StatusInternalServerError && done != (current == nil) {
 		h.fail("seed %d: a put of %s over nothing was answered %d, and there was %s", h.seed, c.name, answer.Status, current)
 	}
 }
@@ -161,6 +164,7 @@ func (h *history) part(random *rand.Rand, c *cell) {
 	answer, err := h.client.Load().PutPart(context.Background(), bucket, c.name, c.upload, number, b)
 	switch {
 	case err != nil || answer.Status == http.StatusServiceUnavailable:
+	case answer.Status == http.StatusInternalServerError && h.faulty.Load():
 	case answer.OK():
 		c.parts = append(c.parts, s3client.Part{Number: number, ETag: answer.ETag()})
 		c.whole = append(c.whole, b...)
