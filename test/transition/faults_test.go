@@ -183,3 +183,48 @@ func TestFaultAtEachStep(t *testing.T) {
 		})
 	}
 }
+
+// A large upload that ends at a former mountpath after the set has changed is
+// refused there, and not stored where nobody looks for it; what is acknowledged is
+// found. Without the seal of write lanes, it is acknowledged and lost.
+func TestUploadThatEndsAfterTheSetChanged(t *testing.T) {
+	h := newHouse(t, 1)
+	hang := h.inject(faults.Fault{Messages: &faults.Messages{Actor: "node/mountpaths/d0/t*", Message: "messages.FinishUpload", Do: faults.Hang}})
+	const count = 16
+	var uploads sync.WaitGroup
+	var mu sync.Mutex
+	answered := make(map[string]int)
+	for i := range count {
+		uploads.Go(func() {
+			name := fmt.Sprint("o", i)
+			answer, err := h.s3.Put(context.Background(), bucket, name, large(i))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			answered[name] = answer.Status
+		})
+	}
+	for range count {
+		h.reached(hang)
+	}
+	h.finished(h.change(storage.Add, 1))
+	hang.Clear()
+	uploads.Wait()
+	var stored []string
+	for name, status := range answered {
+		switch found := h.status(name); {
+		case status == http.StatusOK && found == http.StatusOK:
+			stored = append(stored, name)
+		case status == http.StatusServiceUnavailable && found == http.StatusNotFound:
+		default:
+			t.Errorf("PUT %s was answered %d, GET %d", name, status, found)
+		}
+	}
+	if len(stored) == 0 || len(stored) == count {
+		t.Errorf("%d of %d keys stayed: nothing is proved", len(stored), count)
+	}
+	h.shares(stored)
+}
