@@ -1,0 +1,122 @@
+package mountpath
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/troupe-storage/troupe/messages"
+	"github.com/troupe-storage/troupe/mountpath/store"
+	"github.com/troupe-storage/troupe/objects"
+	"github.com/troupe-storage/troupe/objects/errs"
+)
+
+func (s *mountpaths) onRemoveMountpath(ctx actor.Context, m *messages.RemoveMountpath) {
+	const op errs.Op = "mountpath.Remove"
+	p, err := s.find(op, m.Path)
+	if err != nil {
+		m.Fail(err)
+		return
+	}
+	if s.transition.Joining(p.mount.ID) && !s.changing {
+		s.turn(ctx, p, m.Reply)
+		return
+	}
+	if err := s.steady(op, m.Path); err != nil {
+		m.Fail(err)
+		return
+	}
+	if len(s.places) == 1 {
+		m.Fail(errs.E(op, m.Path, errs.Conflict, errors.New("it is the node's last mountpath")))
+		return
+	}
+	status := p.status()
+	switch {
+	case !status.Readable && !m.Force:
+		m.Fail(errs.E(op, m.Path, errs.Offline, fmt.Errorf("it cannot be read (%s: %s), so what is on it cannot be moved; enable it, or remove it by force, which gives up what only it has", status.State, status.Reason)))
+		return
+	case !status.Readable && p.phase != away:
+		m.Fail(errs.E(op, m.Path, errs.Busy, errors.New("calls of its disk are still under way; disable it first")))
+		return
+	}
+	s.changing, s.asked, s.subject = true, m.Reply, p
+	if !status.Readable {
+		s.giveUp(ctx, p)
+		return
+	}
+	var others []*store.Store
+	for _, other := range s.places {
+		if other != p && other.mount.Store != nil {
+			others = append(others, other.mount.Store)
+		}
+	}
+	leaving, id := p.mount.Store, p.mount.ID
+	s.work(ctx, func() any {
+		if err := hasRoom(s.Set.Buckets(), leaving, others); err != nil {
+			return &changed{err: errs.E(op, p.mount.Path, err)}
+		}
+		transition, err := s.Set.Leave(id)
+		return &changed{transition: transition, err: err}
+	}, func(err error) any { return &changed{err: err} })
+}
+
+// giveUp forgets a mountpath that cannot be read, with what is on it.
+func (s *mountpaths) giveUp(ctx actor.Context, p *place) {
+	var others []*store.Store
+	for _, other := range s.places {
+		if other.mount.Store != nil {
+			others = append(others, other.mount.Store)
+		}
+	}
+	id := p.mount.ID
+	s.work(ctx, func() any {
+		var known messages.Tally
+		for _, other := range others {
+			held, err := tally(s.Set.Buckets(), other, func(objects.Key) bool { return true })
+			if err != nil {
+				return &finished{err: err}
+			}
+			known.Objects += held.Objects
+		}
+		lost := known.Objects / int64(max(1, len(others)))
+		transition, err := s.Set.Leave(id)
+		if err == nil {
+			err = s.Set.Finish(transition.To)
+		}
+		if err == nil {
+			err = s.Set.Drop(id)
+		}
+		return &finished{err: err, lost: lost, forced: p}
+	}, func(err error) any { return &finished{err: err} })
+}
+
+// hasRoom fails if what a mountpath has does not fit the others, an even share of it
+// each. What lies on the same filesystem needs room only while it moves.
+func hasRoom(buckets []objects.Bucket, leaving *store.Store, others []*store.Store) error {
+	held, err := tally(buckets, leaving, func(objects.Key) bool { return true })
+	if err != nil || len(others) == 0 {
+		return err
+	}
+	for _, s := range append([]*store.Store{leaving}, others...) {
+		if err := s.MeasureSpace(); err != nil { // one that has just been opened may not have been
+			return err
+		}
+	}
+	own := leaving.Space().Device
+	need, room := make(map[uint64]uint64), make(map[uint64]uint64)
+	for _, s := range others {
+		space := s.Space()
+		if space.Device == own {
+			continue
+		}
+		need[space.Device] += uint64(held.Bytes) / uint64(len(others))
+		room[space.Device] = space.FreeBytes - min(space.FreeBytes, s.Reserved())
+	}
+	for device, n := range need {
+		if n > room[device] {
+			return errs.E("mountpath.hasRoom", errs.NoSpace, fmt.Errorf("it holds %d objects with %d bytes; about %d of them would go to a filesystem that has room for %d", held.Objects, held.Bytes, n, room[device]))
+		}
+	}
+	return nil
+}
