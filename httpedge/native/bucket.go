@@ -94,8 +94,11 @@ func bucketGet(r *Request) error {
 	return r.listObjects(bucket, message)
 }
 
-// bucketPost creates a bucket.
-func bucketPost(r *Request) error {
+// actions is a table from the name of an action on one bucket to what does it.
+type actions map[string]func(*Request, ais.Bucket, ais.Action) error
+
+// handle reads the action message and the bucket, and follows the table.
+func (a actions) handle(r *Request) error {
 	message, err := r.action()
 	if err != nil {
 		return err
@@ -104,13 +107,14 @@ func bucketPost(r *Request) error {
 	if err != nil {
 		return err
 	}
-	switch message.Action {
-	case ais.ActionCreateBucket:
-		return r.createBucket(bucket, message)
-	case ais.ActionList:
-		return r.listObjects(bucket, message)
+	if do := a[message.Action]; do != nil {
+		return do(r, bucket, message)
 	}
 	return unknown(message.Action)
+}
+
+func bucketPost(r *Request) error {
+	return actions{ais.ActionCreateBucket: (*Request).createBucket, ais.ActionList: (*Request).listObjects}.handle(r)
 }
 
 // bucketPut has nothing that is implemented.
@@ -122,21 +126,19 @@ func bucketPut(r *Request) error {
 	return unknown(message.Action)
 }
 
-// bucketPatch changes the properties of a bucket.
 func bucketPatch(r *Request) error {
-	message, err := r.action()
-	if err != nil {
-		return err
-	}
-	bucket, err := r.bucket()
-	if err != nil {
-		return err
-	}
-	switch message.Action {
-	case ais.ActionSetProps, ais.ActionResetProps:
-	default:
-		return unknown(message.Action)
-	}
+	return actions{ais.ActionSetProps: (*Request).setProps, ais.ActionResetProps: (*Request).setProps}.handle(r)
+}
+
+func bucketDelete(r *Request) error {
+	return actions{
+		ais.ActionDestroyBucket: (*Request).destroyBucket,
+		ais.ActionEvictBucket:   (*Request).evict, ais.ActionEvictList: (*Request).evict,
+	}.handle(r)
+}
+
+// setProps changes the properties of a bucket, or puts them back to the defaults.
+func (r *Request) setProps(bucket ais.Bucket, message ais.Action) error {
 	doc, err := r.find(bucket)
 	if err != nil {
 		return err
@@ -151,29 +153,20 @@ func bucketPatch(r *Request) error {
 	return explain(err, target{bucket: bucket})
 }
 
-// bucketDelete destroys a bucket with all that is in it.
-func bucketDelete(r *Request) error {
-	message, err := r.action()
-	if err != nil {
+// destroyBucket destroys a bucket with all that is in it.
+func (r *Request) destroyBucket(bucket ais.Bucket, _ ais.Action) error {
+	if _, err := r.find(bucket); err != nil {
 		return err
 	}
-	bucket, err := r.bucket()
-	if err != nil {
+	return explain(r.h.Gateway.DestroyBucket(r.Context(), bucket.Name), target{bucket: bucket})
+}
+
+// evict refuses: no bucket has a backend.
+func (r *Request) evict(bucket ais.Bucket, _ ais.Action) error {
+	if _, err := r.find(bucket); err != nil {
 		return err
 	}
-	switch message.Action {
-	case ais.ActionDestroyBucket:
-		if _, err := r.find(bucket); err != nil {
-			return err
-		}
-		return explain(r.h.Gateway.DestroyBucket(r.Context(), bucket.Name), target{bucket: bucket})
-	case ais.ActionEvictBucket, ais.ActionEvictList:
-		if _, err := r.find(bucket); err != nil {
-			return err
-		}
-		return Refuse(fasthttp.StatusBadRequest, "", "bucket %q has no backend to evict to", bucket)
-	}
-	return unknown(message.Action)
+	return Refuse(fasthttp.StatusBadRequest, "", "bucket %q has no backend to evict to", bucket)
 }
 
 // createBucket makes a bucket, perhaps with properties.
