@@ -76,6 +76,7 @@ type given struct {
 
 // The prefixes of families of headers, as fasthttp spells them.
 const (
+	amazonPrefix   = "X-Amz-"
 	userPrefix     = "X-Amz-Meta-"
 	checksumPrefix = "X-Amz-Checksum-"
 	grantPrefix    = "X-Amz-Grant-"
@@ -121,7 +122,7 @@ func (h *header) read(from *fasthttp.RequestHeader) {
 		case "Access-Control-Request-Method":
 			first(&h.requestedMethod, value)
 		default:
-			if len(name) > len("X-Amz-") && string(name[:len("X-Amz-")]) == "X-Amz-" {
+			if below(name, amazonPrefix) {
 				h.readAmazon(name, value)
 			}
 		}
