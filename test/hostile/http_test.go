@@ -24,6 +24,8 @@ func TestMalformedHTTP(t *testing.T) {
 	put := func(lines ...string) string {
 		return a.head(s3client.Request{Method: "PUT", Key: "malformed"}, lines...)
 	}
+	chunked := put("Transfer-Encoding: chunked")
+	get := func(line string) string { return "GET / HTTP/1.1\r\n" + host + line + "\r\n\r\n" }
 	cases := map[string]string{
 		"garbage":                  "\x00\x01\x02\xff\xfe garbage \r\n\r\n",
 		"TLS hello":                "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + strings.Repeat("\xab", 500) + "\r\n\r\n",
@@ -35,12 +37,12 @@ func TestMalformedHTTP(t *testing.T) {
 		"no target":                "GET HTTP/1.1\r\n" + host + "\r\n",
 		"spaces in target":         "GET /a b c HTTP/1.1\r\n" + host + "\r\n",
 		"long target":              "GET /" + strings.Repeat("a", 40<<10) + " HTTP/1.1\r\n" + host + "\r\n",
-		"no colon":                 "GET / HTTP/1.1\r\n" + host + "colonless\r\n\r\n",
-		"NUL in a header":          "GET / HTTP/1.1\r\n" + host + "X-Nul: a\x00b\r\n\r\n",
-		"space before colon":       "GET / HTTP/1.1\r\n" + host + "X-Space : a\r\n\r\n",
-		"folded header":            "GET / HTTP/1.1\r\n" + host + "X-Fold: a\r\n  b\r\n\r\n",
+		"no colon":                 get("colonless"),
+		"NUL in a header":          get("X-Nul: a\x00b"),
+		"space before colon":       get("X-Space : a"),
+		"folded header":            get("X-Fold: a\r\n  b"),
 		"no host":                  "GET / HTTP/1.1\r\n\r\n",
-		"two hosts":                "GET / HTTP/1.1\r\n" + host + "Host: other\r\n\r\n",
+		"two hosts":                get("Host: other"),
 		"absolute form":            "GET http://evil.example/arena/before HTTP/1.1\r\n" + host + "\r\n",
 		"absolute form, https":     "PUT https://" + a.node.S3 + "/arena/absolute HTTP/1.1\r\n" + host + "Content-Length: 0\r\n\r\n",
 		"authority form":           "CONNECT evil.example:443 HTTP/1.1\r\n" + host + "\r\n",
@@ -62,13 +64,13 @@ func TestMalformedHTTP(t *testing.T) {
 		"coding with a space":      put("Transfer-Encoding : chunked") + "5\r\nhello\r\n0\r\n\r\n",
 		"chunked twice":            put("Transfer-Encoding: chunked, chunked") + "5\r\nhello\r\n0\r\n\r\n",
 		"identity and chunked":     put("Transfer-Encoding: identity, chunked") + "5\r\nhello\r\n0\r\n\r\n",
-		"chunk without size":       put("Transfer-Encoding: chunked") + "\r\nhello\r\n0\r\n\r\n",
-		"chunk of negative size":   put("Transfer-Encoding: chunked") + "-5\r\nhello\r\n0\r\n\r\n",
-		"chunk of vast size":       put("Transfer-Encoding: chunked") + "ffffffffffffffff1\r\nhello\r\n0\r\n\r\n",
-		"chunk of wrong size":      put("Transfer-Encoding: chunked") + "3\r\nhello\r\n0\r\n\r\n",
-		"chunk size, bare LF":      put("Transfer-Encoding: chunked") + "5\nhello\n0\n\n",
-		"chunk extension, bare LF": put("Transfer-Encoding: chunked") + "5;a\nb\r\nhello\r\n0\r\n\r\n",
-		"trailers, endless":        put("Transfer-Encoding: chunked") + "5\r\nhello\r\n0\r\n" + many(100_000, "X-T%d: v\r\n"),
+		"chunk without size":       chunked + "\r\nhello\r\n0\r\n\r\n",
+		"chunk of negative size":   chunked + "-5\r\nhello\r\n0\r\n\r\n",
+		"chunk of vast size":       chunked + "ffffffffffffffff1\r\nhello\r\n0\r\n\r\n",
+		"chunk of wrong size":      chunked + "3\r\nhello\r\n0\r\n\r\n",
+		"chunk size, bare LF":      chunked + "5\nhello\n0\n\n",
+		"chunk extension, bare LF": chunked + "5;a\nb\r\nhello\r\n0\r\n\r\n",
+		"trailers, endless":        chunked + "5\r\nhello\r\n0\r\n" + many(100_000, "X-T%d: v\r\n"),
 	}
 	for name, text := range cases {
 		answer := a.exchange(text)
@@ -105,26 +107,28 @@ func TestSmuggling(t *testing.T) {
 	}
 	length := func(n int) string { return fmt.Sprintf("Content-Length: %d", n) }
 	end := "0\r\n\r\n"
+	smuggled := end + hidden
+	all := length(len(smuggled))
 	cases := map[string]string{
-		"CL.TE":                  put(length(len(end)+len(hidden)), "Transfer-Encoding: chunked") + end + hidden,
+		"CL.TE":                  put(all, "Transfer-Encoding: chunked") + smuggled,
 		"TE.CL":                  put("Transfer-Encoding: chunked", length(4)) + chunk,
-		"TE.CL of the end":       put("Transfer-Encoding: chunked", length(len(end))) + end + hidden,
+		"TE.CL of the end":       put("Transfer-Encoding: chunked", length(len(end))) + smuggled,
 		"CL.CL":                  put(length(0), length(len(hidden))) + hidden,
 		"CL.CL, turned":          put(length(len(hidden)), length(0)) + hidden,
 		"CL.CL, folded":          put("Content-Length: 0\r\n 50") + hidden,
-		"TE, obscured by a tab":  put(length(len(end)+len(hidden)), "Transfer-Encoding:\tchunked") + end + hidden,
-		"TE, obscured by case":   put(length(len(end)+len(hidden)), "tRANSFER-eNCODING: cHuNkEd") + end + hidden,
-		"TE, obscured by x":      put(length(len(end)+len(hidden)), "Transfer-Encoding: xchunked") + end + hidden,
-		"TE, obscured by quotes": put(length(len(end)+len(hidden)), `Transfer-Encoding: "chunked"`) + end + hidden,
-		"TE, obscured by VT":     put(length(len(end)+len(hidden)), "Transfer-Encoding: \x0bchunked") + end + hidden,
-		"TE, obscured by space":  put(length(len(end)+len(hidden)), "Transfer-Encoding : chunked") + end + hidden,
-		"TE twice":               put(length(len(end)+len(hidden)), "Transfer-Encoding: chunked", "Transfer-Encoding: identity") + end + hidden,
+		"TE, obscured by a tab":  put(all, "Transfer-Encoding:\tchunked") + smuggled,
+		"TE, obscured by case":   put(all, "tRANSFER-eNCODING: cHuNkEd") + smuggled,
+		"TE, obscured by x":      put(all, "Transfer-Encoding: xchunked") + smuggled,
+		"TE, obscured by quotes": put(all, `Transfer-Encoding: "chunked"`) + smuggled,
+		"TE, obscured by VT":     put(all, "Transfer-Encoding: \x0bchunked") + smuggled,
+		"TE, obscured by space":  put(all, "Transfer-Encoding : chunked") + smuggled,
+		"TE twice":               put(all, "Transfer-Encoding: chunked", "Transfer-Encoding: identity") + smuggled,
 		"bare LF":                strings.ReplaceAll(put(length(len(hidden))), "\r\n", "\n") + hidden,
 		"bare CR":                put("X: y\rContent-Length: 0\rZ: w", length(len(hidden))) + hidden,
 		"refused early":          strings.Replace(put(length(len(hidden))), "Signature=", "Signature=0", 1) + hidden,
 		"a GET with a body":      a.head(s3client.Request{Method: "GET", Key: "before"}, length(len(hidden))) + hidden,
 		"a HEAD with chunks":     a.head(s3client.Request{Method: "HEAD", Key: "before"}, "Transfer-Encoding: chunked") + chunk,
-		"HTTP 1.0 with chunks":   strings.Replace(put("Transfer-Encoding: chunked", length(len(end)+len(hidden))), "HTTP/1.1", "HTTP/1.0", 1) + end + hidden,
+		"HTTP 1.0 with chunks":   strings.Replace(put("Transfer-Encoding: chunked", all), "HTTP/1.1", "HTTP/1.0", 1) + smuggled,
 	}
 	for name, text := range cases {
 		w := a.dial()
