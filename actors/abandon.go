@@ -17,13 +17,14 @@ import (
 // holds, and is never heard of again. Protoactor's part of it is left as it was
 // in the middle of that message, and collected with the goroutine.
 
-// abandon abandons an actor that is in a handler, after those below it have been
-// stopped; nothing happens if it has come back meanwhile.
-func (s *System) abandon(e *entry) {
+// abandon abandons an actor that has been in a handler for at least so long, after
+// those below it have been stopped; nothing happens if it has come back meanwhile.
+func (s *System) abandon(e *entry, atLeast time.Duration) {
 	m := e.mailbox
+	now := s.clock.Elapsed()
 	m.handing.Lock()
 	m.mu.Lock()
-	if m.current == nil || m.over {
+	if m.current == nil || m.over || now-m.since < atLeast {
 		m.mu.Unlock()
 		m.handing.Unlock()
 		return
@@ -53,11 +54,13 @@ func (s *System) stopBelow(address string) {
 		child.mailbox.PostSystemMessage(&actor.Stop{})
 	}
 	none := func() bool { return len(s.below(address)) == 0 }
-	if !s.await(KillGrace, none) {
-		for _, child := range s.below(address) {
-			s.abandon(child)
-		}
+	if s.await(KillGrace, none) {
+		return
 	}
+	for _, child := range s.below(address) {
+		s.abandon(child, 0)
+	}
+	s.await(KillGrace, none) // those that were not in a handler: they waited for the others
 }
 
 // below returns the actors below an address.
@@ -125,7 +128,8 @@ func (e *entry) successor() *entry {
 	return next
 }
 
-// cameBack ends an abandoned actor, on its own goroutine.
+// cameBack ends an abandoned actor, on its own goroutine. One that came back from
+// its end has given back what it holds.
 func (m *mailbox) cameBack() {
 	func() {
 		defer func() {
@@ -133,7 +137,12 @@ func (m *mailbox) cameBack() {
 				m.failed(reason) // the guard has logged it
 			}
 		}()
-		m.invoker.InvokeUserMessage(&actor.Stopping{})
+		m.mu.Lock()
+		told := m.ending
+		m.mu.Unlock()
+		if !told {
+			m.invoker.InvokeUserMessage(&actor.Stopping{})
+		}
 	}()
 	m.handing.Lock() // who abandoned it may not be done yet
 	returned := m.returned
@@ -150,17 +159,22 @@ func (m *mailbox) cameBack() {
 	s.tell()
 }
 
-// reapLater abandons, after the grace, those below an actor that have been told to
-// end, so that it can restart, and are still in a handler.
+// reapLater abandons those below an actor that have been told to end, so that it
+// can restart, once they have been in a handler for the grace.
 func (s *System) reapLater(address string) {
 	s.clock.AfterFunc(KillGrace, func() {
+		ending := false
 		for _, child := range s.below(address) {
 			child.mailbox.mu.Lock()
-			stuck := child.mailbox.stopping && child.mailbox.current != nil
+			stopping := child.mailbox.stopping
 			child.mailbox.mu.Unlock()
-			if stuck {
-				s.abandon(child)
+			if stopping {
+				ending = true
+				s.abandon(child, KillGrace)
 			}
+		}
+		if ending {
+			s.reapLater(address)
 		}
 	})
 }

@@ -213,12 +213,14 @@ func (s *System) kill(e *entry) error {
 	starts := e.mailbox.begin(CauseKill, e.spec.Policy.NoRestart)
 	e.mailbox.discard(errKilled)
 	s.gate(e, false) // who comes next was not suspended
-	if s.await(KillGrace, func() bool { return s.begun(e, starts) }) {
-		return nil
-	}
-	s.abandon(e)
-	if s.await(ControlTime-KillGrace, func() bool { return s.begun(e, starts) }) {
-		return nil
+	until := s.clock.Elapsed() + ControlTime
+	grace := KillGrace
+	for left := ControlTime; left > 0; left = until - s.clock.Elapsed() {
+		if s.await(min(left, grace), func() bool { return s.begun(e, starts) }) {
+			return nil
+		}
+		s.abandon(e, KillGrace)
+		grace = e.mailbox.grace() // it may have come back, and be in the handler of its end
 	}
 	return errs.E("actors.kill", errs.Busy, errors.New("it has not begun anew yet; those below it have not ended"))
 }
@@ -255,7 +257,7 @@ func (s *System) begun(e *entry, starts int) bool {
 	}
 	now.mailbox.mu.Lock()
 	defer now.mailbox.mu.Unlock()
-	return now.mailbox.starts > starts
+	return now.mailbox.starts > starts && !now.mailbox.waiting
 }
 
 // await waits until something holds, looking whenever an actor begins or ends.

@@ -32,22 +32,29 @@ func (g *guard) Receive(ctx actor.Context) {
 	}
 	ctx = g.own
 	message := ctx.Message()
+	if _, born := message.(*actor.Started); born || ends(message) {
+		g.entry.mailbox.enter(message)
+		defer g.entry.mailbox.leave()
+	}
 	switch m := message.(type) {
 	case *actor.Started:
 		defer g.started()
 	case *actor.Stopping:
 		g.stopped, g.leaving = true, true
 	case *actor.Stopped:
-		g.entry.mailbox.end()
-		g.system.forget(ctx.Self().Id, g.entry)
+		defer g.gone()
 	case *actor.Restarting:
 		g.leaving = true
-		g.entry.mailbox.restarting()
+		defer g.entry.mailbox.restarting()
 		g.system.reapLater(ctx.Self().Id)
 	case *actor.Terminated:
 		if g.system.succeed(ctx, m.Who.Id, !g.leaving) {
 			return // the child has a successor: for its parent it has never been away
 		}
+	}
+	if _, last := message.(*actor.Terminated); leaves(message) || last && g.leaving {
+		g.part(ctx, message)
+		return
 	}
 	request, isRequest := message.(messages.Failer)
 	if isRequest && g.stopped {
@@ -69,6 +76,49 @@ func (g *guard) Receive(ctx actor.Context) {
 	g.inner.Receive(ctx)
 }
 
+// leaves reports whether a message says that the actor, or its incarnation, is over.
+func leaves(message any) bool {
+	switch message.(type) {
+	case *actor.Stopping, *actor.Stopped, *actor.Restarting:
+		return true
+	}
+	return false
+}
+
+// part lets the actor handle a message of its end, those of its children included. It ends whatever becomes
+// of that: a panic is logged, and so is a goroutine that ends, so that it has one of
+// its own.
+func (g *guard) part(ctx actor.Context, message any) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		returned := false
+		defer func() {
+			reason := recover()
+			if returned {
+				return
+			}
+			if reason == nil {
+				reason = errExited
+			}
+			g.entry.mailbox.failed(reason)
+			g.log(ctx.Self().Id, message, reason).Error("actor panicked while it ended")
+		}()
+		g.inner.Receive(ctx)
+		returned = true
+	}()
+	<-done
+}
+
+// gone says that the actor has ended. One that was abandoned has been replaced.
+func (g *guard) gone() {
+	if g.entry.mailbox.isAbandoned() {
+		return
+	}
+	g.entry.mailbox.end()
+	g.system.forget(g.entry.address, g.entry)
+}
+
 // started says that an incarnation has begun, unless it failed on that.
 func (g *guard) started() {
 	if reason := recover(); reason != nil {
@@ -80,10 +130,10 @@ func (g *guard) started() {
 // ends reports whether a message is part of an actor's end, or of its restart.
 func ends(message any) bool {
 	switch message.(type) {
-	case *actor.Stopping, *actor.Stopped, *actor.Restarting, *actor.Terminated, actor.AutoReceiveMessage:
+	case *actor.Terminated, actor.AutoReceiveMessage:
 		return true
 	}
-	return false
+	return leaves(message)
 }
 
 // intercept asks the interceptor, and returns the context that the actor is to
@@ -111,14 +161,22 @@ func (g *guard) recovered(id string, message any, request messages.Failer) {
 	if reason == nil {
 		return
 	}
+	if g.entry.mailbox.isAbandoned() {
+		panic(reason) // what has become of it is known, and nobody hears of it any more
+	}
 	g.entry.mailbox.failed(reason)
-	g.system.log.WithFields(logrus.Fields{
-		"actor": id, "message": fmt.Sprintf("%T", message), "cause": fmt.Sprint(reason), "stack": string(debug.Stack()),
-	}).Error("actor panicked")
+	g.log(id, message, reason).Error("actor panicked")
 	if request != nil {
 		request.Fail(errs.E("actors.Receive", id, errs.Busy, fmt.Errorf("the actor failed on this request (%v); it may or may not have been carried out", reason)))
 	}
 	panic(reason)
+}
+
+// log returns a line about a panic, with the stack at which it is called.
+func (g *guard) log(id string, message, reason any) *logrus.Entry {
+	return g.system.log.WithFields(logrus.Fields{
+		"actor": id, "message": fmt.Sprintf("%T", message), "cause": fmt.Sprint(reason), "stack": string(debug.Stack()),
+	})
 }
 
 // Unexpected is what a Receive does with a message that it has no case for:

@@ -43,7 +43,8 @@ type mailbox struct {
 	current   any           // the message in hand; nil: none
 	since     time.Duration // when it was taken in hand
 	abandoned bool
-	answered  any // the message in hand, if System.Refuse has answered it
+	answered  any  // the message in hand, if System.Refuse has answered it
+	ending    bool // the actor has been told that it ends
 
 	counts
 
@@ -178,6 +179,9 @@ func (m *mailbox) next() (message any, isOrder bool) {
 			m.waiting = true
 		case *actor.ResumeMailbox:
 			m.waiting = false
+			m.mu.Unlock()
+			m.system.changed() // who restarted it waits for this
+			m.mu.Lock()
 		default:
 			m.current, m.since = message, m.system.clock.Elapsed()
 			m.mu.Unlock()
@@ -195,6 +199,43 @@ func (m *mailbox) next() (message any, isOrder bool) {
 	m.rate.add(m.since)
 	m.mu.Unlock()
 	return message, false
+}
+
+// enter says that the actor handles a message of its own life. There can be
+// several within one order.
+func (m *mailbox) enter(message any) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.current, m.since = message, m.system.clock.Elapsed()
+	switch message.(type) {
+	case *actor.Stopping, *actor.Stopped:
+		m.ending = true
+	}
+}
+
+// leave says that the actor has handled such a message. What protoactor does next
+// goes by the actor's name: it takes that out of the registry, or tells its parent
+// that it has ended. An actor that was abandoned meanwhile must not get there, since
+// the name is its successor's, and one that has got there is not abandoned any more.
+func (m *mailbox) leave() {
+	m.mu.Lock()
+	abandoned := m.abandoned
+	m.current = nil
+	m.mu.Unlock()
+	if abandoned {
+		panic(errLeft)
+	}
+}
+
+// errLeft unwinds protoactor's part of an actor that comes back abandoned.
+var errLeft = errors.New("the actor was abandoned in the middle of its life")
+
+// isOld reports whether a message says that a child has ended that was there
+// before the one of that name which lives: its last words, come late. Protoactor
+// would take the living one out of the list of children, and never end it.
+func (m *mailbox) isOld(message any) bool {
+	ended, ok := message.(*actor.Terminated)
+	return ok && m.system.find(ended.Who.Id) != nil
 }
 
 // handle lets the actor handle a message. A panic goes to the supervisor.
@@ -215,10 +256,11 @@ func (m *mailbox) handle(message any, isOrder bool) {
 			m.invoker.EscalateFailure(reason, message)
 		}
 	}()
-	if isOrder {
-		m.invoker.InvokeSystemMessage(message)
-	} else {
+	switch {
+	case !isOrder:
 		m.invoker.InvokeUserMessage(message)
+	case !m.isOld(message):
+		m.invoker.InvokeSystemMessage(message)
 	}
 	returned = true
 }
@@ -308,12 +350,15 @@ func (m *mailbox) started() {
 	m.system.changed()
 }
 
-// restarting says that an incarnation is over.
+// restarting says that an incarnation is over. That of an abandoned actor has been
+// counted with its successor.
 func (m *mailbox) restarting() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.restarts++
-	m.system.restarts.Add(1)
+	if !m.abandoned {
+		m.restarts++
+		m.system.restarts.Add(1)
+	}
 }
 
 // failed notes why the actor fails, or is made to.
@@ -328,6 +373,17 @@ func (m *mailbox) isAbandoned() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.abandoned
+}
+
+// grace returns after what time the actor can be abandoned, if nothing changes.
+func (m *mailbox) grace() time.Duration {
+	now := m.system.clock.Elapsed()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.current == nil || m.over {
+		return KillGrace
+	}
+	return max(KillGrace-(now-m.since), 0)
 }
 
 // state returns what is seen of the actor.

@@ -153,13 +153,18 @@ func (s *System) spawn(parent actor.SpawnerContext, e *entry) (*actor.PID, error
 	props := actor.PropsFromProducer(func() actor.Actor {
 		return &guard{system: s, entry: e, inner: spec.New()}
 	}, options...)
+	own, _ := parent.(*ownContext)
 	s.mu.Lock()
 	_, taken := s.known[id]
-	if !taken {
+	abandoned := own != nil && own.mailbox.isAbandoned() // then the name is its successor's to give
+	if !taken && !abandoned {
 		s.known[id] = e
 	}
 	s.mu.Unlock()
-	if taken {
+	switch {
+	case abandoned:
+		return nil, errs.E(op, id, errs.Busy, errKilled)
+	case taken:
 		return nil, errs.E(op, id, errs.Exists, errors.New("an actor of that name is there"))
 	}
 	pid, err := parent.SpawnNamed(props, spec.Name)
