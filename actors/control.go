@@ -126,6 +126,16 @@ func (s *System) Control(address string, action messages.ActorAction) (State, er
 	switch action {
 	case messages.SuspendActor, messages.ResumeActor:
 		s.gate(e, action == messages.SuspendActor)
+	case messages.SuspendBelow:
+		s.gate(e, true) // first, so that it spawns nothing more
+		for _, below := range s.below(address) {
+			s.gate(below, true)
+		}
+	case messages.ResumeBelow:
+		for _, below := range s.below(address) {
+			s.gate(below, false)
+		}
+		s.gate(e, false)
 	case messages.RestartActor, messages.KillActor:
 		if !e.controlled.CompareAndSwap(false, true) {
 			return State{}, errs.E(op, address, errs.Conflict, errors.New("another restart or kill of it is under way"))
@@ -142,7 +152,7 @@ func (s *System) Control(address string, action messages.ActorAction) (State, er
 		}
 		e.controlled.Store(false)
 	default:
-		return State{}, errs.E(op, address, errs.Invalid, fmt.Errorf("no action %q; there are suspend, resume, restart and kill", action))
+		return State{}, errs.E(op, address, errs.Invalid, fmt.Errorf("no action %q; there are suspend, resume, restart and kill, and suspend-below and resume-below", action))
 	}
 	if err != nil {
 		log.WithError(err).Warn("control of an actor is still under way")

@@ -258,6 +258,32 @@ func TestSuspendAndResume(t *testing.T) {
 	})
 }
 
+// With those below, an actor that stands in front of others refuses for all of
+// them. Control: without, they go on.
+func TestSuspendAndResumeBelow(t *testing.T) {
+	set(t, func(s *stage) {
+		s.control("p", messages.SuspendActor)
+		s.must("p/a")
+		for range 2 { // the second time nothing changes
+			if state := s.control("p", messages.SuspendBelow); state.Status != messages.ActorSuspended {
+				t.Errorf("%+v", state)
+			}
+		}
+		if _, err := s.ask("p/a"); !errors.Is(err, errSuspended) {
+			t.Errorf("a request to one below: %v", err)
+		}
+		s.control("p", messages.ResumeActor)
+		if state := s.state("p/a"); state.Status != messages.ActorSuspended {
+			t.Errorf("resumed with what is above it: %+v", state)
+		}
+		s.control("p", messages.ResumeBelow)
+		if state := s.state("p"); state.Status != messages.ActorRunning {
+			t.Errorf("%+v", state)
+		}
+		s.must("p/a")
+	}, a)
+}
+
 // A restart waits for what is in hand and keeps what waits.
 func TestRestart(t *testing.T) {
 	set(t, func(s *stage) {

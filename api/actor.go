@@ -47,6 +47,10 @@ const (
 	ActorResume  = "resume"
 	ActorRestart = "restart"
 	ActorKill    = "kill"
+
+	// With all actors below.
+	ActorSuspendBelow = "suspend-below"
+	ActorResumeBelow  = "resume-below"
 )
 
 // ActorAction is the body of a POST: one of the constants above.

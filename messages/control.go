@@ -49,10 +49,16 @@ type ActorAction string
 
 const (
 	// SuspendActor closes the gate in front of the actor: requests, also those that
-	// wait, are refused as busy, and nothing else is handled until it is resumed.
+	// wait, are refused as busy, and nothing else is handled until it is resumed. The
+	// actors below it go on.
 	SuspendActor ActorAction = "suspend"
 	// ResumeActor opens the gate again.
 	ResumeActor ActorAction = "resume"
+	// SuspendBelow suspends the actor and those that are below it then; one that is
+	// spawned later by what they have in hand is not.
+	SuspendBelow ActorAction = "suspend-below"
+	// ResumeBelow resumes the actor and all below it, whoever suspended them.
+	ResumeBelow ActorAction = "resume-below"
 	// RestartActor makes it anew once it has handled what it has in hand. What waits
 	// in its mailbox is handled afterwards.
 	RestartActor ActorAction = "restart"

@@ -41,6 +41,28 @@ func TestCommand(t *testing.T) {
 			t.Errorf("%s: exit %d, %q, %s", c.action, exit, out, failed)
 		}
 	}
+	// What is below goes on, and is said to, unless it is meant, too.
+	const mountpath = "node/mountpaths/d1"
+	for _, c := range []struct {
+		args []string
+		says string
+		lane string // its status afterwards
+	}{
+		{[]string{"suspend", mountpath}, "suspended; 26 actors below go on (--below suspends them, too)", "running"},
+		{[]string{"suspend", "--below", mountpath}, "suspended, with 26 actors below", "suspended"},
+		{[]string{"resume", mountpath}, "running; 26 actors below stay suspended (--below resumes them, too)", "suspended"},
+		{[]string{"resume", lane}, "running", "running"},
+		{[]string{"suspend", mountpath}, "suspended; 1 actor below goes on (--below suspends them, too)", "running"},
+		{[]string{"resume", "--below", mountpath}, "running", "running"},
+	} {
+		says := c.args[0] + " " + c.args[len(c.args)-1] + ": " + c.says + "\n"
+		if exit, out, failed := w.command(append([]string{"actors"}, c.args...)...); exit != cli.ExitOK || out != says {
+			t.Errorf("%v: exit %d, %q, want %q: %s", c.args, exit, out, says, failed)
+		}
+		if exit, out, failed := w.command("actors", "inspect", lane); exit != cli.ExitOK || !strings.Contains(out, "status      "+c.lane+"\n") {
+			t.Errorf("%v: exit %d, want %s\n%s%s", c.args, exit, c.lane, out, failed)
+		}
+	}
 	exit, out, failed = w.command("actors", "inspect", lane)
 	if exit != cli.ExitOK || !strings.Contains(out, "restarts    2\n") || !strings.Contains(out, "killed by control") || !strings.Contains(out, "write lane") {
 		t.Errorf("exit %d\n%s%s", exit, out, failed)

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/troupe-storage/troupe/api"
+	"github.com/troupe-storage/troupe/api/client"
 	"github.com/troupe-storage/troupe/objects/errs"
 )
 
@@ -61,10 +62,15 @@ PATTERN chooses by address: node/edges/*, node/mountpaths/d0/w*; one that ends i
 	command.Flags().DurationVar(&every, "every", every, "how often the tree is drawn anew")
 	command.AddCommand(
 		inspectActorCommand(f),
-		actorActionCommand(f, api.ActorSuspend, "Refuse what is sent to actors, as busy, until they are resumed"),
-		actorActionCommand(f, api.ActorResume, "Let suspended actors go on"),
-		actorActionCommand(f, api.ActorRestart, "Make actors anew when they have handled what they have in hand"),
-		actorActionCommand(f, api.ActorKill, "Make actors anew at once; what waits for them is refused as busy"),
+		actorActionCommand(f, actorDeed{name: api.ActorSuspend, below: api.ActorSuspendBelow, short: "Refuse what is sent to actors, as busy, until they are resumed",
+			long: "Requests to the actor are refused as busy, also those that wait; what it has in hand is finished, other messages wait. The actors below it\n" +
+				"go on, unless --below is given: a mountpath that is suspended alone takes no large uploads, but its lanes answer."}),
+		actorActionCommand(f, actorDeed{name: api.ActorResume, below: api.ActorResumeBelow, short: "Let suspended actors go on",
+			long: "The actor takes requests again. Those below it that are suspended stay so, unless --below is given."}),
+		actorActionCommand(f, actorDeed{name: api.ActorRestart, short: "Make actors anew when they have handled what they have in hand",
+			long: "The actors below it end, and are made anew with it."}),
+		actorActionCommand(f, actorDeed{name: api.ActorKill, short: "Make actors anew at once; what waits for them is refused as busy",
+			long: "The actors below it end, and are made anew with it. An actor in a call that does not return is left behind after half a second."}),
 	)
 	return command
 }
@@ -127,21 +133,37 @@ func actorRows(a *api.Actor, now time.Time) [][]string {
 	return rows
 }
 
+// actorDeed is something that is done to actors.
+type actorDeed struct {
+	name, short, long string
+	below             string // the action that does it to all actors below, too; empty: it is none that leaves them alone
+}
+
 // actorActionCommand does one thing to actors.
-func actorActionCommand(f *frame, action, short string) *cobra.Command {
-	return f.client(&cobra.Command{
-		Use:     action + " ADDRESS...",
-		Short:   short,
-		Example: fmt.Sprintf("  troupe actors %s node/mountpaths/d0/w3", action),
+func actorActionCommand(f *frame, deed actorDeed) *cobra.Command {
+	below := false
+	command := f.client(&cobra.Command{
+		Use:     deed.name + " ADDRESS...",
+		Short:   deed.short,
+		Long:    deed.short + ".\n\n" + deed.long,
+		Example: fmt.Sprintf("  troupe actors %s node/mountpaths/d0/w3", deed.name),
 		Args:    cobra.MinimumNArgs(1),
 	}, func(ctx context.Context, s *Session, args []string) error {
 		control, err := s.Control()
 		if err != nil {
 			return err
 		}
+		action := deed.name
+		if below {
+			action = deed.below
+		}
 		partly := &Partly{}
 		for _, address := range args {
 			changed, err := control.ControlActor(ctx, address, action)
+			var others string
+			if err == nil && deed.below != "" && !s.Out.JSON {
+				others, err = othersText(ctx, control, changed.Actor, deed.name)
+			}
 			if err != nil {
 				if len(args) == 1 || ctx.Err() != nil {
 					return adviseActor(err)
@@ -153,7 +175,7 @@ func actorActionCommand(f *frame, action, short string) *cobra.Command {
 				continue
 			}
 			partly.Done++
-			if err := s.Out.Line(changed, actionText(action, &changed)); err != nil {
+			if err := s.Out.Line(changed, actionText(deed.name, &changed)+others); err != nil {
 				return err
 			}
 		}
@@ -162,6 +184,46 @@ func actorActionCommand(f *frame, action, short string) *cobra.Command {
 		}
 		return nil
 	})
+	if deed.below != "" {
+		command.Flags().BoolVar(&below, "below", false, "and all actors below")
+		command.Example += fmt.Sprintf("\n  troupe actors %s --below node/mountpaths/d0", deed.name)
+	}
+	return command
+}
+
+// othersText says what became of the actors below one that was suspended or
+// resumed, and how the others follow.
+func othersText(ctx context.Context, control client.Control, a api.Actor, action string) (string, error) {
+	if len(a.Children) == 0 {
+		return "", nil
+	}
+	list, err := control.Actors(ctx, a.Address+"/**")
+	if err != nil {
+		return "", err
+	}
+	suspended := 0
+	for i := range list {
+		if list[i].Status == "suspended" {
+			suspended++
+		}
+	}
+	switch running := len(list) - suspended; {
+	case action == api.ActorSuspend && running > 0:
+		return fmt.Sprintf("; %s below %s on (--below suspends them, too)", count(running, "actor"), verb(running, "goes", "go")), nil
+	case action == api.ActorSuspend:
+		return fmt.Sprintf(", with %s below", count(suspended, "actor")), nil
+	case suspended > 0:
+		return fmt.Sprintf("; %s below %s suspended (--below resumes them, too)", count(suspended, "actor"), verb(suspended, "stays", "stay")), nil
+	default:
+		return "", nil
+	}
+}
+
+func verb(n int, one, many string) string {
+	if n == 1 {
+		return one
+	}
+	return many
 }
 
 // adviseActor says where addresses are found.
