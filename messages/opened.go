@@ -46,6 +46,8 @@ type PartReader struct {
 
 // PayloadFile is an open payload file; a mountpath's disk.File is one.
 type PayloadFile interface {
+	// ReadAt tells the mountpath how long its disk took, and of its errors; what the
+	// kernel sends does not.
 	io.ReaderAt
 	io.Closer
 	// OS returns the descriptor from which the kernel can send, at offset 0 and

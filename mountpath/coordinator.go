@@ -171,8 +171,7 @@ func (c *coordinator) onTick(ctx actor.Context) {
 	}
 	now := c.system.Clock().Elapsed()
 	c.health.measured(c.mount.Store.Fullness())
-	oldest, oldestRead := c.waits(now)
-	c.health.waits(now, waits{call: oldest, read: oldestRead, probe: c.probes.running(now)})
+	c.health.waits(now, c.waits(now))
 	self, root := ctx.Self(), c.system.Root()
 	if c.health.probeDue(now) {
 		ctx.Send(c.prober, &probe{done: func(result probed) { root.Send(self, &result) }})
@@ -192,22 +191,24 @@ func (c *coordinator) onTick(ctx actor.Context) {
 	}
 }
 
-// waits returns for how long the oldest call of anybody, and of the readers, has
-// been under way.
-func (c *coordinator) waits(now time.Duration) (oldest, oldestRead time.Duration) {
-	for _, w := range c.reads {
-		oldestRead = max(oldestRead, w.running(now))
+// waits returns for how long the oldest calls have been under way, of anybody and of
+// those who read, here and in gateways, and how reads went that have ended.
+func (c *coordinator) waits(now time.Duration) waits {
+	w := waits{probe: c.probes.running(now)}
+	w.read, w.ended = c.mount.Store.Reads()
+	for _, r := range c.reads {
+		w.read = max(w.read, r.running(now))
 	}
 	hung, hungRead := c.custody.oldest(now)
-	oldestRead = max(oldestRead, hungRead)
-	oldest = max(oldestRead, hung, c.keeps.running(now))
-	for _, w := range c.writes {
-		oldest = max(oldest, w.running(now))
+	w.read = max(w.read, hungRead)
+	w.call = max(w.read, hung, c.keeps.running(now))
+	for _, lane := range c.writes {
+		w.call = max(w.call, lane.running(now))
 	}
 	for _, t := range c.transfers {
-		oldest = max(oldest, t.watch.running(now))
+		w.call = max(w.call, t.watch.running(now))
 	}
-	return oldest, oldestRead
+	return w
 }
 
 // judge tells the node if the health has come to something else.

@@ -25,12 +25,14 @@ const (
 	hungAfter = 4 * time.Second
 	// probePause lies between the end of a probe and the next.
 	probePause = time.Second
-	// slowFrom is what a call of a probe takes on a slow disk: a sync of 4 KiB beside
-	// other writes takes some 50 ms.
+	// slowFrom is what a call of a probe takes on a slow disk, or a read of at most a
+	// slab: a sync of 4 KiB beside other writes takes some 50 ms, and a read behind
+	// thirty others on a spinning disk 300.
 	slowFrom = time.Second
 	// quickBelow is what it takes on a disk that is slow no more.
 	quickBelow = 250 * time.Millisecond
-	// goodProbes in a row end slow and failing; badProbes in a row disable.
+	// goodProbes in a row end slow and failing, slow only once no read has been slow
+	// for errorWindow; badProbes in a row disable.
 	goodProbes = 3
 	badProbes  = 3
 )
@@ -53,11 +55,12 @@ type health struct {
 	recent []diskError // within errorWindow
 	errors uint64      // since the start
 
-	failing   string // why; empty: it is not
-	since     uint64 // errors when it began to fail
-	good, bad int    // probes in a row; a probe that was slow and right is neither
-	quick     int    // probes in a row that were right and quick
-	slow      string // why; empty: it is not
+	failing   string        // why; empty: it is not
+	since     uint64        // errors when it began to fail
+	good, bad int           // probes in a row; a probe that was slow and right is neither
+	quick     int           // probes in a row that were right and quick
+	slow      string        // why; empty: it is not
+	slowRead  time.Duration // when a read last took slowFrom; 0: never
 	readOnly  bool
 	gone      string // why it is disabled; empty: it is not
 
@@ -79,6 +82,7 @@ type health struct {
 type waits struct {
 	call  time.Duration // of anybody but the prober: a call may be many of the disk
 	read  time.Duration // of a reader
+	ended time.Duration // the longest read that has ended since the last tick
 	probe time.Duration // of the prober, one call of the disk
 }
 
@@ -158,6 +162,9 @@ func (h *health) waits(now time.Duration, w waits) {
 	h.oldest = w.call
 	h.hung = h.probing && w.probe >= hungAfter
 	h.hungRead = h.hung && w.read >= hungAfter
+	if w.ended >= slowFrom {
+		h.slow, h.quick, h.slowRead = fmt.Sprintf("a read took %s", w.ended.Round(100*time.Millisecond)), 0, now
+	}
 	if h.probing && w.probe >= slowFrom {
 		h.slow, h.quick = fmt.Sprintf("a small write has been under way for %s", w.probe.Round(time.Second)), 0
 	}
@@ -205,8 +212,8 @@ func (h *health) probeEnded(now, longest time.Duration, err error) {
 	default:
 		h.quick = 0
 	}
-	if h.quick >= goodProbes {
-		h.slow = ""
+	if h.quick >= goodProbes && (h.slowRead == 0 || now-h.slowRead >= errorWindow) {
+		h.slow, h.slowRead = "", 0
 	}
 	if !h.full {
 		h.readOnly = false

@@ -144,6 +144,29 @@ func TestHealth(t *testing.T) {
 			p.after(long, idle, takes(slowFrom/2))
 		}, messages.MountpathSlow, "took 1s", true, true, false},
 
+		{"a slow read", func(p *patient) {
+			p.after(tickTime, func(time.Duration) waits { return waits{ended: slowFrom} }, well)
+		}, messages.MountpathSlow, "a read took 1s", true, true, false},
+		{"reads that are nearly slow", func(p *patient) {
+			p.after(long, func(time.Duration) waits { return waits{ended: slowFrom - time.Millisecond} }, well)
+		}, messages.MountpathOK, "", true, true, false},
+		{"slow reads beside quick probes", func(p *patient) {
+			p.after(long, func(since time.Duration) waits {
+				if since%(errorWindow/2) == 0 {
+					return waits{ended: slowFrom}
+				}
+				return waits{}
+			}, well)
+		}, messages.MountpathSlow, "a read took 1s", true, true, false},
+		{"reads that are slow no more", func(p *patient) {
+			p.after(tickTime, func(time.Duration) waits { return waits{ended: slowFrom} }, well)
+			p.after(errorWindow+4*probePause, idle, well)
+		}, messages.MountpathOK, "", true, true, false},
+		{"reads fail, and so does what a probe reads", func(p *patient) {
+			p.turnedReadOnly()
+			p.after(5*time.Second, idle, fails(syscall.EIO))
+		}, messages.MountpathDisabled, "probes in a row failed", false, false, false},
+
 		{"full", func(p *patient) { p.measured(store.Full) }, messages.MountpathFull, "writes wait", true, true, false},
 		{"exhausted", func(p *patient) { p.measured(store.Exhausted) }, messages.MountpathFull, "deletes wait", true, true, false},
 		{"room again", func(p *patient) { p.measured(store.Full); p.measured(store.Roomy) }, messages.MountpathOK, "", true, true, false},

@@ -232,6 +232,7 @@ func (n *Node) openDisks(now time.Time) ([]mountpath.Mount, *embedded.Documents,
 		Shared: n.shared, Generations: objects.NewSequencer(1, node.Start),
 		BootID:        bootID(),
 		Now:           n.clock.Now,
+		Elapsed:       n.clock.Elapsed,
 		MemTableBytes: index.MemTableBytes(n.config.MemoryBytes, len(all)), InlineLimit: n.config.InlineBytes, Reserve: n.config.Reserve, Log: n.log,
 	}
 	n.set = o.set()

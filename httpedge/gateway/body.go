@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/OneOfOne/xxhash"
@@ -79,6 +80,7 @@ type body struct {
 	pieces []piece
 	file   messages.PayloadFile // of pieces[0]; nil before it is opened
 	sent   int64                // bytes
+	first  [1]byte              // see touch
 	record *access.Record       // is told how many
 	once   sync.Once
 }
@@ -181,11 +183,17 @@ func (b *body) sendPiece(w io.Writer) (int64, error) {
 	}
 	var total int64
 	for total < p.length {
+		if err := b.touch(p.offset + total); err != nil {
+			return total, err
+		}
 		if err := b.extend(); err != nil {
 			return total, err
 		}
 		n, err := kernel.ReadFrom(&io.LimitedReader{R: file, N: min(sendAtOnce, p.length-total)})
 		total += n
+		if errors.Is(err, syscall.EIO) && total < p.length { // no connection's error
+			return total, errors.Join(err, b.touch(p.offset+total))
+		}
 		if err != nil {
 			return total, err
 		}
@@ -194,6 +202,15 @@ func (b *body) sendPiece(w io.Writer) (int64, error) {
 		}
 	}
 	return total, nil
+}
+
+// touch reads a byte, so that the mountpath hears how the disk does that the kernel
+// is about to send from: it says nothing of its reads.
+func (b *body) touch(offset int64) error {
+	if n, err := b.file.ReadAt(b.first[:], offset); n < len(b.first) {
+		return short(err)
+	}
+	return nil
 }
 
 // sendSlabs sends one piece through memory and verifies it if it is whole.

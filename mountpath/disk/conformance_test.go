@@ -32,6 +32,7 @@ func TestConformance(t *testing.T) {
 	checks := map[string]func(t *testing.T, fs disk.FS){
 		"read and write":       checkReadWrite,
 		"write direct":         checkWriteDirect,
+		"read direct":          checkReadDirect,
 		"create":               checkCreate,
 		"refused paths":        checkRefusedPaths,
 		"refused flags":        checkRefusedFlags,
@@ -190,6 +191,51 @@ func checkWriteDirect(t *testing.T, fs disk.FS) {
 	must(t, file.Close())
 	_, err = file.WriteDirect([][]byte{a}, 0)
 	want(t, "write to a closed file", err, syscall.EBADF)
+}
+
+// What is read past the page cache is what was written, wherever the read begins and
+// ends, and ordinary reads and writes of the file go on as before.
+func checkReadDirect(t *testing.T, fs disk.FS) {
+	content := make([]byte, 3*4096+77)
+	for i := range content {
+		content[i] = byte(i*7 + i>>9)
+	}
+	file := create(t, fs, "direct", content)
+	must(t, file.Sync())
+	for name, read := range map[string]struct{ offset, length, want int }{
+		"a block":              {4096, 4096, 4096},
+		"from the beginning":   {0, 2 * 4096, 2 * 4096},
+		"all":                  {0, len(content), len(content)},
+		"less than a block":    {4096, 17, 17},
+		"offset not aligned":   {4097, 100, 100},
+		"over the end":         {2 * 4096, 2 * 4096, 4096 + 77},
+		"the tail":             {3 * 4096, 4096, 77},
+		"behind the end":       {5 * 4096, 10, 0},
+		"nothing":              {0, 0, 0},
+		"nothing, not aligned": {1, 0, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := make([]byte, read.length)
+			n, err := file.ReadDirect(p, int64(read.offset))
+			if n != read.want || read.want == read.length && err != nil || read.want < read.length && err != io.EOF {
+				t.Fatalf("read %d bytes of %d: %v", n, read.want, err)
+			}
+			if n > 0 && !bytes.Equal(p[:n], content[read.offset:read.offset+n]) {
+				t.Error("other bytes were read")
+			}
+		})
+	}
+	_, err := file.WriteAt([]byte("changed"), 5)
+	must(t, err)
+	copy(content[5:], "changed")
+	if got := contentOf(t, fs, "direct"); !bytes.Equal(got, content) {
+		t.Error("the file is not what was written")
+	}
+	_, err = file.ReadDirect(make([]byte, 10), -1)
+	want(t, "read before the beginning", err, syscall.EINVAL)
+	must(t, file.Close())
+	_, err = file.ReadDirect(make([]byte, 10), 0)
+	want(t, "read of a closed file", err, syscall.EBADF)
 }
 
 func checkCreate(t *testing.T, fs disk.FS) {

@@ -24,6 +24,19 @@ func (f *faultyFile) ReadAt(p []byte, offset int64) (n int, err error) {
 	return n, err
 }
 
+// ReadDirect is a read like any other.
+func (f *faultyFile) ReadDirect(p []byte, offset int64) (n int, err error) {
+	o := f.fs.begin(Operation{Call: CallRead, Path: f.path, Offset: offset, Length: int64(len(p))})
+	if o.err != nil {
+		return 0, o.failure()
+	}
+	n, err = f.inner.ReadDirect(p, offset)
+	for _, corrupt := range o.corrupt {
+		corrupt(p[:n], offset)
+	}
+	return n, err
+}
+
 func (f *faultyFile) WriteAt(p []byte, offset int64) (n int, err error) {
 	o := f.fs.begin(Operation{Call: CallWrite, Path: f.path, Offset: offset, Length: int64(len(p))})
 	if o.err == nil && o.tear {

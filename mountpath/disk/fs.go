@@ -62,6 +62,11 @@ type File interface {
 	// are synced at once and seldom read at once. It promises no more than WriteAt
 	// does. Not safe for concurrent use with other calls on the file.
 	WriteDirect(pieces [][]byte, offset int64) (int64, error)
+	// ReadDirect is ReadAt from the disk and not from the page cache, as far as the
+	// file system lets it, into memory of any alignment: to see whether the disk
+	// answers. What was not synced may be read, too. Not safe for concurrent use with
+	// other calls on the file.
+	ReadDirect(p []byte, offset int64) (int, error)
 	Truncate(size int64) error
 	Sync() error     // fsync: bytes, length and attributes are on stable storage
 	SyncData() error // fdatasync: bytes and length are

@@ -2,6 +2,7 @@ package disk
 
 import (
 	"errors"
+	"io"
 	"syscall"
 	"unsafe"
 
@@ -124,4 +125,52 @@ func (f *linuxFile) setDirect(on bool) error {
 		_, err := unix.FcntlInt(uintptr(number), unix.F_SETFL, flags)
 		return err
 	})
+}
+
+// ReadDirect implements File with O_DIRECT, through memory of its own, since that has
+// to be aligned; where the file system has none, pages that are clean leave the cache
+// before they are read.
+func (f *linuxFile) ReadDirect(p []byte, offset int64) (int, error) {
+	alignment := int64(f.directAlignment())
+	if alignment != noDirect && offset >= 0 && offset%alignment == 0 && len(p) > 0 {
+		n, err := f.readDirect(p, offset, int(alignment))
+		if err == nil || !refusesDirect(err) {
+			if err == nil && n < len(p) {
+				err = io.EOF
+			}
+			return n, err
+		}
+		f.fs.alignment.Store(noDirect)
+	}
+	if err := f.Advise(DontNeed); err != nil {
+		return 0, err
+	}
+	return f.ReadAt(p, offset)
+}
+
+// readDirect reads with O_DIRECT set, up to the end of the file.
+func (f *linuxFile) readDirect(p []byte, offset int64, alignment int) (n int, err error) {
+	whole := (len(p) + alignment - 1) / alignment * alignment
+	room := make([]byte, whole+alignment)
+	room = room[alignment-int(uintptr(unsafe.Pointer(unsafe.SliceData(room)))%uintptr(alignment)):][:whole]
+	if err := f.setDirect(true); err != nil {
+		return 0, err
+	}
+	for n < whole && err == nil {
+		got := 0
+		err = f.call("read", func(number int) (err error) {
+			got, err = unix.Pread(number, room[n:], offset+int64(n))
+			return err
+		})
+		if got <= 0 {
+			break
+		}
+		if n += got; got%alignment != 0 {
+			break // the end of the file
+		}
+	}
+	if taking := f.setDirect(false); err == nil {
+		err = taking
+	}
+	return copy(p, room[:n]), err
 }

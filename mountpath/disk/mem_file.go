@@ -59,6 +59,9 @@ func (f *memFile) WriteAt(p []byte, offset int64) (int, error) {
 	return n, f.pathError("write", err)
 }
 
+// ReadDirect implements File: memory has no cache.
+func (f *memFile) ReadDirect(p []byte, offset int64) (int, error) { return f.ReadAt(p, offset) }
+
 func (f *memFile) WriteDirect(pieces [][]byte, offset int64) (int64, error) {
 	return writePieces(f, pieces, offset)
 }

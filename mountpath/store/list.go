@@ -47,6 +47,7 @@ func (s *Store) List(r ListRequest) (*messages.ObjectPage, error) {
 			err = r.decode(value, &metas[len(metas)-1])
 		}
 		if err != nil {
+			s.indexError(objects.Key{Bucket: r.Bucket, Name: string(name)}, err)
 			return nil, errs.E(op, objects.Key{Bucket: r.Bucket, Name: string(name)}, err, scan.Close())
 		}
 		meta := &metas[len(metas)-1]
@@ -75,6 +76,7 @@ func (s *Store) List(r ListRequest) (*messages.ObjectPage, error) {
 		ok = scan.Next()
 	}
 	if err := scan.Err(); err != nil {
+		s.indexError(objects.Key{Bucket: r.Bucket}, err)
 		return nil, errs.E(op, r.Bucket, err, scan.Close())
 	}
 	if err := scan.Close(); err != nil {

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"syscall"
 
@@ -16,10 +17,11 @@ import (
 // probeBytes is what a probe writes: a block of every filesystem.
 const probeBytes = 4 << 10
 
-// Probe writes a small file, syncs it, reads it and removes it, to see whether the
-// disk answers. It blocks for as long as the disk does, and reports nothing to the
+// Probe writes a small file, syncs it, reads it from the disk and removes it, to see
+// whether the disk answers; where it takes no writes, or has no room, it reads what
+// is always there. It blocks for as long as the disk does, and reports nothing to the
 // store: who probes judges the answer. Step is called before each call of the disk.
-// What it reads may come from memory. One caller at a time.
+// One caller at a time.
 func (s *Store) Probe(step func()) error {
 	written := make([]byte, probeBytes)
 	for at := 0; at < len(written); at += 8 {
@@ -33,10 +35,29 @@ func Try(fs disk.FS) error { return try(fs, make([]byte, probeBytes), func() {})
 
 func try(fs disk.FS, written []byte, step func()) error {
 	const op errs.Op = "store.Probe"
+	err := tryWrite(fs, written, step)
+	if takesNoWrites(err) {
+		if reading := tryRead(fs, step); reading != nil {
+			err = reading
+		}
+	}
+	if err != nil {
+		return errs.E(op, kindOf(err), err)
+	}
+	return nil
+}
+
+// takesNoWrites reports whether an error says that a disk answers and takes no
+// writes now.
+func takesNoWrites(err error) bool {
+	return errors.Is(err, syscall.EROFS) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+}
+
+func tryWrite(fs disk.FS, written []byte, step func()) error {
 	step()
 	file, err := fs.OpenFile(layout.ProbeFile, os.O_CREATE|os.O_TRUNC|os.O_RDWR, 0o600)
 	if err != nil {
-		return errs.E(op, kindOf(err), err)
+		return err
 	}
 	step()
 	_, err = file.WriteAt(written, 0)
@@ -47,7 +68,7 @@ func try(fs disk.FS, written []byte, step func()) error {
 	read := make([]byte, probeBytes)
 	if err == nil {
 		step()
-		_, err = file.ReadAt(read, 0)
+		_, err = file.ReadDirect(read, 0)
 	}
 	if err == nil && !bytes.Equal(read, written) {
 		err = fmt.Errorf("what was written is not what was read: %w", syscall.EIO)
@@ -55,9 +76,21 @@ func try(fs disk.FS, written []byte, step func()) error {
 	step()
 	err = errors.Join(err, file.Close())
 	step()
-	err = errors.Join(err, absent(fs.Remove(layout.ProbeFile)))
+	return errors.Join(err, absent(fs.Remove(layout.ProbeFile)))
+}
+
+// tryRead reads the beginning of the mountpath's format from the disk.
+func tryRead(fs disk.FS, step func()) error {
+	step()
+	file, err := fs.OpenFile(layout.FormatFile, disk.ReadOnly, 0)
 	if err != nil {
-		return errs.E(op, kindOf(err), err)
+		return absent(err)
 	}
-	return nil
+	step()
+	_, err = file.ReadDirect(make([]byte, probeBytes), 0)
+	if err == io.EOF {
+		err = nil
+	}
+	step()
+	return errors.Join(err, file.Close())
 }

@@ -24,6 +24,8 @@ var errMoved = messages.ErrOvertaken
 // key's turn.
 func (s *Store) Head(key objects.Key) (*objects.Meta, error) {
 	const op errs.Op = "store.Head"
+	one := s.reads.begin()
+	defer s.reads.end(one)
 	meta, err := s.current(op, key, objectKey(key))
 	if err != nil {
 		return nil, err
@@ -63,6 +65,8 @@ func (s *Store) OpenInTurn(key objects.Key, room []byte) (*messages.ObjectOpened
 }
 
 func (s *Store) open(op errs.Op, key objects.Key, room []byte) (*messages.ObjectOpened, error) {
+	one := s.reads.begin()
+	defer s.reads.end(one)
 	meta, err := s.current(op, key, objectKey(key))
 	if err != nil {
 		return nil, err
@@ -98,6 +102,7 @@ func (s *Store) openInline(key objects.Key, opened *messages.ObjectOpened, room 
 		return errMoved
 	}
 	if err != nil {
+		s.indexError(key, err)
 		return err
 	}
 	defer value.Close()
@@ -122,7 +127,7 @@ func (s *Store) openFile(key objects.Key, opened *messages.ObjectOpened) error {
 		s.diskError(key, err)
 		return err
 	}
-	opened.File = file
+	opened.File = &payloadFile{file, s, key}
 	info, err := file.Stat()
 	if err != nil {
 		s.diskError(key, err)
@@ -154,6 +159,7 @@ func (s *Store) openChunks(key objects.Key, opened *messages.ObjectOpened) error
 		return errMoved
 	}
 	if err != nil {
+		s.indexError(key, err)
 		return err
 	}
 	defer value.Close()
@@ -189,5 +195,5 @@ func (s *Store) openPart(key objects.Key, uploadID string, part objects.Part) (m
 		_ = file.Close() // it was only read
 		return nil, failed(op, key, err)
 	}
-	return file, nil
+	return &payloadFile{file, s, key}, nil
 }

@@ -45,8 +45,11 @@ type Options struct {
 	// Reserve is kept free beside what the index needs; zero: DefaultReserve.
 	Reserve Reserve
 	Now     func() time.Time // nil: by the operating system
-	Log     *logrus.Entry    // nil: discarded
-	OnEvent func(Event)      // nil: none; must not block
+	// Elapsed measures how long reads take: clock.Clock's; nil: by the operating
+	// system.
+	Elapsed func() time.Duration
+	Log     *logrus.Entry // nil: discarded
+	OnEvent func(Event)   // nil: none; must not block
 }
 
 // Event is something that happened to the disk, for the mountpath's coordinator.
@@ -99,6 +102,7 @@ type Store struct {
 	// is unknown.
 	unsettled unsettled
 
+	reads     reads
 	lifetime  *Lifetime
 	reserve   Reserve
 	probes    atomic.Uint64 // makes the content of each probe another
@@ -126,6 +130,9 @@ func Open(o Options) (_ *Store, err error) {
 	}
 	if s.now == nil {
 		s.now = clock.NewSystem().Now
+	}
+	if s.reads.elapsed = o.Elapsed; s.reads.elapsed == nil {
+		s.reads.elapsed = clock.NewSystem().Elapsed
 	}
 	if s.log == nil {
 		quiet := logrus.New()
@@ -271,6 +278,13 @@ func (s *Store) diskError(key objects.Key, err error) {
 	s.onEvent(Event{Kind: DiskError, Key: key, Err: err})
 }
 
+// indexError reports an error of reading the index, if it is one of the disk.
+func (s *Store) indexError(key objects.Key, err error) {
+	if errs.Is(errs.IO, err) {
+		s.diskError(key, err)
+	}
+}
+
 // current returns the record of a key as a writer may judge it: durable, or
 // nil if there is none. In the key's turn; elsewhere writers may overtake it:
 // messages.Overtaken.
@@ -278,6 +292,7 @@ func (s *Store) current(op errs.Op, key objects.Key, indexKey []byte) (*objects.
 	for range maxRereads {
 		meta, err := s.record(indexKey)
 		if err != nil && !errs.Is(errs.NotFound, err) {
+			s.indexError(key, err)
 			return nil, failed(op, key, err)
 		}
 		waited, settleErr := s.settled(indexKey)
