@@ -66,7 +66,8 @@ func (f *adapterFile) Close() error {
 }
 
 // flush hands the buffer to the disk. A blob waits for room: what was not
-// written is not lost, and there is no error that Pebble would survive.
+// written is not lost, and there is no error that Pebble would survive. On a dead
+// instance the next write parks.
 func (f *adapterFile) flush() error {
 	for len(f.buffer) > 0 {
 		n, err := f.writeAt(f.buffer, f.writeOffset)
@@ -77,9 +78,6 @@ func (f *adapterFile) flush() error {
 		case f.class == blob && (errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)):
 			f.adapter.instance.trouble(err)
 			f.adapter.instance.hold()
-			if f.adapter.instance.isDead() {
-				f.adapter.instance.park()
-			}
 		default:
 			return f.failed(err)
 		}

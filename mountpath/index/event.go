@@ -72,7 +72,7 @@ func (x *Index) listener() *pebble.EventListener {
 		BackgroundError: func(err error) {
 			tell(Event{Kind: BackgroundFailed, Err: err})
 			if inStatistics() {
-				x.instance.hold()
+				x.instance.holdOrPark()
 			}
 		},
 		DataCorruption: func(info pebble.DataCorruptionInfo) {

@@ -115,7 +115,10 @@ func (i *instance) quiet(deadline time.Time) bool {
 	return true
 }
 
-// hold waits as long as an error of a flush or compaction is held back.
+// hold waits as long as an error of a flush or compaction is held back. It does
+// not park on a dead instance: its caller may be opening a table that others wait
+// for. There the work ends with its error; no compaction begins any more (see
+// scheduler), and a flush parks in what it writes first.
 func (i *instance) hold() {
 	if i.retreat <= 0 {
 		return
@@ -125,5 +128,14 @@ func (i *instance) hold() {
 	select {
 	case <-timer.C:
 	case <-i.dead:
+	}
+}
+
+// holdOrPark is hold for work that would be tried again for ever, also after the
+// death. REQUIRES: the caller holds nothing that a reader waits for.
+func (i *instance) holdOrPark() {
+	i.hold()
+	if i.isDead() {
+		i.park()
 	}
 }

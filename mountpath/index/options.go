@@ -154,6 +154,7 @@ func pebbleOptions(o Options, a *adapter, events *pebble.EventListener) *pebble.
 		}
 	}
 	p.TargetFileSizes[0] = 4 << 20
+	p.Experimental.CompactionScheduler = newScheduler(a.instance)
 	p.Experimental.ValueSeparationPolicy = func() pebble.ValueSeparationPolicy {
 		return pebble.ValueSeparationPolicy{
 			Enabled:               !o.InlineSeparation,
