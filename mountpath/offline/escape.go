@@ -11,7 +11,7 @@ import (
 // slashes, each by itself:
 //
 //	a byte % or NUL       %25, %00
-//	. and ..              %2E, %2E%2E
+//	. and ..              %2E, %2E%2E; so is a last piece
 //	an empty component    %-
 //	more than 240 bytes   pieces of at most 240 bytes, each but the last with %+ at
 //	                      its end, and a directory for each but the last
@@ -36,12 +36,8 @@ const BucketsFolder = "buckets"
 func EscapePath(name string) []string {
 	var path []string
 	for component := range strings.SplitSeq(name, "/") {
-		switch component {
-		case "":
+		if component == "" {
 			path = append(path, emptyComponent)
-			continue
-		case ".", "..":
-			path = append(path, strings.ReplaceAll(component, ".", "%2E"))
 			continue
 		}
 		var piece strings.Builder
@@ -59,7 +55,11 @@ func EscapePath(name string) []string {
 			}
 			piece.WriteString(text)
 		}
-		path = append(path, piece.String())
+		last := piece.String()
+		if last == "." || last == ".." {
+			last = strings.ReplaceAll(last, ".", "%2E")
+		}
+		path = append(path, last)
 	}
 	return path
 }

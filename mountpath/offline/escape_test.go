@@ -20,6 +20,7 @@ func TestEscapes(t *testing.T) {
 	for name, want := range map[string]string{
 		"a/b": "a/b", "..": "%2E%2E", ".": "%2E", "...": "...", "a//b": "a/%-/b", "a/": "a/%-", "/": "%-/%-", "": "%-",
 		"100%": "100%25", "a\x00": "a%00", "%-": "%25-", "a%~": "a%25~", long: long, long + "y": long + "%+/y", long + "y/z": long + "%+/y/z",
+		long + ".": long + "%+/%2E", long + "..": long + "%+/%2E%2E", long + "../..": long + "%+/%2E%2E/%2E%2E", long + "...": long + "%+/...",
 	} {
 		if got := strings.Join(EscapePath(name), "/"); got != want {
 			t.Errorf("%q: %q, want %q", name, got, want)
