@@ -116,54 +116,78 @@ func notFound(op errs.Op, address string) error {
 // under way, and what it waits for. An actor that ends itself so, or what is above it, holds it
 // up for KillGrace.
 func (s *System) Control(address string, action messages.ActorAction) (State, error) {
+	carryOut, err := s.Claim(address, action)
+	if err != nil {
+		return State{}, err
+	}
+	return carryOut()
+}
+
+// Claim is the part of Control that is known at once: errs.NotFound, errs.Invalid,
+// or errs.Conflict while another restart or kill of the actor is under way. What it
+// returns is the rest. It must be called, once: until then there is no other restart
+// or kill.
+func (s *System) Claim(address string, action messages.ActorAction) (carryOut func() (State, error), err error) {
 	const op errs.Op = "actors.Control"
 	e := s.find(address)
 	if e == nil {
-		return State{}, notFound(op, address)
+		return nil, notFound(op, address)
 	}
-	log := s.log.WithFields(logrus.Fields{"actor": address, "action": string(action)})
+	switch action {
+	case messages.SuspendActor, messages.ResumeActor, messages.SuspendBelow, messages.ResumeBelow:
+	case messages.RestartActor, messages.KillActor:
+		if !e.controlled.CompareAndSwap(false, true) {
+			return nil, errs.E(op, address, errs.Conflict, errors.New("another restart or kill of it is under way"))
+		}
+	default:
+		return nil, errs.E(op, address, errs.Invalid, fmt.Errorf("no action %q; there are suspend, resume, restart and kill, and suspend-below and resume-below", action))
+	}
+	return func() (State, error) {
+		log := s.log.WithFields(logrus.Fields{"actor": address, "action": string(action)})
+		if err := s.carryOut(e, action); err != nil {
+			log.WithError(err).Warn("control of an actor is still under way")
+			return State{}, errs.E(op, address, err)
+		}
+		log.Info("control of an actor")
+		state, err := s.Find(address)
+		if errs.Is(errs.NotFound, err) { // a worker that is not restarted: gone, as was wanted
+			return State{Address: address, Kind: e.spec.Kind, Parent: e.parent, Status: messages.ActorStopping}, nil
+		}
+		return state, err
+	}, nil
+}
+
+// carryOut does what a claim was made for, and gives the claim up.
+func (s *System) carryOut(e *entry, action messages.ActorAction) error {
 	var err error
+	below := s.lasting(e.address)
 	switch action {
 	case messages.SuspendActor, messages.ResumeActor:
 		s.gate(e, action == messages.SuspendActor)
+		return nil
 	case messages.SuspendBelow:
 		s.gate(e, true) // first, so that it spawns nothing more
-		for _, below := range s.below(address) {
-			s.gate(below, true)
+		for _, child := range s.below(e.address) {
+			s.gate(child, true)
 		}
+		return nil
 	case messages.ResumeBelow:
-		for _, below := range s.below(address) {
-			s.gate(below, false)
+		for _, child := range s.below(e.address) {
+			s.gate(child, false)
 		}
 		s.gate(e, false)
-	case messages.RestartActor, messages.KillActor:
-		if !e.controlled.CompareAndSwap(false, true) {
-			return State{}, errs.E(op, address, errs.Conflict, errors.New("another restart or kill of it is under way"))
-		}
-		below := s.lasting(address)
-		if action == messages.KillActor {
-			err = s.kill(e)
-		} else {
-			err = s.restart(e)
-		}
-		if err == nil {
-			// Some may be gone for good; who asked need not hear of that.
-			s.await(ControlTime, func() bool { return s.started(below) })
-		}
-		e.controlled.Store(false)
-	default:
-		return State{}, errs.E(op, address, errs.Invalid, fmt.Errorf("no action %q; there are suspend, resume, restart and kill, and suspend-below and resume-below", action))
+		return nil
+	case messages.RestartActor:
+		err = s.restart(e)
+	case messages.KillActor:
+		err = s.kill(e)
 	}
-	if err != nil {
-		log.WithError(err).Warn("control of an actor is still under way")
-		return State{}, errs.E(op, address, err)
+	e.controlled.Store(false)
+	if err == nil {
+		// Some may be gone for good; who asked need not hear of that.
+		s.await(ControlTime, func() bool { return s.started(below) })
 	}
-	log.Info("control of an actor")
-	state, err := s.Find(address)
-	if errs.Is(errs.NotFound, err) { // a worker that is not restarted: gone, as was wanted
-		return State{Address: address, Kind: e.spec.Kind, Parent: e.parent, Status: messages.ActorStopping}, nil
-	}
-	return state, err
+	return err
 }
 
 // lasting returns the addresses below one whose actors are made anew when they end.

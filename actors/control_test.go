@@ -693,3 +693,28 @@ func TestQueue(t *testing.T) {
 		t.Errorf("%d of %d; room for %d is kept", out, next, len(q.ring))
 	}
 }
+
+// Of two restarts at a time the second one is refused at once, and not forgotten;
+// when the first one is over there can be another.
+func TestOneRestartAtATime(t *testing.T) {
+	set(t, func(s *stage) {
+		first, err := s.system.Claim("p/a", messages.RestartActor)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, action := range []messages.ActorAction{messages.RestartActor, messages.KillActor} {
+			if _, err := s.system.Claim("p/a", action); !errs.Is(errs.Conflict, err) {
+				t.Errorf("%s: %v", action, err)
+			}
+		}
+		for _, action := range []messages.ActorAction{messages.SuspendActor, messages.ResumeActor} {
+			s.control("p/a", action)
+		}
+		if state, err := first(); err != nil || state.Restarts != 1 {
+			t.Errorf("%v, %+v", err, state)
+		}
+		if state := s.control("p/a", messages.KillActor); state.Restarts != 2 {
+			t.Errorf("%+v", state)
+		}
+	}, a)
+}

@@ -81,8 +81,12 @@ func (c *control) act(r *Request, address string) error {
 	action := messages.ActorAction(body.Action)
 	if action.Ends() && (address == c.self || strings.HasPrefix(c.self, address+"/")) {
 		// It would cut the connection that its answer goes over.
+		carryOut, err := c.system.Claim(address, action)
+		if err != nil {
+			return err
+		}
 		r.ctx.SetConnectionClose()
-		r.ctx.SetUserValue(afterwards{}, afterwards{func() { _, _ = c.system.Control(address, action) }}) // it logs how it went
+		r.ctx.SetUserValue(afterwards{}, afterwards{func() { _, _ = carryOut() }}) // it logs how it went
 		return c.pending(r, state, "it is done once this answer has been sent: the listener is part of it")
 	}
 	state, err = c.system.Control(address, action)

@@ -114,7 +114,12 @@ func TestRESTOnItself(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			changed, err := root.ControlActor(ctx, address, action)
+			var changed api.ActorChanged
+			w.eventually("the end of the restart before", func() bool {
+				changed, err = root.ControlActor(ctx, address, action)
+				f := client.AsFailure(err)
+				return f == nil || f.Status != http.StatusConflict
+			})
 			if err != nil || changed.Pending == "" {
 				t.Errorf("%s %s: %v, %+v", action, address, err, changed)
 			}
