@@ -49,6 +49,27 @@ type JobProgress struct {
 	TotalBytes   int64        `json:"total_bytes,omitempty"`
 	Errors       int64        `json:"errors,omitempty"`
 	Failures     []JobFailure `json:"failures,omitempty"` // the last of the errors
+
+	// How much is done in a second, over the last ten of them; 0 once nothing is.
+	ObjectsPerSecond float64 `json:"objects_per_second,omitempty"`
+	BytesPerSecond   float64 `json:"bytes_per_second,omitempty"`
+}
+
+// Left estimates how long the rest takes at the present rates; 0: that is not known.
+// The slower of objects and bytes counts, because small objects cost by number and
+// large ones by size.
+func (p *JobProgress) Left() time.Duration {
+	var seconds float64
+	for _, part := range []struct {
+		left int64
+		rate float64
+	}{{p.TotalObjects - p.Objects, p.ObjectsPerSecond}, {p.TotalBytes - p.Bytes, p.BytesPerSecond}} {
+		if part.left > 0 && part.rate > 0 {
+			seconds = max(seconds, float64(part.left)/part.rate)
+		}
+	}
+	const most = 1000 * 24 * time.Hour
+	return time.Duration(min(seconds, most.Seconds()) * float64(time.Second))
 }
 
 // JobFailure is one thing that failed while its job went on.

@@ -59,6 +59,10 @@ type JobProgress struct {
 	TotalBytes   int64
 	Errors       int64        // things that failed while the job went on
 	Failures     []JobFailure // the last of them
+
+	// How much a run under way did in a second, over the last ten of them.
+	ObjectsPerSecond float64
+	BytesPerSecond   float64
 }
 
 // JobFailure is one thing that failed while its job went on.

@@ -73,6 +73,9 @@ func (e *entry) snapshot() *messages.Job {
 		idle = e.ledger.isIdle()
 	}
 	job := doc.snapshot()
+	if e.ledger != nil {
+		job.Progress.ObjectsPerSecond, job.Progress.BytesPerSecond = e.ledger.perSecond()
+	}
 	job.Idle = job.Idle || idle || doc.State == messages.JobPaused && e.pid == nil
 	return job
 }

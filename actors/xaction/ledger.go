@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/troupe-storage/troupe/objects/clock"
 	"github.com/troupe-storage/troupe/objects/errs"
 )
 
@@ -33,10 +34,12 @@ type ledger struct {
 	checkpoint *checkpoint // replaced, never changed
 	changes    uint64
 	idle       bool
+	tempo      tempo
+	clock      clock.Clock
 }
 
-func newLedger(d *document) *ledger {
-	l := &ledger{progress: d.Progress, checkpoint: d.Checkpoint}
+func newLedger(d *document, clock clock.Clock) *ledger {
+	l := &ledger{progress: d.Progress, checkpoint: d.Checkpoint, tempo: tempo{born: clock.Elapsed()}, clock: clock}
 	l.progress.Failures = slices.Clone(d.Progress.Failures)
 	return l
 }
@@ -53,6 +56,7 @@ func (l *ledger) count(a Amount) {
 	l.change(func() {
 		l.progress.Objects += a.Objects
 		l.progress.Bytes += a.Bytes
+		l.tempo.add(l.clock.Elapsed(), a)
 	})
 }
 
@@ -118,6 +122,13 @@ func (l *ledger) amount() Amount {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return Amount{Objects: l.progress.Objects, Bytes: l.progress.Bytes}
+}
+
+// perSecond returns how much is done in a second now.
+func (l *ledger) perSecond() (objects, bytes float64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.tempo.perSecond(l.clock.Elapsed())
 }
 
 // hasChanged reports whether there were changes since that many.

@@ -228,7 +228,7 @@ func (x *xactions) begin(ctx actor.Context, e *entry) {
 	}
 	e.doc.Runs++
 	x.jobs.serial++
-	e.serial, e.ledger, e.hold, e.recorded, e.ended = x.jobs.serial, newLedger(&e.doc), &hold{}, 0, nil
+	e.serial, e.ledger, e.hold, e.recorded, e.ended = x.jobs.serial, newLedger(&e.doc, x.System.Clock()), &hold{}, 0, nil
 	j := x.newJob(ctx.Self(), e)
 	pid, err := x.System.Spawn(ctx, actors.Spec{Name: e.doc.Kind + "-" + e.doc.ID, Kind: "job", New: func() actor.Actor { return j }, Policy: j.policy()})
 	if err != nil {

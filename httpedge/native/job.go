@@ -155,6 +155,7 @@ func jobOf(m *messages.Job) api.Job {
 		Progress: api.JobProgress{
 			Objects: m.Progress.Objects, Bytes: m.Progress.Bytes, TotalObjects: m.Progress.TotalObjects,
 			TotalBytes: m.Progress.TotalBytes, Errors: m.Progress.Errors,
+			ObjectsPerSecond: m.Progress.ObjectsPerSecond, BytesPerSecond: m.Progress.BytesPerSecond,
 		},
 	}
 	if m.Rate != (messages.JobRate{}) {

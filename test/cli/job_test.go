@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/troupe-storage/troupe/api"
 	"github.com/troupe-storage/troupe/api/storage"
@@ -74,6 +75,13 @@ func TestJobs(t *testing.T) {
 	if listed := c.jobs("--kind", "move"); len(listed) != 2 || listed[0].ID != limited || listed[1].ID != id {
 		t.Errorf("job list: %+v", listed)
 	}
+	for patience := time.Now().Add(time.Minute); slow.Progress.BytesPerSecond == 0; slow = c.job("show", limited) {
+		if time.Now().After(patience) {
+			t.Fatalf("it has no rate: %+v", slow)
+		}
+	}
+	shown = c.want(0, "job", "show", limited).out
+	contains(t, shown, "limit", "1 B/s", "rate", " objects/s, ", "time left")
 	c.want(0, "job", "stop", limited)
 	c.want(1, "job", "wait", limited)
 
@@ -95,6 +103,12 @@ func TestJobs(t *testing.T) {
 		if m.Path == leaving || m.State != "ok" {
 			t.Errorf("after all of that: %+v", m)
 		}
+	}
+	waited := c.want(0, "storage", "add", "--wait", leaving)
+	contains(t, waited.err, leaving, "joining", "moves objects")
+	contains(t, waited.out, "is finished: ")
+	if m := c.mountpath(leaving); m.State != "ok" {
+		t.Errorf("storage add --wait came back before it was done: %+v", m)
 	}
 
 	contains(t, c.want(3, "job", "show", "nobody").err, "no such job")

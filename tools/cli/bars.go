@@ -2,7 +2,7 @@ package cli
 
 import (
 	"fmt"
-
+	"io"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -47,13 +47,38 @@ func newBars(out *Output) *bars {
 	b.total = b.progress.New(0, barStyle(),
 		mpb.BarPriority(1<<20), // the last line
 		mpb.PrependDecorators(decor.Any(func(decor.Statistics) string {
-			return fmt.Sprintf("%d/%d ", b.ended.Load(), b.files.Load())
+			return fmt.Sprintf("%s%d/%d ", lineStart, b.ended.Load(), b.files.Load())
 		})),
 		mpb.AppendDecorators(decor.Any(func(s decor.Statistics) string { return b.figures(s.AvailableWidth) })))
-	out.mutex.Lock()
-	out.above = func(text string) { fmt.Fprintln(b.progress, text) }
-	out.mutex.Unlock()
+	out.putAbove(b.progress)
 	return b
+}
+
+// lineStart begins every line that is drawn, and bareScreen ends the drawing: the terminal echoes
+// Ctrl-C where the cursor is, behind the bars, and what is drawn and taken away next
+// would begin in that column. mpb itself only moves up.
+const (
+	lineStart  = "\r"
+	bareScreen = "\r\x1b[J"
+)
+
+// putAbove has everything that people are told stand above bars.
+func (o *Output) putAbove(progress *mpb.Progress) {
+	o.mutex.Lock()
+	defer o.mutex.Unlock()
+	o.above = func(text string) { fmt.Fprintln(progress, lineStart+text) }
+}
+
+// takeAway waits until bars that have been aborted are gone, with all that is left of
+// them on the screen.
+func (o *Output) takeAway(progress *mpb.Progress) {
+	o.mutex.Lock()
+	o.above = nil
+	o.mutex.Unlock()
+	progress.Wait()
+	o.mutex.Lock()
+	defer o.mutex.Unlock()
+	io.WriteString(o.note, bareScreen) //nolint:errcheck // as all that is told on standard error
 }
 
 func barStyle() mpb.BarFillerBuilder {
@@ -71,6 +96,12 @@ func (b *bars) figures(width int) string {
 		fmt.Sprintf("%9s/s", humanBytes(int64(rate))),
 		"eta " + remaining(size-done, rate),
 	}
+	return fitFigures(parts, width)
+}
+
+// fitFigures puts figures behind a bar, the most important first, as many as the
+// width has room for beside the bar.
+func fitFigures(parts []string, width int) string {
 	const leastBar = 12
 	text := ""
 	for _, part := range parts {
@@ -130,7 +161,7 @@ func (b *bars) begin(k task) *bar {
 	}
 	return &bar{b.progress.New(max(k.size, 1), barStyle(), mpb.BarRemoveOnComplete(),
 		mpb.PrependDecorators(decor.Any(func(s decor.Statistics) string {
-			return fitLeft(label, min(40, s.AvailableWidth*3/10)) + " "
+			return lineStart + fitLeft(label, min(40, s.AvailableWidth*3/10)) + " "
 		})),
 		mpb.AppendDecorators(decor.Any(func(s decor.Statistics) string {
 			return fmt.Sprintf(" %s %9s/%-9s", percent(s.Current, s.Total), humanBytes(s.Current), humanBytes(s.Total))
@@ -159,11 +190,8 @@ func (b *bars) end(f *bar, ok bool, moved, expected int64) {
 
 // close takes the bars away.
 func (b *bars) close() {
-	b.out.mutex.Lock()
-	b.out.above = nil
-	b.out.mutex.Unlock()
 	b.total.Abort(true)
-	b.progress.Wait()
+	b.out.takeAway(b.progress)
 }
 
 // fitLeft makes a text so many columns wide: the end of a long name tells more

@@ -181,9 +181,10 @@ func (f *frame) printError(err error, code int) {
 			return
 		}
 	}
-	fmt.Fprintln(f.program.Err, "troupe:", message)
+	width := terminalSize(f.program.Err).width
+	fmt.Fprintln(f.program.Err, "troupe:", fold(message, len(foldIndent), width))
 	if hint != "" {
-		fmt.Fprintln(f.program.Err, "       ", strings.ReplaceAll(printable(hint), "\n", "\n        "))
+		fmt.Fprintln(f.program.Err, foldIndent+fold(printable(hint), len(foldIndent), width))
 	}
 }
 

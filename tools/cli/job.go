@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -124,7 +125,10 @@ func (s *Session) showJob(j *api.Job) error {
 		rows := [][]string{
 			{"id", j.ID}, {"kind", j.Kind}, {"state", j.State}, {"bucket", j.Bucket}, {"cause", printable(j.Error)},
 			{"parameters", string(j.Parameters)}, {"done", doneText(j)}, {"created", j.Created.Local().Format(time.DateTime)},
-			{"runs", strconv.Itoa(j.Runs)},
+			{"runs", strconv.Itoa(j.Runs)}, {"limit", limitText(j)},
+		}
+		if j.Active() {
+			rows = append(rows, []string{"rate", tempoText(j)}, []string{"time left", leftText(j)})
 		}
 		if j.Started != nil && j.Ended != nil {
 			rows = append(rows, []string{"took", j.Ended.Sub(*j.Started).Round(time.Millisecond).String()})
@@ -155,6 +159,41 @@ func doneText(j *api.Job) string {
 		bytes += "/" + humanBytes(total)
 	}
 	return objects + " objects, " + bytes
+}
+
+// tempoText says how fast a job is now: "120 objects/s, 3.4 MiB/s"; empty: it does
+// nothing.
+func tempoText(j *api.Job) string {
+	p := &j.Progress
+	if p.ObjectsPerSecond == 0 && p.BytesPerSecond == 0 {
+		return ""
+	}
+	return objectsPerSecond(p.ObjectsPerSecond) + ", " + bytesPerSecond(p.BytesPerSecond)
+}
+
+// limitText says how fast a job may be; empty: as it can.
+func limitText(j *api.Job) string {
+	var limits []string
+	if j.Rate != nil && j.Rate.Objects > 0 {
+		limits = append(limits, objectsPerSecond(float64(j.Rate.Objects)))
+	}
+	if j.Rate != nil && j.Rate.Bytes > 0 {
+		limits = append(limits, bytesPerSecond(float64(j.Rate.Bytes)))
+	}
+	return strings.Join(limits, ", ")
+}
+
+func objectsPerSecond(rate float64) string { return rateText(rate) + " objects/s" }
+
+func bytesPerSecond(rate float64) string { return humanBytes(int64(rate+0.5)) + "/s" }
+
+// leftText estimates how long a job goes on; empty: nobody knows.
+func leftText(j *api.Job) string {
+	left := j.Progress.Left()
+	if left == 0 {
+		return ""
+	}
+	return etaText(max(left, time.Second))
 }
 
 func jobStartCommand(f *frame) *cobra.Command {
@@ -266,21 +305,27 @@ const jobLook = time.Second
 
 // waitForJob waits for the end of a job and answers with it.
 func (s *Session) waitForJob(ctx context.Context, c jobs.Client, id string, timeout time.Duration) error {
-	within := time.Minute
+	look := time.Minute
 	var shown *jobBar
 	if !s.Quiet() && !s.Out.JSON && isTerminal(s.Out.note) {
-		shown, within = newJobBar(s.Out), jobLook
+		shown, look = newJobBar(s.Out), jobLook
 		defer shown.close()
 	}
 	began := time.Now()
-	for {
+	var last *api.Job
+	for within := time.Duration(0); ; within = look { // at once, so that something is shown
 		if timeout > 0 {
 			within = min(within, max(timeout-time.Since(began), 0))
 		}
 		j, err := c.Wait(ctx, id, within)
+		if errors.Is(context.Cause(ctx), errInterrupted) {
+			shown.close()
+			return leftWaiting(id, last)
+		}
 		if err != nil {
 			return err
 		}
+		last = &j
 		shown.show(&j)
 		switch {
 		case !j.Active():
@@ -293,6 +338,16 @@ func (s *Session) waitForJob(ctx context.Context, c jobs.Client, id string, time
 			return Advise(errs.E("wait", id, errs.Busy, fmt.Errorf("the job is still %s after %s: %s", j.State, timeout, doneText(&j))), "the job goes on; `troupe job show %s` tells how far it is", id)
 		}
 	}
+}
+
+// leftWaiting is the error of a wait that was interrupted: what the job had done when
+// it was last seen, and that it goes on. last is nil if it was not seen.
+func leftWaiting(id string, last *api.Job) error {
+	how := ""
+	if last != nil {
+		how = fmt.Sprintf(": it is %s, %s", last.State, doneText(last))
+	}
+	return Advise(fmt.Errorf("%w; job %s goes on%s", errInterrupted, id, how), "`troupe job wait %s` waits for it again; `troupe job pause %s` and `troupe job stop %s` hold it", id, id, id)
 }
 
 // jobOutcome is the error of a job that did not finish.

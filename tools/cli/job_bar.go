@@ -1,7 +1,7 @@
 package cli
 
 import (
-	"fmt"
+	"strconv"
 	"sync"
 	"sync/atomic"
 
@@ -14,7 +14,7 @@ import (
 // jobBar shows the progress of a job on a terminal; nil shows nothing. Where the
 // job does not know how much there is in all, the bar stays empty beside what is done.
 //
-//	move running [====>-----------]  31%  1204/3881 objects, 1.3 GiB
+//	move running [====>-----------]  31%  1204/3881 objects  eta 40s  35.1 MiB/s  66 objects/s
 type jobBar struct {
 	out      *Output
 	progress *mpb.Progress
@@ -27,23 +27,40 @@ type jobBar struct {
 func newJobBar(out *Output) *jobBar {
 	b := &jobBar{out: out}
 	b.progress = mpb.New(mpb.WithOutput(out.note), mpb.WithRefreshRate(refreshEvery), mpb.WithAutoRefresh())
-	b.bar = b.progress.New(1, barStyle(),
+	b.bar = b.progress.New(0, barStyle(), // of a total that is known here it could only complete
 		mpb.PrependDecorators(decor.Any(func(decor.Statistics) string {
-			return b.text(func(j *api.Job) string { return j.Kind + " " + j.State + " " })
+			return lineStart + b.text(func(j *api.Job) string { return j.Kind + " " + j.State + " " })
 		})),
-		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string {
-			return b.text(func(j *api.Job) string {
-				done, total := shareOf(j)
-				if total == 0 {
-					return " " + doneText(j)
-				}
-				return fmt.Sprintf(" %s  %s", percent(done, total), doneText(j))
-			})
+		mpb.AppendDecorators(decor.Any(func(s decor.Statistics) string {
+			return b.text(func(j *api.Job) string { return jobFigures(j, s.AvailableWidth) })
 		})))
-	out.mutex.Lock()
-	out.above = func(text string) { fmt.Fprintln(b.progress, text) }
-	out.mutex.Unlock()
+	out.putAbove(b.progress)
 	return b
+}
+
+// jobFigures are what stands behind the bar of a job, as much as the width has room
+// for.
+func jobFigures(j *api.Job, width int) string {
+	p := &j.Progress
+	objects, bytes := strconv.FormatInt(p.Objects, 10), humanBytes(p.Bytes)
+	var parts []string
+	if done, total := shareOf(j); total > 0 {
+		parts = append(parts, percent(done, total))
+	}
+	if p.TotalObjects > 0 {
+		objects += "/" + strconv.FormatInt(p.TotalObjects, 10)
+	}
+	if p.TotalBytes > 0 {
+		bytes += "/" + humanBytes(p.TotalBytes)
+	}
+	parts = append(parts, objects+" objects")
+	if left := leftText(j); left != "" {
+		parts = append(parts, " eta "+left)
+	}
+	if tempoText(j) != "" {
+		parts = append(parts, " "+bytesPerSecond(p.BytesPerSecond), " "+objectsPerSecond(p.ObjectsPerSecond))
+	}
+	return fitFigures(append(parts, " "+bytes), width)
 }
 
 func (b *jobBar) text(of func(*api.Job) string) string {
@@ -79,10 +96,7 @@ func (b *jobBar) close() {
 		return
 	}
 	b.closing.Do(func() {
-		b.out.mutex.Lock()
-		b.out.above = nil
-		b.out.mutex.Unlock()
 		b.bar.Abort(true)
-		b.progress.Wait()
+		b.out.takeAway(b.progress)
 	})
 }

@@ -107,7 +107,7 @@ func (o *Output) Note(format string, args ...any) {
 func (o *Output) Warn(format string, args ...any) {
 	o.mutex.Lock()
 	defer o.mutex.Unlock()
-	text := fmt.Sprintf(format, args...)
+	text := fold(fmt.Sprintf(format, args...), 0, terminalSize(o.note).width)
 	if o.above != nil {
 		o.above(text)
 		return

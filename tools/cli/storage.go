@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/troupe-storage/troupe/api/client"
+	"github.com/troupe-storage/troupe/api/jobs"
 	"github.com/troupe-storage/troupe/api/storage"
 	"github.com/troupe-storage/troupe/objects/errs"
 )
@@ -27,7 +28,8 @@ func storageCommands(f *frame) []*cobra.Command {
 
 func storageAddCommand(f *frame) *cobra.Command {
 	const short = "Make a directory a mountpath of the running node"
-	return f.client(&cobra.Command{
+	wait := false
+	command := f.client(&cobra.Command{
 		Use:   "add DIRECTORY",
 		Short: short,
 		Long: short + `.
@@ -35,16 +37,23 @@ func storageAddCommand(f *frame) *cobra.Command {
 The directory, of the node's machine, is made if there is none; it is checked as at a start, formatted and opened. A job moves
 objects to it, its even share; meanwhile everything is read and written as always. Give it to troupe serve with --data from the
 next start on. "troupe storage remove" while the job moves turns the change round.`,
-		Example: "  troupe storage add /disks/4",
+		Example: "  troupe storage add /disks/4\n  troupe storage add --wait /disks/4",
 		Args:    cobra.ExactArgs(1),
 	}, func(ctx context.Context, s *Session, args []string) error {
-		return changeStorage(ctx, s, storage.Action{Action: storage.Add, Path: args[0]})
+		return changeStorage(ctx, s, storage.Action{Action: storage.Add, Path: args[0]}, wait)
 	})
+	addStorageWait(command, &wait)
+	return command
+}
+
+// addStorageWait gives a change of the set of mountpaths its flag --wait.
+func addStorageWait(command *cobra.Command, wait *bool) {
+	command.Flags().BoolVar(wait, "wait", false, "wait until everything has moved, showing how far it is")
 }
 
 func storageRemoveCommand(f *frame) *cobra.Command {
 	const short = "Take a mountpath from the running node; what it has moves to the others first"
-	var force bool
+	var force, wait bool
 	command := f.client(&cobra.Command{
 		Use:   "remove MOUNTPATH",
 		Short: short,
@@ -56,14 +65,16 @@ the job moves turns the change round. One that cannot be read is only removed wi
 		Example: "  troupe storage remove /disks/1\n  troupe storage remove --force /disks/1",
 		Args:    cobra.ExactArgs(1),
 	}, func(ctx context.Context, s *Session, args []string) error {
-		return changeStorage(ctx, s, storage.Action{Action: storage.Remove, Path: args[0], Force: force})
+		return changeStorage(ctx, s, storage.Action{Action: storage.Remove, Path: args[0], Force: force}, wait)
 	})
+	addStorageWait(command, &wait)
 	command.Flags().BoolVar(&force, "force", false, "remove a mountpath that cannot be read; what only it has is lost")
 	return command
 }
 
-// changeStorage changes the set of mountpaths and says which job moves.
-func changeStorage(ctx context.Context, s *Session, action storage.Action) error {
+// changeStorage changes the set of mountpaths and says which job moves. wait: until
+// that has ended; the answer is the job then.
+func changeStorage(ctx context.Context, s *Session, action storage.Action, wait bool) error {
 	control, err := s.Control()
 	if err != nil {
 		return err
@@ -78,6 +89,10 @@ func changeStorage(ctx context.Context, s *Session, action storage.Action) error
 		text += ": job " + m.Job + " moves objects"
 	case m.Reason != "":
 		text += ": " + m.Reason
+	}
+	if wait && m.Job != "" {
+		s.Out.Note("%s", text)
+		return s.waitForJob(ctx, jobs.Client{Control: control}, m.Job, 0)
 	}
 	return s.Out.Line(m, text)
 }
