@@ -61,7 +61,8 @@ type DeleteObject struct {
 	Key        objects.Key
 	VersionID  string
 	Conditions objects.Conditions
-	Former     bool // the mountpath is the one that the key leaves
+	Former     bool   // the mountpath is the one that the key leaves, by the roster of Epoch
+	Epoch      uint64 // another one refuses it
 	Reply      Reply[ObjectDeleted]
 }
 

@@ -38,12 +38,15 @@ type Imported struct {
 }
 
 // RemoveMoved removes an object from the mountpath that it was moved from, if its
-// record still is of that generation. Sent by a mover to the write lane of the
+// record still is of that generation, and the set of mountpaths has not changed since
+// the import was asked for: else what was copied may have moved back, and be the only
+// one. Sent by a mover to the write lane of the
 // source, after Imported. Conflict: it was written there meanwhile, and is to be
 // moved again. One that is not there any more is no failure.
 type RemoveMoved struct {
 	Key        objects.Key
 	Generation objects.Generation
+	Epoch      uint64 // of the roster, from before the import
 	Reply      Reply[struct{}]
 }
 
@@ -82,6 +85,7 @@ type RemoveMovedUpload struct {
 	Key      objects.Key
 	UploadID string
 	Parts    []objects.Generation
+	Epoch    uint64
 	Reply    Reply[struct{}]
 }
 

@@ -47,7 +47,8 @@ func (m *CompleteUpload) Fail(err error) { m.Reply.Fail(err) }
 type AbortUpload struct {
 	Key      objects.Key
 	UploadID string
-	Former   bool // the mountpath is the one that the key leaves
+	Former   bool   // the mountpath is the one that the key leaves, by the roster of Epoch
+	Epoch    uint64 // another one refuses it
 	Reply    Reply[struct{}]
 }
 

@@ -29,6 +29,16 @@ func (t *Transition) Leaving(id string) bool {
 	return t != nil && slices.Contains(t.From, id) && !slices.Contains(t.To, id)
 }
 
+// Moving counts the mountpaths that join or leave.
+func (t *Transition) Moving() (count int) {
+	for _, id := range slices.Concat(t.From, t.To) {
+		if t.Joining(id) || t.Leaving(id) {
+			count++
+		}
+	}
+	return count
+}
+
 // IsSource reports whether keys leave the mountpath: when one joins, all the others
 // give up some of theirs; when one leaves, only it does.
 func (t *Transition) IsSource(id string) bool {

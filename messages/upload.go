@@ -1,6 +1,7 @@
 package messages
 
 import (
+	"io"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -86,6 +87,21 @@ type Uploaded struct {
 	Receipt objects.Receipt
 	Part    objects.Part
 }
+
+// Parked is the cause of the failure of FinishUpload where the key has come to belong
+// to another mountpath while its payload arrived: nothing was done, and the payload,
+// which its sender cannot send twice, can be read where it is. It is an ErrMoved.
+type Parked struct {
+	Payload io.ReaderAt // fails with Busy when it has been kept for long enough
+	Size    int64       // bytes
+	Release func()      // ends the need for it; may be called more than once
+}
+
+// Error implements error.
+func (p *Parked) Error() string { return ErrMoved.Error() }
+
+// Is makes it an ErrMoved.
+func (p *Parked) Is(target error) bool { return target == ErrMoved }
 
 // AbandonUpload says that no more will come: the client vanished or its
 // signature did not hold. Sent by the gateway to the transfer; not answered.

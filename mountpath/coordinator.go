@@ -131,6 +131,7 @@ func (c *coordinator) onStarted(ctx actor.Context) {
 		New:       func() actor.Actor { return &prober{system: c.system, store: c.mount.Store, watch: &c.probes} },
 		Abandoned: func(any) func() { return c.custody.holdRead(&c.probes) },
 	})
+	c.custody.running.Store(0) // those of an earlier coordinator ended with it
 	c.forgetEvents()
 	c.schedule(ctx.Self())
 	c.started()
@@ -314,6 +315,7 @@ func (c *coordinator) spawnTransfer(ctx actor.Context, op errs.Op, key objects.K
 		return nil, errs.E(op, key, errs.Busy, err)
 	}
 	c.running++
+	c.custody.running.Store(int64(c.running))
 	return pid, nil
 }
 
@@ -337,6 +339,7 @@ const transferPrefix = "t"
 func (c *coordinator) onTerminated(m *actor.Terminated) {
 	if isTransfer(m.Who.Id) {
 		c.running--
+		c.custody.running.Store(int64(c.running))
 		delete(c.transfers, m.Who.Id)
 	}
 }

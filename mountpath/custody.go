@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/troupe-storage/troupe/messages"
-	"github.com/troupe-storage/troupe/mountpath/store"
 	"github.com/troupe-storage/troupe/objects"
 	"github.com/troupe-storage/troupe/objects/errs"
 )
@@ -20,14 +19,15 @@ type custody struct {
 	transfers atomic.Uint64 // numbers the transfers; one that hangs keeps its number for itself
 	busyCalls atomic.Int64  // that make a key busy, so that nobody looks further while there are none
 	keeping   atomic.Int64  // calls of keepers
+	running   atomic.Int64  // transfers and importers under way
 	writes    writes
 
 	mu    sync.Mutex
 	idle  sync.Cond // there are no calls any more; of mu
 	calls map[*hungCall]struct{}
 	keys  map[objects.Key]int
-	lanes map[int]int       // by number: calls that are of more than one key
-	files []*store.Incoming // sealed payloads that no lane took
+	lanes map[int]int // by number: calls that are of more than one key
+	files []*parked
 }
 
 // hungCall is a call that somebody was killed in.
@@ -167,20 +167,4 @@ func keyOf(message any) (key objects.Key, ok bool) {
 		return m.Key, true
 	}
 	return objects.Key{}, false
-}
-
-// leave takes over a sealed payload that no lane will ever commit.
-func (c *custody) leave(file *store.Incoming) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.files = append(c.files, file)
-}
-
-// collect hands out what was left.
-func (c *custody) collect() []*store.Incoming {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	files := c.files
-	c.files = nil
-	return files
 }

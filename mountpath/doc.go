@@ -13,5 +13,8 @@
 // Promise: writes of one key happen one at a time, in the order they asked, and
 // what fails here answers with a retryable error and costs nothing else.
 //
-// Start with mountpath.go, then lane.go and transfer.go; store has what they do.
+// The set of mountpaths changes while the node runs: set.go, transition.go, and who
+// joins, leaves and is retired; movejob.go has the job that moves.
+//
+// Start with mountpaths.go, then lane.go and transfer.go; store has what they do.
 package mountpath

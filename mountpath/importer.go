@@ -102,14 +102,14 @@ func (l *writeLane) onCommitImport(m *commitImport) (store.Imported, error) {
 }
 
 func (l *writeLane) onRemoveMoved(m *messages.RemoveMoved) error {
-	if err := l.refusesFormer("lane.RemoveMoved", m.Key); err != nil {
+	if err := l.refusesFormer("lane.RemoveMoved", m.Key, m.Epoch); err != nil {
 		return err
 	}
 	return l.store.RemoveMoved(m.Key, m.Generation)
 }
 
 func (l *writeLane) onRemoveMovedUpload(m *messages.RemoveMovedUpload) error {
-	if err := l.refusesFormer("lane.RemoveMovedUpload", m.Key); err != nil {
+	if err := l.refusesFormer("lane.RemoveMovedUpload", m.Key, m.Epoch); err != nil {
 		return err
 	}
 	return l.store.RemoveMovedUpload(m.Key, m.UploadID, m.Parts)

@@ -14,7 +14,9 @@ func (s *mountpaths) onAddMountpath(ctx actor.Context, m *messages.AddMountpath)
 	if p, err := s.find(op, m.Path); err == nil {
 		switch {
 		case s.transition.Leaving(p.mount.ID) && !s.changing:
-			s.turn(ctx, p, m.Reply)
+			s.turn(ctx, op, p, m.Reply)
+		case s.transition.Joining(p.mount.ID) && !s.changing && s.ready == nil:
+			s.again(ctx, p, m.Reply)
 		default:
 			m.Fail(errs.E(op, m.Path, errs.Exists, errors.New("it is a mountpath of the node already")))
 		}
@@ -54,8 +56,11 @@ func (s *mountpaths) onJoined(ctx actor.Context, m *joined) {
 	p.view = s.spawn(ctx, p)
 }
 
-// reveal puts a mountpath that joins into the roster, with the transition.
+// reveal puts a mountpath that joins into the roster, with the transition, once it is
+// at work or has failed before it was. Others are there already.
 func (s *mountpaths) reveal(ctx actor.Context, p *place) {
-	p.hidden = false
-	s.begin(ctx, s.transition)
+	if p.hidden && !p.retired {
+		p.hidden = false
+		s.begin(ctx, s.transition)
+	}
 }

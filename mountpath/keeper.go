@@ -91,9 +91,9 @@ func (k *keeper) onKeep(m *keep) {
 	if m.measureOnly {
 		return
 	}
-	for _, file := range k.custody.collect() {
-		if err := file.Abandon(); err != nil {
-			k.system.Log().WithError(err).WithField("key", file.Key.String()).Warn("the work file of a refused upload stays until it is settled")
+	for _, p := range k.custody.collect(k.system.Clock().Elapsed()) {
+		if err := p.abandon(); err != nil {
+			k.system.Log().WithError(err).WithField("key", p.file.Key.String()).Warn("the work file of a refused upload stays until it is settled")
 		}
 	}
 	for {

@@ -123,15 +123,17 @@ func (l *writeLane) refuses(op errs.Op, key objects.Key) error {
 }
 
 // refusesFormer is refuses for what the mountpath is asked as the one that the key
-// leaves: should the key be its own again by now, what it has is not to be removed.
-func (l *writeLane) refusesFormer(op errs.Op, key objects.Key) error {
+// leaves, by the roster of an epoch: should the key be its own again by now, or have
+// been meanwhile, what it has is not to be removed.
+func (l *writeLane) refusesFormer(op errs.Op, key objects.Key, epoch uint64) error {
 	if err := l.custody.busy(op, l.number, key); err != nil {
 		return err
 	}
 	if l.store.Sealed(key.Bucket.ID) {
 		return errs.E(op, key, errs.Busy, errSealed)
 	}
-	if former := l.roster.Load().Former(key.Digest()); former == nil || former.ID != l.id {
+	roster := l.roster.Load()
+	if former := roster.Former(key.Digest()); former == nil || former.ID != l.id || roster.Epoch != epoch {
 		return errs.E(op, key, errs.Busy, messages.ErrMoved)
 	}
 	return nil
@@ -175,7 +177,12 @@ func (l *writeLane) onPutObject(m *messages.PutObject) (objects.Receipt, error) 
 }
 
 func (l *writeLane) onCommitFile(m *commitFile) (messages.Uploaded, error) {
-	if err := l.begin("lane.CommitFile", m.incoming.Key); err != nil {
+	const op errs.Op = "lane.CommitFile"
+	switch err := l.begin(op, m.incoming.Key); {
+	case errors.Is(err, messages.ErrMoved):
+		p := l.custody.park(m.incoming, l.system.Clock().Elapsed()+parkTime)
+		return messages.Uploaded{}, errs.E(op, m.incoming.Key, errs.Busy, &messages.Parked{Payload: p, Size: m.incoming.Size(), Release: p.release})
+	case err != nil:
 		return messages.Uploaded{}, errors.Join(err, m.incoming.Abandon())
 	}
 	if m.part {
@@ -187,11 +194,14 @@ func (l *writeLane) onCommitFile(m *commitFile) (messages.Uploaded, error) {
 }
 
 func (l *writeLane) onDeleteObject(m *messages.DeleteObject) (messages.ObjectDeleted, error) {
-	refuses := l.begin
+	const op errs.Op = "lane.DeleteObject"
+	var err error
 	if m.Former {
-		refuses = l.refusesFormer
+		err = l.refusesFormer(op, m.Key, m.Epoch)
+	} else {
+		err = l.begin(op, m.Key)
 	}
-	if err := refuses("lane.DeleteObject", m.Key); err != nil {
+	if err != nil {
 		return messages.ObjectDeleted{}, err
 	}
 	existed, generation, err := l.store.Delete(m.Key, m.Conditions)
@@ -221,7 +231,7 @@ func (l *writeLane) onCompleteUpload(m *messages.CompleteUpload) (objects.Receip
 
 func (l *writeLane) onAbortUpload(m *messages.AbortUpload) error {
 	if m.Former {
-		if err := l.refusesFormer("lane.AbortUpload", m.Key); err != nil {
+		if err := l.refusesFormer("lane.AbortUpload", m.Key, m.Epoch); err != nil {
 			return err
 		}
 	} else if err := l.begin("lane.AbortUpload", m.Key); err != nil && !errors.Is(err, errSealed) {

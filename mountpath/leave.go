@@ -3,8 +3,10 @@ package mountpath
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/asynkron/protoactor-go/actor"
+	"github.com/sirupsen/logrus"
 
 	"github.com/troupe-storage/troupe/messages"
 	"github.com/troupe-storage/troupe/mountpath/store"
@@ -19,19 +21,29 @@ func (s *mountpaths) onRemoveMountpath(ctx actor.Context, m *messages.RemoveMoun
 		m.Fail(err)
 		return
 	}
-	if s.transition.Joining(p.mount.ID) && !s.changing {
-		s.turn(ctx, p, m.Reply)
+	status := p.status()
+	switch byForce := m.Force && !status.Readable; {
+	case byForce: // also in the middle of a change, which would wait for it for ever
+		if s.changing {
+			m.Fail(s.steady(op, m.Path))
+			return
+		}
+	case s.transition.Joining(p.mount.ID) && !s.changing:
+		s.turn(ctx, op, p, m.Reply)
 		return
-	}
-	if err := s.steady(op, m.Path); err != nil {
-		m.Fail(err)
+	case s.transition.Leaving(p.mount.ID) && !s.changing && s.ready == nil:
+		s.again(ctx, p, m.Reply)
 		return
+	default:
+		if err := s.steady(op, m.Path); err != nil {
+			m.Fail(err)
+			return
+		}
 	}
 	if len(s.places) == 1 {
 		m.Fail(errs.E(op, m.Path, errs.Conflict, errors.New("it is the node's last mountpath")))
 		return
 	}
-	status := p.status()
 	switch {
 	case !status.Readable && !m.Force:
 		m.Fail(errs.E(op, m.Path, errs.Offline, fmt.Errorf("it cannot be read (%s: %s), so what is on it cannot be moved; enable it, or remove it by force, which gives up what only it has", status.State, status.Reason)))
@@ -61,7 +73,8 @@ func (s *mountpaths) onRemoveMountpath(ctx actor.Context, m *messages.RemoveMoun
 	}, func(err error) any { return &changed{err: err} })
 }
 
-// giveUp forgets a mountpath that cannot be read, with what is on it.
+// giveUp forgets a mountpath that cannot be read, with what is on it. A change that
+// is under way goes on without it, by another job.
 func (s *mountpaths) giveUp(ctx actor.Context, p *place) {
 	var others []*store.Store
 	for _, other := range s.places {
@@ -69,7 +82,10 @@ func (s *mountpaths) giveUp(ctx actor.Context, p *place) {
 			others = append(others, other.mount.Store)
 		}
 	}
-	id := p.mount.ID
+	id, job := p.mount.ID, ""
+	if s.transition != nil {
+		job = s.transition.Job
+	}
 	s.work(ctx, func() any {
 		var known messages.Tally
 		for _, other := range others {
@@ -79,16 +95,42 @@ func (s *mountpaths) giveUp(ctx actor.Context, p *place) {
 			}
 			known.Objects += held.Objects
 		}
-		lost := known.Objects / int64(max(1, len(others)))
-		transition, err := s.Set.Leave(id)
-		if err == nil {
-			err = s.Set.Finish(transition.To)
+		if err := s.endJob(job); err != nil {
+			return &finished{err: err}
 		}
-		if err == nil {
-			err = s.Set.Drop(id)
+		transition, err := s.Set.GiveUp(id)
+		if err != nil {
+			return &finished{err: err}
 		}
-		return &finished{err: err, lost: lost, forced: p}
+		if err := s.Set.Drop(id); err != nil { // it is nobody's any more
+			s.System.Log().WithError(err).WithField("mountpath", p.mount.Path).Warn("the directory of a mountpath that was removed by force was not closed cleanly")
+		}
+		return &finished{lost: known.Objects / int64(max(1, len(others))), forced: p, transition: transition}
 	}, func(err error) any { return &finished{err: err} })
+}
+
+// onGivenUp goes on without a mountpath.
+func (s *mountpaths) onGivenUp(ctx actor.Context, m *finished) {
+	m.forced.hidden = true
+	s.places = slices.DeleteFunc(s.places, func(p *place) bool { return p == m.forced })
+	s.System.Log().WithFields(logrus.Fields{"mountpath": m.forced.mount.Path, "objects": m.lost}).Error("a mountpath was removed by force; what only it had is lost")
+	if s.asked != nil {
+		status := m.forced.status()
+		status.Reason = fmt.Sprintf("removed by force: what only it had is lost, about %d objects by the share of the others", m.lost)
+		s.asked.Send(status, nil)
+		s.asked, s.subject = nil, nil
+	}
+	if m.transition != nil {
+		s.begin(ctx, m.transition)
+		return
+	}
+	s.transition = nil
+	s.epoch++
+	s.publish()
+	if s.ready != nil {
+		close(s.ready)
+		s.ready = nil
+	}
 }
 
 // hasRoom fails if what a mountpath has does not fit the others, an even share of it

@@ -93,7 +93,7 @@ func Spec(c Config) actors.Spec {
 	for i, m := range c.Mounts {
 		places[i] = newPlace(i, m, c.System.Clock().Now())
 	}
-	state := &set{places: places, transition: c.Transition}
+	state := &set{places: places, transition: c.Transition, results: make(map[uint64]*result)}
 	return actors.Spec{Name: Name, Kind: "mountpaths", New: func() actor.Actor { return &mountpaths{Config: c, set: state} }}
 }
 
@@ -102,9 +102,8 @@ func Spec(c Config) actors.Spec {
 // Its fields belong to the actor: only Receive and the on… methods touch them.
 type mountpaths struct {
 	Config
-	*set          // outlives the actor's incarnations: stores do, too
-	ending bool   // the children are being stopped with it
-	worked uint64 // numbers the workers
+	*set        // outlives the actor's incarnations: stores do, too
+	ending bool // the children are being stopped with it
 }
 
 // Receive implements actor.Actor.
@@ -121,33 +120,16 @@ func (s *mountpaths) Receive(ctx actor.Context) {
 		s.onHealthChanged(ctx, m)
 	case *coordinating:
 		s.onCoordinating(ctx, m)
-	case *closed:
-		s.onClosed(ctx, m)
-	case *opened:
-		s.onOpened(ctx, m)
-	case *recorded:
-		s.onRecorded(ctx, m)
 	case *tryAgain:
 		s.onTryAgain(ctx, m)
-
-	case *joined:
-		s.onJoined(ctx, m)
-	case *changed:
-		s.onChanged(ctx, m)
-	case *passed:
-		s.onPassed(ctx, m)
-	case *jobStarted:
-		s.onJobStarted(ctx, m)
+	case *passAgain:
+		s.onPassAgain(ctx, m)
 	case *tryJob:
 		s.onTryJob(ctx)
-	case *finished:
-		s.onFinished(ctx, m)
 	case *leaseTick:
 		s.onLeaseTick(ctx, m)
-	case *tallied:
-		m.reply.Send(m.all, m.err)
-	case *retired:
-		s.onRetired(m)
+	case *worked:
+		s.onWorked(ctx, m)
 
 	case *messages.AddMountpath:
 		s.onAddMountpath(ctx, m)
@@ -191,6 +173,33 @@ func (s *mountpaths) onStarted(ctx actor.Context) {
 	s.resume(ctx)
 }
 
+// onResult deals with what a worker came to.
+func (s *mountpaths) onResult(ctx actor.Context, result any) {
+	switch m := result.(type) {
+	case *closed:
+		s.onClosed(ctx, m)
+	case *opened:
+		s.onOpened(ctx, m)
+	case *recorded:
+		s.onRecorded(ctx, m)
+
+	case *joined:
+		s.onJoined(ctx, m)
+	case *changed:
+		s.onChanged(ctx, m)
+	case *passed:
+		s.onPassed(ctx, m)
+	case *jobStarted:
+		s.onJobStarted(ctx, m)
+	case *finished:
+		s.onFinished(ctx, m)
+	case *tallied:
+		m.reply.Send(m.all, m.err)
+	case *retired:
+		s.onRetired(m)
+	}
+}
+
 // healthChanged says what a mountpath's health comes to now. Sent by its
 // coordinator.
 type healthChanged struct {
@@ -210,6 +219,7 @@ func (s *mountpaths) onHealthChanged(ctx actor.Context, m *healthChanged) {
 		p.reopens = false
 		s.stop(ctx, p)
 		s.record(ctx, p, m.report.reason, false)
+		s.reveal(ctx, p)
 	case m.report.reopen:
 		p.reopens, p.attempts = true, 0
 		s.stop(ctx, p)
@@ -240,6 +250,7 @@ func (s *mountpaths) onTerminated(ctx actor.Context, who *actor.PID) {
 			s.record(ctx, p, reason, false)
 			s.close(ctx, p)
 			s.publish()
+			s.reveal(ctx, p)
 		case stopping:
 			s.close(ctx, p)
 		}
@@ -316,6 +327,8 @@ func (s *mountpaths) onOpened(ctx actor.Context, m *opened) {
 	}
 	p.phase = away
 	switch p.attempts++; {
+	case p.retired:
+		s.retire(ctx, p)
 	case p.reopens && p.attempts < openAttempts:
 		p.retry = s.System.Clock().AfterFunc(openPause, s.sender(ctx, &tryAgain{p}))
 	case p.reopens:
@@ -356,8 +369,9 @@ func (s *mountpaths) onCoordinating(ctx actor.Context, m *coordinating) {
 	}
 	s.become(p, healthy())
 	s.settleWaiters(p)
-	if p.hidden && !p.retired {
-		s.reveal(ctx, p)
+	s.reveal(ctx, p)
+	if p.retired {
+		s.awaitLeases(ctx, p)
 	}
 }
 
@@ -434,7 +448,7 @@ func (s *mountpaths) onListMountpaths(m *messages.ListMountpaths) {
 // find returns the mountpath of a path or an id.
 func (s *mountpaths) find(op errs.Op, path string) (*place, error) {
 	for _, p := range s.places {
-		if !p.hidden && (p.mount.Path == path || p.mount.ID == path) {
+		if !p.retired && (p.mount.Path == path || p.mount.ID == path) {
 			return p, nil
 		}
 	}

@@ -95,6 +95,17 @@ func (s *mountpaths) onJobStarted(ctx actor.Context, m *jobStarted) {
 	s.tell(m.job, nil)
 }
 
+// again starts the job anew, if it has failed or was stopped: who asks once more for
+// the change that is under way wants it to go on.
+func (s *mountpaths) again(ctx actor.Context, p *place, reply messages.Reply[messages.MountpathStatus]) {
+	if s.asked != nil {
+		reply.Fail(errs.E("mountpath.again", p.mount.Path, errs.Busy, errors.New("another change of the set is being begun")))
+		return
+	}
+	s.asked, s.subject = reply, p
+	s.startJob(ctx)
+}
+
 // tryJob says that it is time to start the job. Sent by a timer.
 type tryJob struct{}
 

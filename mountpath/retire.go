@@ -7,10 +7,10 @@ import (
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
-	"github.com/sirupsen/logrus"
 
 	"github.com/troupe-storage/troupe/messages"
 	"github.com/troupe-storage/troupe/mountpath/store"
+	"github.com/troupe-storage/troupe/objects"
 	"github.com/troupe-storage/troupe/objects/errs"
 )
 
@@ -23,17 +23,54 @@ func (s *mountpaths) onFinishTransition(ctx actor.Context, m *messages.FinishTra
 		m.Fail(errs.E(op, errs.Busy, errors.New("the set of mountpaths is being changed")))
 	default:
 		s.changing = true
-		s.work(ctx, func() any { return &finished{request: m, err: s.Set.Finish(m.To)} },
-			func(err error) any { return &finished{request: m, err: err} })
+		leaving := s.leaving()
+		s.work(ctx, func() any {
+			if err := areEmpty(s.Set.Buckets(), leaving); err != nil {
+				return &finished{request: m, err: errs.E(op, err)}
+			}
+			return &finished{request: m, err: s.Set.Finish(m.To)}
+		}, func(err error) any { return &finished{request: m, err: err} })
 	}
+}
+
+// leaving are the stores of mountpaths that leave, by path; nil: it is not open.
+func (s *mountpaths) leaving() map[string]*store.Store {
+	stores := make(map[string]*store.Store)
+	for _, p := range s.places {
+		if s.transition.Leaving(p.mount.ID) {
+			stores[p.mount.Path] = p.mount.Store
+		}
+	}
+	return stores
+}
+
+// areEmpty fails if something is left on mountpaths whose directories are to be
+// wiped: whoever thinks that all has moved is not believed.
+func areEmpty(buckets []objects.Bucket, stores map[string]*store.Store) error {
+	const op errs.Op = "mountpath.areEmpty"
+	for path, s := range stores {
+		if s == nil {
+			return errs.E(op, path, errs.Offline, errors.New("it cannot be looked at, so nobody can say that nothing is left on it"))
+		}
+		left, err := tally(buckets, s, func(objects.Key) bool { return true })
+		if err != nil {
+			return errs.E(op, path, err)
+		}
+		if left != (messages.Tally{}) {
+			return errs.E(op, path, errs.Busy, fmt.Errorf("%d objects with %d bytes are left on it", left.Objects, left.Bytes))
+		}
+	}
+	return nil
 }
 
 // finished says how ending a transition in the documents went. Sent by a worker.
 type finished struct {
 	request *messages.FinishTransition // nil: a mountpath was given up
-	forced  *place
-	lost    int64 // objects that were on it, by the share of the others
 	err     error
+
+	forced     *place               // given up
+	lost       int64                // objects that were on it, by the share of the others
+	transition *messages.Transition // that goes on without it; nil: none
 }
 
 func (s *mountpaths) onFinished(ctx actor.Context, m *finished) {
@@ -42,19 +79,13 @@ func (s *mountpaths) onFinished(ctx actor.Context, m *finished) {
 		s.tell("", m.err)
 		if m.request != nil {
 			m.request.Fail(m.err)
+		} else {
+			s.scheduleJob(ctx) // it may have been stopped
 		}
 		return
 	}
 	if m.forced != nil {
-		m.forced.hidden = true
-		s.places = slices.DeleteFunc(s.places, func(p *place) bool { return p == m.forced })
-		s.epoch++
-		s.publish()
-		status := m.forced.status()
-		status.Reason = fmt.Sprintf("removed by force: what only it had is lost, about %d objects by the share of the others", m.lost)
-		s.System.Log().WithFields(logrus.Fields{"mountpath": m.forced.mount.Path, "objects": m.lost}).Error("a mountpath was removed by force; what only it had is lost")
-		s.asked.Send(status, nil)
-		s.asked, s.subject = nil, nil
+		s.onGivenUp(ctx, m)
 		return
 	}
 	done := s.transition
@@ -83,7 +114,9 @@ func (s *mountpaths) awaitLeases(ctx actor.Context, p *place) {
 }
 
 // onLeaseTick closes a mountpath that has left once nobody reads what was on it:
-// bodies that are being sent open one part file after the other.
+// bodies that are being sent open one part file after the other, and uploads that
+// end there are read again. What has moved is reclaimed by then: what still had its
+// name would be left as somebody else's file.
 func (s *mountpaths) onLeaseTick(ctx actor.Context, m *leaseTick) {
 	p := m.place
 	if p.phase != serving {
@@ -92,7 +125,8 @@ func (s *mountpaths) onLeaseTick(ctx actor.Context, m *leaseTick) {
 		}
 		return
 	}
-	if p.mount.Store.Leases() > 0 && s.System.Clock().Elapsed()-m.since < store.LeaseTime {
+	waits, _ := p.mount.Store.Reclaimable()
+	if waits+p.mount.Store.Leases()+p.custody.parked()+int(p.custody.running.Load()) > 0 && s.System.Clock().Elapsed()-m.since < store.LeaseTime {
 		s.System.Clock().AfterFunc(passPause, s.sender(ctx, m))
 		return
 	}

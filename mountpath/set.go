@@ -25,7 +25,10 @@ type Set struct {
 	Finish func(to []string) error
 	// Retire wipes the directory of a mountpath that has left and is closed.
 	Retire func(id string) error
-	// Drop forgets a mountpath that cannot be used.
+	// GiveUp has them forget a mountpath that cannot be used, with what is on it, and
+	// returns what is left of a transition that was under way.
+	GiveUp func(id string) (*messages.Transition, error)
+	// Drop lets its directory go.
 	Drop func(id string) error
 	// Buckets returns the live buckets that there are.
 	Buckets func() []objects.Bucket
@@ -42,6 +45,9 @@ type set struct {
 	// asked is answered when the job that moves has begun; nil: nobody waits.
 	asked   messages.Reply[messages.MountpathStatus]
 	subject *place // whose status is the answer
+	// results are what workers were asked for and nobody has dealt with yet.
+	results map[uint64]*result
+	worked  uint64 // numbers the workers
 	// finishing are answered when who left is gone.
 	finishing []messages.Reply[struct{}]
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/troupe-storage/troupe/messages"
+	"github.com/troupe-storage/troupe/objects/errs"
 )
 
 // A transition is a change of the set of mountpaths that keys are placed on:
@@ -25,7 +26,11 @@ import (
 
 // turn turns a transition round: who was joining leaves, and the other way round.
 // The job is stopped first.
-func (s *mountpaths) turn(ctx actor.Context, p *place, reply messages.Reply[messages.MountpathStatus]) {
+func (s *mountpaths) turn(ctx actor.Context, op errs.Op, p *place, reply messages.Reply[messages.MountpathStatus]) {
+	if s.transition.Moving() > 1 {
+		reply.Fail(errs.E(op, p.mount.Path, errs.Conflict, errors.New("others join or leave with it, and would turn round, too; wait until the set has changed")))
+		return
+	}
 	job := s.transition.Job
 	s.changing, s.asked, s.subject = true, reply, p
 	s.work(ctx, func() any {
@@ -99,28 +104,33 @@ func (s *mountpaths) pass(ctx actor.Context) {
 }
 
 // passed says that every write lane is past what it was at when the transition was
-// published, or that one is not. Sent by a worker, and by a timer to try again.
+// published, or that one is not. Sent by a worker.
 type passed struct {
 	epoch uint64
-	again bool
 	err   error
+}
+
+// passAgain says that it is time to try again. Sent by a timer.
+type passAgain struct{ epoch uint64 }
+
+func (s *mountpaths) onPassAgain(ctx actor.Context, m *passAgain) {
+	if m.epoch == s.epoch && s.ready != nil {
+		s.pass(ctx)
+	}
 }
 
 func (s *mountpaths) onPassed(ctx actor.Context, m *passed) {
 	if m.epoch != s.epoch || s.ready == nil {
 		return
 	}
-	switch {
-	case m.again:
-		s.pass(ctx)
-	case m.err != nil:
+	if m.err != nil {
 		s.System.Log().WithError(m.err).Warn("writes that began before the set of mountpaths changed have not ended; keys that move are busy until they do")
-		s.System.Clock().AfterFunc(passPause, s.sender(ctx, &passed{epoch: m.epoch, again: true}))
-	default:
-		close(s.ready)
-		s.ready = nil
-		s.startJob(ctx)
+		s.System.Clock().AfterFunc(passPause, s.sender(ctx, &passAgain{m.epoch}))
+		return
 	}
+	close(s.ready)
+	s.ready = nil
+	s.startJob(ctx)
 }
 
 // resume goes on with a transition after a start of the node, or of the actor.

@@ -29,8 +29,9 @@ type mount struct {
 	// held says that an index that died uses the directory: the next one of the
 	// process opens by the same way.
 	held bool
-	// left says that the mountpath has left the node.
-	left bool
+	// left says that the mountpath has left the node, and givenUp that it still has
+	// what was on it then.
+	left, givenUp bool
 
 	events   chan store.Event
 	lifetime *store.Lifetime

@@ -30,6 +30,7 @@ func (o *opener) set() mountpath.Set {
 		Began:  func(to []string, job string) error { _, err := o.documents.SetTransitionJob(to, job); return err },
 		Finish: func(to []string) error { _, err := o.documents.FinishTransition(to); return err },
 		Retire: o.retire,
+		GiveUp: func(id string) (*messages.Transition, error) { return transition(o.documents.GiveUp(id)) },
 		Drop:   o.drop,
 		Buckets: func() []objects.Bucket {
 			var buckets []objects.Bucket
@@ -113,6 +114,14 @@ func (o *opener) format(m *mount, now time.Time) error {
 			return errs.E(op, m.path, errs.Invalid, foreign(m.format, node))
 		case !slices.Contains(node.Removed, m.format.MountpathID):
 			return nil
+		case slices.Contains(node.GivenUp, m.format.MountpathID):
+			if err := isEmptied(m.path); err != nil {
+				return errs.E(op, m.path, errs.Invalid, err)
+			}
+		default:
+			if err := m.wipe(bucketNames(o.documents)); err != nil { // it could not be wiped when it left
+				return errs.E(op, m.path, err)
+			}
 		}
 		if err := isFresh(m.path); err != nil {
 			return errs.E(op, m.path, errs.Invalid, err)
@@ -127,6 +136,16 @@ func (o *opener) format(m *mount, now time.Time) error {
 	}
 	m.format = newFormat(node, id, now)
 	return errs.Wrap(op, store.Format(m.fs, *m.format))
+}
+
+// isEmptied reports, as an error, what is left of a mountpath that was removed by
+// force.
+func isEmptied(path string) error {
+	_, err := os.Lstat(filepath.Join(path, layout.IndexDir))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return errors.Join(errors.New("it was removed by force and still has what was on it: take from it what is wanted (troupe storage export reads it), then empty the directory"), err)
 }
 
 func newFormat(node embedded.Node, id string, now time.Time) *layout.Format {

@@ -106,6 +106,9 @@ func identify(mounts []*mount, now time.Time) (*embedded.Documents, []embedded.M
 	if err != nil {
 		return nil, nil, errs.E(op, err)
 	}
+	if err := adopt(documents, mounts); err != nil {
+		return nil, nil, errs.E(op, err)
+	}
 	node := documents.Node()
 	known := make(map[string]int) // mountpath id → position in the document
 	all := append([]embedded.Mountpath(nil), node.Mountpaths...)
@@ -123,11 +126,11 @@ func identify(mounts []*mount, now time.Time) (*embedded.Documents, []embedded.M
 			return nil, nil, errs.E(op, m.path, errs.Invalid, fmt.Errorf("it and %s are the same mountpath %s: one is a copy of the other", twin, m.format.MountpathID))
 		}
 		paths[m.format.MountpathID] = m.path
-		if node.Version > 0 && (m.format.NodeID != node.NodeID || m.format.ClusterID != node.ClusterID) {
+		if m.format.NodeID != node.NodeID || m.format.ClusterID != node.ClusterID {
 			return nil, nil, errs.E(op, m.path, errs.Invalid, foreign(m.format, node))
 		}
 		if slices.Contains(node.Removed, m.format.MountpathID) {
-			m.left = true
+			m.left, m.givenUp = true, slices.Contains(node.GivenUp, m.format.MountpathID)
 			continue
 		}
 		if i, ok := known[m.format.MountpathID]; ok {
@@ -169,6 +172,25 @@ func identify(mounts []*mount, now time.Time) (*embedded.Documents, []embedded.M
 		}
 	}
 	return documents, all, nil
+}
+
+// adopt has a node that no document names go by the formats of its mountpaths.
+func adopt(documents *embedded.Documents, mounts []*mount) error {
+	if documents.Node().Version > 0 {
+		return nil
+	}
+	var first *mount
+	for _, m := range mounts {
+		switch {
+		case m.format == nil:
+		case first == nil:
+			first = m
+			documents.Adopt(m.format.ClusterID, m.format.NodeID)
+		case m.format.NodeID != first.format.NodeID || m.format.ClusterID != first.format.ClusterID:
+			return errs.E("supervisors.adopt", m.path, errs.Invalid, foreign(m.format, documents.Node()))
+		}
+	}
+	return nil
 }
 
 // openStores opens every mountpath's store, side by side. One that cannot be

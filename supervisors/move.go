@@ -58,9 +58,12 @@ func (n *Node) moveKind() xaction.Kind {
 		}
 		for {
 			err := run(r)
+			if err == nil {
+				err = n.finishMove(r, p.Placement)
+			}
 			switch {
 			case err == nil:
-				return n.finishMove(r, p.Placement)
+				return nil
 			case !errs.Is(errs.Offline, err) && !errs.Is(errs.NoSpace, err) && !errs.Is(errs.Busy, err):
 				return err
 			}

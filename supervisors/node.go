@@ -209,6 +209,9 @@ func (n *Node) openDisks(now time.Time) ([]mountpath.Mount, *embedded.Documents,
 			if err := m.close(); err != nil {
 				return nil, nil, err
 			}
+			if m.givenUp {
+				continue // what is on it may be wanted
+			}
 			if err := m.wipe(bucketNames(documents)); err != nil { // a kill may have kept it from being wiped
 				n.log.WithError(err).WithField("mountpath", m.path).Warn("a directory that has left the node could not be wiped")
 			}

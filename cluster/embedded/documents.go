@@ -65,6 +65,9 @@ type Node struct {
 	// Removed are the ids of mountpaths that were the node's: directories that still
 	// have their format are not taken for new ones.
 	Removed []string `json:"removed,omitempty"`
+	// GivenUp are those of Removed that were taken away with what was on them, because
+	// they could not be read: what they still have is left alone.
+	GivenUp []string `json:"given_up,omitempty"`
 }
 
 // Documents is the node's documents. Safe for concurrent use.
@@ -138,6 +141,17 @@ func Open(shelves []Shelf) (*Documents, error) {
 		}
 	}
 	return d, nil
+}
+
+// Adopt makes the node the one that the formats of its mountpaths name, if no
+// document says who it is: a first start that was interrupted had formatted them and
+// had not written the documents everywhere. Before Begin.
+func (d *Documents) Adopt(clusterID, nodeID string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.node.Version == 0 {
+		d.node.ClusterID, d.node.NodeID = clusterID, nodeID
+	}
 }
 
 // startJump is added to the start counter for a copy that cannot be read: more

@@ -163,6 +163,48 @@ func (d *Documents) FinishTransition(to []string) (Node, error) {
 	return node, err
 }
 
+// GiveUp takes a mountpath that cannot be used from the node, with what is on it: at
+// once, so that a crash leaves it the node's or not. It goes from the sets of a change
+// that is under way, too, which goes on without it, by another job, or has ended with
+// it. Conflict: it is the last that keys are placed on. Blocks on the disks of the others.
+func (d *Documents) GiveUp(id string) (Node, error) {
+	const op errs.Op = "embedded.GiveUp"
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	next, _, err := d.changed(op, id)
+	if err != nil {
+		return Node{}, err
+	}
+	isIt := func(other string) bool { return other == id }
+	to := slices.DeleteFunc(slices.Clone(d.node.Placed()), isIt)
+	if len(to) == 0 {
+		return Node{}, errs.E(op, id, errs.Conflict, errors.New("it is the last mountpath that keys are placed on"))
+	}
+	next.Mountpaths = slices.DeleteFunc(next.Mountpaths, func(m Mountpath) bool { return m.ID == id })
+	next.Removed = append(slices.Clone(next.Removed), id)
+	next.GivenUp = append(slices.Clone(next.GivenUp), id)
+	if was := d.node.Transition; was != nil {
+		from := slices.DeleteFunc(slices.Clone(was.From), isIt)
+		next.Transition = &Transition{From: from, To: to, Turned: was.Turned}
+		if len(from) == 0 || isSameSet(from, to) {
+			next.Transition = nil
+		}
+	}
+	before := d.shelves
+	if rest := slices.DeleteFunc(slices.Clone(before), func(s Shelf) bool { return s.ID() == id }); len(rest) > 0 {
+		d.setShelves(rest)
+	}
+	node, err := d.put(op, next)
+	if err != nil {
+		d.setShelves(before)
+	}
+	return node, err
+}
+
+func isSameSet(a, b []string) bool {
+	return len(a) == len(b) && !slices.ContainsFunc(a, func(id string) bool { return !slices.Contains(b, id) })
+}
+
 // steady fails while the set of mountpaths is being changed.
 func (d *Documents) steady(op errs.Op, thing string) error {
 	if t := d.node.Transition; t != nil {

@@ -163,7 +163,7 @@ func (g *Gateway) deleteFormer(op errs.Op, key objects.Key, p *place, c objects.
 	if err := p.former.Closed(); err != nil {
 		return messages.ObjectDeleted{}, errs.E(op, key, errs.Offline, err)
 	}
-	m := &messages.DeleteObject{Key: key, Former: true, Reply: messages.NewReply[messages.ObjectDeleted]()}
+	m := &messages.DeleteObject{Key: key, Former: true, Epoch: p.roster.Epoch, Reply: messages.NewReply[messages.ObjectDeleted]()}
 	g.System.Root().Send(p.former.Writer(p.digest), m)
 	return m.Reply.WaitOn(g.System.Clock(), op, Deadline)
 }

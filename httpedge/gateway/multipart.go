@@ -68,9 +68,9 @@ func (g *Gateway) CompleteUpload(_ context.Context, bucket *objects.BucketDoc, c
 func (g *Gateway) AbortUpload(_ context.Context, bucket *objects.BucketDoc, name, uploadID string) error {
 	const op errs.Op = "gateway.AbortUpload"
 	key := objects.Key{Bucket: bucket.Bucket, Name: name}
-	abort := func(view *messages.MountpathView, digest uint64, former bool) error {
-		m := &messages.AbortUpload{Key: key, UploadID: uploadID, Former: former, Reply: messages.NewReply[struct{}]()}
-		g.System.Root().Send(view.Writer(digest), m)
+	abort := func(p *place, view *messages.MountpathView, former bool) error {
+		m := &messages.AbortUpload{Key: key, UploadID: uploadID, Former: former, Epoch: p.roster.Epoch, Reply: messages.NewReply[struct{}]()}
+		g.System.Root().Send(view.Writer(p.digest), m)
 		_, err := m.Reply.WaitOn(g.System.Clock(), op, Deadline)
 		return err
 	}
@@ -80,13 +80,13 @@ func (g *Gateway) AbortUpload(_ context.Context, bucket *objects.BucketDoc, name
 			if err := p.former.Closed(); err != nil {
 				return struct{}{}, errs.E(op, key, errs.Offline, err)
 			}
-			err := abort(p.former, p.digest, true)
+			err := abort(p, p.former, true)
 			if err != nil && !errs.Is(errs.NotFound, err) {
 				return struct{}{}, err
 			}
 			wasFormer = err == nil
 		}
-		err := abort(p.owner, p.digest, false)
+		err := abort(p, p.owner, false)
 		if wasFormer && errs.Is(errs.NotFound, err) {
 			err = nil
 		}

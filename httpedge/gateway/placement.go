@@ -225,6 +225,6 @@ func (g *Gateway) forget(key objects.Key, p *place) {
 	if p.former == nil || p.former.Closed() != nil {
 		return
 	}
-	m := &messages.DeleteObject{Key: key, Former: true, Reply: messages.NewReply[messages.ObjectDeleted]()}
+	m := &messages.DeleteObject{Key: key, Former: true, Epoch: p.roster.Epoch, Reply: messages.NewReply[messages.ObjectDeleted]()}
 	g.System.Root().Send(p.former.Writer(p.digest), m)
 }

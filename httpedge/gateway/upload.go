@@ -155,8 +155,26 @@ const sealTime = 5 * time.Minute
 
 // stream sends a payload to a transfer, chunk by chunk. Begun is nil, or a
 // window whose slab 0 holds the first n bytes; it stays its owner's. The place of
-// the key is settled before the body is read, which cannot be read twice.
+// the key is settled before the body is read, which cannot be read twice; where the
+// key has moved when it ends, it is read from where it is then, and sent on.
 func (g *Gateway) stream(op errs.Op, key objects.Key, bucket *objects.BucketDoc, put *Put, p part, begun *slab.Window, n int) (messages.Uploaded, error) {
+	body := put.Body
+	for look := 1; ; look++ {
+		uploaded, err := g.streamFrom(op, key, bucket, put, p, body, begun, n)
+		var parked *messages.Parked
+		if !errors.As(err, &parked) {
+			return uploaded, err
+		}
+		defer parked.Release() // few: see maxLooks
+		if look == maxLooks {
+			return uploaded, err
+		}
+		body, begun, n = io.NewSectionReader(parked.Payload, 0, parked.Size), nil, 0
+	}
+}
+
+// streamFrom is stream with a body, by the roster as it is when it begins.
+func (g *Gateway) streamFrom(op errs.Op, key objects.Key, bucket *objects.BucketDoc, put *Put, p part, body io.Reader, begun *slab.Window, n int) (messages.Uploaded, error) {
 	if _, err := g.place(op, key); err != nil {
 		return messages.Uploaded{}, err
 	}
@@ -181,7 +199,7 @@ func (g *Gateway) stream(op errs.Op, key objects.Key, bucket *objects.BucketDoc,
 			g.System.Root().Send(s.transfer, &messages.AbandonUpload{})
 		}
 	}()
-	if err := s.copy(put.Body, begun, n); err != nil {
+	if err := s.copy(body, begun, n); err != nil {
 		return messages.Uploaded{}, err
 	}
 	expected, err := put.expected()

@@ -147,34 +147,43 @@ func (s *Store) Copy(key objects.Key, opened *messages.ObjectOpened, inline []by
 		return nil, err
 	}
 	i := &Import{key: key, store: s, meta: &meta}
+	copied := false
 	defer func() {
-		if err != nil {
+		if !copied || err != nil { // also by a panic, or the key would be busy for ever
 			err = errors.Join(err, i.Abandon())
 		}
 	}()
-	here, samePayload, err := s.newer(op, key, &meta)
+	err = s.copyObject(op, i, opened, inline, room)
+	copied = err == nil
+	return i, err
+}
+
+// copyObject does the copying of Copy.
+func (s *Store) copyObject(op errs.Op, i *Import, opened *messages.ObjectOpened, inline []byte, room [][]byte) error {
+	key, meta := i.key, i.meta
+	here, samePayload, err := s.newer(op, key, meta)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if here != nil || samePayload {
 		i.here = true
-		return i, nil
+		return nil
 	}
 	if opened.Parts != nil {
 		i.parts = opened.Parts.Parts
 	}
 	if err := s.mayImport(op, key, i); err != nil {
-		return nil, err
+		return err
 	}
 	switch meta.Where {
 	case objects.Inline:
-		return i, i.takeInline(op, inline)
+		return i.takeInline(op, inline)
 	case objects.File:
-		return i, i.takeFile(op, opened.File, room)
+		return i.takeFile(op, opened.File, room)
 	case objects.Chunks:
-		return i, i.takeParts(op, layout.IntentImportPart, opened.Parts.Open, room)
+		return i.takeParts(op, layout.IntentImportPart, opened.Parts.Open, room)
 	default:
-		return nil, errs.E(op, key, errs.Internal, fmt.Errorf("a payload of kind %d cannot be moved", meta.Where))
+		return errs.E(op, key, errs.Internal, fmt.Errorf("a payload of kind %d cannot be moved", meta.Where))
 	}
 }
 
@@ -227,7 +236,7 @@ func (i *Import) takeParts(op errs.Op, kind layout.IntentKind, open func(int) (m
 	return nil
 }
 
-func (i *Import) takePart(op errs.Op, kind layout.IntentKind, part *objects.Part, from io.ReaderAt, room [][]byte) error {
+func (i *Import) takePart(op errs.Op, kind layout.IntentKind, part *objects.Part, from io.ReaderAt, room [][]byte) (err error) {
 	s, uploadID := i.store, i.uploadID()
 	if err := s.admitWrite(op, i.key, claim{files: filesPerPayload}); err != nil {
 		return err
@@ -242,14 +251,21 @@ func (i *Import) takePart(op errs.Op, kind layout.IntentKind, part *objects.Part
 	if err := in.open(); err != nil {
 		return failed(op, i.key, err)
 	}
+	whole := false
+	defer func() {
+		if !whole { // also by a panic: the next try takes the same name
+			err = s.abandonAfter(in, err)
+		}
+	}()
 	in.intend(&layout.Intent{Kind: kind, UploadID: uploadID, Part: part.Number})
-	err := in.fill(op, from, part.Size, part.XXHash, room)
+	err = in.fill(op, from, part.Size, part.XXHash, room)
 	if err == nil {
 		err = in.Seal(checksum.Sums{Size: part.Size, XXHash: part.XXHash, Values: part.Checksums}, part.ETag)
 	}
 	if err != nil {
-		return s.abandonAfter(in, err)
+		return err
 	}
+	whole = true
 	in.release() // thousands of parts would need as many descriptors
 	i.files = append(i.files, in)
 	return nil

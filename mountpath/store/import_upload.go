@@ -49,8 +49,9 @@ func (s *Store) CopyUpload(key objects.Key, exported *messages.UploadExported, r
 	}
 	upload := exported.Upload
 	i := &Import{key: key, store: s, upload: &upload}
+	copied := false
 	defer func() {
-		if err != nil {
+		if !copied || err != nil { // also by a panic
 			err = errors.Join(err, i.Abandon())
 		}
 	}()
@@ -69,7 +70,9 @@ func (s *Store) CopyUpload(key objects.Key, exported *messages.UploadExported, r
 		return nil, err
 	}
 	open := func(n int) (messages.PayloadFile, error) { return exported.Parts.Open(at[n]) }
-	return i, i.takeParts(op, layout.IntentPart, open, room)
+	err = i.takeParts(op, layout.IntentPart, open, room)
+	copied = err == nil
+	return i, err
 }
 
 // partsHere returns the parts of an upload that are here, by number, and whether

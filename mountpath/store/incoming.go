@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"syscall"
@@ -274,6 +275,17 @@ func (in *Incoming) awaitIntent() error {
 	err := in.intent.Wait()
 	in.intent = nil
 	return err
+}
+
+// ReadAt implements io.ReaderAt over the bytes that were appended. Not after Abandon,
+// CommitFile or CommitPart.
+func (in *Incoming) ReadAt(room []byte, offset int64) (int, error) {
+	n, err := in.file.ReadAt(room, offset)
+	if err != nil && err != io.EOF {
+		in.store.diskError(in.Key, err)
+		err = failed("store.Incoming", in.Key, err)
+	}
+	return n, err
 }
 
 // Abandon ends a payload that will not become an object: its file and intent

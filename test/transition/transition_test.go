@@ -49,11 +49,7 @@ type house struct {
 
 func newHouse(t *testing.T, mountpaths int) *house {
 	t.Helper()
-	h := &house{T: t, dir: t.TempDir(), log: logrus.New()}
-	h.log.SetOutput(io.Discard)
-	if testing.Verbose() && os.Getenv("TROUPE_LOG") != "" {
-		h.log.SetOutput(os.Stderr)
-	}
+	h := &house{T: t, dir: t.TempDir(), log: quiet()}
 	for i := range mountpaths {
 		h.data = append(h.data, h.path(i))
 	}
@@ -63,6 +59,15 @@ func newHouse(t *testing.T, mountpaths int) *house {
 		t.Fatal(err)
 	}
 	return h
+}
+
+// quiet is a log that is shown when TROUPE_LOG is set.
+func quiet() *logrus.Logger {
+	log := logrus.New()
+	if !testing.Verbose() || os.Getenv("TROUPE_LOG") == "" {
+		log.SetOutput(io.Discard)
+	}
+	return log
 }
 
 func (h *house) path(i int) string { return filepath.Join(h.dir, "d"+strconv.Itoa(i)) }
@@ -371,17 +376,19 @@ func TestDirectoryAtStart(t *testing.T) {
 	})
 }
 
+// statusOf is the status of the answer that an error comes from; 0: of none.
+func statusOf(err error) int {
+	var f *client.Failure
+	if errors.As(err, &f) {
+		return f.Status
+	}
+	return 0
+}
+
 // One change at a time; the last mountpath stays; a directory that cannot be one is
 // refused and nothing has changed.
 func TestRefusals(t *testing.T) {
 	h := newHouse(t, 1)
-	status := func(err error) int {
-		var f *client.Failure
-		if errors.As(err, &f) {
-			return f.Status
-		}
-		return 0
-	}
 	foreign := filepath.Join(h.dir, "foreign")
 	if err := os.MkdirAll(filepath.Join(foreign, "somebody"), 0o755); err != nil {
 		t.Fatal(err)
@@ -396,7 +403,7 @@ func TestRefusals(t *testing.T) {
 		{storage.Action{Action: storage.Add, Path: filepath.Join(h.path(0), "below")}, http.StatusBadRequest},
 		{storage.Action{Action: storage.Add, Path: foreign}, http.StatusBadRequest},
 	} {
-		if _, err := h.try(c.action); status(err) != c.want {
+		if _, err := h.try(c.action); statusOf(err) != c.want {
 			t.Errorf("%s %s: %v, want status %d", c.action.Action, c.action.Path, err, c.want)
 		}
 	}

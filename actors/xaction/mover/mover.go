@@ -49,12 +49,13 @@ type Moved struct {
 func (m *Mover) Object(ctx context.Context, key objects.Key, from, to *messages.MountpathView, wait func(time.Duration) error) (Moved, error) {
 	const op errs.Op = "mover.Object"
 	return m.move(op, key, from, to, wait, func(window *slab.Window) (Moved, error) {
+		epoch := m.Roster.Load().Epoch
 		request := &messages.ImportObject{Key: key, From: from, Window: window, Reply: messages.NewReply[messages.Imported]()}
 		imported, err := await(ctx, m, to.Coordinator, request, request.Reply)
 		if err != nil || !imported.Found {
 			return Moved{}, err
 		}
-		remove := &messages.RemoveMoved{Key: key, Generation: imported.Generation, Reply: messages.NewReply[struct{}]()}
+		remove := &messages.RemoveMoved{Key: key, Generation: imported.Generation, Epoch: epoch, Reply: messages.NewReply[struct{}]()}
 		return Moved{Found: true, Bytes: imported.Bytes}, m.remove(op, from, key, remove, remove.Reply)
 	})
 }
@@ -63,12 +64,13 @@ func (m *Mover) Object(ctx context.Context, key objects.Key, from, to *messages.
 func (m *Mover) Upload(ctx context.Context, key objects.Key, uploadID string, from, to *messages.MountpathView, wait func(time.Duration) error) (Moved, error) {
 	const op errs.Op = "mover.Upload"
 	return m.move(op, key, from, to, wait, func(window *slab.Window) (Moved, error) {
+		epoch := m.Roster.Load().Epoch
 		request := &messages.ImportUpload{Key: key, UploadID: uploadID, From: from, Window: window, Reply: messages.NewReply[messages.UploadImported]()}
 		imported, err := await(ctx, m, to.Coordinator, request, request.Reply)
 		if err != nil || !imported.Found {
 			return Moved{}, err
 		}
-		remove := &messages.RemoveMovedUpload{Key: key, UploadID: uploadID, Parts: imported.Parts, Reply: messages.NewReply[struct{}]()}
+		remove := &messages.RemoveMovedUpload{Key: key, UploadID: uploadID, Parts: imported.Parts, Epoch: epoch, Reply: messages.NewReply[struct{}]()}
 		return Moved{Found: true, Bytes: imported.Bytes}, m.remove(op, from, key, remove, remove.Reply)
 	})
 }

@@ -46,6 +46,9 @@ type walk struct {
 	from   []string
 	target *target
 	at     position
+	// whole says that the pass began with this run. Only such a one that finds nothing
+	// ends the job: a mountpath that was away may have settled what the pass had gone by.
+	whole bool
 }
 
 // run is the job.
@@ -57,21 +60,26 @@ func (m *Mover) run(r *xaction.Run) error {
 	if err := m.check(&p); err != nil { // a mountpath may have gone since
 		return errs.E("mover.Run", errs.Invalid, err)
 	}
-	w := &walk{Mover: m, run: r, from: p.From, target: newTarget(p.Placement), at: position{Pass: 1}}
+	w := &walk{Mover: m, run: r, from: p.From, target: newTarget(p.Placement), at: position{Pass: 1}, whole: true}
 	if len(w.from) == 0 {
 		for _, v := range m.Roster.Load().Mountpaths {
 			w.from = append(w.from, v.ID)
 		}
 		slices.Sort(w.from) // the same order after a restart
 	}
-	if _, err := r.Restore(&w.at); err != nil {
+	version, err := r.Restore(&w.at)
+	if err != nil {
 		return err
+	}
+	if version > 0 {
+		w.at.Pass, w.whole = 1, false // passes are counted from here: each run may need another one
 	}
 	for {
 		if err := w.pass(); err != nil {
 			return err
 		}
 		switch {
+		case !w.whole:
 		case w.at.Moved == 0 && w.at.Failed == 0:
 			return nil
 		case w.at.Moved == 0:
@@ -79,7 +87,7 @@ func (m *Mover) run(r *xaction.Run) error {
 		case w.at.Pass == maxPasses:
 			return errs.E("mover.Run", errs.Conflict, fmt.Errorf("after %d passes there still is something to move: are new writes sent to the new placement?", w.at.Pass))
 		}
-		w.at = position{Pass: w.at.Pass + 1}
+		w.at, w.whole = position{Pass: w.at.Pass + 1}, true
 		if err := r.Checkpoint(positionVersion, &w.at); err != nil {
 			return err
 		}
