@@ -3,7 +3,11 @@
 // choice is fixed by test vectors: it is an on-disk format.
 package placement
 
-import "math/bits"
+import (
+	"cmp"
+	"math/bits"
+	"slices"
+)
 
 // Mix is AIStore's mixer: SplitMix64's stream followed by xoshiro256**'s output
 // function, as its wire specification fixes it (Placement, step mix). The
@@ -32,4 +36,19 @@ func Highest(idDigests []uint64, keyDigest uint64) int {
 		}
 	}
 	return best
+}
+
+// Order returns the indices of the count id digests with the highest weights for
+// a key, the highest first; all of them where there are fewer. Order's first is
+// Highest's. Equal weights go to the smaller id digest.
+func Order(idDigests []uint64, keyDigest uint64, count int) []int {
+	weights := make([]uint64, len(idDigests))
+	order := make([]int, len(idDigests))
+	for i, id := range idDigests {
+		weights[i], order[i] = Mix(id^keyDigest), i
+	}
+	slices.SortFunc(order, func(a, b int) int {
+		return cmp.Or(cmp.Compare(weights[b], weights[a]), cmp.Compare(idDigests[a], idDigests[b]))
+	})
+	return order[:min(max(count, 0), len(order))]
 }

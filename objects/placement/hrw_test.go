@@ -2,6 +2,7 @@ package placement
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/OneOfOne/xxhash"
@@ -99,5 +100,31 @@ func TestHighestAtTheEdges(t *testing.T) {
 	}
 	if got := Highest([]uint64{7, 7, 7}, 1); got != 0 {
 		t.Errorf("of equals: %d", got)
+	}
+}
+
+// Order agrees with Highest, and a candidate that leaves moves nobody else: the
+// owners of a key without it are the others in the same order.
+func TestOrderKeepsTheRest(t *testing.T) {
+	ids := []uint64{11, 22, 33, 44, 55}
+	for key := range uint64(2000) {
+		order := Order(ids, Mix(key), len(ids))
+		if order[0] != Highest(ids, Mix(key)) {
+			t.Fatalf("key %d: Order begins with %d, Highest says %d", key, order[0], Highest(ids, Mix(key)))
+		}
+		gone := int(key % 5)
+		rest := slices.Delete(slices.Clone(ids), gone, gone+1)
+		var want, got []uint64
+		for _, i := range order {
+			if i != gone {
+				want = append(want, ids[i])
+			}
+		}
+		for _, i := range Order(rest, Mix(key), 9) {
+			got = append(got, rest[i])
+		}
+		if !slices.Equal(want, got) {
+			t.Fatalf("key %d without %d: %v, want %v", key, ids[gone], got, want)
+		}
 	}
 }
