@@ -294,7 +294,8 @@ func (s *System) begun(e *entry, starts int) bool {
 	return now.mailbox.starts > starts && !now.mailbox.waiting
 }
 
-// await waits until something holds, looking whenever an actor begins or ends.
+// await waits until something holds, looking whenever an actor begins or ends, at
+// most until the system is shut down.
 func (s *System) await(within time.Duration, holds func() bool) bool {
 	late := make(chan struct{})
 	timer := s.clock.AfterFunc(within, func() { close(late) })
@@ -310,6 +311,8 @@ func (s *System) await(within time.Duration, holds func() bool) bool {
 		select {
 		case <-changed:
 		case <-late:
+			return holds()
+		case <-s.over:
 			return holds()
 		}
 	}

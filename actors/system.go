@@ -79,6 +79,7 @@ type System struct {
 	runs   *workers
 
 	interceptor atomic.Pointer[Interceptor] // nil: messages pass
+	over        chan struct{}               // closed by Shutdown: nothing changes any more
 	restarts    atomic.Int64                // of all actors there have been
 
 	mu      sync.Mutex
@@ -105,7 +106,7 @@ func NewSystem(log *logrus.Entry) *System { return NewSystemOn(clock.NewSystem()
 // NewSystemOn makes an empty system that logs through log and lives by the clock.
 func NewSystemOn(clock clock.Clock, log *logrus.Entry) *System {
 	s := &System{
-		log: log, clock: clock, runs: newWorkers(),
+		log: log, clock: clock, runs: newWorkers(), over: make(chan struct{}),
 		known: make(map[string]*entry), orphans: make(map[string]*entry), hung: make(map[string]int),
 	}
 	s.actors = actor.NewActorSystem(actor.WithLoggerFactory(bridge(log)))
@@ -264,6 +265,7 @@ func (s *System) Shutdown() {
 	s.dead.unsubscribe()
 	s.actors.Shutdown()
 	s.runs.end()
+	close(s.over)
 }
 
 // onEvent answers what was sent to an actor that is gone. It runs on the
