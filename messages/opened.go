@@ -44,12 +44,15 @@ type PartReader struct {
 	Open func(i int) (PayloadFile, error)
 }
 
-// PayloadFile is an open payload file; a mountpath's disk.File is one.
+// PayloadFile is an open payload file.
 type PayloadFile interface {
 	// ReadAt tells the mountpath how long its disk took, and of its errors; what the
 	// kernel sends does not.
 	io.ReaderAt
 	io.Closer
+	// Sent tells the mountpath that the kernel has sent so many bytes from what OS
+	// returned, since the last ReadAt.
+	Sent(bytes int64)
 	// OS returns the descriptor from which the kernel can send, at offset 0 and
 	// the caller's to seek; nil where there is none.
 	OS() *os.File

@@ -197,6 +197,7 @@ func (c *coordinator) onTick(ctx actor.Context) {
 func (c *coordinator) waits(now time.Duration) waits {
 	w := waits{probe: c.probes.running(now)}
 	w.read, w.ended = c.mount.Store.Reads()
+	w.moving, w.moved = c.mount.Store.Moved()
 	for _, r := range c.reads {
 		w.read = max(w.read, r.running(now))
 	}

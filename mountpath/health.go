@@ -31,8 +31,14 @@ const (
 	slowFrom = time.Second
 	// quickBelow is what it takes on a disk that is slow no more.
 	quickBelow = 250 * time.Millisecond
-	// goodProbes in a row end slow and failing, slow only once no read has been slow
-	// for errorWindow; badProbes in a row disable.
+	// slowRate is how many bytes a second a slow disk moves at most, measured once it
+	// was waited for so long within a window. A spinning disk that does nothing but
+	// seek, for requests that count for 128 KiB, moves ten times that.
+	slowRate   = 3 << 19
+	rateOver   = 2 * time.Second
+	rateWindow = 8 * time.Second
+	// goodProbes in a row end slow and failing, slow only once reads and rate have
+	// given no cause for errorWindow; badProbes in a row disable.
 	goodProbes = 3
 	badProbes  = 3
 )
@@ -60,7 +66,10 @@ type health struct {
 	good, bad int           // probes in a row; a probe that was slow and right is neither
 	quick     int           // probes in a row that were right and quick
 	slow      string        // why; empty: it is not
-	slowRead  time.Duration // when a read last took slowFrom; 0: never
+	slowRead  time.Duration // when reads or rate last said so; 0: never
+	measuring time.Duration // when the window of moving and moved began
+	moving    time.Duration
+	moved     int64
 	readOnly  bool
 	gone      string // why it is disabled; empty: it is not
 
@@ -83,7 +92,11 @@ type waits struct {
 	call  time.Duration // of anybody but the prober: a call may be many of the disk
 	read  time.Duration // of a reader
 	ended time.Duration // the longest read that has ended since the last tick
-	probe time.Duration // of the prober, one call of the disk
+	// moving is how long somebody has waited since the last tick for payloads that the
+	// disk moves, and moved how many bytes it has moved in that time.
+	moving time.Duration
+	moved  int64
+	probe  time.Duration // of the prober, one call of the disk
 }
 
 // diskError is one error that speaks against the disk.
@@ -165,9 +178,29 @@ func (h *health) waits(now time.Duration, w waits) {
 	if w.ended >= slowFrom {
 		h.slow, h.quick, h.slowRead = fmt.Sprintf("a read took %s", w.ended.Round(100*time.Millisecond)), 0, now
 	}
+	h.rate(now, w.moving, w.moved)
 	if h.probing && w.probe >= slowFrom {
 		h.slow, h.quick = fmt.Sprintf("a small write has been under way for %s", w.probe.Round(time.Second)), 0
 	}
+}
+
+// rate notes what the disk moved while somebody waited for it.
+func (h *health) rate(now, moving time.Duration, moved int64) {
+	if moving == 0 {
+		return
+	}
+	if now-h.measuring > rateWindow {
+		h.measuring, h.moving, h.moved = now, 0, 0
+	}
+	h.moving += moving
+	h.moved += moved
+	if h.moving < rateOver {
+		return
+	}
+	if perSecond := int64(float64(h.moved) / h.moving.Seconds()); perSecond < slowRate {
+		h.slow, h.quick, h.slowRead = fmt.Sprintf("it moves %d KiB in each second that is waited for it", perSecond>>10), 0, now
+	}
+	h.measuring, h.moving, h.moved = now, 0, 0
 }
 
 // suspicious reports whether there is a reason to probe.

@@ -147,6 +147,24 @@ func TestHealth(t *testing.T) {
 		{"a slow read", func(p *patient) {
 			p.after(tickTime, func(time.Duration) waits { return waits{ended: slowFrom} }, well)
 		}, messages.MountpathSlow, "a read took 1s", true, true, false},
+		{"it moves little", func(p *patient) {
+			p.after(5*time.Second, func(time.Duration) waits { return waits{moving: tickTime, moved: 1 << 20 / 4} }, well)
+		}, messages.MountpathSlow, "it moves 1024 KiB", true, true, false},
+		{"it moves little, now and then", func(p *patient) {
+			p.after(long, func(since time.Duration) waits {
+				if since%(rateWindow/2) == 0 {
+					return waits{moving: tickTime, moved: 1 << 20 / 4}
+				}
+				return waits{}
+			}, well)
+		}, messages.MountpathOK, "", true, true, false},
+		{"it moves enough", func(p *patient) {
+			p.after(long, func(time.Duration) waits { return waits{moving: tickTime, moved: slowRate/4 + 1} }, well)
+		}, messages.MountpathOK, "", true, true, false},
+		{"it moves more again", func(p *patient) {
+			p.after(5*time.Second, func(time.Duration) waits { return waits{moving: tickTime, moved: 1 << 20 / 4} }, well)
+			p.after(errorWindow+4*probePause, func(time.Duration) waits { return waits{moving: tickTime, moved: slowRate} }, well)
+		}, messages.MountpathOK, "", true, true, false},
 		{"reads that are nearly slow", func(p *patient) {
 			p.after(long, func(time.Duration) waits { return waits{ended: slowFrom - time.Millisecond} }, well)
 		}, messages.MountpathOK, "", true, true, false},

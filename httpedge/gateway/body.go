@@ -191,6 +191,7 @@ func (b *body) sendPiece(w io.Writer) (int64, error) {
 		}
 		n, err := kernel.ReadFrom(&io.LimitedReader{R: file, N: min(sendAtOnce, p.length-total)})
 		total += n
+		b.file.Sent(n)
 		if errors.Is(err, syscall.EIO) && total < p.length { // no connection's error
 			return total, errors.Join(err, b.touch(p.offset+total))
 		}

@@ -33,7 +33,7 @@ func (s *Store) ExportUpload(key objects.Key, uploadID string) (*messages.Upload
 			s.diskError(key, err)
 			return nil, failed(op, key, err)
 		}
-		return file, nil
+		return &payloadFile{File: file, store: s, key: key}, nil
 	}}}, nil
 }
 

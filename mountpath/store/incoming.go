@@ -177,7 +177,9 @@ func (in *Incoming) Append(pieces ...[]byte) error {
 	err := in.makeRoom(length)
 	if err == nil {
 		var n int64
+		began := in.store.reads.elapsed()
 		n, err = in.file.WriteDirect(pieces, in.size)
+		in.store.moved.call(began, in.store.reads.elapsed(), n)
 		in.size += n
 	}
 	if err != nil {

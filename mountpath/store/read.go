@@ -127,7 +127,7 @@ func (s *Store) openFile(key objects.Key, opened *messages.ObjectOpened) error {
 		s.diskError(key, err)
 		return err
 	}
-	opened.File = &payloadFile{file, s, key}
+	opened.File = &payloadFile{File: file, store: s, key: key}
 	info, err := file.Stat()
 	if err != nil {
 		s.diskError(key, err)
@@ -195,5 +195,5 @@ func (s *Store) openPart(key objects.Key, uploadID string, part objects.Part) (m
 		_ = file.Close() // it was only read
 		return nil, failed(op, key, err)
 	}
-	return &payloadFile{file, s, key}, nil
+	return &payloadFile{File: file, store: s, key: key}, nil
 }

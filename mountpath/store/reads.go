@@ -2,6 +2,7 @@ package store
 
 import (
 	"io"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -40,14 +41,17 @@ func (r *reads) begin() reading {
 	return reading{-1, now}
 }
 
-func (r *reads) end(one reading) {
-	took := int64(r.elapsed() - one.since)
+// end returns when it was.
+func (r *reads) end(one reading) (ended time.Duration) {
+	ended = r.elapsed()
+	took := int64(ended - one.since)
 	if one.slot >= 0 {
 		r.since[one.slot].Store(0)
 	}
 	for was := r.slowest.Load(); took > was && !r.slowest.CompareAndSwap(was, took); {
 		was = r.slowest.Load()
 	}
+	return ended
 }
 
 // Reads returns for how long the oldest read has been under way, 0 if there is none,
@@ -63,21 +67,93 @@ func (s *Store) Reads() (oldest, slowest time.Duration) {
 	return oldest, time.Duration(s.reads.slowest.Swap(0))
 }
 
+// Moved returns how long somebody has waited for the disk to move payloads since it
+// was called last, and how many bytes it has moved in that time, each of many small
+// ones counted as leastMoved.
+func (s *Store) Moved() (waited time.Duration, bytes int64) { return s.moved.take() }
+
+const (
+	// waitsFrom is what a call takes that waits for a disk: one that finds what it
+	// wants in memory takes less, and so does one that has a quick disk for itself.
+	waitsFrom = 50 * time.Millisecond
+	// leastMoved is what a call counts for: in the time of a seek a spinning disk
+	// moves a megabyte, and one that is full of small requests is not slow.
+	leastMoved = 128 << 10
+)
+
+// moved measures how much a disk moves while somebody waits for it. Calls that run at
+// the same time are waited for once: many who share a disk do not make it slow. Safe
+// for concurrent use.
+type moved struct {
+	mu      sync.Mutex
+	covered time.Duration // until when waiting has been counted
+	waited  time.Duration
+	bytes   int64
+}
+
+// call notes a call that has moved so many bytes.
+func (m *moved) call(began, ended time.Duration, bytes int64) {
+	if ended-began < waitsFrom {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.waited += ended - max(began, min(m.covered, ended))
+	m.covered = max(m.covered, ended)
+	m.bytes += max(bytes, leastMoved)
+}
+
+// beside notes bytes that the disk has moved beside calls.
+func (m *moved) beside(bytes int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.bytes += bytes
+}
+
+func (m *moved) take() (waited time.Duration, bytes int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	waited, bytes = m.waited, m.bytes
+	m.waited, m.bytes = 0, 0
+	return waited, bytes
+}
+
 // payloadFile is a payload file that is open for reading: how its reads go counts
 // for the disk. It is a messages.PayloadFile.
 type payloadFile struct {
 	disk.File
 	store *Store
 	key   objects.Key
+	cold  atomic.Bool // what was read last was not in memory
 }
+
+const (
+	// coldFrom is what a read takes that was not in memory.
+	coldFrom = time.Millisecond
+	// leastRead is a read whose time says how much the disk moves; of a smaller one the
+	// kernel decides what it reads.
+	leastRead = 4 << 10
+)
 
 // ReadAt implements io.ReaderAt.
 func (f *payloadFile) ReadAt(p []byte, offset int64) (int, error) {
-	one := f.store.reads.begin()
+	s := f.store
+	one := s.reads.begin()
 	n, err := f.File.ReadAt(p, offset)
-	f.store.reads.end(one)
+	ended := s.reads.end(one)
+	f.cold.Store(ended-one.since >= coldFrom)
+	if n >= leastRead {
+		s.moved.call(one.since, ended, int64(n))
+	}
 	if err != nil && err != io.EOF {
-		f.store.diskError(f.key, err)
+		s.diskError(f.key, err)
 	}
 	return n, err
+}
+
+// Sent implements messages.PayloadFile.
+func (f *payloadFile) Sent(bytes int64) {
+	if f.cold.Load() {
+		f.store.moved.beside(bytes)
+	}
 }

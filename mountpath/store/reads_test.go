@@ -39,3 +39,20 @@ func TestReadsAreMeasured(t *testing.T) {
 	}
 	check(0, time.Second)
 }
+
+// What is waited for by several at once is waited for once; small requests count for
+// as much as a seek is worth, and quick ones not at all.
+func TestMovedCountsWaitingOnce(t *testing.T) {
+	var m moved
+	m.call(0, time.Second, 1<<20)
+	m.call(0, time.Second, 1<<20)               // at the same time
+	m.call(time.Second/2, 3*time.Second/2, 1)   // half of it, and a seek
+	m.call(time.Hour, time.Hour+waitsFrom-1, 9) // from memory
+	m.beside(10)
+	if waited, bytes := m.take(); waited != 3*time.Second/2 || bytes != 2<<20+leastMoved+10 {
+		t.Errorf("waited %s for %d bytes", waited, bytes)
+	}
+	if waited, bytes := m.take(); waited != 0 || bytes != 0 {
+		t.Errorf("told twice: %s, %d", waited, bytes)
+	}
+}

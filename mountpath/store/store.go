@@ -103,6 +103,7 @@ type Store struct {
 	unsettled unsettled
 
 	reads     reads
+	moved     moved
 	lifetime  *Lifetime
 	reserve   Reserve
 	probes    atomic.Uint64 // makes the content of each probe another

@@ -1,6 +1,7 @@
 // Package volume makes filesystems of one's own for tests: small enough to fill,
-// and on a loop device, so that their power can be cut. It needs root and the
-// programs mount, umount and mkfs.
+// and on a loop device, so that their power can be cut, and that they can hang, be slow
+// or die under whoever uses them. It needs root and the programs mount, umount, mkfs
+// and fsfreeze.
 //
 // Start with New.
 package volume
@@ -43,6 +44,10 @@ type Volume struct {
 	config  Config
 	backing string // file below the loop device; empty for Tmpfs
 	mounted bool
+
+	frozen    *os.File  // its directory; nil: it is not frozen
+	guard     *exec.Cmd // thaws it if nobody else does
+	throttled bool
 }
 
 // ErrMissing says why volumes cannot be made here.
@@ -54,7 +59,7 @@ func Check(kind Kind) error {
 	if os.Geteuid() != 0 {
 		return fmt.Errorf("%w: not root", ErrMissing)
 	}
-	programs := []string{"mount", "umount"}
+	programs := []string{"mount", "umount", "fsfreeze"}
 	if kind != Tmpfs {
 		programs = append(programs, "mkfs."+string(kind))
 		if _, err := os.Stat("/dev/loop-control"); err != nil {
@@ -131,10 +136,13 @@ func (v *Volume) Close() error {
 	if !v.mounted {
 		return nil
 	}
+	err := v.Thaw()
+	if v.throttled { // another device will have the same number
+		err = errors.Join(err, v.Throttle(0))
+	}
 	v.mounted = false
-	err := run("umount", v.Path)
-	if err != nil {
-		err = errors.Join(err, run("umount", "-l", v.Path))
+	if busy := run("umount", v.Path); busy != nil {
+		err = errors.Join(err, busy, run("umount", "-l", v.Path))
 	}
 	return err
 }
