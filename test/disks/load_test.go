@@ -75,8 +75,18 @@ func (c *client) run(ctx context.Context) {
 			c.t.Error(err)
 			return
 		}
+		if !ok {
+			select {
+			case <-ctx.Done():
+			case <-time.After(refusedPause):
+			}
+		}
 	}
 }
+
+// refusedPause is how long a client waits that was refused, as real ones do: those of
+// the sick disk are not to take the machine from the others.
+const refusedPause = 50 * time.Millisecond
 
 // requestTime bounds a request: the node answers within its own deadlines.
 const requestTime = 90 * time.Second
