@@ -6,7 +6,10 @@
 // one of, is in force, and those that differ are brought up to it: a change that
 // a crash interrupted half way either happened or did not.
 //
-// Start with Open.
+// Beside it, Memory is what many nodes of one process agree on, behind the interface of
+// package cluster, for tests: it can be made to fail in every way that matters.
+//
+// Start with Open; for many nodes, with memory.go.
 package embedded
 
 import (
