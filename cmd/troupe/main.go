@@ -28,6 +28,9 @@ func command() *cobra.Command {
 		Long:    "Troupe stores objects and speaks S3 and AIStore's native REST.\nEvery disk, bucket and batch job is a supervised actor.",
 		Version: version,
 	}
-	root.AddCommand(serveCommand(), loader.Command())
+	for _, own := range []*cobra.Command{serveCommand(), loader.Command()} {
+		own.GroupID = cli.GroupNode
+		root.AddCommand(own)
+	}
 	return root
 }

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/troupe-storage/troupe/supervisors"
+	"github.com/troupe-storage/troupe/tools/cli"
 )
 
 // stopped by a second signal: as a shell reports it.
@@ -25,10 +26,10 @@ SIGHUP makes it read its settings again: the root key pair, level and format of 
 log, and the certificate change at once, the access log is opened anew, and what
 needs a restart is named in the log.
 
-Settings come, in this order, from the file given by --config (YAML, the names of
-the flags below), from the environment (TROUPE_ and the name in capitals, dashes
-as underscores: TROUPE_MIN_PART), and from flags. The root key pair is set by
-TROUPE_ROOT_ACCESS_KEY and TROUPE_ROOT_SECRET_KEY or in the file.`,
+Settings come from the file given by --config (YAML, the names of the flags
+below), from the environment (TROUPE_ and the name in capitals, dashes as
+underscores: TROUPE_MIN_PART), and from flags; the later of these wins. The root
+key pair is set by TROUPE_ROOT_ACCESS_KEY and TROUPE_ROOT_SECRET_KEY or in the file.`,
 		Example: `  troupe serve --data /mnt/a --data /mnt/b
   troupe serve --config /etc/troupe.yaml --s3 0.0.0.0:9000`,
 		Args: cobra.NoArgs,
@@ -37,7 +38,7 @@ TROUPE_ROOT_ACCESS_KEY and TROUPE_ROOT_SECRET_KEY or in the file.`,
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		config, err := loadSettings(cmd.Flags())
 		if err != nil {
-			return err
+			return cli.Usage("%w", err)
 		}
 		return serve(config, func() (supervisors.Config, error) { return loadSettings(cmd.Flags()) })
 	}
@@ -53,7 +54,7 @@ func serve(config supervisors.Config, again func() (supervisors.Config, error)) 
 	terminal := isTerminal(os.Stdin)
 	node, err := supervisors.Start(config)
 	if err != nil {
-		return err
+		return cli.Unadvised(err) // it says itself what to do; what clients are told does not fit
 	}
 	fmt.Print(banner(config.WithDefaults(), node))
 	for serving := true; serving; {

@@ -80,6 +80,7 @@ func TestCommand(t *testing.T) {
 		"nobody":       {[]string{"inspect", "node/nobody"}, cli.ExitNotFound, "troupe actors --once --all"},
 		"kill nobody":  {[]string{"kill", "node/nobody"}, cli.ExitNotFound, "node/nobody"},
 		"one of two":   {[]string{"kill", lane, "node/nobody"}, cli.ExitPartly, "1 of 2"},
+		"no match":     {[]string{"--once", "resum"}, cli.ExitNotFound, "did you mean `troupe actors resume`?"},
 		"no address":   {[]string{"kill"}, cli.ExitUsage, "--help"},
 		"no pattern":   {[]string{"node/["}, cli.ExitFailure, "node/["},
 		"too often":    {[]string{"--every", "1ms"}, cli.ExitUsage, "--every"},

@@ -21,7 +21,8 @@ const leastEvery = 100 * time.Millisecond
 // actorsCommand shows the tree of actors; its subcommands do something to them.
 func actorsCommand(f *frame) *cobra.Command {
 	once, all, every := false, false, time.Second
-	command := f.client(&cobra.Command{
+	var command *cobra.Command
+	command = f.client(&cobra.Command{
 		Use:   "actors [PATTERN]",
 		Short: "Show the actors of a node, live; inspect, suspend, resume, restart and kill them",
 		Long: `Shows the tree of actors: what each has in hand and since when, what waits in its mailbox, how many messages it
@@ -51,6 +52,14 @@ PATTERN chooses by address: node/edges/*, node/mountpaths/d0/w*; one that ends i
 		if err != nil {
 			return err
 		}
+		if len(list) == 0 {
+			names := guesses(command, view.pattern)
+			for i, name := range names {
+				names[i] = "; did you mean `troupe actors " + name + "`?"
+			}
+			return Advise(errs.E("actors", view.pattern, errs.NotFound, errors.New("no actor matches")),
+				"`troupe actors --once --all` shows what there is%s", strings.Join(names, ""))
+		}
 		return s.Out.Document(api.Actors{Actors: list}, func(w io.Writer) {
 			for _, line := range view.draw(list, time.Now(), terminalSize(s.Program.Out)) {
 				fmt.Fprintln(w, line)
@@ -63,8 +72,9 @@ PATTERN chooses by address: node/edges/*, node/mountpaths/d0/w*; one that ends i
 	command.AddCommand(
 		inspectActorCommand(f),
 		actorActionCommand(f, actorDeed{name: api.ActorSuspend, below: api.ActorSuspendBelow, short: "Refuse what is sent to actors, as busy, until they are resumed",
-			long: "Requests to the actor are refused as busy, also those that wait; what it has in hand is finished, other messages wait. The actors below it\n" +
-				"go on, unless --below is given: a mountpath that is suspended alone takes no large uploads, but its lanes answer."}),
+			long: "Requests to the actor are refused as busy, also those that wait; what it has in hand is finished, other messages\n" +
+				"wait. The actors below it go on, unless --below is given: a mountpath that is suspended alone takes no large uploads,\n" +
+				"but its lanes answer."}),
 		actorActionCommand(f, actorDeed{name: api.ActorResume, below: api.ActorResumeBelow, short: "Let suspended actors go on",
 			long: "The actor takes requests again. Those below it that are suspended stay so, unless --below is given."}),
 		actorActionCommand(f, actorDeed{name: api.ActorRestart, short: "Make actors anew when they have handled what they have in hand",

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"strings"
 	"syscall"
 
 	"github.com/troupe-storage/troupe/api/client"
@@ -62,6 +63,9 @@ func advice(err error, s *Session) string {
 	if s.control && isS3Code(client.Code(err)) {
 		return "an S3 listener answered, which knows nothing of nodes: is " + flag + " or " + variable + " the address of the native one?"
 	}
+	if failure := client.AsFailure(err); !s.control && failure != nil && strings.Contains(failure.Message, noNativePath) {
+		return "a native listener answered, which has S3 below /s3: add that to " + flag + " or " + variable + ", or give the address of the S3 listener"
+	}
 	if text := adviceForCode(client.Code(err), s); text != "" {
 		return text
 	}
@@ -88,6 +92,9 @@ func advice(err error, s *Session) string {
 	return ""
 }
 
+// noNativePath is what a native listener says to a request that is S3's.
+const noNativePath = "no such path in the native API"
+
 // isS3Code reports whether a code is one that only S3 answers about a path of the
 // native API: there is no bucket "v1".
 func isS3Code(code string) bool {
@@ -112,8 +119,6 @@ func adviceForCode(code string, s *Session) string {
 		return "list the keys with `troupe ls troupe://BUCKET/PREFIX`"
 	case "BucketNotEmpty":
 		return "`troupe rb --force` deletes the objects first"
-	case "BucketAlreadyOwnedByYou":
-		return "it can be used as it is; `troupe mb --ignore-existing` takes that for success"
 	case "InvalidBucketName":
 		return "a bucket name has 3 to 63 lower-case letters, digits, dots and hyphens"
 	case "KeyTooLongError":

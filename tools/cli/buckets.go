@@ -45,10 +45,10 @@ func makeBucketCommand(f *frame) *cobra.Command {
 		}
 		var done outcomes
 		for _, bucket := range buckets {
-			err := c.CreateBucket(ctx, bucket)
-			existed := ignore && client.Code(err) == "BucketAlreadyOwnedByYou"
-			if existed {
-				err = nil
+			existed, err := makeBucket(ctx, c, bucket)
+			if existed && !ignore {
+				err = Advise(errs.E("make bucket", s3.Address(bucket, ""), errs.Exists, errors.New("there is such a bucket already")),
+					"it can be used as it is; `troupe mb --ignore-existing` takes that for success")
 			}
 			if !done.note(s, err) {
 				continue
@@ -65,6 +65,19 @@ func makeBucketCommand(f *frame) *cobra.Command {
 	})
 	command.Flags().BoolVar(&ignore, "ignore-existing", false, "a bucket of yours that exists is no error")
 	return command
+}
+
+// makeBucket makes a bucket that may exist. S3 answers that it was made in some
+// regions even if it was there, so it is looked for first.
+func makeBucket(ctx context.Context, c s3.Client, bucket string) (existed bool, err error) {
+	if _, err := c.HeadBucket(ctx, bucket); err == nil {
+		return true, nil
+	}
+	err = c.CreateBucket(ctx, bucket) // what is wrong otherwise, this says with more words
+	if client.Code(err) == "BucketAlreadyOwnedByYou" {
+		return true, nil // somebody else has made it meanwhile
+	}
+	return false, err
 }
 
 func removeBucketCommand(f *frame) *cobra.Command {

@@ -1,8 +1,12 @@
 package cli
 
 import (
+	"cmp"
 	"context"
+	"math"
 	"regexp"
+	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -24,7 +28,7 @@ server stored; if they differ, the command fails after their last byte. --json i
   troupe cat troupe://logs/a troupe://logs/b > both`,
 		Args: cobra.MinimumNArgs(1),
 	}, func(ctx context.Context, s *Session, args []string) error {
-		if which != "" && !byteRange.MatchString(which) {
+		if which != "" && !isByteRange(which) {
 			return Usage("--range is FIRST-LAST, FIRST- or -COUNT, not %q", which)
 		}
 		o := transferOptions{parallel: 1, threshold: defaultThreshold, partBytes: defaultPartBytes, plain: true}
@@ -50,6 +54,21 @@ server stored; if they differ, the command fails after their last byte. --json i
 	})
 	command.Flags().StringVar(&which, "range", "", "bytes to write: FIRST-LAST, FIRST-, or -COUNT for the last ones")
 	return command
+}
+
+// isByteRange reports whether a text is a range whose end is not before its
+// beginning: HTTP would have a server send everything.
+func isByteRange(text string) bool {
+	if !byteRange.MatchString(text) {
+		return false
+	}
+	first, last, _ := strings.Cut(text, "-")
+	from, err := strconv.ParseInt(cmp.Or(first, "0"), 10, 64)
+	if err != nil {
+		return false
+	}
+	to, err := strconv.ParseInt(cmp.Or(last, strconv.FormatInt(math.MaxInt64, 10)), 10, 64)
+	return err == nil && (first == "" || from <= to)
 }
 
 // catRange writes a range of an object.

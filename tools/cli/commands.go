@@ -6,10 +6,11 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// groups of `troupe --help`.
+// Groups of `troupe --help`.
 const (
 	groupObjects = "objects"
-	groupNode    = "node"
+	// GroupNode is that of commands about nodes, for those of the program's own.
+	GroupNode = "node"
 )
 
 // group puts commands under a heading of `troupe --help`.
@@ -37,7 +38,7 @@ func commands(f *frame) []*cobra.Command {
 			usageCommand(f),
 			presignCommand(f),
 		),
-		group(groupNode,
+		group(GroupNode,
 			actorsCommand(f),
 			jobCommand(f),
 			storageCommand(append(storageCommands(f), f.program.Storage...)...),

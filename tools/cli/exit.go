@@ -60,6 +60,15 @@ func Advise(err error, format string, args ...any) error {
 	return &advised{err, fmt.Sprintf(format, args...)}
 }
 
+// Unadvised keeps an error from getting advice that is meant for clients; nil
+// stays nil.
+func Unadvised(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &advised{error: err}
+}
+
 // coded is an error of a command that has exit codes of its own.
 type coded struct {
 	error

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -120,7 +121,7 @@ func interruptible(parent context.Context) (ctx context.Context, stop func()) {
 // printed the same way.
 func Execute(root *cobra.Command, p Program, args []string) int {
 	f := &frame{program: p}
-	root.AddGroup(&cobra.Group{ID: groupObjects, Title: "Buckets and objects:"}, &cobra.Group{ID: groupNode, Title: "Nodes:"})
+	root.AddGroup(&cobra.Group{ID: groupObjects, Title: "Buckets and objects:"}, &cobra.Group{ID: GroupNode, Title: "Nodes:"})
 	root.AddCommand(commands(f)...)
 	root.SilenceUsage, root.SilenceErrors = true, true
 	root.SetArgs(args)
@@ -145,13 +146,26 @@ func Execute(root *cobra.Command, p Program, args []string) int {
 func misused(command *cobra.Command, err error) error {
 	help := fmt.Sprintf("`%s --help` shows how it is used", command.CommandPath())
 	said, meant, _ := strings.Cut(err.Error(), "\n\nDid you mean this?\n")
-	if names := strings.Fields(meant); len(names) > 0 {
+	names := strings.Fields(meant)
+	if rest, ok := strings.CutPrefix(said, "unknown command "); ok && len(names) == 0 { // cobra guesses for the root alone
+		if quoted, err := strconv.QuotedPrefix(rest); err == nil {
+			names = guesses(command, strings.Trim(quoted, `"`))
+		}
+	}
+	if len(names) > 0 {
 		for i, name := range names {
 			names[i] = "`" + command.CommandPath() + " " + name + "`"
 		}
 		return Advise(Usage("%s", said), "did you mean %s? %s", strings.Join(names, " or "), help)
 	}
 	return Advise(&usageError{err}, "%s", help)
+}
+
+// guesses returns subcommands that somebody may have meant by a word.
+func guesses(command *cobra.Command, word string) []string {
+	const distance = 2 // letters that differ: as cobra guesses for the root
+	command.SuggestionsMinimumDistance = distance
+	return command.SuggestionsFor(word)
 }
 
 // watch notes when a command's own code is reached.

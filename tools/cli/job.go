@@ -54,6 +54,7 @@ func jobListCommand(f *frame) *cobra.Command {
 	var q jobs.Query
 	command := withJobs(f, &cobra.Command{
 		Use:     "list",
+		Aliases: []string{"ls"},
 		Short:   "List jobs, the newest first",
 		Example: "  troupe job list --active\n  troupe job list --kind move --json",
 		Args:    cobra.NoArgs,

@@ -4,10 +4,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"text/tabwriter"
 	"time"
+	"unicode/utf8"
 
 	"github.com/troupe-storage/troupe/objects/errs"
 )
@@ -79,9 +81,61 @@ func encode(value any, indent string) (string, error) {
 }
 
 // Table answers with one document that is a table to people: a heading, and a
-// row per line with its columns. With --json it is value.
+// row per line with its columns. With --json it is value. On a terminal columns in
+// which nothing stands are left out, and rows that have no room in a line are
+// written as lines of a name and a value each.
 func (o *Output) Table(value any, heading []string, rows [][]string) error {
-	return o.Document(value, func(w io.Writer) { WriteTable(w, heading, rows) })
+	return o.Document(value, func(w io.Writer) { writeFitting(w, heading, rows, terminalSize(o.out).width) })
+}
+
+// writeFitting writes a table to a terminal of a width; 0: there is none.
+func writeFitting(w io.Writer, heading []string, rows [][]string, width int) {
+	if width == 0 || len(rows) == 0 {
+		WriteTable(w, heading, rows)
+		return
+	}
+	heading, rows = withoutEmpty(heading, rows)
+	var table strings.Builder
+	WriteTable(&table, heading, rows)
+	for line := range strings.Lines(table.String()) {
+		if utf8.RuneCountInString(strings.TrimRight(line, " \n")) > width {
+			writeBlocks(w, heading, rows)
+			return
+		}
+	}
+	io.WriteString(w, table.String()) //nolint:errcheck // a strings.Builder takes everything
+}
+
+// withoutEmpty leaves out columns in which nothing stands.
+func withoutEmpty(heading []string, rows [][]string) (kept []string, cells [][]string) {
+	cells = make([][]string, len(rows))
+	for column, name := range heading {
+		if !slices.ContainsFunc(rows, func(row []string) bool { return row[column] != "" }) {
+			continue
+		}
+		kept = append(kept, name)
+		for i, row := range rows {
+			cells[i] = append(cells[i], row[column])
+		}
+	}
+	return kept, cells
+}
+
+// writeBlocks writes a row as lines of a name and a value, with an empty line
+// between rows.
+func writeBlocks(w io.Writer, heading []string, rows [][]string) {
+	for i, row := range rows {
+		if i > 0 {
+			fmt.Fprintln(w)
+		}
+		var lines [][]string
+		for column, cell := range row {
+			if cell != "" {
+				lines = append(lines, []string{strings.ToLower(heading[column]), cell})
+			}
+		}
+		WriteTable(w, nil, lines)
+	}
 }
 
 // WriteTable writes columns that line up; an empty heading is left out.

@@ -100,6 +100,7 @@ func changeStorage(ctx context.Context, s *Session, action storage.Action, wait 
 func storageListCommand(f *frame) *cobra.Command {
 	return f.client(&cobra.Command{
 		Use:     "list",
+		Aliases: []string{"ls"},
 		Short:   "Show the mountpaths of a node: state, room, errors",
 		Example: "  troupe storage list\n  troupe storage list --json",
 		Args:    cobra.NoArgs,
