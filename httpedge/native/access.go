@@ -43,6 +43,9 @@ func (r *Request) admit(guard Guard) error {
 	r.caller = sigv4.Identity{Anonymous: true}
 	switch guard {
 	case Data:
+		if r.Header("Ais-Caller-Id") != "" {
+			return Refuse(fasthttp.StatusForbidden, "", "header Ais-Caller-Id is of requests between nodes, which this listener does not take")
+		}
 		if pages := r.h.Pages; pages != nil && !r.h.Access.needed {
 			return pages.Judge(r.ctx)
 		}

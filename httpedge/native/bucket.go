@@ -196,8 +196,11 @@ func (r *Request) createBucket(bucket ais.Bucket, message ais.Action) error {
 // hasValue reports whether a JSON value is there, and not null.
 func hasValue(value json.RawMessage) bool { return len(value) > 0 && string(value) != "null" }
 
-// headBucket tells the properties of a bucket.
+// headBucket tells the properties of a bucket. A prefix may follow the bucket in the
+// path: it is about the summary, which is not implemented.
 func headBucket(r *Request) error {
+	name, _, _ := strings.Cut(r.rest, "/")
+	r.rest = name
 	bucket, err := r.bucket()
 	if err != nil {
 		return err

@@ -44,7 +44,7 @@ func (r *Request) declaredChecksum() (declared, error) {
 	case d.kind == "" || d.kind == "none" || d.value == "":
 		return declared{}, nil
 	case newChecksum(d.kind) == nil:
-		return d, Refuse(fasthttp.StatusBadRequest, "", "invalid checksum type %q: it is one of none, xxhash, xxhash2, md5, crc32c, sha256, sha512", d.kind)
+		return d, Refuse(fasthttp.StatusBadRequest, "", "invalid checksum type %q: it is one of %s", d.kind, checksumTypes)
 	}
 	return d, nil
 }
@@ -54,6 +54,9 @@ func (d declared) is(meta *objects.Meta) bool {
 	kind, value := checksumOf(meta)
 	return kind == checksumType && (d.kind == checksumType || d.kind == "xxhash") && d.value == value
 }
+
+// checksumTypes are AIStore's, for people.
+const checksumTypes = "none, xxhash, xxhash2, md5, crc32c, sha256, sha512"
 
 // newChecksum begins a checksum of AIStore's name; nil if there is none of it.
 func newChecksum(kind string) hash.Hash {

@@ -15,6 +15,7 @@ package native
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -78,7 +79,7 @@ func New(c Config) *Handler {
 		{Path: "/v1/reverse/daemon", Guard: Data, Handle: reverse},
 		{Path: "/v1/cluster", Guard: Data, Handle: clusterRoute},
 	}
-	h.routes = newRoutes(append(own, c.Routes...)...)
+	h.routes = newRoutes(slices.Concat(own, absentRoutes(), c.Routes)...)
 	return h
 }
 

@@ -28,6 +28,9 @@ func notImplemented(what string) *Refusal {
 // plain refuses the parameters that ask for something else than the object's own
 // bytes: members of archives and transforms. Clients send them empty.
 func (r *Request) plain() error {
+	if r.Query("archpath") != "" && r.Query("archregx") != "" {
+		return Refuse(fasthttp.StatusBadRequest, "", "archpath and archregx cannot be given together")
+	}
 	for _, name := range []string{"archpath", "archregx", "archmode"} {
 		if r.Query(name) != "" {
 			return notImplemented("reading and writing inside archives (" + name + ")")
@@ -51,6 +54,12 @@ func deleteObject(r *Request) error {
 	case "":
 	case ais.ActionAbortParts:
 		return abortParts(r)
+	case ais.ActionEvictList:
+		t, err := r.object()
+		if err != nil {
+			return err
+		}
+		return Refuse(fasthttp.StatusBadRequest, "", "bucket %q has no backend to evict to", t.bucket)
 	default:
 		return unknown(message.Action)
 	}

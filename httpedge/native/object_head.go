@@ -65,6 +65,9 @@ func headObject(r *Request) error {
 			return Refuse(fasthttp.StatusBadRequest, "", "invalid property %q of an object", name)
 		}
 	}
+	if _, err := r.Flag("latest-ver"); err != nil { // of an ais bucket, the latest is what there is
+		return err
+	}
 	presence := r.Query("presence")
 	if presence != "" && (len(presence) != 1 || presence[0] < '0' || presence[0] > '5') {
 		return Refuse(fasthttp.StatusBadRequest, "", "invalid presence %q: it is 0 to 5", presence)

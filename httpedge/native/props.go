@@ -127,6 +127,8 @@ func changedProps(doc *objects.BucketDoc, value json.RawMessage) (objects.Bucket
 		case known && equalJSON(shown, given), isForeign(path) && isNothing(given), isSection(now, path) && isNothing(given):
 		case isReadOnly(path):
 			return next, Refuse(fasthttp.StatusBadRequest, "", "property %q is readonly", path)
+		case path == "checksum.type" && !isChecksumType(given):
+			return next, Refuse(fasthttp.StatusBadRequest, "", "property %q: invalid checksum type %s: it is one of %s", path, given, checksumTypes)
 		case known, isForeign(path):
 			return next, Refuse(fasthttp.StatusNotImplemented, typeUnsupported, "property %q cannot be %s: it is not implemented, and stays %s", path, given, orNothing(shown))
 		default:
@@ -137,6 +139,12 @@ func changedProps(doc *objects.BucketDoc, value json.RawMessage) (objects.Bucket
 		return next, Refuse(fasthttp.StatusBadRequest, "", "%v", err)
 	}
 	return next, nil
+}
+
+// isChecksumType reports whether a property's value is a type that AIStore has.
+func isChecksumType(value json.RawMessage) bool {
+	var kind string
+	return json.Unmarshal(value, &kind) == nil && (kind == "none" || newChecksum(kind) != nil)
 }
 
 // maxPropsDepth bounds how deep a value may be nested: AIStore's are 3 deep.
