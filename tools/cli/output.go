@@ -174,7 +174,7 @@ func (o *Output) Warn(format string, args ...any) {
 func (o *Output) repeated(err error, pause time.Duration) {
 	const every = 5 * time.Second
 	o.mutex.Lock()
-	due := pause >= time.Second && time.Since(o.told) >= every
+	due := !o.JSON && pause >= time.Second && time.Since(o.told) >= every // with --json only errors go there
 	if due {
 		o.told = time.Now()
 	}
