@@ -32,6 +32,8 @@ type mount struct {
 	// left says that the mountpath has left the node, and givenUp that it still has
 	// what was on it then.
 	left, givenUp bool
+	// waits says that it is to join the node when another change of its set has ended.
+	waits bool
 
 	events   chan store.Event
 	lifetime *store.Lifetime

@@ -93,7 +93,8 @@ func hasBuckets(documents *embedded.Documents) bool {
 // in the order of the document, those that are missing included. An empty
 // directory where the documents name a mountpath is one that is missing: its disk
 // is not mounted; it is left alone, and its format stays nil. A directory that is
-// new to a node with buckets joins it, by a transition that begins with this start.
+// new to a node with buckets joins it, by a transition that begins with this start, or
+// with a later one if another transition is under way.
 func identify(mounts []*mount, now time.Time) (*embedded.Documents, []embedded.Mountpath, error) {
 	const op errs.Op = "supervisors.identify"
 	var old []embedded.Shelf
@@ -135,6 +136,8 @@ func identify(mounts []*mount, now time.Time) (*embedded.Documents, []embedded.M
 		}
 		if i, ok := known[m.format.MountpathID]; ok {
 			all[i].Path = m.path
+		} else if node.Transition != nil {
+			m.waits = true
 		} else {
 			if moves { // a kill kept it from being named
 				joining = append(joining, m.format.MountpathID)
@@ -152,6 +155,10 @@ func identify(mounts []*mount, now time.Time) (*embedded.Documents, []embedded.M
 		}
 		if m.trouble != nil {
 			return nil, nil, m.trouble
+		}
+		if node.Transition != nil {
+			m.waits = true
+			continue
 		}
 		id, err := embedded.NewID()
 		if err != nil {

@@ -203,6 +203,14 @@ func (n *Node) openDisks(now time.Time) ([]mountpath.Mount, *embedded.Documents,
 	}
 	var present []embedded.Shelf
 	for _, m := range found {
+		if m.waits {
+			n.log.WithField("mountpath", m.path).Warn("the directory is not used yet: the set of mountpaths is being changed already; add it afterwards with troupe storage add, or start the node again")
+			n.mounts.remove(m)
+			if err := m.close(); err != nil {
+				return nil, nil, err
+			}
+			continue
+		}
 		if m.left {
 			n.log.WithField("mountpath", m.path).Warn("the directory has left the node and is not used: leave it out, or add it again with troupe storage add")
 			n.mounts.remove(m)

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/troupe-storage/troupe/api"
 	"github.com/troupe-storage/troupe/api/storage"
 	"github.com/troupe-storage/troupe/supervisors/faults"
 )
@@ -55,6 +56,17 @@ func (h *house) kept(all []string, want map[string]bool) {
 	}
 	h.fillSome(len(all))
 	h.shares(all)
+}
+
+// stopJob stops a job and waits for its end.
+func (h *house) stopJob(job string) {
+	h.Helper()
+	if err := h.control.Post(context.Background(), api.JobsPath+"/"+job, nil, api.JobAction{Action: api.JobStop}, nil); err != nil {
+		h.Fatal(err)
+	}
+	if state := h.job(job).State; state != "stopped" {
+		h.Fatalf("job %s is %s", job, state)
+	}
 }
 
 func (h *house) must(action storage.Action) storage.Mountpath {
@@ -141,8 +153,9 @@ func TestForceWhileTheSetChanges(t *testing.T) {
 				half := moving
 				half.When.After = 10
 				held := h.inject(half)
-				h.change(c.action, c.moves)
+				job := h.change(c.action, c.moves)
 				h.reached(held)
+				h.stopJob(job) // what was on its way has arrived
 				h.must(storage.Action{Action: storage.Disable, Path: h.path(c.dies)})
 				held.Clear()
 				kept := h.heldElsewhere(c.dies)

@@ -164,8 +164,10 @@ func (h *house) awaitSteady() []storage.Mountpath {
 		case "":
 			return list
 		case "unknown": // each look is a request
-		default:
-			h.finished(job)
+		default: // one that was stopped is followed by another
+			if ended := h.job(job); ended.State == "failed" {
+				h.Fatalf("job %s has failed: %+v", job, ended)
+			}
 		}
 	}
 	h.Fatal("the set of mountpaths goes on changing")
