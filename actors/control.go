@@ -100,6 +100,7 @@ func matches(pattern, address string) (bool, error) {
 func (s *System) Find(address string) (State, error) {
 	for _, state := range s.Actors() {
 		if state.Address == address {
+			state.Panics = s.panics.of(address)
 			return state, nil
 		}
 	}

@@ -101,7 +101,7 @@ func (g *guard) part(ctx actor.Context, message any) {
 			if reason == nil {
 				reason = errExited
 			}
-			g.entry.mailbox.failed(reason)
+			g.failed(message, reason)
 			g.log(ctx.Self().Id, message, reason).Error("actor panicked while it ended")
 		}()
 		g.inner.Receive(ctx)
@@ -154,6 +154,12 @@ func intercept(hook Interceptor, ctx actor.Context, message any, request message
 
 var errStopping = errors.New("the actor is stopping")
 
+// failed notes a panic of the actor.
+func (g *guard) failed(message, reason any) {
+	g.entry.mailbox.failed(reason)
+	g.system.panics.note(g.entry, message, reason, g.system.clock.Now())
+}
+
 // recovered answers the message that a panic interrupts and lets the panic go
 // on to the supervisor.
 func (g *guard) recovered(id string, message any, request messages.Failer) {
@@ -164,7 +170,7 @@ func (g *guard) recovered(id string, message any, request messages.Failer) {
 	if g.entry.mailbox.isAbandoned() {
 		panic(reason) // what has become of it is known, and nobody hears of it any more
 	}
-	g.entry.mailbox.failed(reason)
+	g.failed(message, reason)
 	g.log(id, message, reason).Error("actor panicked")
 	if request != nil {
 		request.Fail(errs.E("actors.Receive", id, errs.Busy, fmt.Errorf("the actor failed on this request (%v); it may or may not have been carried out", reason)))

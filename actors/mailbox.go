@@ -409,7 +409,7 @@ func (m *mailbox) state() State {
 		state.Oldest = now - m.user.first().at
 	}
 	if m.current != nil {
-		state.Current, state.CurrentFor = nameOf(m.current), now-m.since
+		state.Current, state.CurrentFor, state.Subject = nameOf(m.current), now-m.since, e.spec.Subject
 		if about, ok := m.current.(messages.Subjected); ok {
 			state.Subject = about.Subject()
 		}

@@ -19,10 +19,13 @@ import (
 // (again after each restart: New has no side effects and opens nothing), and how
 // its parent treats its failures.
 type Spec struct {
-	Name   string
-	Kind   string // what it is, for people who look at the tree: "write lane"
-	New    func() actor.Actor
-	Policy Policy
+	Name string
+	Kind string // what it is, for people who look at the tree: "write lane"
+	// Subject is what all messages of the actor are about that do not say so
+	// themselves: of an upload, its key. May be empty.
+	Subject string
+	New     func() actor.Actor
+	Policy  Policy
 
 	// Abandoned is called when the actor is killed in a handler from which it does
 	// not come back: somebody else is at its address from now on, while that call
@@ -79,8 +82,9 @@ type System struct {
 	runs   *workers
 
 	interceptor atomic.Pointer[Interceptor] // nil: messages pass
-	over        chan struct{}               // closed by Shutdown: nothing changes any more
-	restarts    atomic.Int64                // of all actors there have been
+	panics      panics
+	over        chan struct{} // closed by Shutdown: nothing changes any more
+	restarts    atomic.Int64  // of all actors there have been
 
 	mu      sync.Mutex
 	known   map[string]*entry // by actor id

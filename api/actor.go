@@ -37,8 +37,22 @@ type Actor struct {
 	LastCause  string     `json:"last_cause,omitempty"` // of a failure or restart
 	LastFailed *time.Time `json:"last_failed,omitempty"`
 
+	// Panics are what the actor and those below it have panicked on, the latest first;
+	// only of one that is shown, not in a list.
+	Panics []ActorPanic `json:"panics,omitempty"`
+
 	// Abandoned is how many predecessors were killed in a call that has not returned.
 	Abandoned int `json:"abandoned,omitempty"`
+}
+
+// ActorPanic is a message that actors have panicked on, about one thing.
+type ActorPanic struct {
+	Address string    `json:"address"`           // of the actor that did so last
+	Message string    `json:"message"`           // PutObject
+	Subject string    `json:"subject,omitempty"` // what it is about: photos/cat.jpg
+	Cause   string    `json:"cause"`
+	Count   int64     `json:"count"`
+	Last    time.Time `json:"last"`
 }
 
 // What can be done to an actor.

@@ -25,9 +25,23 @@ type ActorState struct {
 	LastCause  string    // of the last failure or restart; empty: there was none
 	LastFailed time.Time // when that was
 
+	// Panics are what the actor and those below it have panicked on, the latest first;
+	// of a list of actors, nil.
+	Panics []ActorPanic
+
 	// Abandoned is how many predecessors at this address were killed in a call that
 	// has not returned yet.
 	Abandoned int
+}
+
+// ActorPanic is a message that actors have panicked on, about one thing.
+type ActorPanic struct {
+	Address string    // of the actor that did so last
+	Message string    // its type, for example PutObject
+	Subject string    // what it is about, for example photos/cat.jpg; may be empty
+	Cause   string    // of the last panic
+	Count   int64     // since it was first noted
+	Last    time.Time // when that was
 }
 
 // ActorStatus says whether an actor handles messages.

@@ -310,6 +310,7 @@ func (c *coordinator) spawnTransfer(ctx actor.Context, op errs.Op, key objects.K
 	if c.running == c.limits.Transfers {
 		return nil, errs.E(op, key, errs.Busy, fmt.Errorf("%d transfers are under way", c.running))
 	}
+	spec.Subject = key.String()
 	spec.Name, spec.Policy = transferPrefix+strconv.FormatUint(c.custody.transfers.Add(1), 36), actors.Policy{NoRestart: true}
 	pid, err := c.system.Spawn(ctx, spec)
 	if err != nil {

@@ -125,6 +125,9 @@ func actorOf(s actors.State) api.Actor {
 		Current: s.Current, Subject: s.Subject, CurrentMillis: s.CurrentFor.Milliseconds(),
 		PerSecond: s.Rate, Handled: s.Handled, Restarts: s.Restarts, LastCause: s.LastCause, Abandoned: s.Abandoned,
 	}
+	for _, p := range s.Panics {
+		a.Panics = append(a.Panics, api.ActorPanic(p))
+	}
 	if !s.LastFailed.IsZero() {
 		a.LastFailed = &s.LastFailed
 	}

@@ -299,6 +299,7 @@ func TestPanicsInRequests(t *testing.T) {
 			if alone {
 				l.turn.Unlock()
 			}
+			listed(t, node, "victims/"+key)
 			fault.Clear()
 			if fault.Hits() != 1 {
 				t.Fatalf("%d operations panicked", fault.Hits())
@@ -370,6 +371,22 @@ func inject(t *testing.T, node *supervisors.Node, fault faults.Fault) *faults.In
 		t.Fatal(err)
 	}
 	return injected
+}
+
+// listed fails the test unless the panic on the key is listed, with what is needed to
+// find it, at the top of the tree.
+func listed(t *testing.T, node *supervisors.Node, key string) {
+	t.Helper()
+	state, err := node.System().Find("node")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range state.Panics {
+		if strings.HasSuffix(p.Subject, key) && p.Count == 1 && p.Cause != "" && p.Message != "" && strings.HasPrefix(p.Address, "node/mountpaths/") && !p.Last.IsZero() {
+			return
+		}
+	}
+	t.Errorf("the panic on %s is not listed: %+v", key, state.Panics)
 }
 
 // panicsOnce lets the first operation that matches, on any mountpath, panic.

@@ -127,6 +127,14 @@ func actorRows(a *api.Actor, now time.Time) [][]string {
 	if a.LastCause != "" {
 		add("last cause", "%s", causeText(a, now))
 	}
+	for i, p := range a.Panics {
+		name := ""
+		if i == 0 {
+			name = "panics"
+		}
+		add(name, "%s %s, %d times, the last %s ago at %s: %s", printable(p.Message), printable(p.Subject), p.Count,
+			shortDuration(max(0, now.Sub(p.Last))), printable(p.Address), printable(p.Cause))
+	}
 	if a.Abandoned > 0 {
 		add("abandoned", "%s killed in a call that has not returned", count(a.Abandoned, "predecessor"))
 	}
