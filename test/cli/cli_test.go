@@ -13,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/troupe-storage/troupe/api/sigv4"
 	"github.com/troupe-storage/troupe/test/process"
 	"github.com/troupe-storage/troupe/test/s3client"
 )
@@ -37,23 +36,11 @@ func start(t *testing.T) *cluster {
 	return startWith(t, process.Config{Mountpaths: 2})
 }
 
-// startWith starts a node of a configuration but for binary and directory.
+// startWith starts a node of a configuration.
 func startWith(t *testing.T, config process.Config) *cluster {
 	t.Helper()
-	config.Binary, config.Dir = process.Built(), t.TempDir()
-	node, err := process.Start(t.Context(), config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &cluster{t: t, node: node, dir: t.TempDir(), endpoint: node.S3}
-	c.client = s3client.New(node.S3, sigv4.Credentials{AccessKey: process.AccessKey, SecretKey: process.SecretKey})
-	t.Cleanup(func() {
-		c.client.Close()
-		if err := node.Kill(); err != nil {
-			t.Error(err)
-		}
-	})
-	return c
+	node := process.ForTest(t, config)
+	return &cluster{t: t, node: node, client: process.ClientForTest(t, node), dir: t.TempDir(), endpoint: node.S3}
 }
 
 // gated puts a gate between client and node.

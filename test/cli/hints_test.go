@@ -45,14 +45,7 @@ func TestRemovingAPrefix(t *testing.T) {
 // A certificate that is not accepted is not a server that is away: the exit code is
 // not the one that scripts repeat at, nothing is tried again, and what to do is said.
 func TestCertificates(t *testing.T) {
-	authority, err := process.NewAuthority()
-	if err != nil {
-		t.Fatal(err)
-	}
-	files, err := authority.Issue(t.TempDir(), 1)
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, files := process.AuthorityForTest(t)
 	secured := startWith(t, process.Config{Mountpaths: 2, TLS: &files})
 	_, port, err := net.SplitHostPort(secured.node.S3)
 	if err != nil {

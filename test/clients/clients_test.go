@@ -58,14 +58,7 @@ func TestRclone(t *testing.T) {
 // AIStore's Python package, which is given the native listener and nothing else.
 // Over HTTPS it sends a body only to where it was redirected.
 func TestAIStore(t *testing.T) {
-	authority, err := process.NewAuthority()
-	if err != nil {
-		t.Fatal(err)
-	}
-	files, err := authority.Issue(t.TempDir(), 3)
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, files := process.AuthorityForTest(t)
 	for name, config := range map[string]process.Config{"http": {}, "https": {TLS: &files}} {
 		t.Run(name, func(t *testing.T) { runSuite(t, suite{config: config, files: []string{"test_aistore.py"}}) })
 	}
@@ -73,14 +66,7 @@ func TestAIStore(t *testing.T) {
 
 // Every client over every road: HTTPS, IPv6, both.
 func TestEdges(t *testing.T) {
-	authority, err := process.NewAuthority()
-	if err != nil {
-		t.Fatal(err)
-	}
-	files, err := authority.Issue(t.TempDir(), 2)
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, files := process.AuthorityForTest(t)
 	for name, config := range map[string]process.Config{
 		"https": {TLS: &files}, "ipv6": {Host: "::1"}, "https and ipv6": {TLS: &files, Host: "::1"},
 	} {
@@ -165,17 +151,8 @@ func runSuite(t *testing.T, s suite) {
 	t.Parallel()
 	path := tools(t, "python3", "pytest", s.program)
 	surroundings := newSurroundings(t)
-	s.config.Binary, s.config.Dir = process.Built(), surroundings.nodeDir
-	node, err := process.Start(t.Context(), s.config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	// Also after a panic of this test; without effect after Stop.
-	t.Cleanup(func() {
-		if err := node.Kill(); err != nil {
-			t.Error(err)
-		}
-	})
+	s.config.Dir = surroundings.nodeDir
+	node := process.ForTest(t, s.config)
 	formats := readFormats(t, node)
 
 	results, output, err := newPytest(t, path, node.Environment()).run(s.files...)
@@ -202,8 +179,6 @@ func runSuite(t *testing.T, s suite) {
 
 	if err := node.Stop(t.Context()); err != nil {
 		t.Error(err)
-	} else if t.Failed() {
-		t.Log(node.Log())
 	}
 	for path, before := range formats {
 		if after, err := os.ReadFile(path); err != nil || !bytes.Equal(before, after) {

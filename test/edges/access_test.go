@@ -49,19 +49,12 @@ func (e entry) known() entry {
 // Every request has its line, in order, and the line says what was done; over two
 // rotations, one by signal and one without.
 func TestAccessLogTellsWhatWasDone(t *testing.T) {
-	authority, err := process.NewAuthority()
-	if err != nil {
-		t.Fatal(err)
-	}
-	files, err := authority.Issue(t.TempDir(), 2)
-	if err != nil {
-		t.Fatal(err)
-	}
+	authority, files := process.AuthorityForTest(t)
 	path := filepath.Join(t.TempDir(), "access.log")
 	node := start(t, process.Config{
 		TLS: &files, Args: []string{"--access-log", path, "--access-log-format", "json", "--min-part", "1", "--tls-listener", "s3", "--tls-listener", "native"},
 	})
-	client := s3client.NewTLS(node.S3, root(), authority.Client())
+	client := s3client.NewTLS(node.S3, process.Keys(), authority.Client())
 	defer client.Close()
 
 	var want []entry

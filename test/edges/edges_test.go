@@ -29,28 +29,8 @@ func TestMain(m *testing.M) { process.Main(m) }
 // start runs a node of one mountpath.
 func start(t *testing.T, config process.Config) *process.Node {
 	t.Helper()
-	config.Binary, config.Mountpaths = process.Built(), 1
-	if config.Dir == "" {
-		config.Dir = t.TempDir()
-	}
-	node, err := process.Start(t.Context(), config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := node.Kill(); err != nil {
-			t.Error(err)
-		}
-		if t.Failed() {
-			t.Log(node.Log())
-		}
-	})
-	return node
-}
-
-// root is the pair of nodes that are given no other.
-func root() sigv4.Credentials {
-	return sigv4.Credentials{AccessKey: process.AccessKey, SecretKey: process.SecretKey}
+	config.Mountpaths = 1
+	return process.ForTest(t, config)
 }
 
 // content is n bytes that repeat only every 251.
@@ -111,7 +91,7 @@ func TestCertificateIsReplacedInFlight(t *testing.T) {
 		t.Fatal(err)
 	}
 	node := start(t, process.Config{TLS: &files})
-	client := s3client.NewTLS(node.S3, root(), authority.Client())
+	client := s3client.NewTLS(node.S3, process.Keys(), authority.Client())
 	defer client.Close()
 	if err := client.CreateBucket(t.Context(), "bucket"); err != nil {
 		t.Fatal(err)
@@ -194,7 +174,7 @@ func signed(t *testing.T, node *process.Node, region, method, path, body string)
 	t.Helper()
 	bare, query, _ := strings.Cut(path, "?")
 	outgoing := &sigv4.Outgoing{Method: method, Path: bare, Query: query, Host: node.S3}
-	signature, err := sigv4.NewSigner(root(), region).Sign(outgoing, time.Now())
+	signature, err := sigv4.NewSigner(process.Keys(), region).Sign(outgoing, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -236,7 +216,7 @@ func TestRegions(t *testing.T) {
 		if status != 400 || !strings.Contains(said, "<Code>AuthorizationHeaderMalformed</Code>") || !strings.Contains(said, "<Region>eu-west-3</Region>") {
 			t.Errorf("%s: %d %s", region, status, said)
 		}
-		query, err := sigv4.NewSigner(root(), region).Presign(&sigv4.Outgoing{Method: "GET", Path: "/", Host: node.S3}, time.Now(), time.Minute)
+		query, err := sigv4.NewSigner(process.Keys(), region).Presign(&sigv4.Outgoing{Method: "GET", Path: "/", Host: node.S3}, time.Now(), time.Minute)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -267,7 +247,7 @@ func TestRegions(t *testing.T) {
 			}
 		}
 	}
-	client := s3client.New(node.S3, root()) // which signs for us-east-1
+	client := s3client.New(node.S3, process.Keys()) // which signs for us-east-1
 	defer client.Close()
 	if answer, err := client.Get(t.Context(), "bucket-local", "k"); err != nil || answer.Code != "AuthorizationHeaderMalformed" {
 		t.Errorf("%+v, %v", answer, err)
@@ -335,14 +315,7 @@ func TestBothFamilies(t *testing.T) {
 // What the edges are told wrongly is refused by its name before anything is made.
 func TestSettingsThatAreRefused(t *testing.T) {
 	dir := t.TempDir()
-	authority, err := process.NewAuthority()
-	if err != nil {
-		t.Fatal(err)
-	}
-	files, err := authority.Issue(dir, 2)
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, files := process.AuthorityForTest(t)
 	secrets := filepath.Join(dir, "env")
 	if err := os.WriteFile(secrets, []byte("TROUPE_ROOT_SECRET_KEY hunter2-is-secret\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -395,7 +368,7 @@ func TestSettingsThatAreRefused(t *testing.T) {
 // The level of the log changes by request, for who has the root pair.
 func TestLogLevel(t *testing.T) {
 	node := start(t, process.Config{Args: []string{"--log-format", "json"}})
-	control := s3client.New(node.Native, root())
+	control := s3client.New(node.Native, process.Keys())
 	defer control.Close()
 	level := func(method, body string) *s3client.Answer {
 		answer, err := control.Do(t.Context(), s3client.Request{Method: method, Path: "/v1/log", Body: []byte(body)})

@@ -22,22 +22,15 @@ import (
 // where it is redirected: the answer comes before any of the body was sent. Over
 // plain HTTP it sends all at once, and is answered at once.
 func TestUploadsOverHTTPSAreRedirected(t *testing.T) {
-	authority, err := process.NewAuthority()
-	if err != nil {
-		t.Fatal(err)
-	}
-	files, err := authority.Issue(t.TempDir(), 2)
-	if err != nil {
-		t.Fatal(err)
-	}
+	authority, files := process.AuthorityForTest(t)
 	for _, secure := range []bool{true, false} {
 		config, client := process.Config{}, (*s3client.Client)(nil)
 		if secure {
 			config.TLS = &files
 		}
 		node := start(t, config)
-		if client = s3client.New(node.S3, root()); secure {
-			client = s3client.NewTLS(node.S3, root(), authority.Client())
+		if client = s3client.New(node.S3, process.Keys()); secure {
+			client = s3client.NewTLS(node.S3, process.Keys(), authority.Client())
 		}
 		if err := client.CreateBucket(t.Context(), "bucket"); err != nil {
 			t.Fatal(err)
@@ -92,9 +85,9 @@ func TestUploadsOverHTTPSAreRedirected(t *testing.T) {
 		if answer := talk(final, body, len(body)); answer.StatusCode != http.StatusOK {
 			t.Errorf("the upload: %s", answer.Status)
 		}
-		reader := s3client.New(node.S3, root())
+		reader := s3client.New(node.S3, process.Keys())
 		if secure {
-			reader = s3client.NewTLS(node.S3, root(), authority.Client())
+			reader = s3client.NewTLS(node.S3, process.Keys(), authority.Client())
 		}
 		answer, err := reader.Get(t.Context(), "bucket", "a/k")
 		if must(t, "get", answer, err); string(answer.Body) != body {
@@ -110,14 +103,7 @@ func TestUploadsOverHTTPSAreRedirected(t *testing.T) {
 // The load generator speaks HTTPS: every operation of a mix is done and read back
 // whole by it.
 func TestLoadOverHTTPS(t *testing.T) {
-	authority, err := process.NewAuthority()
-	if err != nil {
-		t.Fatal(err)
-	}
-	files, err := authority.Issue(t.TempDir(), 2)
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, files := process.AuthorityForTest(t)
 	node := start(t, process.Config{TLS: &files, Host: "::1"})
 	bench := exec.CommandContext(t.Context(), process.Built(), "bench", "--endpoint", node.URL(node.S3),
 		"--op", "put", "--size", "300KiB", "--ops", "40", "--connections", "4")

@@ -16,18 +16,11 @@ import (
 // checksum: an object that is not what was stored is cut off over HTTPS, whole or
 // in parts, where the kernel would send it as it is.
 func TestWholeReadsOverTLSAreVerified(t *testing.T) {
-	authority, err := process.NewAuthority()
-	if err != nil {
-		t.Fatal(err)
-	}
-	files, err := authority.Issue(t.TempDir(), 2)
-	if err != nil {
-		t.Fatal(err)
-	}
+	authority, files := process.AuthorityForTest(t)
 	node := start(t, process.Config{TLS: &files, Args: []string{"--tls-listener", "native", "--min-part", "1"}})
-	plain := s3client.New(node.S3, root())
+	plain := s3client.New(node.S3, process.Keys())
 	defer plain.Close()
-	secure := s3client.NewTLS(node.Native, root(), authority.Client())
+	secure := s3client.NewTLS(node.Native, process.Keys(), authority.Client())
 	defer secure.Close()
 	if err := plain.CreateBucket(t.Context(), "bucket"); err != nil {
 		t.Fatal(err)

@@ -22,7 +22,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/troupe-storage/troupe/api/sigv4"
 	"github.com/troupe-storage/troupe/objects"
 	"github.com/troupe-storage/troupe/test/process"
 	"github.com/troupe-storage/troupe/test/s3client"
@@ -62,41 +61,19 @@ type testimony struct {
 	failures []error
 }
 
-func keys() sigv4.Credentials {
-	return sigv4.Credentials{AccessKey: process.AccessKey, SecretKey: process.SecretKey}
-}
-
 // newArena starts a node with a small budget, a bucket, and the witness.
 func newArena(t *testing.T) *arena {
 	t.Helper()
 	a := &arena{T: t, outer: t.TempDir(), seen: make(chan testimony, 1)}
 	a.plantSentinels()
-	node, err := process.Start(t.Context(), process.Config{
-		Binary: process.Built(), Dir: filepath.Join(a.outer, "one", "two", "node"),
-		Args: []string{"--memory", "256MiB", "--min-part", "1"},
+	a.node = process.ForTest(t, process.Config{
+		Dir: filepath.Join(a.outer, "one", "two", "node"), Args: []string{"--memory", "256MiB", "--min-part", "1"},
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	a.node = node
-	t.Cleanup(func() {
-		if err := node.Kill(); err != nil {
-			t.Error(err)
-		}
-		if t.Failed() {
-			t.Log(node.Log())
-		}
-	})
-	a.client = s3client.New(node.S3, keys())
-	t.Cleanup(a.client.Close)
-	for _, name := range []string{bucket, witnessBucket} {
-		if err := a.client.CreateBucket(t.Context(), name); err != nil {
-			t.Fatal(err)
-		}
-	}
+	a.client = process.ClientForTest(t, a.node, bucket, witnessBucket)
 	a.ok("put", "before", a.put("before", []byte("before")))
 	a.client.Close()
-	if a.calm, err = node.Metrics(t.Context()); err != nil {
+	var err error
+	if a.calm, err = a.node.Metrics(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -108,7 +85,7 @@ func newArena(t *testing.T) *arena {
 // testify does ordinary things until ctx ends: small and large, write, read,
 // list and delete.
 func (a *arena) testify(ctx context.Context) (told testimony) {
-	client := s3client.New(a.node.S3, keys())
+	client := s3client.New(a.node.S3, process.Keys())
 	defer client.Close()
 	large := bytes.Repeat([]byte("witness "), 16<<10)
 	try := func(what string, request s3client.Request, want []byte) {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/troupe-storage/troupe/api/sigv4"
 	"github.com/troupe-storage/troupe/objects"
+	"github.com/troupe-storage/troupe/test/process"
 	"github.com/troupe-storage/troupe/test/s3client"
 )
 
@@ -33,7 +34,7 @@ func TestForgedRequests(t *testing.T) {
 		return head + "Content-Length: 6\r\n\r\nforged"
 	}
 	stranger := s3client.New(a.node.S3, sigv4.Credentials{AccessKey: "stranger", SecretKey: "some-secret"})
-	wrong := s3client.New(a.node.S3, sigv4.Credentials{AccessKey: keys().AccessKey, SecretKey: "not-the-secret"})
+	wrong := s3client.New(a.node.S3, sigv4.Credentials{AccessKey: process.Keys().AccessKey, SecretKey: "not-the-secret"})
 	at := func(when time.Time) s3client.Request {
 		r := put
 		r.At = when

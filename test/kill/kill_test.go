@@ -10,11 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/troupe-storage/troupe/api/sigv4"
 	"github.com/troupe-storage/troupe/objects"
 	"github.com/troupe-storage/troupe/test/model"
 	"github.com/troupe-storage/troupe/test/process"
-	"github.com/troupe-storage/troupe/test/s3client"
 	"github.com/troupe-storage/troupe/test/soak"
 )
 
@@ -97,23 +95,8 @@ func (t *trial) count(slice *soak.Slice) {
 // newTrial starts a node on the directories given, or on four of its own, and a
 // load for it.
 func newTrial(t *testing.T, seed uint64, data ...string) *trial {
-	node, err := process.Start(t.Context(), process.Config{
-		Binary: process.Built(), Dir: t.TempDir(), Data: data,
-		Args: []string{"--min-part", "1", "--memory", "256MiB"},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := node.Kill(); err != nil {
-			t.Error(err)
-		}
-	})
-	client := s3client.New(node.S3, sigv4.Credentials{AccessKey: process.AccessKey, SecretKey: process.SecretKey})
-	t.Cleanup(client.Close)
-	if err := client.CreateBucket(t.Context(), bucket); err != nil {
-		t.Fatal(err)
-	}
+	node := process.ForTest(t, process.Config{Data: data, Args: []string{"--min-part", "1", "--memory", "256MiB"}})
+	client := process.ClientForTest(t, node, bucket)
 	return &trial{T: t, node: node, load: NewLoad(client, bucket, seed), seed: seed, random: rand.New(rand.NewPCG(seed, 1<<32))}
 }
 

@@ -28,16 +28,7 @@ func TestMain(m *testing.M) { process.Main(m) }
 
 func start(t *testing.T, dir string, args ...string) *process.Node {
 	t.Helper()
-	node, err := process.Start(t.Context(), process.Config{Binary: process.Built(), Dir: dir, Args: args})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := node.Kill(); err != nil {
-			t.Error(err)
-		}
-	})
-	return node
+	return process.ForTest(t, process.Config{Dir: dir, Args: args})
 }
 
 // formatted returns the directories of a node that ran and was stopped.
@@ -218,10 +209,7 @@ func TestDirectoriesThatAreRefused(t *testing.T) {
 	if said, _ := exec.Command(process.Built(), "version").CombinedOutput(); len(said) == 0 {
 		t.Error("the binary does not run")
 	}
-	node, err := process.Start(t.Context(), process.Config{Binary: process.Built(), Dir: t.TempDir(), Data: mine})
-	if err != nil {
-		t.Fatal(err)
-	}
+	node := process.ForTest(t, process.Config{Data: mine})
 	if err := node.Stop(t.Context()); err != nil {
 		t.Error(err)
 	}
@@ -329,15 +317,7 @@ func TestUnmountedDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	mkdir(t, mountpaths[0])
-	node, err := process.Start(t.Context(), process.Config{Binary: process.Built(), Dir: t.TempDir(), Data: mountpaths})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := node.Kill(); err != nil {
-			t.Error(err)
-		}
-	})
+	node := process.ForTest(t, process.Config{Data: mountpaths})
 	if said := node.Log(); !strings.Contains(said, mountpaths[0]) || !strings.Contains(said, "mounted") {
 		t.Errorf("it says nothing of %s:\n%s", mountpaths[0], said)
 	}

@@ -14,10 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/troupe-storage/troupe/api/sigv4"
-	"github.com/troupe-storage/troupe/supervisors"
 	"github.com/troupe-storage/troupe/test/process"
-	"github.com/troupe-storage/troupe/test/s3client"
 )
 
 // storageCommand runs troupe storage and returns what it printed.
@@ -52,11 +49,7 @@ func steady(t *testing.T, node *process.Node) string {
 func TestStorageAddAndRemove(t *testing.T) {
 	dir := t.TempDir()
 	node := start(t, dir)
-	c := s3client.New(node.S3, sigv4.Credentials{AccessKey: supervisors.DefaultAccessKey, SecretKey: supervisors.DefaultSecretKey})
-	defer c.Close()
-	if err := c.CreateBucket(t.Context(), "photos"); err != nil {
-		t.Fatal(err)
-	}
+	c := process.ClientForTest(t, node, "photos")
 	const objectCount = 2000
 	sums := make([][sha256.Size]byte, objectCount)
 	body := func(i int) []byte {

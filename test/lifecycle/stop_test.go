@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/troupe-storage/troupe/api/sigv4"
 	"github.com/troupe-storage/troupe/test/process"
 	"github.com/troupe-storage/troupe/test/s3client"
 )
@@ -23,9 +22,7 @@ const (
 )
 
 func newClient(t *testing.T, node *process.Node) *s3client.Client {
-	client := s3client.New(node.S3, sigv4.Credentials{AccessKey: process.AccessKey, SecretKey: process.SecretKey})
-	t.Cleanup(client.Close)
-	return client
+	return process.ClientForTest(t, node)
 }
 
 func signedPut(t *testing.T, node *process.Node, key string) string {

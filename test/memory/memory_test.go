@@ -19,7 +19,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/troupe-storage/troupe/api/sigv4"
 	"github.com/troupe-storage/troupe/test/process"
 	"github.com/troupe-storage/troupe/test/s3client"
 	"github.com/troupe-storage/troupe/test/soak"
@@ -73,23 +72,8 @@ func uploadsWithinBudget(t *testing.T, cutAt int64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	node, err := process.Start(t.Context(), process.Config{Binary: binary, Dir: t.TempDir(), Args: []string{"--memory", "256MiB"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := node.Kill(); err != nil {
-			t.Error(err)
-		}
-		if t.Failed() {
-			t.Log(node.Log())
-		}
-	})
-	client := s3client.New(node.S3, sigv4.Credentials{AccessKey: process.AccessKey, SecretKey: process.SecretKey})
-	t.Cleanup(client.Close)
-	if err := client.CreateBucket(t.Context(), bucket); err != nil {
-		t.Fatal(err)
-	}
+	node := process.ForTest(t, process.Config{Binary: binary, Args: []string{"--memory", "256MiB"}})
+	client := process.ClientForTest(t, node, bucket)
 	small := bytes.Repeat([]byte("small"), 800)
 	if answer, err := client.Put(t.Context(), bucket, "small", small); err != nil || !answer.OK() {
 		t.Fatal(answer, err)

@@ -19,7 +19,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/troupe-storage/troupe/api/sigv4"
 	"github.com/troupe-storage/troupe/test/process"
 	"github.com/troupe-storage/troupe/test/s3client"
 )
@@ -89,24 +88,8 @@ func start(t *testing.T, args ...string) (*process.Node, *s3client.Client) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	node, err := process.Start(t.Context(), process.Config{Binary: binary, Dir: t.TempDir(), Args: args})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := node.Kill(); err != nil {
-			t.Error(err)
-		}
-		if t.Failed() {
-			t.Log(node.Log())
-		}
-	})
-	client := s3client.New(node.S3, sigv4.Credentials{AccessKey: process.AccessKey, SecretKey: process.SecretKey})
-	t.Cleanup(client.Close)
-	if err := client.CreateBucket(t.Context(), bucket); err != nil {
-		t.Fatal(err)
-	}
-	return node, client
+	node := process.ForTest(t, process.Config{Binary: binary, Args: args})
+	return node, process.ClientForTest(t, node, bucket)
 }
 
 // many is a node with many objects.

@@ -5,7 +5,6 @@ package offline_test
 import (
 	"archive/tar"
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,7 +20,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/troupe-storage/troupe/api/sigv4"
 	"github.com/troupe-storage/troupe/mountpath/offline"
 	"github.com/troupe-storage/troupe/objects"
 	"github.com/troupe-storage/troupe/test/process"
@@ -29,25 +27,7 @@ import (
 )
 
 // TestMain builds the binary once.
-func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "troupe-offline-")
-	if err == nil {
-		var binary string
-		if binary, err = process.Build(context.Background(), dir); err == nil {
-			err = os.Setenv(process.BinaryVariable, binary)
-		}
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	code := m.Run()
-	if err := os.RemoveAll(dir); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { process.Main(m) }
 
 const bucket = "export"
 
@@ -75,23 +55,8 @@ func keys() []string {
 func newSite(t *testing.T, mountpaths int) *site {
 	t.Helper()
 	s := &site{t: t, dir: t.TempDir(), held: make(map[string][]byte), small: make(map[string]bool)}
-	var err error
-	s.node, err = process.Start(t.Context(), process.Config{
-		Binary: os.Getenv(process.BinaryVariable), Dir: s.dir, Mountpaths: mountpaths, Args: []string{"--min-part", "1"},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.node.Kill(); err != nil {
-			t.Error(err)
-		}
-	})
-	s.client = s3client.New(s.node.S3, sigv4.Credentials{AccessKey: process.AccessKey, SecretKey: process.SecretKey})
-	t.Cleanup(s.client.Close)
-	if err := s.client.CreateBucket(t.Context(), bucket); err != nil {
-		t.Fatal(err)
-	}
+	s.node = process.ForTest(t, process.Config{Dir: s.dir, Mountpaths: mountpaths, Args: []string{"--min-part", "1"}})
+	s.client = process.ClientForTest(t, s.node, bucket)
 	return s
 }
 
@@ -148,7 +113,7 @@ func (s *site) fill() {
 // run runs troupe storage and returns its output and exit code.
 func (s *site) run(arguments ...string) (out, notes string, code int) {
 	s.t.Helper()
-	command := exec.CommandContext(s.t.Context(), os.Getenv(process.BinaryVariable), append([]string{"storage"}, arguments...)...)
+	command := exec.CommandContext(s.t.Context(), process.Built(), append([]string{"storage"}, arguments...)...)
 	var stdout, stderr bytes.Buffer
 	command.Stdout, command.Stderr = &stdout, &stderr
 	var exit *exec.ExitError

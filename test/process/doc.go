@@ -13,5 +13,7 @@
 // A node lives at most as long as the test process: the kernel kills it when
 // the test dies.
 //
+// Tests take their nodes from fixture.go: ForTest, ClientForTest, AuthorityForTest.
+//
 // Start with node.go.
 package process

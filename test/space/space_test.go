@@ -15,7 +15,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/troupe-storage/troupe/api/sigv4"
 	"github.com/troupe-storage/troupe/test/process"
 	"github.com/troupe-storage/troupe/test/s3client"
 	"github.com/troupe-storage/troupe/test/volume"
@@ -59,27 +58,10 @@ func newTenant(t *testing.T, config volume.Config) *tenant {
 			t.Error(err)
 		}
 	})
-	node, err := process.Start(t.Context(), process.Config{
-		Binary: process.Built(), Dir: t.TempDir(), Data: []string{filepath.Join(v.Path, "d")},
-		Args: []string{"--memory", "64MiB", "--min-part", "1"},
+	node := process.ForTest(t, process.Config{
+		Data: []string{filepath.Join(v.Path, "d")}, Args: []string{"--memory", "64MiB", "--min-part", "1"},
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := node.Kill(); err != nil {
-			t.Error(err)
-		}
-		if t.Failed() {
-			t.Log(node.Log())
-		}
-	})
-	client := s3client.New(node.S3, sigv4.Credentials{AccessKey: process.AccessKey, SecretKey: process.SecretKey})
-	t.Cleanup(client.Close)
-	if err := client.CreateBucket(t.Context(), bucket); err != nil {
-		t.Fatal(err)
-	}
-	return &tenant{T: t, volume: v, node: node, client: client, stored: make(map[string][]byte)}
+	return &tenant{T: t, volume: v, node: node, client: process.ClientForTest(t, node, bucket), stored: make(map[string][]byte)}
 }
 
 // do sends a request; no answer at all is a fault wherever this is used.

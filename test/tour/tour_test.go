@@ -262,16 +262,7 @@ func startNode(t *testing.T, config process.Config) *process.Node {
 	if config.Binary, err = process.Build(t.Context(), t.TempDir()); err != nil {
 		t.Fatal(err)
 	}
-	node, err := process.Start(t.Context(), config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { // without effect after Stop
-		if err := node.Kill(); err != nil {
-			t.Error(err)
-		}
-	})
-	return node
+	return process.ForTest(t, config)
 }
 
 // The example of a settings file is one: the node takes every name and value.
