@@ -4,11 +4,11 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/troupe-storage/troupe/api/client"
 	"github.com/troupe-storage/troupe/objects/errs"
 )
 
@@ -177,12 +177,11 @@ func (l Load) partitioned() bool {
 
 // target reads endpoint and bucket.
 func (l Load) target() (*target, error) {
-	u, err := url.Parse(l.Endpoint)
+	u, err := client.ParseEndpoint(l.Endpoint)
 	if err != nil {
-		return nil, fmt.Errorf("endpoint: %w", err)
+		return nil, err
 	}
-	secured := u.Scheme == "https"
-	if u.Scheme != "http" && !secured || u.Hostname() == "" || u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.User != nil {
+	if u.Path != "" || !strings.Contains(l.Endpoint, "://") {
 		return nil, fmt.Errorf("endpoint %q is not http://host:port or https://host:port", l.Endpoint)
 	}
 	if text := u.Port(); text != "" {
@@ -199,7 +198,7 @@ func (l Load) target() (*target, error) {
 		}
 	}
 	t := &target{address: dialAddress(u), host: u.Host, bucket: l.Bucket}
-	if secured {
+	if u.Scheme == "https" {
 		t.tls = securityFor(l.TLS, u.Hostname())
 	}
 	return t, nil

@@ -225,6 +225,23 @@ func TestRateAndInterruption(t *testing.T) {
 	}
 }
 
+// A load is for the root of a server that is named with its scheme.
+func TestEndpointsOfLoads(t *testing.T) {
+	for endpoint, wanted := range map[string]bool{
+		"http://127.0.0.1:9000": true, "https://host": true, "http://[::1]:9000/": true, "https://host:65535": true,
+		"127.0.0.1:9000": false, "host": false, "http://host/s3": false, "http://host:99999": false, "http://host:0": false,
+		"http://me:secret@host": false, "http://host?x": false, "http://": false, "ftp://host": false, "": false,
+	} {
+		_, err := Load{Endpoint: endpoint, Bucket: "load"}.target()
+		if (err == nil) != wanted {
+			t.Errorf("%q: %v", endpoint, err)
+		}
+		if err != nil && strings.Contains(err.Error(), "secret") {
+			t.Errorf("%q: a secret is shown: %v", endpoint, err)
+		}
+	}
+}
+
 // A load that cannot be driven is refused with all that is wrong; a server that
 // is away is an error at once.
 func TestRefusedLoads(t *testing.T) {
