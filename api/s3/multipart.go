@@ -3,10 +3,14 @@ package s3
 import (
 	"context"
 	"encoding/xml"
+	"errors"
 	"io"
+	"iter"
+	"net/url"
 	"time"
 
 	"github.com/troupe-storage/troupe/objects/checksum"
+	"github.com/troupe-storage/troupe/objects/errs"
 )
 
 // MaxParts is how many parts an upload has at most.
@@ -141,4 +145,62 @@ func (c Client) Abort(ctx context.Context, bucket, key, uploadID string) error {
 	r.Query = query("uploadId", uploadID)
 	_, err := c.do(ctx, r)
 	return err
+}
+
+// Upload is a multipart upload that has begun and is neither completed nor aborted.
+type Upload struct {
+	Key       string
+	ID        string
+	Initiated time.Time
+}
+
+// Uploads lists the uploads of keys that begin with a prefix, in the order of keys;
+// what follows an error is nothing.
+func (c Client) Uploads(ctx context.Context, bucket, prefix string) iter.Seq2[Upload, error] {
+	return func(yield func(Upload, error) bool) {
+		for key, id := "", ""; ; {
+			r := request("list uploads", "GET", bucket, "")
+			r.Query = query("encoding-type", "url", "key-marker", key, "max-uploads", itoa(pageKeys), "prefix", prefix, "upload-id-marker", id, "uploads=", "")
+			var page struct {
+				EncodingType string
+				Upload       []struct {
+					Key       string
+					UploadId  string
+					Initiated time.Time
+				}
+				IsTruncated        bool
+				NextKeyMarker      string
+				NextUploadIdMarker string
+			}
+			_, err := c.read(ctx, r, &page)
+			decode := func(name string) string {
+				if page.EncodingType != "url" {
+					return name
+				}
+				decoded, bad := url.QueryUnescape(name)
+				if bad != nil && err == nil {
+					err = errs.E(r.Op, r.What, errs.Internal, bad)
+				}
+				return decoded
+			}
+			next := decode(page.NextKeyMarker)
+			if err == nil && page.IsTruncated && next == key && page.NextUploadIdMarker == id {
+				err = errs.E(r.Op, r.What, errs.Internal, errors.New("a page that is not the last leads nowhere"))
+			}
+			for i := 0; i < len(page.Upload) && err == nil; i++ {
+				u := Upload{Key: decode(page.Upload[i].Key), ID: page.Upload[i].UploadId, Initiated: page.Upload[i].Initiated}
+				if err == nil && !yield(u, nil) {
+					return
+				}
+			}
+			if err != nil {
+				yield(Upload{}, err)
+				return
+			}
+			if !page.IsTruncated {
+				return
+			}
+			key, id = next, page.NextUploadIdMarker
+		}
+	}
 }

@@ -82,7 +82,7 @@ func advice(err error, s *Session) string {
 	case errs.Offline:
 		return "the server cannot be reached or stopped answering; the same command goes on where it stopped"
 	case errs.NoSpace:
-		return "the server's mountpaths are full: delete objects or give it more space"
+		return "the server's mountpaths are full: delete objects, abort uploads that nobody goes on with (`troupe ls --uploads`), or give it more space"
 	case errs.Denied:
 		return "requests were signed with " + s.keys.describe()
 	}

@@ -31,16 +31,20 @@ func errNothing(a address) error {
 }
 
 func listCommand(f *frame) *cobra.Command {
-	var recursive, human, summarize bool
+	var recursive, human, summarize, uploads bool
 	command := f.client(&cobra.Command{
 		Use:   "ls [troupe://BUCKET[/PREFIX]...]",
 		Short: "List buckets, or the objects of one",
 		Long: `List buckets, or the objects whose keys begin with PREFIX, up to the next slash.
 What lies beyond it is shown as a prefix, or listed too with --recursive. A prefix that no
-key begins with is an error (exit code 3).`,
+key begins with is an error (exit code 3).
+
+With --uploads, uploads in parts that have begun and not ended, of all keys that begin with
+PREFIX: they take room until they are completed, or aborted (troupe rm --uploads).`,
 		Example: `  troupe ls
   troupe ls --human troupe://photos/2026/
-  troupe ls --recursive --json troupe://photos | jq -r .key`,
+  troupe ls --recursive --json troupe://photos | jq -r .key
+  troupe ls --human --uploads troupe://photos`,
 	}, func(ctx context.Context, s *Session, args []string) error {
 		c, err := s.S3()
 		if err != nil {
@@ -61,9 +65,14 @@ key begins with is an error (exit code 3).`,
 			all = append(all, a)
 		}
 		for _, a := range all {
-			if a.bucket == "" {
+			switch {
+			case a.bucket == "" && uploads:
+				return Usage("--uploads needs a bucket: troupe://BUCKET[/PREFIX]")
+			case a.bucket == "":
 				err = listBuckets(ctx, s, c)
-			} else {
+			case uploads:
+				err = listUploads(ctx, s, c, a, human)
+			default:
 				err = listObjects(ctx, s, c, a, recursive, human, summarize)
 			}
 			if err != nil {
@@ -75,6 +84,7 @@ key begins with is an error (exit code 3).`,
 	flags := command.Flags()
 	flags.BoolVarP(&recursive, "recursive", "r", false, "every object, whatever slashes its key has")
 	flags.BoolVarP(&human, "human", "H", false, "sizes in KiB, MiB, GiB")
+	flags.BoolVar(&uploads, "uploads", false, "uploads in parts that have not ended, instead of objects")
 	flags.BoolVar(&summarize, "summarize", false, "end with the number of objects and bytes")
 	return command
 }

@@ -22,6 +22,7 @@ type removed struct {
 func removeCommand(f *frame) *cobra.Command {
 	var (
 		recursive, dryRun bool
+		uploads           bool
 		parallel          int
 		chosen            filter
 	)
@@ -30,10 +31,14 @@ func removeCommand(f *frame) *cobra.Command {
 		Short: "Delete objects",
 		Long: `Delete objects. An object that is not there counts as deleted, and what lies below
 KEY/ is left where it is. With --recursive a
-KEY is taken for a directory: what begins with KEY/ goes; of a bucket, everything.`,
+KEY is taken for a directory: what begins with KEY/ goes; of a bucket, everything.
+
+With --uploads objects stay, and uploads in parts to those keys that have not ended are
+aborted; the same command as before begins such an upload anew.`,
 		Example: `  troupe rm troupe://photos/2025/cat.jpg
   troupe rm --recursive --dry-run troupe://photos/2025
-  troupe rm --recursive --include '*.tmp' troupe://photos`,
+  troupe rm --recursive --include '*.tmp' troupe://photos
+  troupe rm --recursive --uploads troupe://photos`,
 		Args: cobra.MinimumNArgs(1),
 	}, func(ctx context.Context, s *Session, args []string) error {
 		if err := checkParallel(parallel); err != nil {
@@ -53,6 +58,14 @@ KEY is taken for a directory: what begins with KEY/ goes; of a bucket, everythin
 		c, err := s.S3()
 		if err != nil {
 			return err
+		}
+		if uploads {
+			for _, a := range targets {
+				if err := abortUploads(ctx, s, c, a, recursive, dryRun, &chosen); err != nil {
+					return err
+				}
+			}
+			return nil
 		}
 		d := deletion{client: c, parallel: parallel, dryRun: dryRun}
 		tell := func(r removed, failure error) error {
@@ -88,6 +101,7 @@ KEY is taken for a directory: what begins with KEY/ goes; of a bucket, everythin
 	flags := command.Flags()
 	flags.BoolVarP(&recursive, "recursive", "r", false, "everything below")
 	flags.BoolVarP(&dryRun, "dry-run", "n", false, "say what would be deleted, and delete nothing")
+	flags.BoolVar(&uploads, "uploads", false, "abort uploads in parts that have not ended, instead of deleting objects")
 	addParallel(flags, &parallel)
 	chosen.add(flags)
 	return command
