@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 	"github.com/sirupsen/logrus"
@@ -14,7 +15,23 @@ import (
 	"github.com/troupe-storage/troupe/objects/errs"
 )
 
-func (s *mountpaths) onRemoveMountpath(ctx actor.Context, m *messages.RemoveMountpath) {
+// awayTime is how long a removal by force waits for a mountpath that has just been
+// taken out of use: its store is closed when its calls have come back.
+const awayTime = 10 * time.Second
+
+// removeAgain says that it is time to look again whether a mountpath can be removed by
+// force. Sent by a timer.
+type removeAgain struct {
+	message *messages.RemoveMountpath
+	since   time.Duration // of the clock's Elapsed: when it was asked for
+}
+
+// Fail implements messages.Failer.
+func (m *removeAgain) Fail(err error) { m.message.Fail(err) }
+
+// onRemoveMountpath removes a mountpath, as was asked for at a time of the clock's
+// Elapsed.
+func (s *mountpaths) onRemoveMountpath(ctx actor.Context, m *messages.RemoveMountpath, since time.Duration) {
 	const op errs.Op = "mountpath.Remove"
 	p, err := s.find(op, m.Path)
 	if err != nil {
@@ -48,8 +65,11 @@ func (s *mountpaths) onRemoveMountpath(ctx actor.Context, m *messages.RemoveMoun
 	case !status.Readable && !m.Force:
 		m.Fail(errs.E(op, m.Path, errs.Offline, fmt.Errorf("it cannot be read (%s: %s), so what is on it cannot be moved; enable it, or remove it by force, which gives up what only it has", status.State, status.Reason)))
 		return
+	case !status.Readable && p.phase != away && s.System.Clock().Elapsed()-since < awayTime:
+		s.System.Clock().AfterFunc(passPause, s.sender(ctx, &removeAgain{m, since}))
+		return
 	case !status.Readable && p.phase != away:
-		m.Fail(errs.E(op, m.Path, errs.Busy, errors.New("calls of its disk are still under way; disable it first")))
+		m.Fail(errs.E(op, m.Path, errs.Busy, errors.New("calls of its disk are still under way; disable it, and ask again when they have ended")))
 		return
 	}
 	s.changing, s.asked, s.subject = true, m.Reply, p

@@ -134,7 +134,9 @@ func (s *mountpaths) Receive(ctx actor.Context) {
 	case *messages.AddMountpath:
 		s.onAddMountpath(ctx, m)
 	case *messages.RemoveMountpath:
-		s.onRemoveMountpath(ctx, m)
+		s.onRemoveMountpath(ctx, m, s.System.Clock().Elapsed())
+	case *removeAgain:
+		s.onRemoveMountpath(ctx, m.message, m.since)
 	case *messages.FinishTransition:
 		s.onFinishTransition(ctx, m)
 	case *messages.TallyTransition:

@@ -93,3 +93,75 @@ func TestTransitions(t *testing.T) {
 		t.Fatalf("the last one leaves: %v", err)
 	}
 }
+
+// Every other change of the set is whole or was not made, at whichever write of
+// whichever mountpath a kill interrupts it; and the next start agrees with itself: its
+// sets name mountpaths that the node has, and what was removed is none of them.
+func TestChangesInterruptedAtEveryWrite(t *testing.T) {
+	join := func(d *Documents, n *node) (Node, error) { return d.Join(n.shelves[2], "/d2") }
+	leave := func(d *Documents, _ *node) (Node, error) { return d.Leave("d0") }
+	for name, c := range map[string]struct {
+		before func(*Documents, *node) (Node, error) // nil: nothing
+		change func(*Documents, *node) (Node, error)
+	}{
+		"leave":          {nil, leave},
+		"turn":           {join, func(d *Documents, _ *node) (Node, error) { return d.Turn() }},
+		"turn back":      {leave, func(d *Documents, _ *node) (Node, error) { return d.Turn() }},
+		"job":            {leave, func(d *Documents, _ *node) (Node, error) { return d.SetTransitionJob([]string{"d1"}, "job") }},
+		"has joined":     {join, func(d *Documents, _ *node) (Node, error) { return d.FinishTransition([]string{"d0", "d1", "d2"}) }},
+		"has left":       {leave, func(d *Documents, _ *node) (Node, error) { return d.FinishTransition([]string{"d1"}) }},
+		"given up":       {nil, func(d *Documents, _ *node) (Node, error) { return d.GiveUp("d0") }},
+		"joiner is lost": {join, func(d *Documents, _ *node) (Node, error) { return d.GiveUp("d2") }},
+		"leaver is lost": {leave, func(d *Documents, _ *node) (Node, error) { return d.GiveUp("d0") }},
+		"source is lost": {join, func(d *Documents, _ *node) (Node, error) { return d.GiveUp("d0") }},
+	} {
+		for writes := range 6 {
+			n := newNode(t, 3)
+			d := n.start(n.shelves[:2]...)
+			if c.before != nil {
+				if _, err := c.before(d, n); err != nil {
+					t.Fatal(err)
+				}
+			}
+			was := d.Node()
+			for i, s := range n.shelves { // a kill: the first ones were written, the others not
+				s.writes, s.broken = max(0, min(1, writes-i)), errors.New("killed")
+				if writes > 4 {
+					s.writes = -1 // negative control: none
+				}
+			}
+			wanted, err := c.change(d, n)
+			for _, s := range n.shelves {
+				s.writes = -1
+			}
+			again, openErr := Open(shelvesOf(n.shelves))
+			if openErr != nil {
+				t.Fatal(openErr)
+			}
+			node := again.Node()
+			same := func(other Node) bool {
+				return node.Transition.Equal(other.Transition) && len(node.Mountpaths) == len(other.Mountpaths) && slices.Equal(node.Removed, other.Removed)
+			}
+			switch {
+			case err == nil && !same(wanted):
+				t.Errorf("%s, %d writes: acknowledged %+v, found %+v", name, writes, wanted, node)
+			case err != nil && writes > 4:
+				t.Errorf("%s: %v", name, err)
+			case node.NodeID != was.NodeID:
+				t.Errorf("%s, %d writes: the node forgot who it is", name, writes)
+			}
+			for _, id := range node.Removed {
+				if slices.ContainsFunc(node.Mountpaths, func(m Mountpath) bool { return m.ID == id }) {
+					t.Errorf("%s, %d writes: %s is removed and there", name, writes, id)
+				}
+			}
+			if node.Transition != nil {
+				for _, id := range slices.Concat(node.Transition.From, node.Transition.To) {
+					if !slices.ContainsFunc(node.Mountpaths, func(m Mountpath) bool { return m.ID == id }) {
+						t.Errorf("%s, %d writes: keys are placed on %s, which is none", name, writes, id)
+					}
+				}
+			}
+		}
+	}
+}

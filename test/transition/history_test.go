@@ -91,6 +91,12 @@ func valueOf(b []byte) *model.Value {
 	return &model.Value{Size: int64(len(b)), Digest: hash.Sum64()}
 }
 
+// mayFail reports whether an answer says that a write could not be done now.
+func (h *history) mayFail(status int) bool {
+	broken := status == http.StatusInternalServerError || status == http.StatusInsufficientStorage
+	return status == http.StatusServiceUnavailable || broken && h.faulty.Load()
+}
+
 // outcome says what an answer to a write means: it happened, it did not, or nobody
 // knows.
 func (h *history) outcome(operation *model.Operation, answer *s3client.Answer, err error) (done bool) {
@@ -103,7 +109,7 @@ func (h *history) outcome(operation *model.Operation, answer *s3client.Answer, e
 		return true
 	case answer.Status == http.StatusPreconditionFailed, answer.Status == http.StatusNotFound:
 		operation.Refuse()
-	case answer.Status == http.StatusServiceUnavailable, answer.Status == http.StatusInternalServerError && h.faulty.Load():
+	case h.mayFail(answer.Status):
 		h.busy.Add(1)
 		operation.Doubt()
 	default:
@@ -164,7 +170,7 @@ func (h *history) part(random *rand.Rand, c *cell) {
 	answer, err := h.client.Load().PutPart(context.Background(), bucket, c.name, c.upload, number, b)
 	switch {
 	case err != nil || answer.Status == http.StatusServiceUnavailable:
-	case answer.Status == http.StatusInternalServerError && h.faulty.Load():
+	case h.mayFail(answer.Status):
 	case answer.OK():
 		c.parts = append(c.parts, s3client.Part{Number: number, ETag: answer.ETag()})
 		c.whole = append(c.whole, b...)

@@ -117,6 +117,15 @@ func (h *house) try(action storage.Action) (storage.Mountpath, error) {
 	return storage.Client{Control: h.control}.Do(context.Background(), action)
 }
 
+// look returns a job as it is.
+func (h *house) look(id string) (job api.Job) {
+	h.Helper()
+	if err := h.control.Get(context.Background(), api.JobsPath+"/"+id, nil, &job); err != nil {
+		h.Fatal(err)
+	}
+	return job
+}
+
 // job waits for the end of a job.
 func (h *house) job(id string) api.Job {
 	h.Helper()

@@ -2,6 +2,7 @@ package mover
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"time"
 
@@ -79,7 +80,7 @@ func (m *Mover) Upload(ctx context.Context, key objects.Key, uploadID string, fr
 func (m *Mover) move(op errs.Op, key objects.Key, from, to *messages.MountpathView, wait func(time.Duration) error, once func(*slab.Window) (Moved, error)) (Moved, error) {
 	for attempt, pause := 1, firstPause; ; attempt, pause = attempt+1, 2*pause {
 		moved, err := m.tryOnce(op, key, from, to, once)
-		later := errs.Is(errs.Busy, err) || errs.Is(errs.Conflict, err)
+		later := (errs.Is(errs.Busy, err) || errs.Is(errs.Conflict, err)) && !errors.Is(err, messages.ErrMoved) // the set has changed: who asks goes by another roster
 		if !later || attempt == attempts {
 			return moved, err
 		}
