@@ -34,6 +34,15 @@ func (t *tally) enter(part string) {
 	t.part = part
 }
 
+// forget drops what was noted of a part.
+func (t *tally) forget(part string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.took, part)
+	delete(t.served, part)
+	delete(t.refused, part)
+}
+
 func (t *tally) add(took time.Duration, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -117,7 +126,7 @@ func (c *client) request(l *ledger, write bool) (ok bool, err error) {
 		return false, fmt.Errorf("k%d on another disk: %w", l.key, err)
 	case ctx.Err() != nil:
 		return false, fmt.Errorf("k%d was not answered within %s", l.key, requestTime)
-	case err == nil && answer.Status != 503 && answer.Status != 500:
+	case err == nil && answer.Status != 503 && answer.Status != 507 && answer.Status != 500:
 		return false, fmt.Errorf("k%d on the sick disk: %w", l.key, answer.Err())
 	}
 	return false, nil // refused, or an answer that broke off

@@ -26,7 +26,7 @@ const (
 	// disks is how many mountpaths the node has; the last is the one on the volume.
 	disks = 4
 	sick  = disks - 1
-	// keysOfDisk is how many keys each client has.
+	// keysOfClient is how many keys each client has.
 	keysOfClient = 4
 	// patience ends a wait that should have ended long ago: only then it is a fault.
 	patience = time.Minute
@@ -164,15 +164,15 @@ func newTrial(t *testing.T, seed uint64) *trial {
 	if err := trial.s3.CreateBucket(t.Context(), bucket); err != nil {
 		t.Fatal(err)
 	}
-	trial.shareOut(seed)
+	trial.employ(seed)
 	return trial
 }
 
-// shareOut finds keys on each disk and gives them to clients. A key is where its
-// file is.
-func (t *trial) shareOut(seed uint64) {
+// shareOut finds keys on each of the mountpaths, and stores a version of each. A key
+// is where its file is.
+func shareOut(t *testing.T, s3 *s3client.Client, mountpaths []string) [][]*ledger {
 	t.Helper()
-	of := make([][]*ledger, disks)
+	of := make([][]*ledger, len(mountpaths))
 	enough := func() bool {
 		for _, keys := range of {
 			if len(keys) < clientsOfDisk*keysOfClient {
@@ -181,16 +181,19 @@ func (t *trial) shareOut(seed uint64) {
 		}
 		return true
 	}
-	for key := 0; !enough(); key++ {
-		answer, err := t.s3.Put(t.Context(), bucket, nameOf(key), make([]byte, 100<<10))
+	put := func(key int, body []byte) {
+		answer, err := s3.Put(t.Context(), bucket, nameOf(key), body)
 		if err == nil {
 			err = answer.Err()
 		}
 		if err != nil {
 			t.Fatal(err)
 		}
+	}
+	for key := 0; !enough(); key++ {
+		put(key, make([]byte, 100<<10))
 		on := -1
-		for d, path := range t.node.Mountpaths {
+		for d, path := range mountpaths {
 			if _, err := os.Stat(filepath.Join(path, bucket, nameOf(key))); err == nil {
 				on = d
 			}
@@ -200,13 +203,17 @@ func (t *trial) shareOut(seed uint64) {
 		}
 		l := &ledger{key: key}
 		version := l.next()
-		if answer, err = t.s3.Put(t.Context(), bucket, nameOf(key), bodyOf(key, version)); err != nil || !answer.OK() {
-			t.Fatal(err, answer)
-		}
+		put(key, bodyOf(key, version))
 		l.acknowledged(version)
 		of[on] = append(of[on], l)
 	}
-	for d, keys := range of {
+	return of
+}
+
+// employ gives the keys to clients.
+func (t *trial) employ(seed uint64) {
+	t.Helper()
+	for d, keys := range shareOut(t.T, t.s3, t.node.Mountpaths) {
 		for i := range clientsOfDisk {
 			c := &client{t: t.T, s3: t.s3, random: rand.New(rand.NewPCG(seed, uint64(d*clientsOfDisk+i))), tally: t.others, sick: d == sick}
 			if c.sick {
