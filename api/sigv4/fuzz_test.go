@@ -9,7 +9,11 @@ import (
 	"testing"
 
 	"github.com/troupe-storage/troupe/objects"
+	"github.com/troupe-storage/troupe/objects/allocation"
 )
+
+// memoryBase bounds what the smallest input costs: the scratch of a request, an error.
+const memoryBase = 64 << 10
 
 // Whatever a stranger sends, Verify neither panics nor believes it: the fuzzer
 // does not know the secret.
@@ -31,7 +35,10 @@ func FuzzVerify(f *testing.F) {
 			}
 		}
 		got := wire{method: method, path: path, query: query, host: host, headers: headers}
-		id, err := v.Verify(got.request())
+		var id Identity
+		var err error
+		input := len(method) + len(path) + len(query) + len(host) + len(authorization) + len(date) + len(payload) + len(name)
+		allocation.Check(t, input, memoryBase, func() { id, err = v.Verify(got.request()) })
 		var refusal *Error
 		if err != nil && !errors.As(err, &refusal) {
 			t.Fatalf("an error of type %T", err)
@@ -69,8 +76,17 @@ func FuzzChunkReader(f *testing.F) {
 		if isSigned {
 			identity = id
 		}
-		r := NewChunkReader(bytes.NewReader(body), identity, ChunkOptions{DecodedLength: size, Trailers: []string{"x-amz-checksum-crc32"}})
+		options := ChunkOptions{DecodedLength: size, Trailers: []string{"x-amz-checksum-crc32"}}
 		buffer := make([]byte, 1+memory&0xffff)
+		allocation.Check(t, len(body), memoryBase, func() {
+			r := NewChunkReader(bytes.NewReader(body), identity, options)
+			for calls := 0; calls <= 2*len(body)+10; calls++ {
+				if _, err := r.Read(buffer); err != nil {
+					return
+				}
+			}
+		})
+		r := NewChunkReader(bytes.NewReader(body), identity, options)
 		var got []byte
 		for calls := 0; ; calls++ {
 			n, err := r.Read(buffer)
@@ -98,12 +114,17 @@ func FuzzQuery(f *testing.F) {
 	f.Add("a=1&b&c=%20+&&=x")
 	f.Add("X-Amz-Signature=1&x-amz-signature=2")
 	f.Fuzz(func(t *testing.T, raw string) {
-		s := newScratch()
-		if !s.parseQuery([]byte(raw)) {
+		ok, once := false, ""
+		allocation.Check(t, len(raw), memoryBase, func() {
+			s := newScratch()
+			if ok = s.parseQuery([]byte(raw)); ok {
+				s.findParameters()
+				once = string(s.appendCanonicalQuery(nil, -1))
+			}
+		})
+		if !ok {
 			return
 		}
-		s.findParameters()
-		once := string(s.appendCanonicalQuery(nil, -1))
 		if len(once) > 4*len(raw)+1 {
 			t.Fatalf("%d bytes from %d", len(once), len(raw))
 		}

@@ -12,7 +12,12 @@ import (
 
 	"github.com/troupe-storage/troupe/api/ais"
 	"github.com/troupe-storage/troupe/objects"
+	"github.com/troupe-storage/troupe/objects/allocation"
 )
+
+// memoryBase bounds what the smallest input costs: a decoder, a document of properties,
+// an error.
+const memoryBase = 64 << 10
 
 // A name is decoded as net/url decodes it, but for what is refused; and once only.
 func FuzzDecode(f *testing.F) {
@@ -20,7 +25,9 @@ func FuzzDecode(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		got, err := decode(s)
+		var got string
+		var err error
+		allocation.Check(t, len(s), memoryBase, func() { got, err = decode(s) })
 		want, wantErr := url.PathUnescape(s)
 		if refused := wantErr != nil || strings.Contains(want, "\x00") || !utf8.ValidString(want); refused != (err != nil) {
 			t.Fatalf("%q: %q, %v; net/url: %q, %v", s, got, err, want, wantErr)
@@ -45,7 +52,9 @@ func FuzzProps(f *testing.F) {
 		if !json.Valid(value) {
 			return // the action message is JSON, so its value is
 		}
-		next, err := changedProps(doc, value)
+		var next objects.BucketProps
+		var err error
+		allocation.Check(t, len(value), memoryBase, func() { next, err = changedProps(doc, value) })
 		if err != nil {
 			var refusal *Refusal
 			if !errors.As(err, &refusal) || refusal.Status != 400 && refusal.Status != 501 {
@@ -78,7 +87,9 @@ func FuzzListMessage(f *testing.F) {
 	bucket, doc := ais.Bucket{Name: "b", Provider: "ais"}, &objects.BucketDoc{}
 	f.Fuzz(func(t *testing.T, value []byte) {
 		var m ais.ListMessage
-		if json.Unmarshal(value, &m) != nil {
+		var err error
+		allocation.Check(t, len(value), memoryBase, func() { err = json.Unmarshal(value, &m) })
+		if err != nil {
 			return
 		}
 		l, err := h.newListing(bucket, doc, &m)
@@ -101,6 +112,7 @@ func FuzzUname(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
+		allocation.Check(t, len(s), memoryBase, func() { _, _ = parseUname(s) })
 		at, err := parseUname(s)
 		if err != nil {
 			return

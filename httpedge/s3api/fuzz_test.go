@@ -11,6 +11,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/troupe-storage/troupe/objects"
+	"github.com/troupe-storage/troupe/objects/allocation"
 	"github.com/troupe-storage/troupe/objects/checksum"
 )
 
@@ -29,12 +30,17 @@ func wantCode(t *testing.T, err error) {
 	}
 }
 
+// memoryBase bounds what the smallest input costs: a decoder, a request's headers, an
+// error with its document.
+const memoryBase = 64 << 10
+
 // A query is refused or decoded to text.
 func FuzzQuery(f *testing.F) {
 	for _, seed := range []string{"", "acl", "a=b&c", "prefix=%2F+x", "&&", "=", "%zz", "a=%ff", "max-keys=99999999999999999999", "partNumber=0x1"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, raw string) {
+		allocation.Check(t, len(raw), memoryBase, func() { _, _ = parseQuery(raw, nil) })
 		q, err := parseQuery(raw, nil)
 		wantCode(t, err)
 		for _, p := range q {
@@ -59,6 +65,7 @@ func FuzzToken(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
+		allocation.Check(t, len(s), memoryBase, func() { parseToken(s) })
 		got, ok := parseToken(s)
 		if !ok {
 			return
@@ -85,6 +92,11 @@ func FuzzDocuments(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
+		allocation.Check(t, len(text), memoryBase, func() {
+			_, _ = parseDeletion(text, 3)
+			_, _ = parseTagging(text)
+			_, _ = parseCompletion(text, 3)
+		})
 		list, err := parseDeletion(text, 3)
 		if wantCode(t, err); err == nil && (len(list.objects) == 0 || len(list.objects) > 3) {
 			t.Fatalf("%d keys", len(list.objects))
@@ -121,6 +133,15 @@ func FuzzHeaders(f *testing.F) {
 	f.Fuzz(func(t *testing.T, name, value string) {
 		var from fasthttp.RequestHeader
 		from.Set(name, value)
+		allocation.Check(t, len(name)+len(value), memoryBase, func() {
+			r := &request{h: h}
+			r.header.read(&from)
+			_, _ = r.draft()
+			_, _ = r.integrity()
+			_, _ = r.header.wanted()
+			_, _ = r.header.trailers()
+			_, _, _ = parseSource(r.header.copySource.value)
+		})
 		r := &request{h: h}
 		r.header.read(&from)
 		draft, err := r.draft()
@@ -156,6 +177,7 @@ func FuzzEscape(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
+		allocation.Check(t, len(s), memoryBase, func() { (&markup{}).text("v", s) })
 		m := &markup{}
 		m.text("v", s)
 		holds := !strings.ContainsFunc(s, func(c rune) bool {

@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/troupe-storage/troupe/objects"
+	"github.com/troupe-storage/troupe/objects/allocation"
 )
 
 // A target names exactly the bytes that the client meant: decoded once, never
@@ -97,6 +98,7 @@ func FuzzTarget(f *testing.F) {
 	}
 	a := newAddressing("", []string{"localhost"})
 	f.Fuzz(func(t *testing.T, uri, host string) {
+		allocation.Check(t, len(uri)+len(host), memoryBase, func() { _, _, _ = a.parse(uri, host) })
 		got, _, err := a.parse(uri, host)
 		if err != nil {
 			var e *Error

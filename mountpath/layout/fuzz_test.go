@@ -3,10 +3,10 @@ package layout
 import (
 	"bytes"
 	"reflect"
-	"runtime"
 	"testing"
 
 	"github.com/troupe-storage/troupe/objects"
+	"github.com/troupe-storage/troupe/objects/allocation"
 	"github.com/troupe-storage/troupe/objects/errs"
 )
 
@@ -14,52 +14,16 @@ import (
 // takes any bytes: no panic, no memory out of proportion, and what it accepts it
 // also writes. Most damage stops at the CRC, so the targets make it right: what
 // is behind it must hold by itself.
-//
-// Fuzz with -fuzzminimizetime 1x. Measuring memory makes coverage differ from run
-// to run, and the engine then spends its default minute on minimizing one input:
-// ten seconds end in PASS after a dozen executions. Look at "execs".
 
-// memoryFactor bounds what decoding allocates, per byte of input, and
-// memoryBase what it allocates for the smallest input: the value, an error.
-const (
-	memoryFactor = 64
-	memoryBase   = 4 << 10
-)
+// memoryBase bounds what decoding allocates for the smallest input: the value, an
+// error.
+const memoryBase = 4 << 10
 
-// checkMemory fails if decode allocates more than the bound. Other goroutines
-// allocate too, so the least of three runs counts.
+// checkMemory fails if decode allocates more than allocation.Factor and memoryBase
+// allow.
 func checkMemory(t *testing.T, input int, decode func()) {
 	t.Helper()
-	least := ^uint64(0)
-	for range 3 {
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
-		decode()
-		runtime.ReadMemStats(&after)
-		least = min(least, after.TotalAlloc-before.TotalAlloc)
-		if least <= uint64(memoryFactor*input+memoryBase) {
-			return
-		}
-	}
-	t.Fatalf("%d bytes of input cost %d of memory, at most %d each", input, least, memoryFactor)
-}
-
-// The bound can fail: a decoder that believes a length in its input breaks it.
-func TestMemoryBoundFindsATrustingDecoder(t *testing.T) {
-	failed := false
-	func() {
-		probe := &testing.T{}
-		done := make(chan struct{})
-		go func() { // Fatalf ends this goroutine, not the test
-			defer close(done)
-			checkMemory(probe, 10, func() { runtime.KeepAlive(make([]byte, 1<<20)) })
-		}()
-		<-done
-		failed = probe.Failed()
-	}()
-	if !failed {
-		t.Fatal("1 MiB for 10 bytes went unnoticed")
-	}
+	allocation.Check(t, input, memoryBase, decode)
 }
 
 func FuzzDecode(f *testing.F) {
@@ -172,7 +136,10 @@ func FuzzParsePartName(f *testing.F) {
 	f.Add("3.1-7-9")
 	f.Add("10000.ffffffffffffffff-0-1")
 	f.Fuzz(func(t *testing.T, name string) {
-		number, payload, err := ParsePartName(name)
+		var number int
+		var payload objects.Generation
+		var err error
+		checkMemory(t, len(name), func() { number, payload, err = ParsePartName(name) })
 		if err == nil && PartName(number, payload) != name {
 			t.Fatalf("%q reads as part %d of %v", name, number, payload)
 		}
@@ -186,6 +153,7 @@ func FuzzPaths(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, bucket, name string) {
 		b := objects.Bucket{Provider: objects.ProviderAIS, Name: bucket}
+		checkMemory(t, len(bucket)+len(name), func() { EscapedPath(b, name); UploadDir(name); NaturalPath(b, name) })
 		escaped := EscapedPath(b, name)
 		checkPath(t, escaped)
 		checkPath(t, UploadDir(name))

@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/troupe-storage/troupe/objects"
+	"github.com/troupe-storage/troupe/objects/allocation"
 )
 
 // The escapes that the documents name.
@@ -108,7 +109,10 @@ func TestArchivePathsDoNotMeet(t *testing.T) {
 func FuzzUnescapePath(f *testing.F) {
 	f.Add("a%25/%-/%2E%2E/x%+/y%~")
 	f.Fuzz(func(t *testing.T, path string) {
-		name, err := UnescapePath(strings.Split(path, "/"))
+		var name string
+		var err error
+		components := strings.Split(path, "/")
+		allocation.Check(t, len(path), 4<<10, func() { name, err = UnescapePath(components) })
 		if err != nil {
 			return
 		}

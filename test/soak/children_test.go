@@ -46,7 +46,7 @@ func TestFuzzSoak(t *testing.T) {
 	each := max(time.Second, min(time.Minute, slice.Time()/time.Duration(len(targets))))
 	for slice.More() {
 		target := targets[slice.Next()%uint64(len(targets))]
-		args := []string{"test", "-run=^$", "-fuzz=^" + target.name + "$", "-fuzztime=" + each.String(), target.dir}
+		args := []string{"test", "-run=^$", "-fuzz=^" + target.name + "$", "-fuzztime=" + each.String(), "-fuzzminimizetime=1x", target.dir}
 		out, err := inModule(t, args...)
 		if err != nil {
 			slice.Fail(fmt.Sprintf("go %s: %v\n%s", strings.Join(args, " "), err, out))

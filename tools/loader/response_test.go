@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+
+	"github.com/troupe-storage/troupe/objects/allocation"
 )
 
 // readAll reads one response to an operation, as a worker does.
@@ -93,6 +95,9 @@ func TestBadResponses(t *testing.T) {
 	}
 }
 
+// memoryBase bounds what the smallest input costs: the reader's buffer, an error.
+const memoryBase = 256 << 10
+
 // Whatever a server sends, the reader ends, keeps to its buffer, and reads the
 // same whether it comes at once or byte by byte.
 func FuzzResponse(f *testing.F) {
@@ -100,6 +105,7 @@ func FuzzResponse(f *testing.F) {
 	f.Add([]byte("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"))
 	f.Add([]byte("HTTP/1.1 100 C\r\n\r\nHTTP/1.0 500 X\r\nConnection: close\r\nX-Troupe-Receipt: class=synced\r\n\r\nx"))
 	f.Fuzz(func(t *testing.T, text []byte) {
+		allocation.Check(t, len(text), memoryBase, func() { _, _, _ = readAll(bytes.NewReader(text), Get) })
 		got, body, err := readAll(bytes.NewReader(text), Get)
 		slow, slowBody, slowErr := readAll(iotest.OneByteReader(bytes.NewReader(text)), Get)
 		if !reflect.DeepEqual(got, slow) || !bytes.Equal(body, slowBody) || (err == nil) != (slowErr == nil) {
@@ -116,6 +122,7 @@ func FuzzResponse(f *testing.F) {
 func FuzzPage(f *testing.F) {
 	f.Add([]byte("<ListBucketResult><IsTruncated>true</IsTruncated><NextContinuationToken>a&amp;b</NextContinuationToken><Contents><Key>a</Key></Contents></ListBucketResult>"))
 	f.Fuzz(func(t *testing.T, document []byte) {
+		allocation.Check(t, len(document), memoryBase, func() { parsePage(document); documentCode(500, document) })
 		if p, ok := parsePage(document); ok && p.keys > bytes.Count(document, []byte("<Key>")) {
 			t.Fatalf("%+v", p)
 		}
