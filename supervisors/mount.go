@@ -26,9 +26,9 @@ type mount struct {
 	format *layout.Format // nil: it is new, or cannot be read
 	// trouble says why it cannot be opened now, though it may be later.
 	trouble error
-	// held says that an index that died uses the directory: the next one of the
-	// process opens by the same way.
-	held bool
+	// holder is the last store whose index died, while calls of it may be under way:
+	// the directory stays open until they have ended. nil: there is none.
+	holder *store.Store
 	// left says that the mountpath has left the node, and givenUp that it still has
 	// what was on it then.
 	left, givenUp bool
@@ -112,9 +112,10 @@ func (m *mount) openFiles(config Config, root os.FileInfo) error {
 
 // closeFiles lets the directory go, so that its filesystem can be unmounted.
 func (m *mount) closeFiles() error {
-	if m.linux == nil || m.held {
+	if m.linux == nil || m.holder != nil && !m.holder.Index().Released() {
 		return nil
 	}
+	m.holder = nil
 	m.files.Store(nil)
 	linux := m.linux
 	m.linux = nil
@@ -215,7 +216,7 @@ func (m *mount) openStore(o store.Options) (*store.Store, error) {
 		return nil, err
 	}
 	m.current.Store(s)
-	m.held = false
+	m.holder = nil // an index follows one that died when that has let go
 	return s, nil
 }
 
@@ -224,7 +225,9 @@ func (m *mount) closeStore() error {
 	var err error
 	if s := m.current.Swap(nil); s != nil {
 		err = s.Close()
-		m.held = s.Index().Err() != nil
+		if s.Index().Err() != nil {
+			m.holder = s
+		}
 	}
 	return errors.Join(err, m.closeFiles())
 }
@@ -232,7 +235,7 @@ func (m *mount) closeStore() error {
 // close closes the store and the directory for good.
 func (m *mount) close() error {
 	err := m.closeStore()
-	m.held = false
+	m.holder = nil
 	return errors.Join(err, m.closeFiles())
 }
 

@@ -8,8 +8,6 @@ import (
 	"path"
 	"strings"
 	"sync"
-	"syscall"
-	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -37,30 +35,31 @@ type adapter struct {
 	instance *instance
 	lock     *lock
 	buffers  sync.Pool // of *[bufferBytes]byte
+	opened   openFiles
+
+	letGo    sync.Once
+	unlocked chan struct{} // closed when a dead instance's lock was released
+	released chan struct{} // closed when its files are closed, too
 }
 
 func newAdapter(fsys disk.FS, i *instance, l *lock) *adapter {
-	a := &adapter{disk: fsys, instance: i, lock: l}
+	a := &adapter{disk: fsys, instance: i, lock: l, unlocked: make(chan struct{}), released: make(chan struct{})}
 	a.buffers.New = func() any { return new([bufferBytes]byte) }
 	return a
 }
 
 var _ vfs.FS = (*adapter)(nil)
 
-// lock is the index's lock file. It belongs to the index, not to Pebble: a dead
-// instance never closes, and its successor takes the lock over.
+// lock is the index's lock file. It belongs to the index, not to Pebble, which
+// never closes a dead instance.
 type lock struct {
-	mu        sync.Mutex
-	closer    io.Closer // nil: not held
-	abandoned bool      // held by an instance that failed to open, until its last call returns
+	mu     sync.Mutex
+	closer io.Closer // nil: not held
 }
 
 func (l *lock) take(fsys disk.FS, name string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.abandoned {
-		return &os.PathError{Op: "lock", Path: name, Err: syscall.EWOULDBLOCK}
-	}
 	if l.closer != nil {
 		return nil
 	}
@@ -81,28 +80,6 @@ func (l *lock) release() error {
 	err := l.closer.Close()
 	l.closer = nil
 	return err
-}
-
-// abandon releases the lock of an instance that failed to open once none of its
-// calls can reach the disk any more. Until then nobody gets it.
-func (l *lock) abandon(i *instance) error {
-	if i.quiet(time.Now()) {
-		return l.release()
-	}
-	l.mu.Lock()
-	l.abandoned = true
-	l.mu.Unlock()
-	go func() {
-		for i.before.Load() != 0 {
-			<-i.idle
-		}
-		l.mu.Lock()
-		l.abandoned = false
-		l.mu.Unlock()
-		// Nobody is left to hear of an error; the next Open finds the lock held.
-		_ = l.release()
-	}()
-	return nil
 }
 
 // class says what Pebble makes of an error of a file.
@@ -159,8 +136,9 @@ func (a *adapter) Create(name string, _ vfs.DiskWriteCategory) (vfs.File, error)
 			return nil, err
 		}
 	}
-	var file disk.File
+	var f *adapterFile
 	err := a.write(classOf(name), func() (err error) {
+		var file disk.File
 		const flags = os.O_RDWR | os.O_CREATE | os.O_EXCL
 		file, err = a.disk.OpenFile(name, flags, fileMode)
 		// A file of that name is removed, not truncated: it may have a second link.
@@ -170,12 +148,15 @@ func (a *adapter) Create(name string, _ vfs.DiskWriteCategory) (vfs.File, error)
 			}
 			file, err = a.disk.OpenFile(name, flags, fileMode)
 		}
+		if err == nil {
+			f = newAdapterFile(a, name, file)
+		}
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	return newAdapterFile(a, name, file), nil
+	return f, nil
 }
 
 // Link implements vfs.FS.
@@ -186,13 +167,11 @@ func (a *adapter) Link(oldName, newName string) error {
 // Open implements vfs.FS. A log, which Pebble opens to replay it, is refused if it
 // is damaged and not torn; a blob, if its footer is damaged.
 func (a *adapter) Open(name string, options ...vfs.OpenOption) (vfs.File, error) {
-	counter := a.instance.beginRead()
-	file, err := a.disk.OpenFile(name, os.O_RDONLY, 0)
-	if err == nil {
-		if err = checkOpened(file, name); err != nil {
-			err = errors.Join(err, file.Close())
-		}
+	counter, err := a.instance.beginRead()
+	if err != nil {
+		return nil, err
 	}
+	f, err := a.open(name, options)
 	a.instance.endRead(counter)
 	if err != nil {
 		if classOf(name) != critical && inBackground() {
@@ -200,10 +179,22 @@ func (a *adapter) Open(name string, options ...vfs.OpenOption) (vfs.File, error)
 		}
 		return nil, err
 	}
+	return f, nil
+}
+
+// open opens a file to be read. In a call that is counted.
+func (a *adapter) open(name string, options []vfs.OpenOption) (*adapterFile, error) {
+	file, err := a.disk.OpenFile(name, os.O_RDONLY, 0)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkOpened(file, name); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
 	f := newAdapterFile(a, name, file)
 	f.readOnly = true
 	for _, option := range options {
-		option.Apply(f)
+		option.Apply(f) // advice, by the number
 	}
 	return f, nil
 }
@@ -221,29 +212,35 @@ func checkOpened(file disk.File, name string) error {
 
 // OpenReadWrite implements vfs.FS.
 func (a *adapter) OpenReadWrite(name string, _ vfs.DiskWriteCategory, options ...vfs.OpenOption) (vfs.File, error) {
-	var file disk.File
-	err := a.write(classOf(name), func() (err error) {
-		file, err = a.disk.OpenFile(name, os.O_RDWR|os.O_CREATE, fileMode)
+	var f *adapterFile
+	err := a.write(classOf(name), func() error {
+		file, err := a.disk.OpenFile(name, os.O_RDWR|os.O_CREATE, fileMode)
+		if err == nil {
+			f = newAdapterFile(a, name, file)
+			for _, option := range options {
+				option.Apply(f) // advice, by the number
+			}
+		}
 		return err
 	})
 	if err != nil {
 		return nil, err
-	}
-	f := newAdapterFile(a, name, file)
-	for _, option := range options {
-		option.Apply(f)
 	}
 	return f, nil
 }
 
 // OpenDir implements vfs.FS.
 func (a *adapter) OpenDir(name string) (vfs.File, error) {
-	counter := a.instance.beginRead()
-	dir, err := a.disk.OpenDir(name)
-	a.instance.endRead(counter)
+	counter, err := a.instance.beginRead()
 	if err != nil {
 		return nil, err
 	}
+	defer a.instance.endRead(counter)
+	dir, err := a.disk.OpenDir(name)
+	if err != nil {
+		return nil, err
+	}
+	a.opened.add(dir)
 	return &adapterDir{adapter: a, name: name, dir: dir}, nil
 }
 
@@ -313,18 +310,21 @@ func (a *adapter) Rename(oldName, newName string) error {
 // ReuseForWrite implements vfs.FS: a used log file is written again, which
 // syncs faster than a new one because its length does not change.
 func (a *adapter) ReuseForWrite(oldName, newName string, _ vfs.DiskWriteCategory) (vfs.File, error) {
-	var file disk.File
-	err := a.write(classOf(newName), func() (err error) {
+	var f *adapterFile
+	err := a.write(classOf(newName), func() error {
 		if err := a.disk.Rename(oldName, newName); err != nil {
 			return err
 		}
-		file, err = a.disk.OpenFile(newName, os.O_RDWR, 0)
+		file, err := a.disk.OpenFile(newName, os.O_RDWR, 0)
+		if err == nil {
+			f = newAdapterFile(a, newName, file)
+		}
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	return newAdapterFile(a, newName, file), nil
+	return f, nil
 }
 
 // MkdirAll implements vfs.FS. Modes are the index's own.
@@ -375,13 +375,15 @@ func (keptLock) Close() error { return nil }
 // its own are at work already; told of an error, it frees what they use, and they
 // panic. So an error that says more than that there is no directory is not told.
 func (a *adapter) List(dir string) ([]string, error) {
-	counter := a.instance.beginRead()
 	var names []string
-	err := a.disk.ReadDir(dir, func(entry disk.Entry) bool {
-		names = append(names, entry.Name)
-		return true
-	})
-	a.instance.endRead(counter)
+	counter, err := a.instance.beginRead()
+	if err == nil {
+		err = a.disk.ReadDir(dir, func(entry disk.Entry) bool {
+			names = append(names, entry.Name)
+			return true
+		})
+		a.instance.endRead(counter)
+	}
 	switch {
 	case err == nil:
 		return names, nil
@@ -395,7 +397,10 @@ func (a *adapter) List(dir string) ([]string, error) {
 
 // Stat implements vfs.FS.
 func (a *adapter) Stat(name string) (vfs.FileInfo, error) {
-	counter := a.instance.beginRead()
+	counter, err := a.instance.beginRead()
+	if err != nil {
+		return nil, err
+	}
 	info, err := a.disk.Stat(name)
 	a.instance.endRead(counter)
 	if err != nil {
@@ -415,7 +420,10 @@ func (a *adapter) PathDir(name string) string { return path.Dir(name) }
 
 // GetDiskUsage implements vfs.FS.
 func (a *adapter) GetDiskUsage(string) (vfs.DiskUsage, error) {
-	counter := a.instance.beginRead()
+	counter, err := a.instance.beginRead()
+	if err != nil {
+		return vfs.DiskUsage{}, err
+	}
 	space, err := a.disk.Space()
 	a.instance.endRead(counter)
 	if err != nil {

@@ -38,7 +38,10 @@ const bufferBytes = 128 << 10
 
 var _ vfs.File = (*adapterFile)(nil)
 
+// newAdapterFile takes ownership of a file that was opened in a call that is
+// counted, and is still.
 func newAdapterFile(a *adapter, name string, file disk.File) *adapterFile {
+	a.opened.add(file)
 	f := &adapterFile{adapter: a, name: name, file: file, fd: vfs.InvalidFd, class: classOf(name)}
 	_, f.manifest = manifestNumber(path.Base(name))
 	if osFile := file.OS(); osFile != nil {
@@ -50,14 +53,12 @@ func newAdapterFile(a *adapter, name string, file disk.File) *adapterFile {
 // Close implements vfs.File.
 func (f *adapterFile) Close() error {
 	if f.readOnly {
-		counter := f.adapter.instance.beginRead()
-		defer f.adapter.instance.endRead(counter)
-		return f.file.Close()
+		return f.adapter.close(f.file)
 	}
 	flushErr := f.flush()
 	f.recycle()
 	f.adapter.instance.beginWrite()
-	err := f.file.Close()
+	err := f.adapter.opened.close(f.file)
 	f.adapter.instance.endWrite()
 	if flushErr != nil {
 		return flushErr
@@ -109,7 +110,10 @@ func (f *adapterFile) Read(p []byte) (int, error) {
 
 // ReadAt implements vfs.File.
 func (f *adapterFile) ReadAt(p []byte, offset int64) (int, error) {
-	counter := f.adapter.instance.beginRead()
+	counter, err := f.adapter.instance.beginRead()
+	if err != nil {
+		return 0, err
+	}
 	n, err := f.file.ReadAt(p, offset)
 	f.adapter.instance.endRead(counter)
 	if err != nil && err != io.EOF && f.class != critical && inBackground() {
@@ -189,9 +193,12 @@ func (f *adapterFile) Preallocate(offset, length int64) error {
 // Stat implements vfs.File. Pebble panics if it cannot learn the size of a log
 // that it is about to write again.
 func (f *adapterFile) Stat() (vfs.FileInfo, error) {
-	counter := f.adapter.instance.beginRead()
-	info, err := f.file.Stat()
-	f.adapter.instance.endRead(counter)
+	var info disk.Info
+	counter, err := f.adapter.instance.beginRead()
+	if err == nil {
+		info, err = f.file.Stat()
+		f.adapter.instance.endRead(counter)
+	}
 	if err != nil {
 		if !f.readOnly {
 			return nil, f.failed(err)
@@ -278,7 +285,7 @@ func (d *adapterDir) notAFile(operation string) error {
 }
 
 // Close implements vfs.File.
-func (d *adapterDir) Close() error { return d.dir.Close() }
+func (d *adapterDir) Close() error { return d.adapter.close(d.dir) }
 
 // Read implements vfs.File.
 func (d *adapterDir) Read([]byte) (int, error) { return 0, d.notAFile("read") }

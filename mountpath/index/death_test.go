@@ -126,7 +126,7 @@ func TestDeath(t *testing.T) {
 
 			faulty.Clear()
 			var r Reopener
-			y, err := r.Reopen(x)
+			y, err := r.Reopen(x, x.options)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -156,7 +156,7 @@ func TestReopenWaitsForCalls(t *testing.T) {
 	x := mustOpen(t, faulty, func(o *Options) { o.Deadline = 300 * time.Millisecond })
 	mustPut(t, x, "acknowledged", "1")
 	var r Reopener
-	if _, err := r.Reopen(x); !errs.Is(errs.Exists, err) {
+	if _, err := r.Reopen(x, x.options); !errs.Is(errs.Exists, err) {
 		t.Fatal(err)
 	}
 	gate := disk.NewGate()
@@ -169,13 +169,13 @@ func TestReopenWaitsForCalls(t *testing.T) {
 	if err := pending.Wait(); !isUnknown(err) {
 		t.Fatal(err)
 	}
-	if _, err := r.Reopen(x); !errs.Is(errs.Busy, err) || r.Left() != MaxReopenings {
+	if _, err := r.Reopen(x, x.options); !errs.Is(errs.Busy, err) || r.Left() != MaxReopenings {
 		t.Fatal(err, r.Left())
 	}
 	fault.Remove()
 	gate.Open()
 	for range MaxReopenings {
-		y, err := r.Reopen(x)
+		y, err := r.Reopen(x, x.options)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -183,7 +183,7 @@ func TestReopenWaitsForCalls(t *testing.T) {
 		y.instance.die(syscall.EIO)
 		x = y
 	}
-	if _, err := r.Reopen(x); !errs.Is(errs.Offline, err) {
+	if _, err := r.Reopen(x, x.options); !errs.Is(errs.Offline, err) {
 		t.Fatal(err)
 	}
 }

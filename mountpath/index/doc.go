@@ -18,8 +18,9 @@
 // of the write-ahead log, the manifest, a marker, the options or a directory
 // sync to Pebble, which would panic or hang holding locks: it declares the
 // instance dead and parks the goroutine that asked, for ever. Reads go on. A
-// dead instance is never closed, writes nothing any more, and may be followed
-// by a new one over the same directory: see Reopener.
+// dead instance writes nothing any more and compacts nothing (see scheduler). Pebble
+// never closes it; Close of it closes its files and releases its lock instead, and
+// a new one over the same directory may follow: see Reopener.
 //
 // Start with index.go, then commit.go and adapter.go.
 package index

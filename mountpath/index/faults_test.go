@@ -85,7 +85,7 @@ func runFault(t *testing.T, seed uint64, rule disk.Rule) (hit, died bool, err er
 		// The lock of an index that failed to open is free once its calls are over.
 		return hit, died, verify(t, mem, writers, from, to)
 	}
-	y, err := new(Reopener).Reopen(x)
+	y, err := new(Reopener).Reopen(x, x.options)
 	if err != nil {
 		return hit, died, fmt.Errorf("reopening: %w", err)
 	}

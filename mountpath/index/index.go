@@ -22,6 +22,7 @@ import (
 type Index struct {
 	options  Options
 	instance *instance
+	adapter  *adapter
 	lock     *lock
 	db       *pebble.DB
 	detach   func() // gives the memtables' room back to the node's cache
@@ -54,11 +55,9 @@ type Index struct {
 // opening takes longer than the deadline; IO when the disk refuses. After Busy
 // by deadline and after IO a goroutine may stay parked for good.
 func Open(options Options) (*Index, error) {
-	return open(options.withDefaults(), &lock{})
-}
-
-func open(options Options, l *lock) (*Index, error) {
 	const op errs.Op = "index.Open"
+	options = options.withDefaults()
+	l := new(lock)
 	deadline := time.Now().Add(options.Deadline)
 	state, err := within(deadline, func() (condition, error) {
 		state, err := lockAndSurvey(options, l)
@@ -84,7 +83,8 @@ func open(options Options, l *lock) (*Index, error) {
 		made.instance.opened.Store(false) // nobody has it, nobody is told of its death
 		if err := made.close(deadline, keepLock); err != nil {
 			made.instance.die(err)
-			return nil, errors.Join(err, l.abandon(made.instance))
+			made.adapter.abandon(time.Until(deadline))
+			return nil, err
 		}
 	}
 	x, err := openInstance(options, l, deadline)
@@ -213,8 +213,8 @@ func openInstance(options Options, l *lock, deadline time.Time) (*Index, error) 
 		options.OnEvent(Event{Kind: Died, Err: cause})
 	})
 	x.instance.trouble = func(err error) { options.OnEvent(Event{Kind: BackgroundFailed, Err: err}) }
-	a := newAdapter(options.FS, x.instance, l)
-	p := pebbleOptions(options, a, x.listener())
+	x.adapter = newAdapter(options.FS, x.instance, l)
+	p := pebbleOptions(options, x.adapter, x.listener())
 
 	type outcome struct {
 		db  *pebble.DB
@@ -254,7 +254,8 @@ func openInstance(options Options, l *lock, deadline time.Time) (*Index, error) 
 		x.instance.opened.Store(false)
 		x.instance.die(o.err)
 		detach()
-		return nil, errs.E(op, options.Dir, openKind(o.err), errors.Join(o.err, l.abandon(x.instance)))
+		x.adapter.abandon(time.Until(deadline))
+		return nil, errs.E(op, options.Dir, openKind(o.err), o.err)
 	}
 	x.db, x.detach = o.db, detach
 	return x, nil
@@ -322,13 +323,37 @@ func (x *Index) maintain(op errs.Op, call func() error) error {
 
 // Close closes a living index: it waits for its users, refusing new ones, and
 // for Pebble, in all not longer than the deadline, after which the instance is
-// dead. A dead instance is never closed: its goroutines stay parked and its
-// memory is not returned; Close returns the cause of death then.
+// dead. Of a dead instance it closes the files and releases the lock, waiting for
+// calls that are under way, at most a quarter of the deadline; see Released. Its
+// goroutines stay parked, and its memory is not returned. Close returns the cause
+// of death then.
 func (x *Index) Close() error {
 	x.closeOnce.Do(func() {
 		x.closeErr = x.close(time.Now().Add(x.options.Deadline), releaseLock)
+		if x.instance.isDead() {
+			x.release(x.adapter.released, x.options.Deadline/4) // Released tells
+		}
 	})
 	return x.closeErr
+}
+
+// Released reports whether a dead index has let its directory go: nothing below
+// it is open or locked any more. False while a call of the disk is under way.
+func (x *Index) Released() bool {
+	select {
+	case <-x.adapter.released:
+		return true
+	default:
+		return false
+	}
+}
+
+// release lets the directory of a dead index go, and reports whether it has come
+// so far within the patience.
+func (x *Index) release(soFar <-chan struct{}, patience time.Duration) bool {
+	x.closing.Store(true)
+	x.adapter.release()
+	return waitFor(soFar, patience)
 }
 
 // flush writes the memtable to a table, so that the next open has no log to

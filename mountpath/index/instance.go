@@ -19,7 +19,8 @@ type instance struct {
 
 	before atomic.Int64  // calls under way that began while the instance lived
 	after  atomic.Int64  // reads under way that began after its death: they disturb nobody
-	idle   chan struct{} // capacity 1: before became 0 after the death
+	closed atomic.Bool   // after the death: no read begins any more
+	idle   chan struct{} // capacity 1: before or after became 0 after the death
 }
 
 func newInstance(retreat time.Duration, notify func(error)) *instance {
@@ -77,18 +78,28 @@ func (i *instance) endWrite() {
 	}
 }
 
-// beginRead starts a call that reads; the answer goes to endRead.
-func (i *instance) beginRead() *atomic.Int64 {
-	counter := &i.before
-	if i.isDead() {
-		counter = &i.after
+// beginRead starts a call that reads; what it returns goes to endRead. Once a dead
+// instance is let go, it fails with errClosed; on one that nobody was handed it does
+// not return, because Pebble does not survive every error late in opening.
+func (i *instance) beginRead() (*atomic.Int64, error) {
+	i.before.Add(1)
+	if !i.isDead() {
+		return &i.before, nil
 	}
-	counter.Add(1)
-	return counter
+	i.after.Add(1)
+	i.endRead(&i.before)
+	if i.closed.Load() {
+		i.endRead(&i.after)
+		if !i.opened.Load() {
+			i.park()
+		}
+		return nil, errClosed
+	}
+	return &i.after, nil
 }
 
 func (i *instance) endRead(counter *atomic.Int64) {
-	if counter.Add(-1) == 0 && counter == &i.before && i.isDead() {
+	if counter.Add(-1) == 0 && i.isDead() {
 		i.wakeSuccessor()
 	}
 }
@@ -100,19 +111,12 @@ func (i *instance) wakeSuccessor() {
 	}
 }
 
-// quiet waits until no call that began while the instance lived is under way,
-// or until the deadline. REQUIRES: the instance is dead.
-func (i *instance) quiet(deadline time.Time) bool {
-	timer := time.NewTimer(time.Until(deadline))
-	defer timer.Stop()
-	for i.before.Load() != 0 {
-		select {
-		case <-i.idle:
-		case <-timer.C:
-			return i.before.Load() == 0
-		}
+// await waits until no call of the counter is under way. One caller at a time.
+// REQUIRES: the instance is dead.
+func (i *instance) await(counter *atomic.Int64) {
+	for counter.Load() != 0 {
+		<-i.idle
 	}
-	return true
 }
 
 // hold waits as long as an error of a flush or compaction is held back. It does

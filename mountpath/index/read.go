@@ -1,6 +1,7 @@
 package index
 
 import (
+	"errors"
 	"io"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -75,8 +76,11 @@ func (x *Index) get(key []byte) (Value, error) {
 
 // readError gives an error of Pebble's its kind.
 func readError(op errs.Op, err error) error {
-	if isCorrupt(err) {
+	switch {
+	case isCorrupt(err):
 		return errs.E(op, errs.Corrupt, err)
+	case errors.Is(err, errClosed): // the instance died, and was let go
+		return errs.E(op, errs.Offline, err)
 	}
 	return errs.E(op, errs.IO, err)
 }

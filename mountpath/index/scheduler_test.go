@@ -114,7 +114,7 @@ func TestDeadInstanceDoesNotSpin(t *testing.T) {
 
 			faulty.Clear()
 			mustGet(t, x, "key", fmt.Sprint("value", tables-1))
-			y, err := new(Reopener).Reopen(x)
+			y, err := new(Reopener).Reopen(x, x.options)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -35,15 +35,15 @@ func (l *Lifetime) seals() *Seals {
 	return &l.own
 }
 
-// openIndex opens the index: anew, or in the place of one that died, which is
-// never closed and keeps its lock. Blocks, at most for the index's deadline.
+// openIndex opens the index: anew, or in the place of one that died. Blocks, at most
+// for twice the index's deadline.
 func (l *Lifetime) openIndex(o index.Options) (*index.Index, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var x *index.Index
 	var err error
 	if l.last != nil && l.last.Err() != nil {
-		x, err = l.reopener.Reopen(l.last)
+		x, err = l.reopener.Reopen(l.last, o)
 	} else {
 		x, err = index.Open(o)
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -452,13 +453,55 @@ func TestDeadIndexIsOpenedAgain(t *testing.T) {
 		}
 	}
 	s.others(1)
-	// An index that died is not closed cleanly, and keeps its lock as long as the
-	// process lives: the next start is another process's.
-	s.c.close()
-	s.c.closeNative()
-	if err := s.node.Stop(); err != nil {
-		t.Log(err)
+	s.close()
+	s.open() // the indexes that died have let the directory go, also to this process
+	s.whole()
+	s.close()
+}
+
+// A mountpath whose index died and that is disabled then has nothing open below its
+// directory, so that its filesystem can be unmounted; it is enabled as any other.
+func TestDeadIndexLetsItsDirectoryGo(t *testing.T) {
+	s := newShelter(t, 2)
+	key := s.keyOn(1)
+	open := func() (open []string) {
+		links, err := filepath.Glob("/proc/self/fd/*")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, link := range links {
+			// One that was closed meanwhile is not open.
+			if name, err := os.Readlink(link); err == nil && (name == s.path(1) || strings.HasPrefix(name, s.path(1)+"/")) {
+				open = append(open, name)
+			}
+		}
+		return open
 	}
+	full := s.breaks(1, faults.Disk{Do: faults.Full})
+	s.refused(s.c.put("photos", key, version(5)[:100]))
+	s.becomes(1, markedWithin, "full")
+	if held := open(); !slices.ContainsFunc(held, func(name string) bool { return strings.Contains(name, "/.troupe/index/") }) {
+		t.Fatalf("the control: a dead index has nothing open: %v", held)
+	}
+	if _, err := s.c.storage.Do(t.Context(), storage.Action{Action: storage.Disable, Path: s.path(1)}); err != nil {
+		t.Fatal(err)
+	}
+	look := time.NewTicker(20 * time.Millisecond)
+	defer look.Stop()
+	over := time.After(time.Minute)
+	for held := open(); len(held) > 0; held = open() { // calls under way end first
+		select {
+		case <-look.C:
+		case <-over:
+			t.Fatalf("disabled, and open are: %v", held)
+		}
+	}
+	full.Clear()
+	if m, err := s.c.storage.Do(t.Context(), storage.Action{Action: storage.Enable, Path: s.path(1)}); err != nil || m.State != "ok" {
+		t.Fatalf("enabled: %+v, %v", m, err)
+	}
+	s.whole()
+	s.close()
 }
 
 // An operator disables a mountpath: its keys are refused at once, over a restart
