@@ -126,7 +126,7 @@ func TestDeadIndexLetsItsDirectoryGo(t *testing.T) {
 // open: the call may still reach the disk. When it has come back, they are not.
 func TestDeadIndexWaitsForItsCalls(t *testing.T) {
 	dir, faulty := onLinux(t)
-	x := mustOpen(t, faulty, func(o *Options) { o.Deadline = 200 * time.Millisecond })
+	x := mustOpen(t, faulty)
 	gate := disk.NewGate()
 	add(t, faulty, disk.Rule{Calls: syncs, Path: logFiles, Times: 1, Wait: gate.Wait, Err: syscall.EIO})
 	b := x.NewBatch()
@@ -137,6 +137,7 @@ func TestDeadIndexWaitsForItsCalls(t *testing.T) {
 	if err := pending.Wait(); !isUnknown(err) {
 		t.Fatal(err)
 	}
+	x.options.Deadline = 200 * time.Millisecond
 	if err := x.Close(); !errs.Is(errs.Offline, err) {
 		t.Fatal(err)
 	}
