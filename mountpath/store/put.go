@@ -77,6 +77,7 @@ func (s *Store) retire(batch *index.Batch, key objects.Key, old, by *objects.Met
 	case objects.Inline:
 		if !keep {
 			batch.DeleteSized(layout.PayloadKey(nil, key.Bucket.ID, key.Name, old.Payload), int(old.Size))
+			s.deletedBytes.Add(old.Size)
 			return nil
 		}
 		reclaim.Kind, reclaim.Bytes = layout.ReclaimInline, old.Size

@@ -207,6 +207,9 @@ func (r *reclaiming) commit() {
 		if e.Kind == layout.ReclaimInline || e.Kind == layout.ReclaimUpload && !e.By.IsZero() {
 			batch.Delete(layout.PayloadKey(nil, e.Bucket, e.Name, e.Payload))
 		}
+		if e.Kind == layout.ReclaimInline {
+			r.store.deletedBytes.Add(e.Bytes)
+		}
 	}
 	if err := r.store.index.Commit(batch); err != nil {
 		r.fail(objects.Key{}, err)

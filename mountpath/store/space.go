@@ -80,8 +80,11 @@ func fullnessOf(space disk.Space, bytes uint64) Fullness {
 }
 
 // MeasureSpace asks the filesystem what is free; writes are judged by the last
-// answer. On becoming full the index is flushed, so that deleted payloads come
-// back soon.
+// answer. On becoming full the index is flushed, so that deleted payloads come back
+// soon, and while it is, again whenever as much was deleted of payloads in the index
+// as a memtable holds: in memory, deletes give nothing back. What a flush shows to be
+// deleted is left to the index's own compactions. One on demand might write payloads
+// anew that lie beside the deleted ones, and take the room that the log needs.
 func (s *Store) MeasureSpace() error {
 	const op errs.Op = "store.MeasureSpace"
 	bytes, files := s.claimedBytes.Load(), s.claimedFiles.Load()
@@ -95,13 +98,16 @@ func (s *Store) MeasureSpace() error {
 	s.claimedBytes.Add(-bytes)
 	s.claimedFiles.Add(-files)
 	fullness := fullnessOf(space, s.reservedOf(space))
-	if was := Fullness(s.fullness.Swap(uint32(fullness))); was != fullness {
+	was := Fullness(s.fullness.Swap(uint32(fullness)))
+	if was != fullness {
 		s.log.WithField("free_bytes", space.FreeBytes).WithField("free_files", space.FreeFiles).Warn("the mountpath is now " + fullness.String())
-		if fullness == Full && s.index.Err() == nil {
-			return errs.Wrap(op, s.index.Flush())
-		}
 	}
-	return nil
+	deleted := s.deletedBytes.Load()
+	if fullness == Roomy || s.index.Err() != nil || deleted < int64(s.memTableBytes) && (was == fullness || fullness != Full) {
+		return nil
+	}
+	s.deletedBytes.Add(-deleted)
+	return errs.Wrap(op, s.index.Flush())
 }
 
 // String returns the fullness in words.

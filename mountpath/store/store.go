@@ -92,6 +92,7 @@ type Store struct {
 	fullness      atomic.Uint32              // a Fullness
 	claimedBytes  atomic.Int64               // admitted since then
 	claimedFiles  atomic.Int64               // likewise
+	deletedBytes  atomic.Int64               // of payloads in the index, since it was flushed for the room
 
 	names   *names
 	leases  *leases
