@@ -131,7 +131,7 @@ func (s *mountpaths) giveUp(ctx actor.Context, p *place) {
 
 // onGivenUp goes on without a mountpath.
 func (s *mountpaths) onGivenUp(ctx actor.Context, m *finished) {
-	m.forced.hidden = true
+	m.forced.hidden, m.forced.awaits = true, false
 	s.places = slices.DeleteFunc(s.places, func(p *place) bool { return p == m.forced })
 	s.System.Log().WithFields(logrus.Fields{"mountpath": m.forced.mount.Path, "objects": m.lost}).Error("a mountpath was removed by force; what only it had is lost")
 	if s.asked != nil {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strconv"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -58,6 +59,9 @@ type Mount struct {
 	Why   string       // why Store is nil
 	// Disabled says that an operator has disabled it: Store is nil on purpose.
 	Disabled bool
+	// ReadOnly says that Store is nil because the filesystem took no writes: it is
+	// opened when it does.
+	ReadOnly bool
 	// Events is where Store's events are put; the coordinator empties it.
 	Events <-chan store.Event
 
@@ -166,8 +170,11 @@ func (s *mountpaths) onStarted(ctx actor.Context) {
 		case stopping:
 			s.close(ctx, p)
 		case away:
-			if p.reopens { // it was closed as the last incarnation ended
+			switch {
+			case p.reopens: // it was closed as the last incarnation ended
 				s.open(ctx, p)
+			case p.awaits:
+				s.awaitWrites(ctx, p)
 			}
 		}
 	}
@@ -321,7 +328,7 @@ const (
 func (s *mountpaths) onOpened(ctx actor.Context, m *opened) {
 	p := m.place
 	if m.err == nil {
-		p.mount.Store, p.phase, p.reopens, p.custody = m.store, serving, false, newCustody()
+		p.mount.Store, p.phase, p.reopens, p.awaits, p.custody = m.store, serving, false, false, newCustody()
 		if !s.ending { // else the next incarnation does
 			p.view = s.spawn(ctx, p)
 		}
@@ -340,7 +347,16 @@ func (s *mountpaths) onOpened(ctx actor.Context, m *opened) {
 		s.record(ctx, p, reason, false)
 	default: // enabling it failed: it stays what it was
 		p.answer(messages.MountpathStatus{}, m.err)
+		if p.awaits = p.awaits && errors.Is(m.err, syscall.EROFS); p.awaits {
+			s.awaitWrites(ctx, p)
+		}
 	}
+}
+
+// awaitWrites has a mountpath opened that was read-only when the node started, as
+// often as it takes.
+func (s *mountpaths) awaitWrites(ctx actor.Context, p *place) {
+	p.retry = s.System.Clock().AfterFunc(openPause, s.sender(ctx, &tryAgain{p}))
 }
 
 // sender returns what sends a message to the actor itself.
@@ -353,8 +369,15 @@ func (s *mountpaths) sender(ctx actor.Context, message any) func() {
 type tryAgain struct{ place *place }
 
 func (s *mountpaths) onTryAgain(ctx actor.Context, m *tryAgain) {
-	if m.place.phase == away && m.place.reopens {
-		s.open(ctx, m.place)
+	p := m.place
+	switch {
+	case p.phase != away:
+	case p.reopens:
+		s.open(ctx, p)
+	case p.awaits && (s.changing || p.waiting != nil || p.recording > 0):
+		s.awaitWrites(ctx, p)
+	case p.awaits:
+		s.open(ctx, p)
 	}
 }
 
@@ -412,7 +435,7 @@ func (s *mountpaths) onDisableMountpath(ctx actor.Context, m *messages.DisableMo
 	}
 	const reason = "an operator disabled it"
 	was := p.phase
-	p.byOperator, p.reopens = true, false
+	p.byOperator, p.reopens, p.awaits = true, false, false
 	s.become(p, report{state: messages.MountpathDisabled, reason: reason})
 	if was == serving {
 		s.stop(ctx, p)
@@ -429,6 +452,8 @@ func (s *mountpaths) onEnableMountpath(ctx actor.Context, m *messages.EnableMoun
 		m.Fail(err)
 	case p.phase == serving && p.waiting == nil:
 		m.Reply.Send(p.status(), nil)
+	case p.phase == working && p.awaits && p.waiting == nil: // it is being tried
+		p.waiting = m.Reply
 	case p.phase == stopping:
 		m.Fail(errs.E(op, p.mount.Path, errs.Busy, errors.New("calls of its disk are still under way; it can be enabled when they have ended")))
 	case p.phase == working || p.recording > 0 || p.waiting != nil || p.reopens:

@@ -37,6 +37,7 @@ type place struct {
 	counts     map[messages.MountpathState]uint64
 	byOperator bool // it is disabled because somebody wants it so
 	reopens    bool // it is to be opened again after it is closed
+	awaits     bool // it was read-only when the node started, and is tried until it can be opened
 	attempts   int  // to do that
 	retry      clock.Timer
 	recording  int  // workers that write the documents
@@ -63,6 +64,7 @@ func newPlace(number int, m Mount, now time.Time) *place {
 		if m.Disabled {
 			state = messages.MountpathDisabled
 		}
+		p.awaits = m.ReadOnly && !m.Disabled
 		p.note(now, report{state: state, reason: m.Why})
 	}
 	return p

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/troupe-storage/troupe/cluster/embedded"
@@ -213,7 +214,7 @@ func (o *opener) openStores(all []embedded.Mountpath) ([]mountpath.Mount, error)
 		case r.Disabled:
 			r.Why = named.Disabled
 		case m.trouble != nil:
-			r.Why = m.trouble.Error()
+			r.Why, r.ReadOnly = m.trouble.Error(), errors.Is(m.trouble, syscall.EROFS)
 		case m.linux == nil:
 			r.Why = "it is missing: no directory that was given holds it; is its disk mounted?"
 		case m.format == nil:

@@ -72,7 +72,8 @@ func (d *Desk) Disk(dir string, fs disk.FS) (disk.FS, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	m := mount{dir: dir, faulty: disk.NewFaulty(fs)}
-	d.mounts = append(d.mounts, m)
+	// An earlier filesystem of the directory is closed: it was opened again.
+	d.mounts = append(slices.DeleteFunc(d.mounts, func(old mount) bool { return old.dir == dir }), m)
 	for _, i := range d.faults {
 		if i.fault.Disk != nil && i.fault.Disk.about(dir) {
 			if err := i.attach(m.faulty); err != nil {

@@ -459,6 +459,63 @@ func TestDeadIndexIsOpenedAgain(t *testing.T) {
 	s.close()
 }
 
+// A disk that is read-only when the node starts is missing, with the reason; it is in
+// use by itself when it takes writes, with all its objects. What an operator disabled
+// meanwhile is not.
+func TestReadOnlyAtTheStart(t *testing.T) {
+	for _, disabled := range []bool{false, true} {
+		t.Run(fmt.Sprintf("disabled %t", disabled), func(t *testing.T) {
+			s := newShelter(t, 2)
+			s.close()
+			desk := faults.New(faults.Options{})
+			readOnly, err := desk.Inject(faults.Fault{Disk: &faults.Disk{Mountpath: "d1", Do: faults.ReadOnly}, Expiry: time.Minute})
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.node = start(t, s.dir, s.disks, func(config *supervisors.Config) { config.Faults = desk })
+			s.connect()
+			if m := s.mountpath(1); m.State != "missing" || !strings.Contains(m.Reason, "read-only") || m.Readable || m.Writable {
+				t.Errorf("a disk that was read-only at the start: %+v", m)
+			}
+			s.others(1)
+			hits := readOnly.Hits()
+			eventually(t, time.Minute, func() (struct{}, error) { // it is tried, in vain
+				if readOnly.Hits() == hits {
+					return struct{}{}, &failure{status: http.StatusServiceUnavailable}
+				}
+				return struct{}{}, nil
+			})
+			if m := s.mountpath(1); m.State != "missing" {
+				t.Errorf("a disk that is read-only: %+v", m)
+			}
+			if disabled {
+				eventually(t, time.Minute, func() (storage.Mountpath, error) { // another try may be under way
+					m, err := s.c.storage.Do(t.Context(), storage.Action{Action: storage.Disable, Path: s.path(1)})
+					if err != nil {
+						err = &failure{status: http.StatusServiceUnavailable}
+					}
+					return m, err
+				})
+			}
+			readOnly.Clear()
+			if disabled {
+				if m := s.becomes(1, time.Minute, "disabled"); !strings.Contains(m.Reason, "operator") {
+					t.Errorf("disabled: %+v", m)
+				}
+				if m, err := s.c.storage.Do(t.Context(), storage.Action{Action: storage.Enable, Path: s.path(1)}); err != nil || m.State != "ok" {
+					t.Fatalf("enabled: %+v, %v", m, err)
+				}
+			}
+			s.becomes(1, time.Minute, "ok")
+			s.whole()
+			s.close()
+			s.open()
+			s.whole()
+			s.close()
+		})
+	}
+}
+
 // A mountpath whose index died and that is disabled then has nothing open below its
 // directory, so that its filesystem can be unmounted; it is enabled as any other.
 func TestDeadIndexLetsItsDirectoryGo(t *testing.T) {
