@@ -40,7 +40,7 @@ const (
 // actorTree makes the rows of a tree.
 func actorTree(list []api.Actor, fold folding, now time.Time) []actorRow {
 	together := func(a, b *api.Actor) bool {
-		return a.Parent == b.Parent && (fold == foldAll || a.Kind == b.Kind) && quiet(b, now)
+		return a.Parent == b.Parent && a.Status == b.Status && (fold == foldAll || a.Kind == b.Kind) && quiet(b, now)
 	}
 	depths := make(map[string]int, len(list)) // in the tree that is shown
 	for i := range list {
@@ -67,9 +67,10 @@ func actorTree(list []api.Actor, fold folding, now time.Time) []actorRow {
 	return rows
 }
 
-// quiet reports whether there is nothing to say of an actor by itself.
+// quiet reports whether there is nothing to say of an actor that is not true of
+// siblings in the same state.
 func quiet(a *api.Actor, now time.Time) bool {
-	return a.Kind != "" && len(a.Children) == 0 && a.Status == "running" && a.Abandoned == 0 &&
+	return a.Kind != "" && len(a.Children) == 0 && (a.Status == "running" || a.Status == "suspended") && a.Abandoned == 0 &&
 		millis(a.OldestMillis) < noteworthy && millis(a.CurrentMillis) < noteworthy &&
 		(a.LastFailed == nil || now.Sub(*a.LastFailed) > rememberFor)
 }

@@ -45,7 +45,7 @@ func TestActorsView(t *testing.T) {
 		want  string
 	}{
 		{80, `
-127.0.0.1:8080  12:30:45  10 actors: 808 msg/s, 12 queued, 3 restarts, 1 suspen…
+127.0.0.1:8080  12:30:45  10 actors, 1 suspended, 1 abandoned: 808 msg/s, 12 qu…
 ACTOR              STATE      QUEUED OLDEST MSG/S RST IN HAND OR CAUSE
 node               running                      0
   d0               running                    8.0
@@ -57,7 +57,7 @@ node               running                      0
     w7             running                    100
 `},
 		{140, `
-127.0.0.1:8080  12:30:45  10 actors: 808 msg/s, 12 queued, 3 restarts, 1 suspended, 1 abandoned
+127.0.0.1:8080  12:30:45  10 actors, 1 suspended, 1 abandoned: 808 msg/s, 12 queued, 3 restarts
 ACTOR              STATE      QUEUED OLDEST MSG/S RESTARTS IN HAND                          LAST CAUSE
 node               running                      0
   d0               running                    8.0
@@ -72,6 +72,27 @@ node               running                      0
 		got := "\n" + strings.Join(v.draw(someActors(), actorsNow, screen{width: c.width}), "\n") + "\n"
 		if got != c.want {
 			t.Errorf("at %d columns:%s\nwant:%s", c.width, got, c.want)
+		}
+	}
+}
+
+// Siblings that are suspended share a line, too, and none with those that are not.
+func TestSuspendedActorsShareALine(t *testing.T) {
+	list := someActors()
+	lanes := list[2:]
+	for i := range lanes {
+		lanes[i] = api.Actor{Address: lanes[i].Address, Kind: "write lane", Parent: "node/d0", Status: "suspended"}
+	}
+	lanes[7].Status = "running"
+	for _, c := range []struct {
+		height int
+		want   []string
+	}{{0, []string{"w0 … w6 (7)    suspended", "w7             running"}}, {6, []string{"w0 … w6 (7)    suspended", "w7             running"}}} {
+		got := strings.Join((&actorsView{}).draw(list, actorsNow, screen{width: 80, height: c.height}), "\n")
+		for _, want := range c.want {
+			if !strings.Contains(got, want) {
+				t.Errorf("%d lines: no %q in\n%s", c.height, want, got)
+			}
 		}
 	}
 }

@@ -121,14 +121,14 @@ func (v *actorsView) summary(list []api.Actor, now time.Time, width int) string 
 			suspended++
 		}
 	}
-	text := fmt.Sprintf("%s  %s  %s: %s msg/s, %d queued, %s", v.endpoint, now.Format(time.TimeOnly),
-		count(len(list), "actor"), rateText(rate), queued, count(int(restarts), "restart"))
-	if suspended > 0 {
+	text := fmt.Sprintf("%s  %s  %s", v.endpoint, now.Format(time.TimeOnly), count(len(list), "actor"))
+	if suspended > 0 { // before what a narrow line has no room for
 		text += fmt.Sprintf(", %d suspended", suspended)
 	}
 	if abandoned > 0 {
 		text += fmt.Sprintf(", %d abandoned", abandoned)
 	}
+	text += fmt.Sprintf(": %s msg/s, %d queued, %s", rateText(rate), queued, count(int(restarts), "restart"))
 	return cut(text, width)
 }
 
