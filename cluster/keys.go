@@ -17,8 +17,8 @@ const Root = "troupe/"
 
 // Keys says under which key each document of one cluster lies; nothing else makes
 // keys. Names that people chose are escaped: everything but ASCII letters, digits,
-// - _ . @ # and + becomes %XX, so that a segment is one and `consul kv get -recurse`
-// is readable.
+// - _ . @ # and + becomes =XX, so that a segment is one and `consul kv get -recurse`
+// is readable. (Consul refuses keys in which %XX would hide a space or dots.)
 type Keys struct{ cluster string }
 
 // NewKeys returns the keys of a cluster. Its id is what the cluster's founder made at
@@ -109,14 +109,14 @@ const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.
 // segment escapes a name so that it is one segment of a path that nobody cleans up.
 func segment(name string) string {
 	if name == "." || name == ".." {
-		return strings.ReplaceAll(name, ".", "%2E")
+		return strings.ReplaceAll(name, ".", "=2E")
 	}
 	var b strings.Builder
 	for i := range len(name) {
 		if c := name[i]; strings.IndexByte(plain, c) >= 0 {
 			b.WriteByte(c)
 		} else {
-			fmt.Fprintf(&b, "%%%02X", c)
+			fmt.Fprintf(&b, "=%02X", c)
 		}
 	}
 	return b.String()

