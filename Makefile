@@ -32,7 +32,7 @@ DEMO_FLAGS ?=
 SOAK ?= $(CACHE)/soak
 SOAK_MINUTES ?= 110
 
-.PHONY: all help build run tools test race lint layers quick check bench soak fuzz proto demo clean
+.PHONY: all help build run tools consul test race lint layers quick check bench soak fuzz proto demo clean
 
 ## says what there is (also plain `make`)
 all help:
@@ -49,9 +49,13 @@ run: build
 	@mkdir -p data/d0 data/d1 data/d2 data/d3
 	@exec bin/troupe serve --data data/d0 --data data/d1 --data data/d2 --data data/d3 --native $(NATIVE) --s3 $(S3)
 
-## installs what lint and test need: rclone, s3cmd, boto3, aws, aistore, pytest, mkfs, strace, staticcheck (apt-get needs root)
+## installs what lint and test need: rclone, s3cmd, boto3, aws, aistore, pytest, mkfs, strace, staticcheck, Consul (apt-get needs root)
 tools:
 	@test/tools/install
+
+## builds the Consul server that tests start, unless one is on PATH; the first time on a machine takes ten minutes
+consul:
+	@test/tools/install consul
 
 ## runs every test, and fuzzes for 60 s (FUZZ_SECONDS=); tests whose tools are absent are skipped, and counted
 test: build $(CACHE)/summary

@@ -136,6 +136,11 @@ func TestDependenciesAreNamed(t *testing.T) {
 	if pinned == nil || !strings.Contains(row, pinned[1]) {
 		t.Errorf("test/tools/go.mod has staticcheck at %q, docs/dependencies.md says %q", pinned, row)
 	}
+	pinned = regexp.MustCompile(`hashicorp/consul (v\S+)`).FindStringSubmatch(readText(t, "tools/consul/go.mod"))
+	row = regexp.MustCompile("(?m)^\\| `github.com/hashicorp/consul` .*$").FindString(readText(t, "../docs/dependencies.md"))
+	if pinned == nil || !strings.Contains(row, pinned[1]) {
+		t.Errorf("test/tools/consul/go.mod has Consul at %q, docs/dependencies.md says %q", pinned, row)
+	}
 }
 
 // directModules returns the versions of the modules that a go.mod requires
