@@ -2,6 +2,7 @@ package mountpath
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/asynkron/protoactor-go/actor"
 
@@ -20,6 +21,10 @@ func (s *mountpaths) onAddMountpath(ctx actor.Context, m *messages.AddMountpath)
 		default:
 			m.Fail(errs.E(op, m.Path, errs.Exists, errors.New("it is a mountpath of the node already")))
 		}
+		return
+	}
+	if slices.ContainsFunc(s.places, func(p *place) bool { return p.retired && p.mount.Path == m.Path }) {
+		m.Fail(errs.E(op, m.Path, errs.Conflict, errors.New("it has just left the node and is being wiped; add it when it has gone from the list")))
 		return
 	}
 	if err := s.steady(op, m.Path); err != nil {

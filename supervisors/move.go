@@ -22,6 +22,8 @@ const (
 	moveAgain = 10 * time.Second
 	// finishTime bounds the wait for readers of a mountpath that leaves.
 	finishTime = 2 * time.Hour
+	// finishAgain lies between two questions whether they have gone.
+	finishAgain = time.Minute
 )
 
 // moveKind is the job that moves objects while the set of mountpaths changes. It
@@ -54,7 +56,7 @@ func (n *Node) moveKind() xaction.Kind {
 			return n.finishMove(r, p.Placement) // it was finished, and the node stopped before the job had ended
 		}
 		if err := n.expectMove(r); err != nil {
-			return err
+			r.Failed("the count of what is to be moved", err) // it is moved all the same
 		}
 		for {
 			err := run(r)
@@ -92,20 +94,24 @@ func (n *Node) expectMove(r *xaction.Run) error {
 }
 
 // finishMove ends the transition, and returns when a mountpath that leaves is gone.
+// It is asked for again now and then: the question, or its answer, may be lost.
 func (n *Node) finishMove(r *xaction.Run, to []string) error {
 	const op errs.Op = "supervisors.finishMove"
-	m := &messages.FinishTransition{To: to, Reply: messages.NewReply[struct{}]()}
-	n.system.Root().Send(n.system.PID(nodeName+"/"+mountpath.Name), m)
 	r.Idle(true)
 	defer r.Idle(false)
-	late, timer := n.clock.NewTimer(finishTime)
-	defer timer.Stop()
-	select {
-	case answer := <-m.Reply:
-		return errs.Wrap(op, answer.Err)
-	case <-r.Context().Done():
-		return xaction.ErrStop
-	case <-late:
-		return errs.E(op, errs.Busy, fmt.Errorf("a mountpath that left has been read for %s: %w", finishTime, messages.ErrNoAnswer))
+	for began := n.clock.Elapsed(); n.clock.Elapsed()-began < finishTime; {
+		m := &messages.FinishTransition{To: to, Reply: messages.NewReply[struct{}]()}
+		n.system.Root().Send(n.system.PID(nodeName+"/"+mountpath.Name), m)
+		late, timer := n.clock.NewTimer(finishAgain)
+		select {
+		case answer := <-m.Reply:
+			timer.Stop()
+			return errs.Wrap(op, answer.Err)
+		case <-r.Context().Done():
+			timer.Stop()
+			return xaction.ErrStop
+		case <-late:
+		}
 	}
+	return errs.E(op, errs.Internal, fmt.Errorf("a mountpath that left has been read for %s: %w", finishTime, messages.ErrNoAnswer))
 }

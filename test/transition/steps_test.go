@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/troupe-storage/troupe/api/storage"
 	"github.com/troupe-storage/troupe/messages"
@@ -43,6 +44,36 @@ func TestSupervisorMissesResults(t *testing.T) {
 					t.Error("nothing met the fault")
 				}
 				h.isLeft(2)
+			})
+		}
+	}
+}
+
+// What the job asks for, or the answer to it, is lost: it asks again, and the change
+// ends. Without that it would wait for ever, or for hours.
+func TestJobMissesAnswers(t *testing.T) {
+	for _, do := range []faults.MessageEffect{faults.Drop, faults.DropReply} {
+		for _, message := range []string{"ImportObject", "RemoveMoved", "FinishTransition", "TallyTransition"} {
+			t.Run(fmt.Sprint(do, " of ", message), func(t *testing.T) {
+				h := newHouse(t, 1)
+				names := h.fillSome(40)
+				lost := h.inject(faults.Fault{Messages: &faults.Messages{Actor: "node/mountpaths/**", Message: "messages." + message, Do: do}, When: faults.When{Count: 1}})
+				if message == "FinishTransition" || message == "TallyTransition" {
+					lost.Clear()
+					lost = h.inject(faults.Fault{Messages: &faults.Messages{Actor: "node/mountpaths", Message: "messages." + message, Do: do}, When: faults.When{Count: 1}})
+				}
+				job := h.change(storage.Add, 1)
+				h.reached(lost)
+				for looks := 1; ; looks++ { // each is a request
+					if now := h.look(job); !now.Active() {
+						break
+					}
+					if looks%100 == 0 { // nothing else is under way by now: the job waits
+						h.inject(faults.Fault{Clock: &faults.Clock{Jump: time.Minute}}).Clear()
+					}
+				}
+				h.finished(job)
+				h.shares(names)
 			})
 		}
 	}

@@ -51,8 +51,10 @@ func (m *Mover) Object(ctx context.Context, key objects.Key, from, to *messages.
 	const op errs.Op = "mover.Object"
 	return m.move(op, key, from, to, wait, func(window *slab.Window) (Moved, error) {
 		epoch := m.Roster.Load().Epoch
-		request := &messages.ImportObject{Key: key, From: from, Window: window, Reply: messages.NewReply[messages.Imported]()}
-		imported, err := await(ctx, m, to.Coordinator, request, request.Reply)
+		imported, err := await(ctx, m, op, to.Coordinator, window, func(window *slab.Window) (any, messages.Reply[messages.Imported]) {
+			request := &messages.ImportObject{Key: key, From: from, Window: window, Reply: messages.NewReply[messages.Imported]()}
+			return request, request.Reply
+		})
 		if err != nil || !imported.Found {
 			return Moved{}, err
 		}
@@ -66,8 +68,10 @@ func (m *Mover) Upload(ctx context.Context, key objects.Key, uploadID string, fr
 	const op errs.Op = "mover.Upload"
 	return m.move(op, key, from, to, wait, func(window *slab.Window) (Moved, error) {
 		epoch := m.Roster.Load().Epoch
-		request := &messages.ImportUpload{Key: key, UploadID: uploadID, From: from, Window: window, Reply: messages.NewReply[messages.UploadImported]()}
-		imported, err := await(ctx, m, to.Coordinator, request, request.Reply)
+		imported, err := await(ctx, m, op, to.Coordinator, window, func(window *slab.Window) (any, messages.Reply[messages.UploadImported]) {
+			request := &messages.ImportUpload{Key: key, UploadID: uploadID, From: from, Window: window, Reply: messages.NewReply[messages.UploadImported]()}
+			return request, request.Reply
+		})
 		if err != nil || !imported.Found {
 			return Moved{}, err
 		}
@@ -106,16 +110,42 @@ func (m *Mover) tryOnce(op errs.Op, key objects.Key, from, to *messages.Mountpat
 }
 
 // await waits for an import for as long as it takes: a large object takes minutes.
-// Who gives up leaves it to end by itself, which does no harm.
-func await[T any](ctx context.Context, m *Mover, to *actor.PID, request any, reply messages.Reply[T]) (T, error) {
+// Whether it goes on, or was lost, shows by asking for it again now and then: one that
+// is at work keeps others of the key out, and what is done is done. Who gives up leaves
+// it to end by itself, which does no harm.
+func await[T any](ctx context.Context, m *Mover, op errs.Op, to *actor.PID, window *slab.Window, ask func(*slab.Window) (any, messages.Reply[T])) (T, error) {
+	request, reply := ask(window)
 	m.System.Root().Send(to, request)
-	select {
-	case answer := <-reply:
-		return answer.Value, answer.Err
-	case <-ctx.Done():
-		var none T
-		return none, context.Cause(ctx)
+	for {
+		late, timer := m.System.Clock().NewTimer(laneTime)
+		select {
+		case answer := <-reply:
+			timer.Stop()
+			return answer.Value, answer.Err
+		case <-ctx.Done():
+			timer.Stop()
+			var none T
+			return none, context.Cause(ctx)
+		case <-late:
+		}
+		if value, err := again(m, op, to, ask); !errs.Is(errs.Busy, err) {
+			return value, err
+		}
 	}
+}
+
+// again asks for an import once more, with memory of its own; Busy: another one is at
+// work, or nobody knows.
+func again[T any](m *Mover, op errs.Op, to *actor.PID, ask func(*slab.Window) (any, messages.Reply[T])) (T, error) {
+	window, err := m.Slabs.Lease(moveSlabs)
+	if err != nil {
+		var none T
+		return none, errs.E(op, errs.Busy, err)
+	}
+	defer window.Release()
+	request, reply := ask(window)
+	m.System.Root().Send(to, request)
+	return reply.WaitOn(m.System.Clock(), op, laneTime)
 }
 
 // remove removes the source, in the key's turn.
