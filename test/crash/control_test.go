@@ -41,3 +41,32 @@ func TestPowerCutsFindLyingSyncs(t *testing.T) {
 		})
 	}
 }
+
+// Negative control: where a sync fails and says that it did not, the judge of every
+// error once finds what was acknowledged and is gone. One that finds nothing then
+// would find nothing ever.
+func TestEveryErrorOnceFindsLies(t *testing.T) {
+	const histories = 60
+	for _, lie := range []disk.Rule{
+		{Calls: []disk.Call{disk.CallSync, disk.CallSyncData}, Path: ".troupe/work/*", Lose: true},
+		{Calls: []disk.Call{disk.CallSync, disk.CallSyncData}, Path: ".troupe/index/*.log", Lose: true},
+	} {
+		t.Run(lie.Path, func(t *testing.T) {
+			r := newFaultRun(t)
+			var found error
+			for seed := uint64(1); seed <= histories && found == nil; seed++ {
+				_, found = r.playOnce(seed, func(faulty *disk.Faulty) func() uint64 {
+					added, err := faulty.Add(lie)
+					if err != nil {
+						t.Fatal(err)
+					}
+					return added.Hits
+				})
+			}
+			if found == nil {
+				t.Fatalf("syncs of %s were lost, and nobody noticed in %d histories", lie.Path, histories)
+			}
+			t.Logf("found: %.300v", found)
+		})
+	}
+}

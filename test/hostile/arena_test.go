@@ -13,6 +13,7 @@ package hostile_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -273,6 +274,14 @@ func (a *arena) plantSentinels() {
 // checkSentinels fails when anything around the mountpaths is not as it was.
 func (a *arena) checkSentinels() {
 	a.Helper()
+	for _, intrusion := range a.intrusions() {
+		a.Error(intrusion)
+	}
+}
+
+// intrusions are what is not as it was around the mountpaths.
+func (a *arena) intrusions() (found []string) {
+	a.Helper()
 	var files []string
 	err := filepath.WalkDir(a.outer, func(path string, entry fs.DirEntry, err error) error {
 		switch {
@@ -289,16 +298,43 @@ func (a *arena) checkSentinels() {
 	slices.Sort(want)
 	slices.Sort(files)
 	if err != nil || !slices.Equal(files, want) {
-		a.Errorf("around the mountpaths there are %q, want %q; %v", files, want, err)
+		found = append(found, fmt.Sprintf("around the mountpaths there are %q, want %q; %v", files, want, err))
 	}
 	for _, path := range want {
 		if content, err := os.ReadFile(path); err != nil || string(content) != sentinel {
-			a.Errorf("%s holds %q, %v", path, content, err)
+			found = append(found, fmt.Sprintf("%s holds %q, %v", path, content, err))
 		}
 	}
 	for _, mountpath := range a.node.Mountpaths {
 		if _, err := os.Stat(filepath.Join(mountpath, ".troupe", "format.json")); err != nil {
-			a.Error(err)
+			found = append(found, err.Error())
 		}
+	}
+	return found
+}
+
+// Negative control: a file beside the mountpaths, one that was changed, and one that
+// was removed are each noticed.
+func TestSentinelsFindIntruders(t *testing.T) {
+	a := newArena(t)
+	if found := a.intrusions(); len(found) > 0 {
+		t.Fatalf("before anything happened: %q", found)
+	}
+	beside, changed := filepath.Join(a.outer, "one", "intruder"), a.sentinels()[0]
+	for name, do := range map[string]func() error{
+		"a file beside": func() error { return os.WriteFile(beside, nil, 0o600) },
+		"a change":      func() error { return os.WriteFile(changed, []byte("touched"), 0o600) },
+		"a removal":     func() error { return os.Remove(changed) },
+	} {
+		if err := do(); err != nil {
+			t.Fatal(err)
+		}
+		if len(a.intrusions()) == 0 {
+			t.Errorf("%s went unnoticed", name)
+		}
+		if err := os.Remove(beside); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			t.Fatal(err)
+		}
+		a.plantSentinels()
 	}
 }
