@@ -11,6 +11,7 @@ import os
 
 import pytest
 from aistore.sdk import Client
+from aistore.sdk.archive_config import ArchiveConfig, ArchiveMode
 from aistore.sdk.errors import AISError, ErrBckAlreadyExists, ErrBckNotFound, ErrObjNotFound, ErrRemoteBckNotFound
 from aistore.sdk.list_object_flag import ListObjectFlag
 from aistore.sdk.obj.content_iterator.buffer import ParallelBuffer
@@ -413,6 +414,12 @@ def test_what_is_missing_is_refused_by_name(ais, bck):
         lambda: bck.objects(obj_names=["o"]).delete(): "delete-listrange",
         lambda: bck.object("o").get_writer().append_content(b"2"): "append",
         lambda: bck.list_archive("o"): "archives",
+        lambda: bck.object("o").get_reader(archive_config=ArchiveConfig(archpath="in/it")).read_all(): "archpath",
+        lambda: bck.object("o").get_reader(archive_config=ArchiveConfig(regex="in", mode=ArchiveMode.PREFIX)).read_all(): "archregx",
+        lambda: list(ais.batch(["o"], bucket=bck).get()): "get-batch",
+        lambda: ais.etl("some-etl").view(): "ETL",
+        lambda: ais.dsort("some-sort").abort(): "dsort",
+        lambda: ais.job("some-job").status(): "what=status",
     }.items():
         with pytest.raises(AISError) as refused:
             ask()

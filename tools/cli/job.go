@@ -209,7 +209,7 @@ func jobStartCommand(f *frame) *cobra.Command {
 		Long: `Start a job of a kind that ` + "`troupe job kinds`" + ` lists. Its parameters are a JSON object,
 or are set one by one: --set NAME=VALUE, where a VALUE that is JSON is taken as it is
 and anything else as text.`,
-		Example: `  troupe job start checksum-report --set bucket=photos --set into=sums --wait
+		Example: `  troupe job start move --set 'placement=["4f1c0f7d2a3b4c5d"]' --wait
   troupe job start move --parameters '{"placement": ["4f1c0f7d2a3b4c5d"]}'`,
 		Args: cobra.ExactArgs(1),
 	}, func(ctx context.Context, s *Session, c jobs.Client, args []string) error {
