@@ -139,13 +139,15 @@ func TestForceWhileTheSetChanges(t *testing.T) {
 		moves  int // the mountpath that joins or leaves
 		dies   int
 		left   int // mountpaths in the end
+		// restarts says whether the node is started anew before it is removed.
+		restarts []bool
 	}{
-		{"what joins", storage.Add, 3, 3, 3},
-		{"what leaves", storage.Remove, 0, 0, 2},
-		{"a source", storage.Add, 3, 1, 3},
-		{"a destination", storage.Remove, 0, 1, 1},
+		{"what joins", storage.Add, 3, 3, 3, []bool{false, true}},
+		{"what leaves", storage.Remove, 0, 0, 2, []bool{true}},
+		{"a source", storage.Add, 3, 1, 3, []bool{false}},
+		{"a destination", storage.Remove, 0, 1, 1, []bool{true}},
 	} {
-		for _, restart := range []bool{false, true} {
+		for _, restart := range c.restarts {
 			t.Run(fmt.Sprint(c.name, ", restart ", restart), func(t *testing.T) {
 				h := newHouse(t, 3)
 				names := h.fillSome(90)

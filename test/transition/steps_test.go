@@ -20,7 +20,19 @@ import (
 // it: the change goes on all the same. Without results that are told until they are
 // heard, the set would stay half changed until the node is started anew.
 func TestSupervisorMissesResults(t *testing.T) {
-	for do, afters := range map[faults.MessageEffect][]uint64{faults.Panic: {0, 1, 2, 3, 4, 5}, faults.Drop: {1, 4}} {
+	missResults(t, map[faults.MessageEffect][]uint64{faults.Panic: {0, 3}, faults.Drop: {1}})
+}
+
+// TestSupervisorMissesResultsSoak is TestSupervisorMissesResults with every result of
+// a change.
+func TestSupervisorMissesResultsSoak(t *testing.T) {
+	every := []uint64{0, 1, 2, 3, 4, 5, 6}
+	missResults(t, map[faults.MessageEffect][]uint64{faults.Panic: every, faults.Drop: every})
+}
+
+// missResults changes the set while the supervisor misses the result after so many.
+func missResults(t *testing.T, lost map[faults.MessageEffect][]uint64) {
+	for do, afters := range lost {
 		for _, after := range afters {
 			t.Run(fmt.Sprint(do, " after ", after), func(t *testing.T) {
 				h := newHouse(t, 2)
