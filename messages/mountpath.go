@@ -27,9 +27,10 @@ const (
 	MountpathDisabled MountpathState = "disabled"
 	// MountpathMissing: it was not there, or could not be opened.
 	MountpathMissing MountpathState = "missing"
-	// MountpathJoining: it is ok, and keys move to it. Of MountpathStatus only.
+	// MountpathJoining: it is ok, or slow, as its reason says then, and keys move to
+	// it. Of MountpathStatus only.
 	MountpathJoining MountpathState = "joining"
-	// MountpathLeaving: it is ok, and its keys move to the others. Likewise.
+	// MountpathLeaving: likewise, and its keys move to the others.
 	MountpathLeaving MountpathState = "leaving"
 )
 

@@ -63,7 +63,7 @@ func (s *mountpaths) statusOf(p *place) messages.MountpathStatus {
 		if joining || leaving {
 			status.Job = t.Job
 		}
-		if status.State == messages.MountpathOK {
+		if status.State == messages.MountpathOK || status.State == messages.MountpathSlow {
 			switch {
 			case joining:
 				status.State = messages.MountpathJoining

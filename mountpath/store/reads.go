@@ -68,16 +68,19 @@ func (s *Store) Reads() (oldest, slowest time.Duration) {
 }
 
 // Moved returns how long somebody has waited for the disk to move payloads since it
-// was called last, and how many bytes it has moved in that time, each of many small
-// ones counted as leastMoved.
+// was called last, and how many bytes it has moved in that time: of calls that move
+// leastCounted and more, which count for leastMoved at least.
 func (s *Store) Moved() (waited time.Duration, bytes int64) { return s.moved.take() }
 
 const (
 	// waitsFrom is what a call takes that waits for a disk: one that finds what it
 	// wants in memory takes less, and so does one that has a quick disk for itself.
 	waitsFrom = 50 * time.Millisecond
-	// leastMoved is what a call counts for: in the time of a seek a spinning disk
-	// moves a megabyte, and one that is full of small requests is not slow.
+	// leastCounted is what a call moves that says how much the disk does; a smaller one
+	// says how soon it comes to it, and of a byte the kernel decides how much it reads.
+	leastCounted = 64 << 10
+	// leastMoved is what such a call counts for: in the time of a seek a spinning disk
+	// moves a megabyte, and one that is full of requests of this size is not slow.
 	leastMoved = 128 << 10
 )
 
@@ -93,7 +96,7 @@ type moved struct {
 
 // call notes a call that has moved so many bytes.
 func (m *moved) call(began, ended time.Duration, bytes int64) {
-	if ended-began < waitsFrom {
+	if ended-began < waitsFrom || bytes < leastCounted {
 		return
 	}
 	m.mu.Lock()
@@ -127,13 +130,8 @@ type payloadFile struct {
 	cold  atomic.Bool // what was read last was not in memory
 }
 
-const (
-	// coldFrom is what a read takes that was not in memory.
-	coldFrom = time.Millisecond
-	// leastRead is a read whose time says how much the disk moves; of a smaller one the
-	// kernel decides what it reads.
-	leastRead = 4 << 10
-)
+// coldFrom is what a read takes that was not in memory.
+const coldFrom = time.Millisecond
 
 // ReadAt implements io.ReaderAt.
 func (f *payloadFile) ReadAt(p []byte, offset int64) (int, error) {
@@ -142,9 +140,7 @@ func (f *payloadFile) ReadAt(p []byte, offset int64) (int, error) {
 	n, err := f.File.ReadAt(p, offset)
 	ended := s.reads.end(one)
 	f.cold.Store(ended-one.since >= coldFrom)
-	if n >= leastRead {
-		s.moved.call(one.since, ended, int64(n))
-	}
+	s.moved.call(one.since, ended, int64(n))
 	if err != nil && err != io.EOF {
 		s.diskError(f.key, err)
 	}

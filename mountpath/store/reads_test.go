@@ -45,9 +45,10 @@ func TestReadsAreMeasured(t *testing.T) {
 func TestMovedCountsWaitingOnce(t *testing.T) {
 	var m moved
 	m.call(0, time.Second, 1<<20)
-	m.call(0, time.Second, 1<<20)               // at the same time
-	m.call(time.Second/2, 3*time.Second/2, 1)   // half of it, and a seek
-	m.call(time.Hour, time.Hour+waitsFrom-1, 9) // from memory
+	m.call(0, time.Second, 1<<20)                        // at the same time
+	m.call(time.Second/2, 3*time.Second/2, leastCounted) // half of it, and a seek
+	m.call(time.Hour, time.Hour+waitsFrom-1, 1<<20)      // from memory
+	m.call(time.Hour, 2*time.Hour, leastCounted-1)       // too little to say anything
 	m.beside(10)
 	if waited, bytes := m.take(); waited != 3*time.Second/2 || bytes != 2<<20+leastMoved+10 {
 		t.Errorf("waited %s for %d bytes", waited, bytes)

@@ -100,7 +100,7 @@ func TestJobs(t *testing.T) {
 		}
 	}
 	for _, m := range document[storage.Mountpaths](t, c.want(0, "storage", "list", "--json").out).Mountpaths {
-		if m.Path == leaving || m.State != "ok" {
+		if m.Path == leaving || m.State != "ok" && m.State != "slow" { // slow is what others may make of the machine's disk
 			t.Errorf("after all of that: %+v", m)
 		}
 	}
