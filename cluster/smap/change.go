@@ -81,6 +81,9 @@ func (c *Change) SetState(id NodeID, since uint64, state State) *Change {
 	if node.Since != since {
 		return c.refuse("%s is %s since version %d, the report is about %d", id, node.State, node.Since, since)
 	}
+	if node.lost() && state != node.State {
+		return c.refuse("the loss of %s was accepted: it joins again, empty, when its plan has ended", id)
+	}
 	if !slices.Contains(follows(node.State), state) {
 		return c.refuse("%s is %s and cannot become %s", id, node.State, state)
 	}
@@ -111,11 +114,17 @@ func follows(state State) []State {
 
 // AcceptLoss says that what only this node has is lost: it is never again among
 // the last to leave. The caller listed what may be lost, an operator agreed, and
-// the node has been Down for so long that it answers nothing (rule Alone).
+// the node has been Down for so long that it answers nothing (rule Alone). No plan is
+// under way and no node holds leftovers: they would be served where nobody is in
+// charge. A plan that leaves the node out, begun by the same change, moves its keys; the node itself does not come back with what it
+// has, but is removed then and joins again, empty.
 func (c *Change) AcceptLoss(id NodeID, since uint64) *Change {
 	i, ok := c.to.digests[id]
 	if !ok || c.to.nodes[i].State != Down || c.to.nodes[i].Since != since {
 		return c.refuse("%s is not down since version %d", id, since)
+	}
+	if c.to.next != nil {
+		return c.refuse("the loss of %s cannot be accepted while a plan is under way: its next owners have what is older", id)
 	}
 	c.to.nodes[i].Left, c.to.nodes[i].Since = 0, c.to.version
 	return c
@@ -125,6 +134,11 @@ func (c *Change) AcceptLoss(id NodeID, since uint64) *Change {
 func (c *Change) Begin(placement []NodeID) *Change {
 	if c.to.next != nil {
 		return c.refuse("a plan is under way since version %d", c.to.next.Since)
+	}
+	for _, id := range placement {
+		if i, ok := c.to.digests[id]; ok && c.to.nodes[i].lost() {
+			return c.refuse("the loss of %s was accepted", id)
+		}
 	}
 	c.to.next = &Next{Placement: slices.Clone(placement), Since: c.to.version}
 	return c

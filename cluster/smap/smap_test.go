@@ -162,7 +162,11 @@ func TestChangesAreRefused(t *testing.T) {
 	m := to(t, founded(t, 3), "n1", Down)
 	plan := done(t, m.Change().Begin([]NodeID{"n2", "n3"}))
 	switched := done(t, plan.Change().Switch(0))
+	lost := done(t, m.Change().AcceptLoss("n1", 2))
 	for name, c := range map[string]*Change{
+		"return of a lost node":  lost.Change().SetState("n1", 3, Recovering),
+		"plan with a lost node":  lost.Change().Begin([]NodeID{"n1"}),
+		"loss of a next owner":   done(t, m.Change().Begin([]NodeID{"n1"})).Change().AcceptLoss("n1", 2),
 		"stale since":            m.Change().SetState("n1", 1, Recovering),
 		"down to up":             m.Change().SetState("n1", 2, Up),
 		"unknown node":           m.Change().SetState("n9", 2, Up),

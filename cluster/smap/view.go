@@ -48,11 +48,12 @@ type View struct {
 	AckSet   []NodeID // owners, then next owners that are not owners; those that are away are not in it
 	InCharge NodeID   // empty: no request can be answered, and that is 503, never 404
 	Epoch    Epoch
+	Placed   uint64 // the version in which the owners last changed; never after the epoch
 }
 
 // View returns a key under the map. The result is the caller's.
 func (m *Smap) View(key Key) View {
-	v := View{Owners: m.order(m.placement, key), Epoch: Epoch{m.placementSince, key.Document}}
+	v := View{Owners: m.order(m.placement, key), Epoch: Epoch{m.placementSince, key.Document}, Placed: m.placementSince}
 	if m.next != nil {
 		m.plan(key, &v)
 	}
@@ -80,7 +81,7 @@ func (m *Smap) plan(key Key, v *View) {
 		return
 	}
 	if version, ok := m.switched(SlotOf(key.Digest)); ok {
-		v.Owners = to
+		v.Owners, v.Placed = to, version
 		v.Epoch.Map = max(v.Epoch.Map, version)
 		return
 	}

@@ -1,0 +1,28 @@
+// Package protocol is a model of what nodes of a cluster say to one another about
+// a key: who serves, what a write waits for, how a node returns, how keys move. It
+// runs the protocol under random accidents, with a seed, and judges what clients
+// saw. docs/consistency.md is its text.
+//
+//	schedule (numbers) ──▶ world: network, Consul, clients, operator, disasters
+//	                         │ messages, maps        ▲ messages, answers
+//	                         ▼                       │
+//	                       Node: a state machine without I/O, clock or chance
+//	                         │
+//	                         ▼ cluster/smap: owners, in charge, ack set, epoch
+//
+// Every rule of the protocol has a switch (rule.go). With all of them on no run may
+// go wrong; with one off there is a run that does, and the test knows which. A run
+// goes wrong if the history of a key is not linearizable (porcupine), if it does
+// not come to rest once everything is well, if a node holds what it does not own,
+// if an owner lacks what the one in charge has, or if any of this shows when one
+// node after another is taken down at the end.
+//
+// Simplifications: a node syncs at once, so that a kill falls between events; there
+// is one bucket and one lane; catching up asks key by key where nodes will compare
+// digests.
+//
+// Promise: equal schedules give equal traces. What a step does depends on its own
+// number and on the names of what it may choose from, so that schedules shrink.
+//
+// Start with node.go, then line.go and return.go; world.go is what happens to them.
+package protocol

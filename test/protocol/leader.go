@@ -1,0 +1,273 @@
+package protocol
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/troupe-storage/troupe/cluster/smap"
+)
+
+// rule is what the one bucket asks of a switch.
+func (w *world) rule() smap.SwitchRule {
+	return smap.SwitchRule{Spare: w.profile.Copies - 1, Slack: w.profile.Copies - w.profile.MinCopies}
+}
+
+// propose drafts a successor of what Consul holds. Anybody may lead, several at
+// once: drafts are written later, or never.
+func (w *world) propose(what string, then func(), change func(*smap.Change)) {
+	if !w.consul {
+		return
+	}
+	c := w.kv.Change()
+	change(c)
+	next, err := c.Done()
+	if err != nil {
+		return
+	}
+	w.say("drafted v%d: %s", next.Version(), what)
+	w.drafts = append(w.drafts, draft{w.kv, next, what, then})
+	if len(w.drafts) > 4 {
+		w.drafts = w.drafts[1:]
+	}
+}
+
+// stepWriteMap writes a draft by compare-and-set.
+func (w *world) stepWriteMap(s uint64) {
+	if d, ok := pick(s, w.drafts, func(d draft) string { return d.name }); ok {
+		w.write(d)
+	}
+}
+
+func (w *world) write(d draft) {
+	w.drafts = slices.DeleteFunc(w.drafts, func(other draft) bool { return other.next == d.next })
+	if !w.consul || d.base != w.kv && w.setting.Rules.On(CompareAndSet) {
+		return
+	}
+	w.kv = d.next
+	w.say("written v%d: %s", w.kv.Version(), d.name)
+	if d.then != nil {
+		d.then()
+	}
+}
+
+// stepDown writes down a node that is silent, or is thought to be.
+func (w *world) stepDown(s uint64) {
+	nodes := slices.DeleteFunc(w.kv.Nodes(), func(n smap.Node) bool { return n.State.Away() })
+	n, ok := pick(s, nodes, func(n smap.Node) string { return string(n.ID) })
+	if !ok {
+		return
+	}
+	state := smap.Down
+	if s>>20&7 == 0 {
+		state = smap.Maintenance
+	}
+	w.propose(fmt.Sprintf("%s is %s", n.ID, state), nil, func(c *smap.Change) { c.SetState(n.ID, n.Since, state) })
+}
+
+// lead acts on a report.
+func (w *world) lead(m Message) {
+	r := m.Report
+	node, ok := w.kv.Node(m.From)
+	if !ok || !w.consul || w.host(m.From).cut {
+		return
+	}
+	since := r.Since
+	if !w.setting.Rules.On(ReportSince) {
+		since = node.Since
+	}
+	set := func(state smap.State) {
+		w.propose(fmt.Sprintf("%s is %s", m.From, state), nil, func(c *smap.Change) { c.SetState(m.From, since, state) })
+	}
+	switch r.What {
+	case "return":
+		if node.State.Away() {
+			set(smap.Recovering)
+		}
+	case "up":
+		if node.State == smap.Recovering {
+			set(smap.Up)
+		}
+	case "lost":
+		set(smap.Recovering)
+	case "walked":
+		w.onWalked(r.Walked)
+	}
+}
+
+// onWalked switches a slot when it may.
+func (w *world) onWalked(report smap.Walked) {
+	w.walked = append(w.walked, report)
+	if len(w.walked) > 100 {
+		w.walked = w.walked[1:]
+	}
+	next, ok := w.kv.Next()
+	if !ok || !w.maySwitch(report.Slot, next) {
+		w.finish()
+		return
+	}
+	w.propose(fmt.Sprintf("slot %d has switched", report.Slot), nil, func(c *smap.Change) { c.Switch(report.Slot) })
+}
+
+func (w *world) maySwitch(slot uint16, next smap.Next) bool {
+	reports := slices.Clone(w.walked)
+	if !w.setting.Rules.On(SwitchUnchanged) { // any report of this plan counts
+		for i := range reports {
+			if reports[i].Map >= next.Since {
+				reports[i].Map = w.kv.Version()
+			}
+		}
+	}
+	if !w.setting.Rules.On(SwitchWalked) { // one is enough
+		for _, id := range w.kv.Placement() {
+			reports = append(reports, smap.Walked{By: id, Slot: slot, Map: w.kv.Version()})
+		}
+	}
+	return w.kv.MaySwitch(slot, reports, w.rule())
+}
+
+// finish ends a plan whose slots have all switched. Slots that no key of the run
+// lies in switch with the last of the others.
+func (w *world) finish() {
+	next, ok := w.kv.Next()
+	if !ok {
+		return
+	}
+	switched := func(slot uint16) bool {
+		return slices.ContainsFunc(next.Switched, func(run smap.Switch) bool { return run.From <= slot && slot <= run.To })
+	}
+	for _, digest := range w.setting.Keys {
+		if !switched(smap.SlotOf(digest)) {
+			return
+		}
+	}
+	rest := 0
+	for _, run := range next.Switched {
+		rest += int(run.To-run.From) + 1
+	}
+	if rest == smap.Slots {
+		w.propose("the plan is finished", nil, func(c *smap.Change) { c.Finish() })
+		return
+	}
+	w.propose("empty slots have switched", nil, func(c *smap.Change) {
+		for slot := range uint16(smap.Slots) {
+			if !switched(slot) {
+				c.Switch(slot)
+			}
+		}
+	})
+}
+
+// stepOperator begins or cancels a plan.
+func (w *world) stepOperator(s uint64) {
+	if !w.profile.Plans {
+		return
+	}
+	if next, ok := w.kv.Next(); ok {
+		if s>>20&3 == 0 && len(next.Switched) == 0 {
+			w.propose("the plan is canceled", nil, func(c *smap.Change) { c.Cancel() })
+		}
+		return
+	}
+	var to []smap.NodeID
+	for i, h := range w.hosts {
+		if s>>(24+i)&3 != 0 {
+			to = append(to, h.node.id)
+		}
+	}
+	w.plan(to)
+}
+
+func (w *world) plan(to []smap.NodeID) {
+	if len(to) >= w.profile.Copies {
+		w.propose(fmt.Sprintf("a plan to %v", to), nil, func(c *smap.Change) { c.Begin(to) })
+	}
+}
+
+// watchHalves notes when half of the nodes have adopted that one is down.
+func (w *world) watchHalves() {
+	if !w.profile.Losses {
+		return
+	}
+	for _, node := range w.kv.Nodes() {
+		name := fmt.Sprint(node.ID, node.Since)
+		if _, ok := w.halfAt[name]; ok || node.State != smap.Down {
+			continue
+		}
+		adopted := 0
+		for _, h := range w.hosts {
+			if h.node.smap.Version() >= node.Since {
+				adopted++
+			}
+		}
+		if adopted*2 >= len(w.hosts) {
+			w.halfAt[name] = w.now
+		}
+	}
+}
+
+// acceptLoss accepts the loss of a node that is down for long, and moves its keys.
+func (w *world) acceptLoss(s uint64) {
+	var down []smap.Node
+	for _, node := range w.kv.Nodes() {
+		at, ok := w.halfAt[fmt.Sprint(node.ID, node.Since)]
+		waited := ok && w.now >= at+giveUp || !w.setting.Rules.On(GiveUpWaits)
+		if node.State == smap.Down && node.Left > 0 && waited {
+			down = append(down, node)
+		}
+	}
+	node, ok := pick(s, down, func(n smap.Node) string { return string(n.ID) })
+	if _, planned := w.kv.Next(); !ok || planned || w.leftovers() {
+		return
+	}
+	then := func() {
+		for _, key := range w.host(node.ID).node.keys() {
+			w.clock++
+			w.history = append(w.history, event{client: len(w.clients), key: key, call: w.clock, acceptedLoss: true})
+		}
+	}
+	rest := slices.DeleteFunc(w.kv.Placement(), func(id smap.NodeID) bool { return id == node.ID })
+	w.propose(fmt.Sprintf("the loss of %s is accepted", node.ID), then, func(c *smap.Change) {
+		c.AcceptLoss(node.ID, node.Since)
+		c.Begin(rest)
+	})
+}
+
+// leftovers reports whether a node holds what it does not own.
+func (w *world) leftovers() bool {
+	return slices.ContainsFunc(w.hosts, func(h *host) bool {
+		for key := range h.node.disk.Records {
+			v := w.kv.View(smap.Key{Digest: w.setting.Keys[key], Owners: w.profile.Copies, Document: 1})
+			if !v.Holds(h.node.id) {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// rejoin removes nodes whose loss was accepted, once they own nothing, and lets
+// them join again, empty.
+func (w *world) rejoin() {
+	for _, node := range w.kv.Nodes() {
+		if node.State == smap.Down && node.Left == 0 {
+			w.propose(fmt.Sprintf("%s is removed", node.ID), nil, func(c *smap.Change) { c.Remove(node.ID) })
+			if _, planned := w.kv.Next(); !planned { // the plan without it was canceled, or is yet to come
+				w.plan(slices.DeleteFunc(w.kv.Placement(), func(id smap.NodeID) bool {
+					other, _ := w.kv.Node(id)
+					return other.State == smap.Down && other.Left == 0
+				}))
+			}
+		}
+	}
+	for _, h := range w.hosts {
+		if _, ok := w.kv.Node(h.node.id); ok {
+			continue
+		}
+		then := func() {
+			h.node = NewNode(h.node.id, w.setting, w.kv)
+			h.node.Tick(w.now)
+			h.dead, h.paused, h.cut = false, false, false
+		}
+		w.propose(fmt.Sprintf("%s joins", h.node.id), then, func(c *smap.Change) { c.Join(h.node.id, w.digests[h.node.id]) })
+	}
+}

@@ -1,0 +1,342 @@
+package protocol
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/troupe-storage/troupe/cluster/smap"
+	"github.com/troupe-storage/troupe/objects"
+)
+
+// onRequest admits a client's operation, or sends it to the node in charge.
+func (n *Node) onRequest(m Message) {
+	v := n.views[m.Key]
+	relayed := m.From != ""
+	switch {
+	case n.self().State.Away(), n.alone(), n.lost(m.Key), relayed && n.on(Fence) && m.Epoch != v.Epoch:
+		n.answers = append(n.answers, Answer{Op: m.Op.ID, Outcome: Refused})
+	case v.InCharge == n.id:
+		op := m.Op
+		n.admit(m.Key, &task{op: &op})
+	case v.InCharge == "" || relayed:
+		n.answers = append(n.answers, Answer{Op: m.Op.ID, Outcome: Refused})
+	default:
+		n.send(Message{Kind: Request, To: v.InCharge, Key: m.Key, Op: m.Op})
+	}
+}
+
+// admit puts a task into the line of its key.
+func (n *Node) admit(key string, t *task) {
+	l := n.lines[key]
+	if l == nil {
+		l = &line{}
+		n.lines[key] = l
+	}
+	n.turn++
+	t.turn, t.epoch = n.turn, n.views[key].Epoch
+	if !n.on(OneWrite) && l.current != nil && t.op != nil {
+		l.more = append(l.more, t)
+		n.begin(key, t)
+		return
+	}
+	l.waiting = append(l.waiting, t)
+	n.proceed(key)
+}
+
+// proceed begins the next task of a line, if none is under way.
+func (n *Node) proceed(key string) {
+	l := n.lines[key]
+	for l != nil && l.current == nil && len(l.waiting) > 0 {
+		l.current, l.waiting = l.waiting[0], l.waiting[1:]
+		n.begin(key, l.current)
+	}
+}
+
+// end takes a task out of its line.
+func (n *Node) end(key string, t *task) {
+	l := n.lines[key]
+	if l == nil {
+		return
+	}
+	if l.current == t {
+		l.current = nil
+	}
+	l.more = slices.DeleteFunc(l.more, func(other *task) bool { return other == t })
+	n.proceed(key)
+}
+
+// find returns the task with a turn.
+func (n *Node) find(m Message) *task {
+	l := n.lines[m.Key]
+	if l == nil || m.Start != n.disk.Start {
+		return nil
+	}
+	if l.current != nil && l.current.turn == m.Turn {
+		return l.current
+	}
+	for _, t := range l.more {
+		if t.turn == m.Turn {
+			return t
+		}
+	}
+	return nil
+}
+
+// begin settles what is there, then does what the task is for.
+func (n *Node) begin(key string, t *task) {
+	r, have := n.disk.Records[key]
+	if have && !r.Settled && n.on(Settle) {
+		n.spread(key, t, "settle", r)
+		return
+	}
+	n.judge(key, t)
+}
+
+// judge does what a task is for, on a settled record or absence.
+func (n *Node) judge(key string, t *task) {
+	r, have := n.disk.Records[key]
+	value := ""
+	if have {
+		value = r.Value
+	}
+	switch {
+	case t.copy:
+		n.copyOut(key, t, r, have)
+		return
+	case t.fetch != nil:
+		n.fetched(*t.fetch)
+		n.end(key, t)
+		return
+	}
+	if !t.op.writes() || t.op.Do == "create" && value != "" || t.op.Do == "replace" && value != t.op.If {
+		outcome := Failed
+		if !t.op.writes() {
+			outcome = Done
+		}
+		n.ask(key, t, Answer{Op: t.op.ID, Outcome: outcome, Value: value})
+		return
+	}
+	generation := n.next()
+	if bound := n.disk.Dropped; n.on(DroppedBound) && !have && generation.Compare(bound) <= 0 {
+		generation = n.above(bound)
+	}
+	n.spread(key, t, "write", Record{Generation: generation, Value: t.op.Value})
+}
+
+// above takes a generation above a bound: a higher sequence is not enough where
+// another node's start counter is in it, so the start counter rises, synced.
+func (n *Node) above(bound objects.Generation) objects.Generation {
+	if bound.Map == n.smap.Version() && bound.Start >= n.disk.Start {
+		n.disk.Start, n.sequence = bound.Start+1, 0
+	}
+	return n.next()
+}
+
+// spread stores a record here and sends it to the rest of the ack set.
+func (n *Node) spread(key string, t *task, phase string, r Record) {
+	t.phase, t.record, t.have, t.waits, t.stored = phase, r, true, map[smap.NodeID]bool{}, 1
+	if old, have := n.disk.Records[key]; !have || old.Generation != r.Generation {
+		n.keep(key, r)
+		n.hint(key)
+	} else if n.on(HintsOfSettling) {
+		n.hint(key)
+	}
+	for _, id := range n.views[key].AckSet {
+		if id != n.id {
+			t.waits[id] = true
+		}
+	}
+	n.again(key, t)
+	n.gathered(key, t)
+}
+
+// again sends a task's messages to those that have not answered.
+func (n *Node) again(key string, t *task) {
+	kind := Store
+	if t.phase == "copy" {
+		kind = Copy
+	}
+	for _, id := range slices.Sorted(maps.Keys(t.waits)) {
+		n.send(Message{Kind: kind, To: id, Key: key, Epoch: t.epoch, Turn: t.turn, Start: n.disk.Start, Have: t.have, Record: t.record})
+	}
+}
+
+// onStore keeps a greater record, acknowledges an equal one, and answers a lower
+// one with what there is.
+func (n *Node) onStore(m Message) {
+	v := n.views[m.Key]
+	if n.fenced(m) || !v.Holds(n.id) && n.on(Fence) || n.lost(m.Key) && n.self().State.Serves() {
+		n.reply(m, Message{Kind: Stored, Acks: m.Record.Generation})
+		return
+	}
+	n.lane = append(n.lane, m)
+	if n.on(LaneBarrier) {
+		n.drain()
+	}
+}
+
+// drain ends the turns of all stores that were admitted. Without the barrier that
+// may be after a newer map was adopted.
+func (n *Node) drain() {
+	for _, m := range n.lane {
+		n.apply(m)
+	}
+	n.lane = nil
+}
+
+// apply is a store's turn.
+func (n *Node) apply(m Message) {
+	r, have := n.disk.Records[m.Key]
+	order := 1
+	if have {
+		order = m.Record.Generation.Compare(r.Generation)
+	}
+	switch {
+	case order < 0 && n.on(GreaterStays):
+		n.reply(m, Message{Kind: Stored, Acks: m.Record.Generation, Have: true, Record: r})
+		return
+	case !have && n.on(DroppedBound) && m.Record.Generation.Compare(n.disk.Dropped) <= 0:
+		n.reply(m, Message{Kind: Stored, Acks: m.Record.Generation, Dropped: n.disk.Dropped})
+		return
+	case order != 0:
+		m.Record.Settled = false
+		n.keep(m.Key, m.Record)
+		n.hint(m.Key)
+	case n.on(HintsOfSettling):
+		n.hint(m.Key)
+	}
+	n.reply(m, Message{Kind: Stored, Acks: m.Record.Generation, OK: true})
+}
+
+// onStored counts who has the record.
+func (n *Node) onStored(m Message) {
+	t := n.find(m)
+	if t == nil || !t.waits[m.From] || t.phase == "copy" || m.Acks != t.record.Generation && n.on(AckNames) {
+		return
+	}
+	switch {
+	case m.Have: // greater: it is installed, and settled by the next
+		r := m.Record
+		r.Settled = false
+		if old, have := n.disk.Records[m.Key]; !have || old.Generation.Compare(r.Generation) < 0 {
+			n.keep(m.Key, r)
+		}
+		if t.phase == "settle" {
+			n.spread(m.Key, t, "settle", n.disk.Records[m.Key])
+			return
+		}
+		n.failed(t)
+		n.end(m.Key, t)
+	case m.Dropped != (objects.Generation{}):
+		n.overBound(m, t)
+	case !m.OK:
+		n.failed(t)
+		n.end(m.Key, t)
+	default:
+		delete(t.waits, m.From)
+		t.stored++
+		n.gathered(m.Key, t)
+	}
+}
+
+// overBound answers a refusal of a generation that a dropped tombstone covers. A
+// write takes a greater one, once this node's map is as new as the bound's. A
+// record being settled is one that a delete has covered: it goes forward under a
+// greater generation, too, because nobody can tell that it was not shown.
+func (n *Node) overBound(m Message, t *task) {
+	if m.Dropped.Map > n.smap.Version() {
+		n.failed(t)
+		n.end(m.Key, t)
+		return
+	}
+	if t.record.Generation.Compare(m.Dropped) > 0 {
+		return // an answer to the generation before
+	}
+	r := t.record
+	r.Generation, r.Settled = n.above(m.Dropped), false
+	n.spread(m.Key, t, t.phase, r)
+}
+
+// gathered goes on when all of the ack set have the record.
+func (n *Node) gathered(key string, t *task) {
+	if len(t.waits) > 0 && n.on(AckAll) {
+		return
+	}
+	if len(t.waits) > 0 && t.stored*2 <= len(t.waits)+t.stored {
+		return
+	}
+	if t.stored < n.setting.MinCopies {
+		n.failed(t)
+		n.end(key, t)
+		return
+	}
+	if r, have := n.disk.Records[key]; have && r.Generation == t.record.Generation {
+		r.Settled = true
+		n.disk.Records[key] = r
+		for _, id := range n.views[key].AckSet {
+			if id != n.id {
+				n.send(Message{Kind: Settled, To: id, Key: key, Epoch: t.epoch, Have: true, Record: r})
+			}
+		}
+	}
+	if t.phase == "write" {
+		n.answer(Answer{Op: t.op.ID, Outcome: Done})
+		n.end(key, t)
+		return
+	}
+	n.judge(key, t)
+}
+
+// onSettled notes what the node in charge found out.
+func (n *Node) onSettled(m Message) {
+	r, have := n.disk.Records[m.Key]
+	if !n.fenced(m) && have && r.Generation == m.Record.Generation {
+		r.Settled = true
+		n.disk.Records[m.Key] = r
+	}
+}
+
+// Again sends once more what has not been answered.
+func (n *Node) Again() {
+	n.drain()
+	for _, key := range n.keys() {
+		if l := n.lines[key]; l != nil {
+			for _, t := range append(slices.Clone(l.more), l.current) {
+				if t != nil {
+					n.again(key, t)
+				}
+			}
+		}
+	}
+	for _, turn := range slices.Sorted(maps.Keys(n.reads)) {
+		n.askAgain(turn)
+	}
+}
+
+// GiveUp ends the operation that a key is at: its deadline has come.
+func (n *Node) GiveUp(key string) {
+	if l := n.lines[key]; l != nil && l.current != nil {
+		n.failed(l.current)
+		n.end(key, l.current)
+	}
+}
+
+// Compact drops the tombstones that may go.
+func (n *Node) Compact() {
+	for _, key := range n.keys() {
+		r, have := n.disk.Records[key]
+		if !have || r.Value != "" || !r.Settled {
+			continue
+		}
+		if l := n.lines[key]; l != nil && l.current != nil {
+			continue // the lane is in another turn
+		}
+		if n.on(TombstonesAllUp) && !n.smap.MayDropTombstone(n.views[key]) {
+			continue
+		}
+		delete(n.disk.Records, key)
+		if n.disk.Dropped.Compare(r.Generation) < 0 {
+			n.disk.Dropped = r.Generation
+		}
+	}
+}

@@ -1,0 +1,43 @@
+package protocol
+
+// Mood is how often each kind of step comes, in relation to the others, in the
+// order of table. Rules guard against different accidents: a mood makes those of
+// one sort frequent.
+type Mood [15]uint16
+
+// moods returns all moods. The columns: messages arrive, clients act, maps are
+// adopted, nodes go on, messages are lost, are repeated, deadlines pass, nodes are written down,
+// drafts are written, nodes pause, are killed, Consul goes or comes, tombstones are dropped, the operator plans, disasters.
+func moods() []Mood {
+	return []Mood{
+		{520, 100, 60, 90, 20, 20, 15, 20, 40, 20, 20, 5, 15, 15, 10}, // of everything something
+		{600, 80, 60, 100, 10, 10, 5, 25, 60, 5, 10, 0, 5, 5, 5},      // nodes leave and return
+		{600, 80, 60, 130, 5, 10, 5, 20, 80, 5, 5, 0, 30, 40, 5},      // plans
+		{550, 100, 40, 60, 10, 60, 10, 15, 40, 5, 10, 0, 60, 10, 0},   // deletes, and messages that come again
+		{500, 140, 60, 60, 5, 5, 5, 6, 60, 4, 3, 0, 5, 4, 40},         // pauses, losses
+	}
+}
+
+// table returns what is done, in the order of a mood's columns.
+func (Mood) table(w *world) [15]func(uint64) {
+	return [15]func(uint64){
+		w.stepDeliver, w.stepClient, w.stepAdopt, w.stepGoOn, w.stepDrop, w.stepRepeat, w.stepDeadline, w.stepDown,
+		w.stepWriteMap, w.stepPause, w.stepKill, w.stepConsul, w.stepCompact, w.stepOperator, w.stepDisaster,
+	}
+}
+
+// choose returns the column of a step.
+func (m Mood) choose(s uint64) int {
+	var sum uint64
+	for _, part := range m {
+		sum += uint64(part)
+	}
+	at := s % sum
+	for i, part := range m {
+		if at < uint64(part) {
+			return i
+		}
+		at -= uint64(part)
+	}
+	return 0
+}

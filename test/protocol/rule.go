@@ -1,0 +1,62 @@
+package protocol
+
+// Rule is a rule of the protocol that can be switched off. Its text says what
+// holds while it is on.
+type Rule string
+
+// Rules, in the order of docs/consistency.md.
+const (
+	DurableAdoption  Rule = "durable adoption"   // a map is synced before it is acted on
+	LaneBarrier      Rule = "lane barrier"       // what was admitted under an older key epoch ends when a newer one is adopted
+	Fence            Rule = "fence"              // a receiver at another key epoch changes nothing and refuses
+	RelayOnce        Rule = "relay once"         // a request is sent on again only after a refusal that applied nothing
+	StartCounter     Rule = "start counter"      // generations of a later start are greater
+	GreaterStays     Rule = "greater stays"      // a replica never replaces a record by a lower generation
+	OneWrite         Rule = "one write"          // the node in charge handles one write of a key at a time
+	AckAll           Rule = "ack all"            // a write is acknowledged when all of the ack set have it
+	AckNames         Rule = "ack names"          // an acknowledgement names the generation that it is about
+	Settle           Rule = "settle"             // an unsettled record is settled before it is shown, judged or copied
+	Confirm          Rule = "confirm"            // a read is answered when all of the ack set are at its key epoch
+	TakeThenAsk      Rule = "take, then ask"     // and they are asked after the record was taken
+	LastToLeave      Rule = "last to leave"      // when no owner is up, only the last to leave is a source
+	CatchUp          Rule = "catch up"           // who returns is no source until it has caught up
+	AbsenceDeletes   Rule = "absence deletes"    // who catches up drops what the source does not have
+	CatchUpGuard     Rule = "catch-up guard"     // but keeps records of the present key epoch
+	StoredSinceAsked Rule = "stored since asked" // and ignores an answer if the key was stored after the question
+	HintsComplete    Rule = "hints complete"     // hints count only if their helper was in sync since the other left
+	HintsOfSettling  Rule = "hints of settling"  // settling a record that is there already leaves hints, too
+	HintsUnsettled   Rule = "own unsettled"      // one's own unsettled records are asked about, hint or none
+	ReportSince      Rule = "report since"       // a report names the entry it is about
+	CompareAndSet    Rule = "compare and set"    // a map replaces the one that it was made from
+	TombstonesAllUp  Rule = "tombstones all up"  // a tombstone goes only while all owners are up and no plan covers it
+	DroppedBound     Rule = "dropped bound"      // absent keys are refused at or below the greatest dropped generation
+	NextOwnersAck    Rule = "next owners ack"    // next owners are in the ack set from the start
+	CopyDropsBeyond  Rule = "copy drops beyond"  // a next owner drops what the node in charge does not have
+	SwitchWalked     Rule = "switch walked"      // a slot switches when all in charge have walked it
+	SwitchUnchanged  Rule = "switch unchanged"   // and no node changed its state since
+	SourcesAfter     Rule = "sources after"      // sources are deleted after adopting the switch
+	LostIsUnknown    Rule = "lost is unknown"    // a key of a lost disk is unknown, not absent
+	LostLeaves       Rule = "lost leaves"        // a node that lost a disk leaves up, and its earlier reports are void
+	Alone            Rule = "alone"              // a node that could not confirm its map answers nothing
+	FromAsking       Rule = "from asking"        // and counts from the moment it asked
+	GiveUpWaits      Rule = "give up waits"      // a loss is accepted long after half of the nodes adopted the down
+)
+
+// Rules says which rules are on: all but those in it.
+type Rules map[Rule]bool
+
+// On reports whether a rule holds.
+func (r Rules) On(rule Rule) bool { return !r[rule] }
+
+// Without returns the rules with one switched off.
+func Without(rule Rule) Rules { return Rules{rule: true} }
+
+// All returns every rule.
+func All() []Rule {
+	return []Rule{
+		DurableAdoption, LaneBarrier, Fence, RelayOnce, StartCounter, GreaterStays, OneWrite, AckAll, AckNames, Settle, Confirm, TakeThenAsk,
+		LastToLeave, CatchUp, AbsenceDeletes, CatchUpGuard, StoredSinceAsked, HintsComplete, HintsOfSettling, HintsUnsettled, ReportSince, CompareAndSet,
+		TombstonesAllUp, DroppedBound, NextOwnersAck, CopyDropsBeyond, SwitchWalked, SwitchUnchanged, SourcesAfter, LostIsUnknown,
+		LostLeaves, Alone, FromAsking, GiveUpWaits,
+	}
+}

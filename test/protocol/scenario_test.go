@@ -1,0 +1,372 @@
+package protocol
+
+import (
+	"testing"
+
+	"github.com/troupe-storage/troupe/cluster/smap"
+)
+
+// scenario plays accidents in an order that chance seldom finds: one key, its
+// owners in HRW order.
+type scenario struct {
+	*world
+	t       *testing.T
+	a, b, c *host // c is no owner where there are fewer copies
+}
+
+const scenarioKey = "k1"
+
+// stage makes a cluster of three nodes.
+func stage(t *testing.T, copies int, rules Rules) *scenario {
+	t.Helper()
+	w := newWorld(Profile{Nodes: 3, Copies: copies, MinCopies: 1, Keys: 1, Clients: 2, Losses: copies == 1, Steps: 1 << 30}, rules, true)
+	owners := w.kv.View(smap.Key{Digest: w.setting.Keys[scenarioKey], Owners: 3, Document: 1}).Owners
+	s := &scenario{w, t, w.host(owners[0]), w.host(owners[1]), w.host(owners[2])}
+	s.adopt(s.hosts...)
+	return s
+}
+
+// adopt has nodes read Consul.
+func (s *scenario) adopt(hosts ...*host) {
+	for _, h := range hosts {
+		s.run(h, "adopts", func(n *Node) { n.Deliver(Message{Kind: Map, To: n.id, Map: s.kv, Asked: s.now}) })
+	}
+}
+
+// is writes states of a node, one map each.
+func (s *scenario) is(h *host, states ...smap.State) {
+	for _, state := range states {
+		node, _ := s.kv.Node(h.node.id)
+		s.propose("", nil, func(c *smap.Change) { c.SetState(node.ID, node.Since, state) })
+		s.writeAll()
+	}
+}
+
+// sends has a client send an operation to a node, which gets it.
+func (s *scenario) sends(client int, h *host, op Op) {
+	s.begin(s.clients[client], h, scenarioKey, op)
+	s.one(Request, nil, h)
+}
+
+// one delivers one message.
+func (s *scenario) one(kind Kind, from, to *host) {
+	s.t.Helper()
+	for _, e := range s.flight {
+		if e.message.Kind == kind && (from == nil || e.message.From == from.node.id) && (to == nil || e.message.To == to.node.id) {
+			s.deliver(e)
+			return
+		}
+	}
+	s.t.Fatalf("no %s is on its way", kind)
+}
+
+// all delivers all messages between some hosts.
+func (s *scenario) all(hosts ...*host) {
+	among := func(id smap.NodeID) bool {
+		for _, h := range hosts {
+			if h.node.id == id {
+				return true
+			}
+		}
+		return false
+	}
+	for again := true; again; {
+		again = false
+		for _, e := range s.flight {
+			if among(e.message.From) && among(e.message.To) {
+				s.deliver(e)
+				again = true
+				break
+			}
+		}
+	}
+}
+
+// asks lets a node that returns ask another, and that one's answer be on its way.
+func (s *scenario) asks(h, other *host) {
+	s.t.Helper()
+	for range 4 {
+		s.run(h, "goes on with its return", func(n *Node) { n.Walk() })
+		for _, e := range s.flight {
+			if e.message.Kind == Fetch && e.message.From == h.node.id {
+				if e.message.To == other.node.id {
+					s.deliver(e)
+					return
+				}
+				s.take(e)
+			}
+		}
+	}
+	s.t.Fatalf("%s does not ask %s", h.node.id, other.node.id)
+}
+
+// moves plays a whole plan.
+func (s *scenario) moves(to ...*host) {
+	s.t.Helper()
+	var ids []smap.NodeID
+	for _, h := range to {
+		ids = append(ids, h.node.id)
+	}
+	s.plan(ids)
+	for range 12 {
+		s.writeAll()
+		s.adopt(s.alive()...)
+		for _, h := range s.alive() {
+			s.run(h, "goes on with its plan", func(n *Node) { n.Plan() })
+		}
+		s.all(s.alive()...)
+		for _, h := range s.alive() {
+			for _, e := range s.flight {
+				if e.message.Kind == Report && e.message.From == h.node.id {
+					s.deliver(e)
+				}
+			}
+		}
+		s.writeAll()
+		if _, planned := s.kv.Next(); !planned {
+			s.adopt(s.alive()...)
+			return
+		}
+	}
+	s.t.Fatalf("the plan does not end: %s", s.states())
+}
+
+// givesUp writes a down, which does not hear of it, accepts its loss after a while,
+// if that is allowed, and has the others take over and write.
+func (s *scenario) givesUp(after int64) {
+	s.t.Helper()
+	s.sends(0, s.a, Op{Do: "put"})
+	s.is(s.a, smap.Down)
+	s.adopt(s.b, s.c)
+	s.watchHalves()
+	s.now += after
+	for _, h := range s.hosts {
+		h.node.Tick(s.now)
+	}
+	s.acceptLoss(0)
+	s.writeAll()
+	if _, planned := s.kv.Next(); !planned {
+		return
+	}
+	for range 6 {
+		s.adopt(s.b, s.c)
+		for _, h := range []*host{s.b, s.c} {
+			s.run(h, "goes on with its plan", func(n *Node) { n.Plan() })
+		}
+		for _, e := range s.flight {
+			if e.message.Kind == Report {
+				s.deliver(e)
+			}
+		}
+		s.writeAll()
+	}
+	s.adopt(s.b, s.c)
+	s.sends(0, s.b, Op{Do: "put"})
+	s.all(s.b, s.c)
+	s.sends(0, s.c, Op{Do: "put"})
+	s.all(s.b, s.c)
+}
+
+// staleOwner leaves b with a value that was deleted while b was away and its key
+// was another's; the tombstone is dropped.
+func (s *scenario) staleOwner() {
+	s.t.Helper()
+	s.sends(0, s.a, Op{Do: "put"})
+	s.all(s.a, s.b)
+	s.b.dead = true
+	s.is(s.b, smap.Down)
+	s.adopt(s.a, s.c)
+	s.moves(s.a, s.c)
+	s.sends(0, s.a, Op{Do: "delete"})
+	s.all(s.a, s.c)
+	for _, h := range s.alive() {
+		s.run(h, "drops tombstones", func(n *Node) { n.Compact() })
+	}
+}
+
+// Rules whose accidents are too rare for random schedules, as scenarios: each goes
+// wrong without its rule, and well with it.
+func TestScenarios(t *testing.T) {
+	for rule, play := range scenarios() {
+		t.Run(string(rule), func(t *testing.T) {
+			for _, rules := range []Rules{nil, Without(rule)} {
+				s := play(t, rules)
+				wrong := s.rest()
+				if history, _ := judge(s.history); history != "" {
+					wrong = history
+				}
+				if (wrong != "") == rules.On(rule) {
+					for _, line := range s.trace {
+						t.Log(line)
+					}
+					t.Errorf("switched off: %v; wrong: %q", !rules.On(rule), wrong)
+				}
+			}
+		})
+	}
+}
+
+func scenarios() map[Rule]func(*testing.T, Rules) *scenario {
+	return map[Rule]func(*testing.T, Rules) *scenario{
+		// c has a new write before the source that it asks has it: the source's
+		// absence must not delete it.
+		CatchUpGuard: func(t *testing.T, rules Rules) *scenario {
+			s := stage(t, 3, rules)
+			s.is(s.c, smap.Down, smap.Recovering)
+			s.adopt(s.hosts...)
+			s.sends(0, s.a, Op{Do: "put"})
+			s.one(Store, s.a, s.c)
+			s.asks(s.c, s.b)
+			s.one(Fetched, s.b, s.c)
+			s.all(s.a, s.b, s.c)
+			return s
+		},
+		// b's answer was made before a settled an old record at all: it must not
+		// delete what c has stored since.
+		StoredSinceAsked: func(t *testing.T, rules Rules) *scenario {
+			s := stage(t, 3, rules)
+			s.sends(0, s.a, Op{Do: "put"})
+			s.flight = nil // lost
+			s.is(s.c, smap.Down, smap.Recovering)
+			s.adopt(s.hosts...)
+			s.asks(s.c, s.b)
+			late := s.flight
+			s.flight = nil
+			s.sends(1, s.a, Op{Do: "get"})
+			s.one(Store, s.a, s.b)
+			s.one(Store, s.a, s.c)
+			s.one(Stored, s.b, s.a)
+			s.one(Stored, s.c, s.a)
+			for _, e := range late { // before c is told that it is settled
+				s.deliver(e)
+			}
+			s.all(s.a, s.b, s.c)
+			return s
+		},
+		// b was away, too, when a wrote: that it has no hint means nothing.
+		HintsComplete: func(t *testing.T, rules Rules) *scenario {
+			s := stage(t, 3, rules)
+			s.is(s.c, smap.Down)
+			s.is(s.b, smap.Down)
+			s.adopt(s.hosts...)
+			s.sends(0, s.a, Op{Do: "put"})
+			s.is(s.b, smap.Recovering)
+			s.adopt(s.hosts...)
+			s.asks(s.b, s.a)
+			s.all(s.a, s.b)
+			s.is(s.b, smap.Up)
+			s.is(s.a, smap.Down)
+			s.is(s.c, smap.Recovering)
+			s.adopt(s.b, s.c)
+			s.asks(s.c, s.b)
+			s.all(s.b, s.c)
+			return s
+		},
+		// A store that b admitted under the older map is acknowledged after c asked b
+		// under the newer one: it must have had its turn before.
+		LaneBarrier: func(t *testing.T, rules Rules) *scenario {
+			s := stage(t, 3, rules)
+			s.is(s.c, smap.Down)
+			s.adopt(s.hosts...)
+			s.sends(0, s.a, Op{Do: "put"})
+			s.one(Store, s.a, s.b)
+			s.is(s.c, smap.Recovering)
+			s.adopt(s.b, s.c)
+			s.asks(s.c, s.b)
+			s.one(Fetched, s.b, s.c)
+			s.run(s.b, "goes on", func(n *Node) { n.Again() })
+			s.one(Stored, s.b, s.a)
+			return s
+		},
+		// The next owner was away when the slot was walked: that walk is worth nothing
+		// once it is back.
+		SwitchUnchanged: func(t *testing.T, rules Rules) *scenario {
+			s := stage(t, 1, rules)
+			s.sends(0, s.a, Op{Do: "put"})
+			s.plan([]smap.NodeID{s.b.node.id, s.c.node.id})
+			s.writeAll()
+			s.is(s.b, smap.Down)
+			s.adopt(s.hosts...)
+			for _, h := range []*host{s.a, s.a, s.c} { // a copies, then reports
+				s.run(h, "goes on with its plan", func(n *Node) { n.Plan() })
+			}
+			s.one(Report, s.a, nil)
+			s.one(Report, s.c, nil)
+			s.is(s.b, smap.Recovering, smap.Up)
+			s.adopt(s.b)
+			s.run(s.b, "goes on with its plan", func(n *Node) { n.Plan() })
+			s.one(Report, s.b, nil)
+			s.writeAll()
+			return s
+		},
+		// a was given up, and goes on as if nothing had happened.
+		Alone: func(t *testing.T, rules Rules) *scenario {
+			s := stage(t, 1, rules)
+			s.givesUp(giveUp)
+			s.sends(1, s.a, Op{Do: "get"})
+			return s
+		},
+		// The answer that confirms a's map was so long on its way that a was given up
+		// meanwhile: it is as old as the question.
+		FromAsking: func(t *testing.T, rules Rules) *scenario {
+			s := stage(t, 1, rules)
+			asked := Message{Kind: Map, To: s.a.node.id, Map: s.kv, Asked: s.now}
+			s.givesUp(giveUp)
+			s.run(s.a, "gets Consul's answer", func(n *Node) { n.Deliver(asked) })
+			s.sends(1, s.a, Op{Do: "get"})
+			return s
+		},
+		// a is to be given up at once, although it confirmed its map just now.
+		GiveUpWaits: func(t *testing.T, rules Rules) *scenario {
+			s := stage(t, 1, rules)
+			s.givesUp(aloneAfter / 2)
+			s.sends(1, s.a, Op{Do: "get"})
+			return s
+		},
+		// b becomes an owner again while it is away, with what was deleted long ago.
+		AbsenceDeletes: func(t *testing.T, rules Rules) *scenario {
+			s := stage(t, 2, rules)
+			s.staleOwner()
+			s.moves(s.a, s.b)
+			return s
+		},
+		// b becomes a next owner, with what was deleted long ago.
+		CopyDropsBeyond: func(t *testing.T, rules Rules) *scenario {
+			s := stage(t, 2, rules)
+			s.staleOwner()
+			s.b.dead = false
+			s.is(s.b, smap.Recovering, smap.Up)
+			s.adopt(s.b)
+			s.moves(s.a, s.b)
+			return s
+		},
+		// A copy made before a delete comes again after its tombstone has gone.
+		TombstonesAllUp: func(t *testing.T, rules Rules) *scenario {
+			s := stage(t, 1, rules)
+			s.sends(0, s.a, Op{Do: "put"})
+			s.plan([]smap.NodeID{s.b.node.id, s.c.node.id})
+			s.writeAll()
+			s.adopt(s.hosts...)
+			s.run(s.a, "goes on with its plan", func(n *Node) { n.Plan() })
+			var again []envelope
+			for _, e := range s.flight {
+				if e.message.Kind == Copy {
+					again = append(again, e)
+				}
+			}
+			s.all(s.a, s.b)
+			s.sends(0, s.a, Op{Do: "delete"})
+			s.all(s.a, s.b)
+			s.run(s.b, "drops tombstones", func(n *Node) { n.Compact() })
+			for _, e := range again {
+				s.deliver(e)
+			}
+			for _, h := range s.hosts {
+				s.run(h, "goes on with its plan", func(n *Node) { n.Plan() })
+				s.one(Report, h, nil)
+			}
+			s.writeAll()
+			return s
+		},
+	}
+}

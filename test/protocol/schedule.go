@@ -1,0 +1,82 @@
+package protocol
+
+import (
+	"github.com/troupe-storage/troupe/objects/placement"
+)
+
+// Schedule is a run: what is done in each step follows from its number.
+type Schedule []uint64
+
+// ScheduleOf returns the schedule of a seed, and the profile that it runs under.
+func ScheduleOf(seed uint64) (Profile, Schedule) {
+	draw := func(salt, n uint64) int { return int(placement.Mix(seed*31+salt) % n) }
+	p := Profile{Nodes: 3 + draw(1, 2), Copies: 1 + draw(2, 3), Keys: 1 + draw(3, 3), Clients: 2 + draw(4, 2), Steps: 200 + 100*draw(5, 5)}
+	p.MinCopies = max(1, p.Copies-draw(6, 2))
+	if p.Copies == 3 {
+		p.MinCopies = 1 + draw(6, 2)
+	}
+	p.Mood = moods()[draw(10, uint64(len(moods())))]
+	p.Plans, p.Disks = draw(7, 2) == 0 || p.Mood == moods()[2], draw(8, 3) == 0
+	p.Losses = p.Mood == moods()[4] && draw(9, 3) > 0
+	if p.Losses {
+		p.Copies, p.MinCopies = 1, 1
+	}
+	if p.Losses {
+		p.Plans, p.Steps = true, 3*p.Steps
+	}
+	s := make(Schedule, p.Steps)
+	for i := range s {
+		s[i] = placement.Mix(seed<<20 + uint64(i) + 1)
+	}
+	return p, s
+}
+
+// Verdict is what became of a run.
+type Verdict struct {
+	Wrong        string   // empty: nothing
+	Inconclusive bool     // the judge took too long for one key
+	Trace        []string // if it was asked for
+	Operations   int      // that clients began
+	Acknowledged int      // of them done
+	Maps         uint64   // versions that were written
+}
+
+// Run plays a schedule and judges it.
+func Run(p Profile, s Schedule, rules Rules, trace bool) Verdict {
+	w := newWorld(p, rules, trace)
+	for _, step := range s {
+		w.step(step)
+	}
+	atRest := w.rest()
+	wrong, conclusive := judge(w.history)
+	v := Verdict{Wrong: wrong, Inconclusive: !conclusive, Trace: w.trace, Maps: w.kv.Version()}
+	if wrong == "" {
+		v.Wrong = atRest
+	}
+	for _, e := range w.history {
+		if e.op.ID > 0 {
+			v.Operations++
+		}
+		if e.answer.Outcome == Done {
+			v.Acknowledged++
+		}
+	}
+	return v
+}
+
+// Shrink leaves out steps of a schedule that goes wrong, as long as it still goes
+// wrong in the same way, or until it has been played budget times.
+func Shrink(p Profile, s Schedule, rules Rules, budget int) Schedule {
+	for size := len(s) / 2; size > 0; size /= 2 {
+		for at := 0; at+size <= len(s) && budget > 0; {
+			shorter := append(append(Schedule{}, s[:at]...), s[at+size:]...)
+			budget--
+			if Run(p, shorter, rules, false).Wrong != "" {
+				s = shorter
+				continue
+			}
+			at += size
+		}
+	}
+	return s
+}

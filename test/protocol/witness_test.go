@@ -1,0 +1,47 @@
+package protocol_test
+
+import "github.com/troupe-storage/troupe/test/protocol"
+
+// witnesses returns, for rules whose absence random schedules show, the seed of one
+// that does.
+func witnesses() map[protocol.Rule]uint64 {
+	return map[protocol.Rule]uint64{
+		protocol.DurableAdoption: 1834,
+		protocol.Fence:           1834,
+		protocol.RelayOnce:       1160,
+		protocol.StartCounter:    14,
+		protocol.GreaterStays:    2411,
+		protocol.AckAll:          22,
+		protocol.AckNames:        22993,
+		protocol.Settle:          9,
+		protocol.Confirm:         132,
+		protocol.TakeThenAsk:     2389,
+		protocol.LastToLeave:     33,
+		protocol.CatchUp:         33,
+		protocol.HintsOfSettling: 274,
+		protocol.ReportSince:     25,
+		protocol.CompareAndSet:   62,
+		protocol.DroppedBound:    1302,
+		protocol.NextOwnersAck:   1122,
+		protocol.SwitchWalked:    337,
+		protocol.SourcesAfter:    79,
+		protocol.LostIsUnknown:   13,
+		protocol.LostLeaves:      1339,
+	}
+}
+
+// elsewhere returns the rules whose absence TestScenarios shows.
+func elsewhere() []protocol.Rule {
+	return []protocol.Rule{
+		protocol.LaneBarrier, protocol.AbsenceDeletes, protocol.CatchUpGuard, protocol.StoredSinceAsked, protocol.HintsComplete,
+		protocol.TombstonesAllUp, protocol.CopyDropsBeyond, protocol.SwitchUnchanged, protocol.Alone, protocol.FromAsking, protocol.GiveUpWaits,
+	}
+}
+
+// unshown returns the rules whose absence nothing shows, and why.
+func unshown() map[protocol.Rule]string {
+	return map[protocol.Rule]string{
+		protocol.HintsUnsettled: "without it, a write that failed comes to light later, which linearizability allows",
+		protocol.OneWrite:       "without it, settling before judging keeps writes of a key apart in the model",
+	}
+}
