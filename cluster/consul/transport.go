@@ -54,6 +54,9 @@ func (c *carrier) RoundTrip(request *http.Request) (*http.Response, error) {
 	if c.config.TokenFile != "" {
 		content, err := os.ReadFile(c.config.TokenFile)
 		if err != nil {
+			if request.Body != nil { // a round tripper closes it whatever happens
+				err = errors.Join(err, request.Body.Close())
+			}
 			return nil, fmt.Errorf("%w: %w", errToken, err)
 		}
 		token = strings.TrimSpace(string(content))
@@ -92,6 +95,9 @@ func (p *Provider) call(ctx context.Context, op errs.Op, thing string, wait time
 	outer := ctx
 	ctx, cancel := context.WithTimeout(ctx, p.config.CallTime+wait+wait/8) // Consul adds up to a sixteenth
 	stop := context.AfterFunc(p.closed, cancel)
+	if p.closed.Err() != nil {
+		cancel() // and not some time soon
+	}
 	result = &answer{unsent: true}
 	ctx = context.WithValue(ctx, answerKey{}, result)
 	return ctx, result, func(change bool, err error) error {

@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -190,7 +189,7 @@ func TestHangingServer(t *testing.T) {
 	p := provider(t, consul.Config{Address: s.Address, CallTime: 500 * time.Millisecond})
 	patient := provider(t, consul.Config{Address: s.Address, CallTime: patience})
 	lead := win(t, candidate(t, patient, keys, "a"))
-	must(t, s.Signal(syscall.SIGSTOP))
+	must(t, s.Pause(ctx))
 	_, _, err := p.Read(ctx, keys.Smap(), cluster.Query{})
 	wantKind(t, errs.Offline, err)
 	err = p.Commit(ctx, 1, []cluster.Write{{Key: keys.Smap(), Value: []byte("{}")}})
@@ -214,7 +213,9 @@ func TestHangingServer(t *testing.T) {
 	}()
 	must(t, last.Close())
 	wantKind(t, errs.Offline, <-closing)
-	must(t, s.Signal(syscall.SIGCONT))
+	_, _, err = last.Read(ctx, keys.Smap(), cluster.Query{})
+	wantKind(t, errs.Offline, err)
+	must(t, s.Continue())
 	next(t, cluster.WatchHolder(patient, keys.Leader(), quick()), func(cluster.Holder) bool { return true })
 }
 
@@ -255,6 +256,23 @@ func TestHealthCheck(t *testing.T) {
 	awaitMembers(t, watch, map[string]cluster.Status{one: cluster.Passing})
 	stop()
 	must(t, p.Leave(within(t)))
+}
+
+// An operator who takes the machine out takes out what runs on it.
+func TestMachineMaintenance(t *testing.T) {
+	t.Parallel()
+	w := newConsulWorld(t, own)
+	id, one := newID(t), "a"+newID(t)
+	watch := cluster.WatchMembers(w.join(t), id, quick())
+	appear(t, w.join(t), registration(id, one))
+	awaitMembers(t, watch, map[string]cluster.Status{one: cluster.Passing})
+	to := "-http-addr=" + w.server.Address
+	operator(t, "maint", to, "-enable", "-reason=new memory")
+	if members := awaitMembers(t, watch, map[string]cluster.Status{one: cluster.Maintenance}); !strings.Contains(members[0].Reason, "new memory") {
+		t.Errorf("the reason is %q", members[0].Reason)
+	}
+	operator(t, "maint", to, "-disable")
+	awaitMembers(t, watch, map[string]cluster.Status{one: cluster.Passing})
 }
 
 // Operators see nodes and documents with Consul's own program, as docs/cluster.md

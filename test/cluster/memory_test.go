@@ -126,6 +126,36 @@ func TestWatchOverReset(t *testing.T) {
 	})
 }
 
+// After a failure a watch asks for the present state, and does not wait for an index of
+// a life before: questions stay open for ten minutes here, and the news take seconds.
+func TestWatchAsksAnewAfterFailure(t *testing.T) {
+	lab(t, func(ctx context.Context, m *embedded.Memory, p *embedded.MemoryProvider, keys cluster.Keys) {
+		others := cluster.NewStore(m.Provider(), quick())
+		for range 20 {
+			must(t, increment(ctx, t, others, keys.SmapVersion()))
+		}
+		pace := quick()
+		pace.Wait = 10 * time.Minute
+		watch := cluster.WatchDocument(p, keys.SmapVersion(), pace)
+		if doc, err := watch.Next(ctx); err != nil || number(t, doc) != 20 {
+			t.Fatalf("%+v, %v", doc, err)
+		}
+		p.Faults().Cut(true)
+		_, err := watch.Next(ctx)
+		wantKind(t, errs.Offline, err)
+		m.Wipe()
+		must(t, increment(ctx, t, others, keys.SmapVersion()))
+		p.Faults().Cut(false)
+		began := time.Now()
+		if doc, err := watch.Next(ctx); err != nil || number(t, doc) != 1 {
+			t.Errorf("%+v, %v", doc, err)
+		}
+		if took := time.Since(began); took > 10*time.Second {
+			t.Errorf("it took %s", took)
+		}
+	})
+}
+
 // A watch waits longer after each failure, and asks at most so often.
 func TestWatchBacksOff(t *testing.T) {
 	lab(t, func(ctx context.Context, m *embedded.Memory, p *embedded.MemoryProvider, keys cluster.Keys) {

@@ -1,6 +1,7 @@
 package consul
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -244,13 +245,59 @@ func (s *Server) Do(ctx context.Context, method, path string, body io.Reader) (s
 	return string(content), nil
 }
 
-// Signal sends the process a signal, and waits for nothing.
-func (s *Server) Signal(signal syscall.Signal) error {
+// Pause stops the process with SIGSTOP, and returns when none of its threads runs any
+// more: the signal is taken before that.
+func (s *Server) Pause(ctx context.Context) error {
+	if err := s.signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	probe := time.NewTicker(time.Millisecond)
+	defer probe.Stop()
+	for {
+		stopped, err := s.stopped()
+		if err != nil || stopped {
+			return err
+		}
+		select {
+		case <-probe.C:
+		case <-ctx.Done():
+			return fmt.Errorf("consul.Pause: %w", ctx.Err())
+		}
+	}
+}
+
+// stopped says whether every thread of the process is stopped.
+func (s *Server) stopped() (bool, error) {
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", s.process.Pid))
+	if err != nil || len(threads) == 0 {
+		return false, fmt.Errorf("consul.Pause: the process has no threads: %w", errors.Join(err, os.ErrProcessDone))
+	}
+	for _, thread := range threads {
+		stat, err := os.ReadFile(thread)
+		if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
+			continue // it has ended meanwhile
+		}
+		if err != nil {
+			return false, fmt.Errorf("consul.Pause: %w", err)
+		}
+		// "pid (name) state …", where the name may hold anything.
+		state := stat[bytes.LastIndexByte(stat, ')')+1:]
+		if !bytes.HasPrefix(state, []byte(" T")) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// Continue lets a paused process go on.
+func (s *Server) Continue() error { return s.signal(syscall.SIGCONT) }
+
+func (s *Server) signal(signal syscall.Signal) error {
 	if s.process == nil {
-		return errors.New("consul.Signal: the server is not running")
+		return errors.New("consul.signal: the server is not running")
 	}
 	if err := s.process.Signal(signal); err != nil {
-		return fmt.Errorf("consul.Signal: %w", err)
+		return fmt.Errorf("consul.signal: %w", err)
 	}
 	return nil
 }
@@ -261,7 +308,7 @@ func (s *Server) Kill() error {
 	if s.process == nil {
 		return nil
 	}
-	err := s.process.Signal(syscall.SIGKILL)
+	err := s.signal(syscall.SIGKILL)
 	if err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("consul.Kill: %w", err)
 	}
