@@ -30,6 +30,8 @@ const (
 	// portTries is how often ports are chosen anew, when somebody else took one of them
 	// between the choice and the start.
 	portTries = 5
+	// taken is in the log when somebody else has one of the ports.
+	taken = "address already in use"
 	// member is the name of the machine in the catalogue.
 	member = "machine"
 )
@@ -77,12 +79,12 @@ func Start(ctx context.Context, config Config) (*Server, error) {
 		if err := s.choosePorts(); err != nil {
 			return nil, err
 		}
-		err := s.Restart(ctx)
+		err := s.begin(ctx)
 		if err == nil {
 			return s, nil
 		}
 		failures = append(failures, err)
-		if !strings.Contains(s.Log(), "address already in use") {
+		if !strings.Contains(s.Log(), taken) {
 			break
 		}
 		if err := s.Wipe(); err != nil {
@@ -139,8 +141,29 @@ func (s *Server) settings() ([]byte, error) {
 func (s *Server) dataDir() string { return filepath.Join(s.config.Dir, "data") }
 
 // Restart starts the process again on the same data and ports after Kill, and returns
-// when it can be written to.
+// when it can be written to. A connection of somebody else's may have taken one of the
+// ports for itself meanwhile: then it tries again until that has ended.
 func (s *Server) Restart(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, readyWithin)
+	defer cancel()
+	probe := time.NewTicker(time.Second)
+	defer probe.Stop()
+	for {
+		before := len(s.Log())
+		err := s.begin(ctx)
+		if err == nil || !strings.Contains(s.Log()[before:], taken) {
+			return err
+		}
+		select {
+		case <-probe.C:
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+// begin starts the process once, and returns when it can be written to.
+func (s *Server) begin(ctx context.Context) error {
 	if s.process != nil {
 		return errors.New("consul.Restart: the server is still running")
 	}
@@ -330,10 +353,10 @@ func (s *Server) Wipe() error {
 
 func (s *Server) logPath() string { return filepath.Join(s.config.Dir, "consul.log") }
 
-// Log returns what the server wrote, over all its restarts.
+// Log returns what the server wrote, over all its restarts; nothing before the first.
 func (s *Server) Log() string {
 	content, err := os.ReadFile(s.logPath())
-	if err != nil {
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err.Error()
 	}
 	return string(content)
