@@ -202,8 +202,11 @@ func (n *Node) apply(m Message) {
 		m.Record.Settled = false
 		n.keep(m.Key, m.Record)
 		n.hint(m.Key)
-	case n.on(HintsOfSettling):
-		n.hint(m.Key)
+	default: // an equal one: what is acknowledged now counts as stored now
+		n.stores[m.Key]++
+		if n.on(HintsOfSettling) {
+			n.hint(m.Key)
+		}
 	}
 	n.reply(m, Message{Kind: Stored, Acks: m.Record.Generation, OK: true})
 }

@@ -43,7 +43,7 @@ type Node struct {
 	reads     map[uint64]*asking // reads that wait to be confirmed
 	walk      walk
 	copied    map[string]smap.Epoch // keys whose next owners have them, and at which epoch
-	stores    map[string]int        // how often each key was stored, in this start
+	stores    map[string]int        // how often each key was stored or acknowledged, in this start
 	confirmed int64                 // when it asked what last confirmed its map
 	hellos    map[int64]map[smap.NodeID]bool
 	lane      []Message // stores that were admitted and are not on disk yet

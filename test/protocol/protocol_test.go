@@ -52,7 +52,12 @@ func TestProtocol(t *testing.T) {
 	const runs = 1500
 	var operations, acknowledged int
 	var maps uint64
-	for seed := range uint64(runs) {
+	found := []uint64{13168, 22993, 56442} // what longer searches found in rules that were missing
+	for i := range uint64(runs) {
+		seed := i
+		if int(i) < len(found) {
+			seed = found[i]
+		}
 		p, s := protocol.ScheduleOf(seed)
 		v := protocol.Run(p, s, nil, false)
 		if v.Wrong != "" {
