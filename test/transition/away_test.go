@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/troupe-storage/troupe/api/storage"
+	"github.com/troupe-storage/troupe/objects/errs"
 	"github.com/troupe-storage/troupe/supervisors/faults"
 )
 
@@ -19,7 +20,16 @@ type awayCase struct {
 func disabled(i int) func(*house) func() {
 	return func(h *house) func() {
 		h.must(storage.Action{Action: storage.Disable, Path: h.path(i)})
-		return func() { h.must(storage.Action{Action: storage.Enable, Path: h.path(i)}) }
+		return func() {
+			// What follows a disable may still be under way, and is answered 503.
+			h.await("it can be enabled", func() bool {
+				_, err := h.try(storage.Action{Action: storage.Enable, Path: h.path(i)})
+				if err != nil && !errs.Is(errs.Busy, err) {
+					h.Fatal(err)
+				}
+				return err == nil
+			})
+		}
 	}
 }
 

@@ -96,7 +96,7 @@ func TestBadResponses(t *testing.T) {
 }
 
 // memoryBase bounds what the smallest input costs: the reader's buffer, an error.
-const memoryBase = 256 << 10
+const memoryBase = readBufferBytes + 64<<10
 
 // Whatever a server sends, the reader ends, keeps to its buffer, and reads the
 // same whether it comes at once or byte by byte.
