@@ -7,7 +7,6 @@ package httpedge
 
 import (
 	"cmp"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -142,7 +141,7 @@ func (e *edge) onStarted(ctx actor.Context) {
 	self, root := ctx.Self(), e.system.Root()
 	server, ending, served := e.server, e.ending, e.served
 	if c := e.listener.Certificate; c != nil {
-		socket = tls.NewListener(socket, c.config()) // handshakes run on the connections' goroutines
+		socket = secure(socket, c.config()) // handshakes run on the connections' goroutines
 	}
 	go func() {
 		defer close(served)
@@ -275,7 +274,7 @@ func (e *edge) failed(ctx *fasthttp.RequestCtx, err error) {
 		_ = ctx.Conn().Close() // what fasthttp goes on to write goes nowhere
 		return
 	}
-	if t, ok := ctx.Conn().(*tls.Conn); ok && !t.ConnectionState().HandshakeComplete {
+	if t, ok := ctx.Conn().(*secured); ok && !t.ConnectionState().HandshakeComplete {
 		e.system.Log().WithFields(logrus.Fields{"listener": e.listener.Name, "remote": ctx.RemoteAddr().String()}).WithError(err).Debug("a TLS handshake failed")
 		_ = t.Close() // likewise
 		return

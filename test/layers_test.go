@@ -64,6 +64,7 @@ func exceptions() []exception {
 		{"clock", "httpedge/auth/wire.go", "time", "deadlines of sockets are the kernel's, and take its time"},
 		{"clock", "httpedge/gateway/body.go", "time", "as above"},
 		{"clock", "httpedge/native/request.go", "time", "as above"},
+		{"clock", "httpedge/secured.go", "time", "as above"},
 		{"clock", "httpedge/s3api/request.go", "time", "as above"},
 		{"clock", "mountpath/disk/attribute.go", "time", "it makes a name that is nobody's"},
 		{"clock", "mountpath/index/", "time", "how long to wait for Pebble, which measures by itself; no date among them"},
