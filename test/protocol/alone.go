@@ -1,6 +1,6 @@
 package protocol
 
-import "github.com/troupe-storage/troupe/cluster/smap"
+import "github.com/troupe-storage/troupe/objects/smap"
 
 // Tick tells the time, by a clock that counts while the node is paused.
 func (n *Node) Tick(now int64) { n.now = now }

@@ -8,7 +8,7 @@
 //	                         ▼                       │
 //	                       Node: a state machine without I/O, clock or chance
 //	                         │
-//	                         ▼ cluster/smap: owners, in charge, ack set, epoch
+//	                         ▼ objects/smap: owners, in charge, ack set, epoch
 //
 // Every rule of the protocol has a switch (rule.go). With all of them on no run may
 // go wrong; with one off there is a run that does, and the test knows which. A run

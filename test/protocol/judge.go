@@ -9,7 +9,7 @@ import (
 
 	"github.com/anishathalye/porcupine"
 
-	"github.com/troupe-storage/troupe/cluster/smap"
+	"github.com/troupe-storage/troupe/objects/smap"
 )
 
 // register is what a key is to its clients: one value or none.

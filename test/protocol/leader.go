@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/troupe-storage/troupe/cluster/smap"
+	"github.com/troupe-storage/troupe/objects/smap"
 )
 
 // rule is what the one bucket asks of a switch.

@@ -4,8 +4,8 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/troupe-storage/troupe/cluster/smap"
 	"github.com/troupe-storage/troupe/objects"
+	"github.com/troupe-storage/troupe/objects/smap"
 )
 
 // onRequest admits a client's operation, or sends it to the node in charge.

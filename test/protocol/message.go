@@ -3,8 +3,8 @@ package protocol
 import (
 	"fmt"
 
-	"github.com/troupe-storage/troupe/cluster/smap"
 	"github.com/troupe-storage/troupe/objects"
+	"github.com/troupe-storage/troupe/objects/smap"
 )
 
 // Kind says what a message is.

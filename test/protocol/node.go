@@ -4,8 +4,8 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/troupe-storage/troupe/cluster/smap"
 	"github.com/troupe-storage/troupe/objects"
+	"github.com/troupe-storage/troupe/objects/smap"
 )
 
 // Setting is what all nodes of a cluster know of their one bucket and of time.

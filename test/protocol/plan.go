@@ -4,7 +4,7 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/troupe-storage/troupe/cluster/smap"
+	"github.com/troupe-storage/troupe/objects/smap"
 )
 
 // Plan goes on with the plan under way: it copies what this node is in charge of

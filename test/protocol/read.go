@@ -4,7 +4,7 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/troupe-storage/troupe/cluster/smap"
+	"github.com/troupe-storage/troupe/objects/smap"
 )
 
 // ask has a read confirmed: it has its answer, and gives it when all of the ack

@@ -1,7 +1,7 @@
 package protocol
 
 import (
-	"github.com/troupe-storage/troupe/cluster/smap"
+	"github.com/troupe-storage/troupe/objects/smap"
 )
 
 // Walk goes on with what the node's state asks for: it reports that it is back,

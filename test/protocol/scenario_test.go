@@ -3,7 +3,7 @@ package protocol
 import (
 	"testing"
 
-	"github.com/troupe-storage/troupe/cluster/smap"
+	"github.com/troupe-storage/troupe/objects/smap"
 )
 
 // scenario plays accidents in an order that chance seldom finds: one key, its

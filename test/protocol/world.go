@@ -6,8 +6,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/troupe-storage/troupe/cluster/smap"
 	"github.com/troupe-storage/troupe/objects/placement"
+	"github.com/troupe-storage/troupe/objects/smap"
 )
 
 // Profile is what a run is like.
