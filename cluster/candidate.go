@@ -49,7 +49,7 @@ func (c *Candidate) Win(ctx context.Context) (*Lead, error) {
 		case errs.Is(errs.Denied, err) || errs.Is(errs.Invalid, err):
 			return nil, errs.E(op, c.key, err)
 		}
-		if !pause(ctx, c.pace.Clock, retry.after()) {
+		if !Pause(ctx, c.pace.Clock, retry.after()) {
 			return nil, errs.E(op, c.key, errs.Canceled, errors.Join(err, ctx.Err()))
 		}
 	}
@@ -88,7 +88,7 @@ func (c *Candidate) campaign(ctx context.Context, retry *patience) (lead *Lead, 
 		}
 		retry.forget()
 		if !holder.Held() { // it is kept from everybody for the lock delay
-			if !pause(ctx, c.pace.Clock, min(c.session.LockDelay/4+c.pace.Retry, c.session.TTL/renewalsPerTTL)) {
+			if !Pause(ctx, c.pace.Clock, min(c.session.LockDelay/4+c.pace.Retry, c.session.TTL/renewalsPerTTL)) {
 				return nil, ctx.Err()
 			}
 			continue
@@ -103,7 +103,7 @@ func (c *Candidate) campaign(ctx context.Context, retry *patience) (lead *Lead, 
 func (c *Candidate) await(ctx context.Context, index uint64) error {
 	began := c.pace.Clock.Elapsed()
 	_, _, err := c.election.Holder(ctx, c.key, Query{After: max(index, 1), Wait: c.session.TTL / renewalsPerTTL, Consistency: Default})
-	if err == nil && c.pace.Clock.Elapsed()-began < c.pace.Gap && !pause(ctx, c.pace.Clock, c.pace.Gap) {
+	if err == nil && c.pace.Clock.Elapsed()-began < c.pace.Gap && !Pause(ctx, c.pace.Clock, c.pace.Gap) {
 		return ctx.Err()
 	}
 	return err
@@ -111,7 +111,7 @@ func (c *Candidate) await(ctx context.Context, index uint64) error {
 
 // drop closes the session of a campaign that was not won, so that it need not expire.
 func (c *Candidate) drop(ctx context.Context, id string) {
-	ctx, cancel := within(context.WithoutCancel(ctx), c.pace.Clock, c.session.TTL/renewalsPerTTL)
+	ctx, cancel := Within(context.WithoutCancel(ctx), c.pace.Clock, c.session.TTL/renewalsPerTTL)
 	defer cancel()
 	// Failing costs nothing: it holds no lock that is known of, and expires by itself.
 	_ = c.election.CloseSession(ctx, id)
@@ -186,7 +186,7 @@ func (l *Lead) renew() {
 	period := c.session.TTL / renewalsPerTTL
 	wait := l.left() - c.session.TTL + period // winning may have taken long
 	for {
-		if !pause(l.ctx, c.pace.Clock, min(wait, l.left())) {
+		if !Pause(l.ctx, c.pace.Clock, min(wait, l.left())) {
 			return
 		}
 		left := l.left()
@@ -195,7 +195,7 @@ func (l *Lead) renew() {
 			return
 		}
 		began := c.pace.Clock.Elapsed()
-		ctx, cancel := within(l.ctx, c.pace.Clock, min(left, period))
+		ctx, cancel := Within(l.ctx, c.pace.Clock, min(left, period))
 		err := c.election.RenewSession(ctx, l.session)
 		cancel()
 		switch {
@@ -224,7 +224,7 @@ func (l *Lead) follow() {
 		switch {
 		case err != nil:
 			index = 0
-			if !pause(l.ctx, c.pace.Clock, retry.after()) {
+			if !Pause(l.ctx, c.pace.Clock, retry.after()) {
 				return
 			}
 			continue
@@ -234,7 +234,7 @@ func (l *Lead) follow() {
 		case holder.Session != l.session:
 			l.lose()
 			return
-		case now != index && c.pace.Gap > 0 && !pause(l.ctx, c.pace.Clock, c.pace.Gap):
+		case now != index && c.pace.Gap > 0 && !Pause(l.ctx, c.pace.Clock, c.pace.Gap):
 			return
 		}
 		retry.forget()

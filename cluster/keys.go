@@ -41,6 +41,10 @@ func (k Keys) at(segments ...string) string {
 // All is the prefix of everything that the cluster keeps.
 func (k Keys) All() string { return Root + k.cluster + "/" }
 
+// NameKey is where the id of the cluster of a name is found: by who knows the name only.
+// Not below any cluster's keys, whose ids are 16 hexadecimal digits.
+func NameKey(name string) string { return Root + "names/" + segment(name) }
+
 // Format is the version of the layout of all that follows: FormatVersion in decimal.
 func (k Keys) Format() string { return k.at("format") }
 

@@ -8,9 +8,9 @@ import (
 	"github.com/troupe-storage/troupe/objects/clock"
 )
 
-// pause waits for between half of wait and all of it, so that nodes that were
+// Pause waits for between half of wait and all of it, so that nodes that were
 // disturbed at once do not come back at once; false: the context ended before.
-func pause(ctx context.Context, c clock.Clock, wait time.Duration) bool {
+func Pause(ctx context.Context, c clock.Clock, wait time.Duration) bool {
 	elapsed, timer := c.NewTimer(jittered(wait))
 	defer timer.Stop()
 	select {
@@ -43,9 +43,9 @@ func (p *patience) after() time.Duration {
 // forget begins anew, after a success.
 func (p *patience) forget() { p.next = 0 }
 
-// within returns a context that also ends when so much has elapsed on the clock. The
+// Within returns a context that also ends when so much has elapsed on the clock. The
 // context's error is then Canceled; the caller knows by the clock that time was out.
-func within(ctx context.Context, c clock.Clock, limit time.Duration) (context.Context, context.CancelFunc) {
+func Within(ctx context.Context, c clock.Clock, limit time.Duration) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
 	timer := c.AfterFunc(limit, cancel)
 	return ctx, func() {

@@ -115,7 +115,7 @@ func (p *Presence) beat(ctx context.Context) (time.Duration, error) {
 // is registered, as far as is known.
 func (p *Presence) attempt(ctx context.Context, r Registration, h Health, registered bool) (bool, error) {
 	limited := func(call func(ctx context.Context) error) error {
-		ctx, cancel := within(ctx, p.pace.Clock, r.Heartbeat/beatsPerHeartbeat)
+		ctx, cancel := Within(ctx, p.pace.Clock, r.Heartbeat/beatsPerHeartbeat)
 		defer cancel()
 		return call(ctx)
 	}

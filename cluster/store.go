@@ -56,7 +56,7 @@ func (s *Store) Commit(ctx context.Context, writes ...Write) error {
 	if !ok || !errors.Is(err, objects.ErrOutcomeUnknown) {
 		return errs.Wrap(op, err)
 	}
-	ctx, cancel := within(ctx, s.pace.Clock, settleTime)
+	ctx, cancel := Within(ctx, s.pace.Clock, settleTime)
 	defer cancel()
 	retry := s.pace.patience()
 	for {
@@ -79,7 +79,7 @@ func (s *Store) Commit(ctx context.Context, writes ...Write) error {
 				}
 			}
 		}
-		if !pause(ctx, s.pace.Clock, retry.after()) {
+		if !Pause(ctx, s.pace.Clock, retry.after()) {
 			return errs.E(op, witness.Key, err)
 		}
 	}
@@ -145,7 +145,7 @@ func (s *Store) Update(ctx context.Context, key string, change func(was Document
 		if !errs.Is(errs.Conflict, err) || errors.Is(err, objects.ErrOutcomeUnknown) {
 			return errs.Wrap(op, err)
 		}
-		if !pause(ctx, s.pace.Clock, retry.after()) {
+		if !Pause(ctx, s.pace.Clock, retry.after()) {
 			return errs.E(op, key, errs.Canceled, errors.Join(err, ctx.Err()))
 		}
 	}

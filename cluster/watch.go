@@ -76,11 +76,11 @@ func NewWatch[T any](ask func(context.Context, Query) (T, uint64, error), equal 
 func (w *Watch[T]) Next(ctx context.Context) (T, error) {
 	const op errs.Op = "cluster.Watch"
 	var none T
-	if w.failed && !pause(ctx, w.pace.Clock, w.retry.after()) {
+	if w.failed && !Pause(ctx, w.pace.Clock, w.retry.after()) {
 		return none, errs.E(op, errs.Canceled, ctx.Err())
 	}
 	if gap := w.at + w.pace.Gap - w.pace.Clock.Elapsed(); w.shown && w.pace.Gap > 0 && gap > 0 {
-		if !pause(ctx, w.pace.Clock, gap) {
+		if !Pause(ctx, w.pace.Clock, gap) {
 			return none, errs.E(op, errs.Canceled, ctx.Err())
 		}
 	}
@@ -106,7 +106,7 @@ func (w *Watch[T]) Next(ctx context.Context) (T, error) {
 		w.index = max(index, 1) // 0 would be answered at once, for ever
 		if w.shown && w.equal(w.last, state) {
 			// The wait is over, or something has changed that does not matter.
-			if w.pace.Gap > 0 && !pause(ctx, w.pace.Clock, w.pace.Gap) {
+			if w.pace.Gap > 0 && !Pause(ctx, w.pace.Clock, w.pace.Gap) {
 				return none, errs.E(op, errs.Canceled, ctx.Err())
 			}
 			continue

@@ -144,6 +144,22 @@ func (c *Change) Begin(placement []NodeID) *Change {
 	return c
 }
 
+// Place makes a list the placement at once, without a plan. The caller knows that
+// there is no bucket, and that nobody uses one that is made from now on before it has
+// adopted this map: there is no key that could be looked for in the wrong place.
+func (c *Change) Place(placement []NodeID) *Change {
+	if c.to.next != nil {
+		return c.refuse("a plan is under way since version %d", c.to.next.Since)
+	}
+	for _, id := range placement {
+		if i, ok := c.to.digests[id]; ok && c.to.nodes[i].lost() {
+			return c.refuse("the loss of %s was accepted", id)
+		}
+	}
+	c.to.placement, c.to.placementSince = slices.Clone(placement), c.to.version
+	return c
+}
+
 // Switch gives a slot to its next owners. The caller checked MaySwitch.
 func (c *Change) Switch(slot uint16) *Change {
 	if c.to.next == nil {

@@ -1,0 +1,404 @@
+package member
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+
+	"github.com/troupe-storage/troupe/actors"
+	"github.com/troupe-storage/troupe/cluster"
+	"github.com/troupe-storage/troupe/messages"
+	"github.com/troupe-storage/troupe/objects/errs"
+	"github.com/troupe-storage/troupe/objects/smap"
+)
+
+// Name is the actor's among the node's children.
+const Name = "cluster"
+
+// Config is what a node's membership needs. Every field is needed unless it says
+// otherwise.
+type Config struct {
+	System    *actors.System
+	Provider  cluster.Provider // the caller closes it, after the actor has ended
+	ClusterID string
+	Name      string // of the cluster, for people
+	Record    Record // of this node; its ID is stable over restarts
+	// Registration is what the catalogue is told; ClusterID, ClusterName and NodeID are
+	// filled in.
+	Registration cluster.Registration
+	Peers        Peers
+	Archive      Archive
+	Pace         cluster.Pace // of calls to the provider; its Clock is the system's
+	// HasBuckets reports whether the node knows of a bucket; called on every tick, on any
+	// goroutine. nil: it has none, ever.
+	HasBuckets func() bool
+	// CatchUp makes the node's own state equal to what it is to be, under a map that says
+	// it is recovering; in a goroutine of its own, until its context ends. nil: there is
+	// nothing to do.
+	CatchUp func(ctx context.Context, m *smap.Smap) error
+	// NewLineage makes the id of a new line of maps.
+	NewLineage func() (string, error)
+	// Published is where the snapshot of the cluster is put.
+	Published *atomic.Pointer[messages.ClusterView]
+	// Events are told what happens.
+	Events *Events
+}
+
+// Membership is a node's place in its cluster. Safe for concurrent use.
+type Membership struct {
+	config Config
+	held   *held
+}
+
+// held is what outlives a restart of the actor, which alone changes it, but for out,
+// which anyone reads.
+type held struct {
+	current *smap.Smap // what the node acts on, and what lies on stable storage; nil: nothing yet
+	records map[smap.NodeID]Record
+	out     atomic.Pointer[outgoing]
+}
+
+// outgoing is what other nodes are asked with and answered.
+type outgoing struct {
+	probe   Probe
+	status  Status // without Map
+	text    json.RawMessage
+	records map[smap.NodeID]Record
+}
+
+// New reads what the node acted on before, and publishes it. It blocks on the disks,
+// and asks nobody.
+func New(c Config) (*Membership, error) {
+	const op errs.Op = "member.New"
+	c.Pace.Clock = c.System.Clock()
+	c.Registration.ClusterID, c.Registration.ClusterName, c.Registration.NodeID = c.ClusterID, c.Name, string(c.Record.ID)
+	if err := c.Registration.Validate(); err != nil {
+		return nil, errs.E(op, err)
+	}
+	if c.HasBuckets == nil {
+		c.HasBuckets = func() bool { return false }
+	}
+	if c.CatchUp == nil {
+		c.CatchUp = func(context.Context, *smap.Smap) error { return nil }
+	}
+	adopted, err := c.Archive.Load()
+	if err != nil {
+		return nil, errs.E(op, err)
+	}
+	h := &held{records: map[smap.NodeID]Record{c.Record.ID: c.Record}}
+	for _, r := range adopted.Records {
+		if r.ID != c.Record.ID {
+			h.records[r.ID] = r
+		}
+	}
+	if len(adopted.Map) > 0 {
+		if h.current, err = smap.Parse(adopted.Map); err != nil {
+			return nil, errs.E(op, errs.Corrupt, fmt.Errorf("the map that the node acted on: %w", err))
+		}
+	}
+	m := &member{Config: c, held: h}
+	m.contacts = make(map[smap.NodeID]contact)
+	m.publish()
+	return &Membership{c, h}, nil
+}
+
+// Spec describes the actor.
+func (s *Membership) Spec() actors.Spec {
+	return actors.Spec{Name: Name, Kind: "membership of a cluster", New: func() actor.Actor { return &member{Config: s.config, held: s.held} }}
+}
+
+// Answer is what this node answers a probe with; for the intra listener. Denied: the
+// asker is of another cluster.
+func (s *Membership) Answer(p Probe) (Status, error) {
+	if p.ClusterID != s.config.ClusterID {
+		return Status{}, errs.E("member.Answer", string(p.From), errs.Denied, fmt.Errorf("it belongs to cluster %q, and this node to %q", p.ClusterID, s.config.ClusterID))
+	}
+	out := s.held.out.Load()
+	status := out.status
+	if status.Version > p.Version && (p.Lineage == "" || p.Lineage == status.Lineage) {
+		status.Map = out.text
+	}
+	return status, nil
+}
+
+// member coordinates the membership of a node. Its fields belong to the actor: only
+// Receive and what it calls touch them.
+type member struct {
+	Config
+	held *held
+
+	store    *cluster.Store
+	presence *cluster.Presence
+	tasks    uint64 // numbers them
+
+	// What is known of others.
+	contacts  map[smap.NodeID]contact
+	probers   map[smap.NodeID]*actor.PID
+	catalogue map[smap.NodeID]cluster.Member
+	leader    smap.NodeID
+	told      bool // the provider has this node's record, as far as is known
+	looked    bool // the provider's records have been seen
+
+	// What the provider has, as it was last seen.
+	lost     bool // it has no map, or an older one
+	hasMap   bool // it has one
+	watchErr error
+
+	// The lead.
+	candidate  *actor.PID // nil: this node does not want to lead
+	lead       *cluster.Lead
+	leadSince  time.Duration
+	aside      time.Duration // until when it does not want to lead
+	candidates uint64
+
+	// What is under way; one of each at a time.
+	fetching, saving, writing, telling, catching bool
+	again                                        bool       // fetch once more
+	waiting                                      *smap.Smap // the newest that is to be saved
+	retry                                        time.Duration
+	filled                                       time.Duration // until when there are buckets, whatever this node knows of them
+
+	caughtUp    uint64
+	refused     string
+	unconfirmed string
+	silent      []smap.NodeID
+	shown       string // why nothing is founded or restored, as logged last
+}
+
+// tick says that it is time to look at what is known.
+type tick struct{}
+
+// caughtUp says how catching up went.
+type caughtUp struct {
+	since uint64
+	err   error
+}
+
+// Receive implements actor.Actor.
+func (m *member) Receive(ctx actor.Context) {
+	switch msg := ctx.Message().(type) {
+	case *actor.Started:
+		m.onStarted(ctx)
+	case *tick:
+		m.onTick(ctx)
+
+	case *versionSeen:
+		m.onVersionSeen(ctx, msg)
+	case *membersSeen:
+		m.onMembersSeen(msg)
+	case *recordsSeen:
+		m.onRecordsSeen(ctx, msg)
+	case *holderSeen:
+		m.onHolderSeen(msg)
+	case *probed:
+		m.onProbed(ctx, msg)
+
+	case *mapFetched:
+		m.onMapFetched(ctx, msg)
+	case *mapSaved:
+		m.onMapSaved(ctx, msg)
+	case *mapWritten:
+		m.onMapWritten(ctx, msg)
+	case *recordWritten:
+		m.onRecordWritten(msg)
+	case *caughtUp:
+		m.onCaughtUp(msg)
+
+	case *leadWon:
+		m.onLeadWon(ctx, msg)
+	case *leadLost:
+		m.onLeadLost(msg)
+	case *candidateFailed:
+		m.watchErr = msg.err
+
+	default:
+		actors.Unexpected(ctx, m.System.Log())
+	}
+}
+
+func (m *member) onStarted(ctx actor.Context) {
+	m.contacts = make(map[smap.NodeID]contact)
+	m.probers = make(map[smap.NodeID]*actor.PID)
+	m.catalogue = make(map[smap.NodeID]cluster.Member)
+	m.store = cluster.NewStore(m.Provider, m.Pace)
+	keys, err := cluster.NewKeys(m.ClusterID)
+	if err == nil {
+		m.presence, err = cluster.NewPresence(m.Provider, m.Registration, m.Pace)
+	}
+	if err != nil {
+		panic(err) // New and who made the id have checked both
+	}
+	self, root := ctx.Self(), m.System.Root()
+	send := func(message any) { root.Send(self, message) }
+	m.lasting(ctx, "presence", func(ctx context.Context) {
+		if err := m.presence.Run(ctx); err != nil {
+			panic(err) // it runs twice: a fault of the program
+		}
+	})
+	m.lasting(ctx, "watch-map", func(ctx context.Context) {
+		follow(ctx, cluster.WatchDocument(m.Provider, keys.SmapVersion(), m.Pace), func(doc cluster.Document, err error) { send(&versionSeen{doc, err}) })
+	})
+	m.lasting(ctx, "watch-members", func(ctx context.Context) {
+		follow(ctx, cluster.WatchMembers(m.Provider, m.ClusterID, m.Pace), func(members []cluster.Member, err error) { send(&membersSeen{members, err}) })
+	})
+	m.lasting(ctx, "watch-nodes", func(ctx context.Context) {
+		follow(ctx, cluster.WatchDocuments(m.Provider, keys.Nodes(), m.Pace), func(docs []cluster.Document, err error) {
+			if err != nil {
+				send(&recordsSeen{nil, err})
+				return
+			}
+			records, faults := recordsOf(docs)
+			if faults != nil {
+				m.System.Log().WithError(faults).Error("documents of nodes cannot be read")
+			}
+			send(&recordsSeen{records, nil})
+		})
+	})
+	m.lasting(ctx, "watch-leader", func(ctx context.Context) {
+		follow(ctx, cluster.WatchHolder(m.Provider, keys.Leader(), m.Pace), func(h cluster.Holder, err error) { send(&holderSeen{h, err}) })
+	})
+	m.probeAll(ctx)
+	m.schedule(ctx)
+}
+
+func (m *member) keys() cluster.Keys {
+	keys, err := cluster.NewKeys(m.ClusterID)
+	if err != nil {
+		panic(err) // onStarted has made the same
+	}
+	return keys
+}
+
+func (m *member) now() time.Duration { return m.System.Clock().Elapsed() }
+
+func (m *member) schedule(ctx actor.Context) {
+	self := ctx.Self()
+	m.System.Clock().AfterFunc(tickEvery, func() { m.System.Root().Send(self, &tick{}) })
+}
+
+// onTick looks at what is known, and does what is to be done about it.
+func (m *member) onTick(ctx actor.Context) {
+	defer m.schedule(ctx)
+	m.confirm()
+	m.listen()
+	m.probeAll(ctx)
+	m.want(ctx)
+	m.publish()
+	if m.now() < m.retry {
+		return
+	}
+	if m.looked && !m.told && !m.telling {
+		m.tell(ctx)
+	}
+	if m.waiting != nil && !m.saving {
+		m.save(ctx)
+	}
+	if m.again && !m.fetching {
+		m.fetch(ctx)
+	}
+	m.catchUp(ctx)
+	m.act(ctx)
+}
+
+// confirm finds out whether the provider answers.
+func (m *member) confirm() {
+	why := ""
+	if err := m.presence.State().Err; err != nil {
+		why = err.Error()
+	} else if m.watchErr != nil {
+		why = m.watchErr.Error()
+	}
+	if (why == "") != (m.unconfirmed == "") {
+		kind := messages.ClusterUnconfirmed
+		if why == "" {
+			kind = messages.ClusterConfirmed
+		}
+		m.emit(messages.ClusterEvent{Kind: kind, Reason: why})
+	}
+	m.unconfirmed = why
+}
+
+// listen notes who has become silent, and who is heard again.
+func (m *member) listen() {
+	now := m.now()
+	var silent []smap.NodeID
+	for id, c := range m.contacts {
+		was := slices.Contains(m.silent, id)
+		switch {
+		case c.silent(now):
+			silent = append(silent, id)
+			if !was {
+				m.emit(messages.ClusterEvent{Kind: messages.ClusterNodeSilent, Node: id, Reason: c.why})
+			}
+		case was:
+			m.emit(messages.ClusterEvent{Kind: messages.ClusterNodeHeard, Node: id})
+		}
+	}
+	slices.Sort(silent)
+	m.silent = silent
+}
+
+// probeAll sees that every node that is known is asked, and nobody else.
+func (m *member) probeAll(ctx actor.Context) {
+	known := make(map[smap.NodeID]bool)
+	for id := range m.held.records {
+		known[id] = id != m.Record.ID
+	}
+	for id, pid := range m.probers {
+		if !known[id] {
+			ctx.Stop(pid)
+			delete(m.probers, id)
+			delete(m.contacts, id)
+		}
+	}
+	self, root := ctx.Self(), m.System.Root()
+	for id, is := range known {
+		if is && m.probers[id] == nil {
+			m.tasks++
+			m.probers[id] = m.lasting(ctx, fmt.Sprintf("probe-%s-%d", id, m.tasks), func(ctx context.Context) {
+				m.probe(ctx, id, func(message any) { root.Send(self, message) })
+			})
+		}
+	}
+}
+
+// publish shows what is known: to requests, and to other nodes.
+func (m *member) publish() {
+	h, now := m.held, m.now()
+	out := &outgoing{records: h.records, probe: Probe{From: m.Record.ID, ClusterID: m.ClusterID}}
+	out.status = Status{Node: m.Record.ID, ClusterID: m.ClusterID, CaughtUp: m.caughtUp, Data: m.HasBuckets()}
+	view := &messages.ClusterView{
+		Self: m.Record.ID, ClusterID: m.ClusterID, Name: m.Name, Map: h.current, Nodes: make(map[smap.NodeID]messages.NodeAddresses),
+		Leader: m.leader, Unconfirmed: m.unconfirmed, Refused: m.refused, Silent: m.silent,
+	}
+	for id, r := range h.records {
+		view.Nodes[id] = r.Addresses
+	}
+	if h.current != nil {
+		out.probe.Lineage, out.probe.Version = h.current.Lineage(), h.current.Version()
+		if was := h.out.Load(); was != nil && was.status.Version == h.current.Version() {
+			out.text, out.status.Hash = was.text, was.status.Hash // they cost more than all else
+		} else {
+			text, err := h.current.MarshalJSON()
+			if err != nil {
+				panic(err) // it was read from JSON, or written as such
+			}
+			out.text, out.status.Hash = text, h.current.Hash()
+		}
+		out.status.Lineage, out.status.Version = out.probe.Lineage, out.probe.Version
+		out.status.Complaints, out.status.Unsteady = complaints(m.Record.ID, h.current, m.contacts, now)
+	}
+	h.out.Store(out)
+	m.Published.Store(view)
+}
+
+// emit tells of something that has happened.
+func (m *member) emit(e messages.ClusterEvent) {
+	e.At = m.System.Clock().Now()
+	m.Events.tell(e)
+}

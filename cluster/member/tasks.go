@@ -1,0 +1,207 @@
+package member
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/troupe-storage/troupe/cluster"
+	"github.com/troupe-storage/troupe/objects/errs"
+	"github.com/troupe-storage/troupe/objects/smap"
+)
+
+// versionDocument is what lies under Keys.SmapVersion.
+type versionDocument struct {
+	Version uint64    `json:"version"`
+	Lineage string    `json:"lineage"`
+	Hash    smap.Hash `json:"hash"`
+}
+
+// mapFetched says what the provider has: a map, or none.
+type mapFetched struct {
+	next *smap.Smap // nil: there is none, if err is nil
+	err  error
+}
+
+// mapSaved says that a map is on stable storage, or why not.
+type mapSaved struct {
+	next *smap.Smap
+	err  error
+}
+
+// mapWritten says how writing a map went.
+type mapWritten struct {
+	next     *smap.Smap // what is there now; nil: see err
+	stale    bool       // what was to be replaced has been already
+	filled   bool       // a bucket has been made meanwhile
+	restored bool
+	reasons  []string
+	err      error
+}
+
+// recordWritten says how telling others of this node went.
+type recordWritten struct{ err error }
+
+// writing is what a task needs to write a map.
+type writing struct {
+	store   *cluster.Store
+	keys    cluster.Keys
+	held    func() bool // whether it may still be written; asked last
+	reasons []string
+}
+
+var (
+	errLeadGone   = errors.New("the lead was lost before the map was written")
+	errFormatKept = errors.New("the cluster's documents are of another format than this program's")
+)
+
+// fetch reads the map by a consistent read.
+func fetch(ctx context.Context, store *cluster.Store, keys cluster.Keys) *mapFetched {
+	doc, err := store.Get(ctx, keys.Smap())
+	if err != nil || !doc.Exists() {
+		return &mapFetched{err: err}
+	}
+	next, err := smap.Parse(doc.Value)
+	if err != nil {
+		return &mapFetched{err: errs.E("member.fetch", doc.Key, errs.Corrupt, err)}
+	}
+	return &mapFetched{next: next}
+}
+
+// present reads the map that is to be replaced, and its small companion.
+func (w writing) present(ctx context.Context) (doc, version cluster.Document, now *smap.Smap, err error) {
+	if doc, err = w.store.Get(ctx, w.keys.Smap()); err != nil {
+		return doc, version, nil, err
+	}
+	if version, err = w.store.Get(ctx, w.keys.SmapVersion()); err != nil {
+		return doc, version, nil, err
+	}
+	if doc.Exists() {
+		now, err = smap.Parse(doc.Value)
+	}
+	return doc, version, now, err
+}
+
+// put writes a map in place of what was read, with further conditions.
+func (w writing) put(ctx context.Context, next *smap.Smap, doc, version cluster.Document, also ...cluster.Write) error {
+	text, err := next.MarshalJSON()
+	if err != nil {
+		return err
+	}
+	small, err := json.Marshal(versionDocument{next.Version(), next.Lineage(), next.Hash()})
+	if err != nil {
+		return err
+	}
+	if !w.held() {
+		return errs.E("member.write", errs.Conflict, errLeadGone)
+	}
+	return w.store.Commit(ctx, append([]cluster.Write{doc.Put(text), version.Put(small)}, also...)...)
+}
+
+// change writes the successor of a map, if that is still the present one.
+func (w writing) change(ctx context.Context, base *smap.Smap, d decision) *mapWritten {
+	doc, version, now, err := w.present(ctx)
+	if err != nil {
+		return &mapWritten{err: err}
+	}
+	if now == nil || now.Hash() != base.Hash() {
+		return &mapWritten{stale: true}
+	}
+	change := base.Change()
+	d.change(change)
+	next, err := change.Done()
+	if err != nil {
+		return &mapWritten{err: err}
+	}
+	var also []cluster.Write
+	if d.empty {
+		expect, empty, err := w.noBuckets(ctx)
+		if err != nil || !empty {
+			return &mapWritten{err: err, filled: err == nil}
+		}
+		also = append(also, expect)
+	}
+	if err := w.put(ctx, next, doc, version, also...); err != nil {
+		return &mapWritten{err: err, stale: errs.Is(errs.Conflict, err)}
+	}
+	return &mapWritten{next: next, reasons: d.reasons}
+}
+
+// noBuckets reports whether there is no bucket, and the condition that none was made
+// since: whoever makes one changes that document.
+func (w writing) noBuckets(ctx context.Context) (expect cluster.Write, empty bool, err error) {
+	version, err := w.store.Get(ctx, w.keys.BucketsVersion())
+	if err != nil {
+		return cluster.Write{}, false, err
+	}
+	list, err := w.store.List(ctx, w.keys.Buckets())
+	return version.Unchanged(), len(list) == 0, err
+}
+
+// found writes the first map, where there has been none.
+func (w writing) found(ctx context.Context, lineage string, nodes []smap.Node) *mapWritten {
+	doc, version, now, err := w.present(ctx)
+	if err != nil {
+		return &mapWritten{err: err}
+	}
+	if now != nil {
+		return &mapWritten{stale: true}
+	}
+	format, err := w.store.Get(ctx, w.keys.Format())
+	want := strconv.Itoa(cluster.FormatVersion)
+	switch {
+	case err != nil:
+		return &mapWritten{err: err}
+	case format.Exists() && string(format.Value) != want:
+		return &mapWritten{err: errs.E("member.found", format.Key, errs.Invalid, fmt.Errorf("%w: %s, not %s", errFormatKept, format.Value, want))}
+	}
+	next, err := smap.New(lineage, nodes...)
+	if err != nil {
+		return &mapWritten{err: err}
+	}
+	if err := w.put(ctx, next, doc, version, format.Put([]byte(want))); err != nil {
+		return &mapWritten{err: err, stale: errs.Is(errs.Conflict, err)}
+	}
+	return &mapWritten{next: next, reasons: []string{"the cluster is founded"}}
+}
+
+// restore writes a map anew that all nodes have and the provider has lost, or of which
+// it has an older version.
+func (w writing) restore(ctx context.Context, current *smap.Smap) *mapWritten {
+	doc, version, now, err := w.present(ctx)
+	if err != nil {
+		return &mapWritten{err: err}
+	}
+	if now != nil && (now.Lineage() != current.Lineage() || now.Version() >= current.Version()) {
+		return &mapWritten{stale: true}
+	}
+	format, err := w.store.Get(ctx, w.keys.Format())
+	if err != nil {
+		return &mapWritten{err: err}
+	}
+	if err := w.put(ctx, current, doc, version, format.Put([]byte(strconv.Itoa(cluster.FormatVersion)))); err != nil {
+		return &mapWritten{err: err, stale: errs.Is(errs.Conflict, err)}
+	}
+	return &mapWritten{next: current, restored: true, reasons: []string{"the map was lost, and all nodes have the same one"}}
+}
+
+// tell writes this node's record.
+func tell(ctx context.Context, store *cluster.Store, keys cluster.Keys, r Record) *recordWritten {
+	text, err := json.Marshal(r)
+	if err != nil {
+		return &recordWritten{err}
+	}
+	err = store.Update(ctx, keys.Node(string(r.ID)), func(cluster.Document) ([]byte, error) { return text, nil })
+	return &recordWritten{err}
+}
+
+// save puts what the node acts on on stable storage.
+func save(archive Archive, next *smap.Smap, records []Record) *mapSaved {
+	text, err := next.MarshalJSON()
+	if err == nil {
+		err = archive.Save(Adopted{Map: text, Records: records})
+	}
+	return &mapSaved{next: next, err: err}
+}

@@ -1,0 +1,37 @@
+package member
+
+import (
+	"time"
+
+	"github.com/troupe-storage/troupe/cluster"
+)
+
+// Times of membership. They are the same on every node: what one has concluded by
+// them, others must be able to rely on.
+const (
+	// ProbeEvery is the pause between two probes of a node.
+	ProbeEvery = 500 * time.Millisecond
+	// ProbeTime is how long a probe may take: a node that needs longer for an answer
+	// from memory serves nobody.
+	ProbeTime = time.Second
+	// SilentAfter is for how long probes of a node must have failed until it may be
+	// written down. (cluster.md, The Smap)
+	SilentAfter = 3 * time.Second
+	// SteadyAfter is for how long a node must have been reached by all, without a break,
+	// until it returns. (likewise)
+	SteadyAfter = 10 * time.Second
+)
+
+const (
+	tickEvery   = 250 * time.Millisecond // between two looks at what is known
+	callTime    = 10 * time.Second       // of a task that asks the provider
+	saveTime    = 30 * time.Second       // of a task that writes to the disks
+	standAside  = 10 * time.Second       // for how long who resigned does not want to lead
+	retryAfter  = time.Second            // after a task that failed
+	settleAfter = 2 * time.Second        // how long a leader asks before its first change
+)
+
+// session is the session that the lead goes with.
+func session(name string) cluster.Session {
+	return cluster.Session{Name: "troupe/" + name, TTL: cluster.MinSessionTTL, LockDelay: time.Second}
+}

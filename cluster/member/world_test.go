@@ -1,0 +1,379 @@
+package member_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/asynkron/protoactor-go/actor"
+	"github.com/sirupsen/logrus"
+
+	"github.com/troupe-storage/troupe/actors"
+	"github.com/troupe-storage/troupe/cluster"
+	"github.com/troupe-storage/troupe/cluster/embedded"
+	"github.com/troupe-storage/troupe/cluster/member"
+	"github.com/troupe-storage/troupe/messages"
+	"github.com/troupe-storage/troupe/objects"
+	"github.com/troupe-storage/troupe/objects/clock"
+	"github.com/troupe-storage/troupe/objects/smap"
+)
+
+const clusterID = "00c0ffee00c0ffee"
+
+// world is the nodes of a cluster in one process, what they agree on, and the network
+// between them. Time is virtual.
+type world struct {
+	t      *testing.T
+	memory *embedded.Memory
+	nodes  map[smap.NodeID]*node
+	order  []smap.NodeID
+
+	mu   sync.Mutex
+	cuts map[[2]smap.NodeID]bool // who does not reach whom
+}
+
+// node is one node: what is on its disks lives on when it is killed.
+type node struct {
+	world    *world
+	id       smap.NodeID
+	archive  *archive
+	provider *embedded.MemoryProvider
+	system   *actors.System
+	pid      *actor.PID
+	member   *member.Membership
+	view     atomic.Pointer[messages.ClusterView]
+	events   *member.Events
+	data     atomic.Bool // it has a bucket
+	catches  atomic.Int64
+	log      *bytes.Buffer
+	logLock  sync.Mutex
+}
+
+// Write implements io.Writer for the node's log.
+func (n *node) Write(b []byte) (int, error) {
+	n.logLock.Lock()
+	defer n.logLock.Unlock()
+	return n.log.Write(b)
+}
+
+// archive is stable storage in memory.
+type archive struct {
+	mu     sync.Mutex
+	saved  member.Adopted
+	fail   error
+	counts int
+}
+
+func (a *archive) Load() (member.Adopted, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.saved, nil
+}
+
+func (a *archive) Save(s member.Adopted) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.fail != nil {
+		return a.fail
+	}
+	a.saved = s
+	a.counts++
+	return nil
+}
+
+func (a *archive) setFail(err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.fail = err
+}
+
+// version is that of the map on stable storage; 0: there is none.
+func (a *archive) version(t *testing.T) uint64 {
+	saved, _ := a.Load()
+	if len(saved.Map) == 0 {
+		return 0
+	}
+	m, err := smap.Parse(saved.Map)
+	must(t, err)
+	return m.Version()
+}
+
+// run runs a test in a world of its own.
+func run(t *testing.T, test func(w *world)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{t: t, memory: embedded.NewMemory(clock.NewSystem()), nodes: make(map[smap.NodeID]*node), cuts: make(map[[2]smap.NodeID]bool)}
+		defer w.memory.Close()
+		defer func() {
+			for _, id := range w.order {
+				w.nodes[id].kill()
+				if t.Failed() {
+					t.Logf("log of %s:\n%s", id, w.nodes[id].log)
+				}
+			}
+		}()
+		test(w)
+	})
+}
+
+// start starts nodes, new ones or those that were killed.
+func (w *world) start(ids ...smap.NodeID) {
+	w.t.Helper()
+	for _, id := range ids {
+		n := w.nodes[id]
+		if n == nil {
+			n = &node{world: w, id: id, archive: &archive{}, log: &bytes.Buffer{}}
+			w.nodes[id] = n
+			w.order = append(w.order, id)
+		}
+		n.start()
+	}
+}
+
+func (n *node) start() {
+	t := n.world.t
+	log := logrus.New()
+	log.SetOutput(io.Writer(n))
+	log.SetLevel(logrus.DebugLevel)
+	n.provider = n.world.memory.Provider()
+	n.system = actors.NewSystemOn(clock.NewSystem(), logrus.NewEntry(log))
+	n.events = member.NewEvents(logrus.NewEntry(log))
+	var err error
+	n.member, err = member.New(member.Config{
+		System: n.system, Provider: n.provider, ClusterID: clusterID, Name: "test",
+		Record: member.Record{ID: n.id, Digest: smap.Digest(objects.DigestID("t" + string(n.id))), Addresses: messages.NodeAddresses{Intra: string(n.id)}},
+		Registration: cluster.Registration{
+			Address: "127.0.0.1", Port: 8080, Heartbeat: 10 * time.Second,
+		},
+		Peers: peers{n.world, n.id}, Archive: n.archive,
+		Pace:       cluster.Pace{Gap: time.Millisecond, Retry: 50 * time.Millisecond, RetryMax: time.Second},
+		HasBuckets: n.data.Load, NewLineage: embedded.NewID, Published: &n.view, Events: n.events,
+		CatchUp: func(context.Context, *smap.Smap) error { n.catches.Add(1); return nil },
+	})
+	must(t, err)
+	n.pid, err = n.system.Spawn(n.system.Root(), n.member.Spec())
+	must(t, err)
+}
+
+// kill ends a node without a word to anybody.
+func (n *node) kill() {
+	if n.system == nil {
+		return
+	}
+	check(n.world.t, n.provider.Close())
+	check(n.world.t, n.system.Stop(n.pid))
+	n.system.Shutdown()
+	n.world.mu.Lock()
+	n.system, n.member = nil, nil
+	n.world.mu.Unlock()
+}
+
+// cut takes the way between two nodes away in both directions, or brings it back.
+func (w *world) cut(a, b smap.NodeID, is bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.cuts[[2]smap.NodeID{a, b}], w.cuts[[2]smap.NodeID{b, a}] = is, is
+}
+
+// isolate cuts a node off from all others.
+func (w *world) isolate(id smap.NodeID, is bool) {
+	for _, other := range w.order {
+		if other != id {
+			w.cut(id, other, is)
+		}
+	}
+}
+
+// peers is the network as one node sees it.
+type peers struct {
+	world *world
+	from  smap.NodeID
+}
+
+func (p peers) Probe(ctx context.Context, to member.Record, probe member.Probe) (member.Status, error) {
+	p.world.mu.Lock()
+	other, cut := p.world.nodes[to.ID], p.world.cuts[[2]smap.NodeID{p.from, to.ID}]
+	var membership *member.Membership
+	if other != nil {
+		membership = other.member
+	}
+	p.world.mu.Unlock()
+	if cut {
+		<-ctx.Done() // packets that are dropped are not answered
+		return member.Status{}, errors.New("the network is cut")
+	}
+	if membership == nil {
+		return member.Status{}, errors.New("connection refused")
+	}
+	status, err := membership.Answer(probe)
+	if err != nil {
+		return status, err
+	}
+	text, err := json.Marshal(status) // as over the wire
+	if err != nil {
+		return status, err
+	}
+	status = member.Status{}
+	return status, json.Unmarshal(text, &status)
+}
+
+// wait lets time pass until something is so, for two minutes of it at most.
+func (w *world) wait(what string, is func() bool) time.Duration {
+	w.t.Helper()
+	began := time.Now()
+	for time.Since(began) < 2*time.Minute {
+		synctest.Wait()
+		if is() {
+			return time.Since(began)
+		}
+		time.Sleep(50 * time.Millisecond) // virtual
+	}
+	w.t.Fatalf("%s: not within two minutes; %s", what, w.describe())
+	return 0
+}
+
+// pass lets time pass, and checks all the while that something stays so.
+func (w *world) pass(how time.Duration, what string, is func() bool) {
+	w.t.Helper()
+	for began := time.Now(); time.Since(began) < how; {
+		synctest.Wait()
+		if !is() {
+			w.t.Fatalf("%s: not so after %s; %s", what, time.Since(began), w.describe())
+		}
+		time.Sleep(50 * time.Millisecond) // virtual
+	}
+}
+
+func (w *world) describe() string {
+	var b strings.Builder
+	for _, id := range w.order {
+		v := w.nodes[id].view.Load()
+		fmt.Fprintf(&b, "\n%s: ", id)
+		if v.Map != nil {
+			text, _ := v.Map.MarshalJSON()
+			b.Write(text)
+		}
+		fmt.Fprintf(&b, " leader %q, refused %q, unconfirmed %q, silent %v", v.Leader, v.Refused, v.Unconfirmed, v.Silent)
+	}
+	return b.String()
+}
+
+// states returns the states in the map of a node, as "a up, b down".
+func (w *world) states(id smap.NodeID) string {
+	v := w.nodes[id].view.Load()
+	if v == nil || v.Map == nil {
+		return ""
+	}
+	var list []string
+	for _, n := range v.Map.Nodes() {
+		list = append(list, fmt.Sprintf("%s %s", n.ID, n.State))
+	}
+	return strings.Join(list, ", ")
+}
+
+// agree reports whether all nodes that run see these states under one version, and all
+// of them own keys if places is set.
+func (w *world) agree(states string) bool {
+	versions := make(map[uint64]bool)
+	for _, id := range w.order {
+		if w.nodes[id].system == nil {
+			continue
+		}
+		if w.states(id) != states {
+			return false
+		}
+		versions[w.nodes[id].view.Load().Map.Version()] = true
+	}
+	return len(versions) == 1
+}
+
+// found starts nodes and waits until they are a cluster and own keys.
+func (w *world) found(ids ...smap.NodeID) {
+	w.t.Helper()
+	w.start(ids...)
+	var states []string
+	for _, id := range slices.Sorted(slices.Values(ids)) {
+		states = append(states, string(id)+" up")
+	}
+	w.wait("the cluster is founded", func() bool {
+		return w.agree(strings.Join(states, ", ")) && len(w.smapOf(ids[0]).Placement()) == len(ids)
+	})
+}
+
+func (w *world) smapOf(id smap.NodeID) *smap.Smap { return w.nodes[id].view.Load().Map }
+
+// leader returns who leads, by the one that does.
+func (w *world) leader() smap.NodeID {
+	w.t.Helper()
+	var leader smap.NodeID
+	w.wait("somebody leads", func() bool {
+		for _, id := range w.order {
+			if w.nodes[id].system != nil && w.nodes[id].view.Load().Leader == id {
+				leader = id
+				return true
+			}
+		}
+		return false
+	})
+	return leader
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (w *world) keys() cluster.Keys {
+	keys, err := cluster.NewKeys(clusterID)
+	must(w.t, err)
+	return keys
+}
+
+// document reads what the provider has, by a way of the test's own.
+func (w *world) document(t *testing.T, key string) cluster.Document {
+	t.Helper()
+	p := w.memory.Provider()
+	defer func() { check(t, p.Close()) }()
+	doc, _, err := p.Read(t.Context(), key, cluster.Query{})
+	must(t, err)
+	return doc
+}
+
+// mapThere is the map that the provider has.
+func (w *world) mapThere(t *testing.T) *smap.Smap {
+	t.Helper()
+	m, err := smap.Parse(w.document(t, w.keys().Smap()).Value)
+	must(t, err)
+	return m
+}
+
+// putMap puts a map where nobody but a leader should.
+func (w *world) putMap(t *testing.T, m *smap.Smap) {
+	t.Helper()
+	p := w.memory.Provider()
+	defer func() { check(t, p.Close()) }()
+	text, err := m.MarshalJSON()
+	must(t, err)
+	version := fmt.Sprintf(`{"version":%d,"lineage":%q,"hash":%q}`, m.Version(), m.Lineage(), m.Hash())
+	store := cluster.NewStore(p, cluster.Pace{})
+	must(t, store.Commit(t.Context(), w.document(t, w.keys().Smap()).Put(text), w.document(t, w.keys().SmapVersion()).Put([]byte(version))))
+}
