@@ -49,10 +49,10 @@ func (e evidence) decide() decision {
 	if slices.Contains(accused, e.self) {
 		return decision{resign: "others do not reach this node, or it does not reach them"}
 	}
+	if e.mayWriteDown(accused) != smap.Write { // it may have been written down itself, and complaints not count any more
+		return decision{resign: "it reaches no majority of the nodes that serve"}
+	}
 	if len(accused) > 0 {
-		if e.mayWriteDown(accused) != smap.Write {
-			return decision{resign: fmt.Sprintf("it reaches %d of the nodes that serve, and no majority of them", len(e.reached()))}
-		}
 		return e.writeDown(accused)
 	}
 	for _, look := range []func() decision{e.maintenance, e.caughtUpNodes, e.returning, e.joining, e.placing} {

@@ -98,9 +98,9 @@ func TestShortSilence(t *testing.T) {
 		version := w.smapOf("a").Version()
 		for range 5 {
 			w.isolate("b", true)
-			time.Sleep(2 * time.Second)
+			w.let(2 * time.Second)
 			w.isolate("b", false)
-			time.Sleep(3 * time.Second)
+			w.let(3 * time.Second)
 		}
 		w.pass(20*time.Second, "the map is the same", func() bool { return w.smapOf("a").Version() == version })
 	})
@@ -126,6 +126,59 @@ func TestIsolated(t *testing.T) {
 	})
 }
 
+// Of a cluster in two parts only the larger one writes nodes down, wherever the leader
+// is.
+func TestPartition(t *testing.T) {
+	run(t, func(w *world) {
+		w.found("a", "b", "c", "d", "e")
+		leader := w.leader()
+		second := w.anyBut(leader) // the two are cut off from the other three
+		var minority, majority []smap.NodeID
+		states := "a up, b up, c up, d up, e up"
+		for _, id := range w.order {
+			if id != leader && id != second {
+				majority = append(majority, id)
+				w.cut(id, leader, true)
+				w.cut(id, second, true)
+				continue
+			}
+			minority = append(minority, id)
+			states = strings.Replace(states, string(id)+" up", string(id)+" down", 1)
+		}
+		w.wait("the two are down", func() bool { return w.states(majority[0]) == states })
+		w.pass(time.Minute, "and nobody else", func() bool {
+			return w.states(majority[0]) == states && w.states(majority[2]) == states && !strings.Contains(w.states(minority[0]), string(majority[0])+" down")
+		})
+		for _, id := range majority {
+			w.cut(id, leader, false)
+			w.cut(id, second, false)
+		}
+		w.wait("all are up", func() bool { return w.agree("a up, b up, c up, d up, e up") })
+	})
+}
+
+// A node that one of the others does not reach does not return.
+func TestReachedBySome(t *testing.T) {
+	run(t, func(w *world) {
+		w.found("a", "b", "c", "d")
+		leader := w.leader()
+		var rest []smap.NodeID
+		for _, id := range w.order {
+			if id != leader {
+				rest = append(rest, id)
+			}
+		}
+		w.isolate(rest[0], true)
+		want := strings.Replace("a up, b up, c up, d up", string(rest[0])+" up", string(rest[0])+" down", 1)
+		w.wait("it is down", func() bool { return w.states(leader) == want })
+		w.cut(rest[0], leader, false)
+		w.cut(rest[0], rest[1], false)
+		w.pass(time.Minute, "one does not reach it", func() bool { return w.states(leader) == want })
+		w.cut(rest[0], rest[2], false)
+		w.wait("all do", func() bool { return w.agree("a up, b up, c up, d up") })
+	})
+}
+
 // Of two nodes that do not reach one another, one goes down, and no more.
 func TestComplaint(t *testing.T) {
 	run(t, func(w *world) {
@@ -148,9 +201,9 @@ func TestFlapping(t *testing.T) {
 		version := w.smapOf(w.leader()).Version()
 		for range 6 {
 			w.isolate(dead, false)
-			time.Sleep(7 * time.Second)
+			w.let(7 * time.Second)
 			w.isolate(dead, true)
-			time.Sleep(2 * time.Second)
+			w.let(2 * time.Second)
 		}
 		if got := w.smapOf(w.leader()).Version(); got != version {
 			t.Errorf("a node that flaps has brought the map from version %d to %d", version, got)

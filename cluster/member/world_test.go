@@ -227,6 +227,12 @@ func (p peers) Probe(ctx context.Context, to member.Record, probe member.Probe) 
 	return status, json.Unmarshal(text, &status)
 }
 
+// let lets time pass: all of it virtual.
+func (w *world) let(pass time.Duration) {
+	elapsed, _ := clock.NewSystem().NewTimer(pass)
+	<-elapsed
+}
+
 // wait lets time pass until something is so, for two minutes of it at most.
 func (w *world) wait(what string, is func() bool) time.Duration {
 	w.t.Helper()
@@ -236,7 +242,7 @@ func (w *world) wait(what string, is func() bool) time.Duration {
 		if is() {
 			return time.Since(began)
 		}
-		time.Sleep(50 * time.Millisecond) // virtual
+		w.let(50 * time.Millisecond)
 	}
 	w.t.Fatalf("%s: not within two minutes; %s", what, w.describe())
 	return 0
@@ -250,7 +256,7 @@ func (w *world) pass(how time.Duration, what string, is func() bool) {
 		if !is() {
 			w.t.Fatalf("%s: not so after %s; %s", what, time.Since(began), w.describe())
 		}
-		time.Sleep(50 * time.Millisecond) // virtual
+		w.let(50 * time.Millisecond)
 	}
 }
 
