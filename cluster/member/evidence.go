@@ -73,16 +73,49 @@ func (e evidence) hasNewer() bool {
 	return false
 }
 
-// accused are the nodes that are to be written down, by the complaints of all whose
-// answers are fresh.
+// accused are the nodes that are to be written down: those that nobody reaches, and of
+// two that do not reach one another the one with more complaints.
 func (e evidence) accused() []smap.NodeID {
-	all, _ := complaints(e.self, e.current, e.contacts, e.now)
-	for _, id := range slices.Sorted(maps.Keys(e.contacts)) {
-		if c := e.contacts[id]; c.fresh(e.now) && c.status.Lineage == e.current.Lineage() {
-			all = append(all, c.status.Complaints...)
+	own, _ := complaints(e.self, e.current, e.contacts, e.now)
+	by := map[smap.NodeID][]smap.Complaint{e.self: own}
+	for id, c := range e.contacts {
+		if c.fresh(e.now) && c.status.Lineage == e.current.Lineage() {
+			by[id] = c.status.Complaints
 		}
 	}
-	return e.current.Accused(all)
+	unreached := e.unreached(by)
+	var rest []smap.Complaint
+	for _, id := range slices.Sorted(maps.Keys(by)) {
+		for _, c := range by[id] {
+			if !slices.Contains(unreached, c.About) {
+				rest = append(rest, c)
+			}
+		}
+	}
+	return append(unreached, e.current.Accused(rest)...)
+}
+
+// unreached are the nodes that all complain about whose complaints are known, and whose
+// own are not. They are not weighed against those who complain: where many have died,
+// each that lives has as many complaints as each that does not.
+func (e evidence) unreached(by map[smap.NodeID][]smap.Complaint) []smap.NodeID {
+	var ids []smap.NodeID
+	for _, node := range e.current.Nodes() {
+		if _, reports := by[node.ID]; reports || !node.State.Serves() {
+			continue
+		}
+		all := true
+		for id, list := range by {
+			if reporter, ok := e.current.Node(id); !ok || !reporter.State.Serves() && id != e.self {
+				continue
+			}
+			all = all && slices.ContainsFunc(list, func(c smap.Complaint) bool { return c.About == node.ID && c.Since == node.Since })
+		}
+		if all {
+			ids = append(ids, node.ID)
+		}
+	}
+	return ids
 }
 
 // reached are the nodes of the map that answer this one, itself among them.

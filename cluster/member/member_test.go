@@ -2,6 +2,7 @@ package member_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -89,6 +90,38 @@ func (w *world) anyBut(id smap.NodeID) smap.NodeID {
 		}
 	}
 	return ""
+}
+
+// With exactly half of the nodes left, who holds the lock writes the others down; with
+// fewer, nobody writes anything.
+func TestHalfLeft(t *testing.T) {
+	for _, nodes := range [][]smap.NodeID{{"a", "b"}, {"a", "b", "c", "d"}} {
+		t.Run(fmt.Sprint(nodes), func(t *testing.T) {
+			run(t, func(w *world) {
+				w.found(nodes...)
+				leader := w.leader()
+				states, killed := w.states(leader), 0
+				for _, id := range nodes {
+					if id != leader && killed < len(nodes)/2 {
+						w.nodes[id].kill()
+						killed++
+						states = strings.Replace(states, string(id)+" up", string(id)+" down", 1)
+					}
+				}
+				w.wait("half of them are down", func() bool { return w.agree(states) })
+			})
+		})
+	}
+	run(t, func(w *world) {
+		w.found("a", "b", "c", "d", "e")
+		leader := w.leader()
+		for _, id := range w.order {
+			if id != leader && id != w.anyBut(leader) {
+				w.nodes[id].kill()
+			}
+		}
+		w.pass(2*time.Minute, "nobody is written down", func() bool { return w.agree("a up, b up, c up, d up, e up") })
+	})
 }
 
 // Short silence, and a restart that takes less than three seconds, change nothing.
@@ -413,7 +446,17 @@ func TestOlderMap(t *testing.T) {
 		w.wait("c is in maintenance", func() bool { return w.agree("a up, b up, c maintenance") })
 		now := w.smapOf("a")
 		w.putMap(t, old)
-		w.wait("the newest one is there again", func() bool { return w.mapThere(t).Version() >= now.Version() })
+		w.wait("the newest one is there again", func() bool {
+			for _, id := range w.order {
+				if got := w.smapOf(id); got.Version() < now.Version() {
+					t.Fatalf("%s has gone back to version %d", id, got.Version())
+				}
+			}
+			return w.mapThere(t).Version() >= now.Version()
+		})
+		if got := w.mapThere(t); got.Hash() != now.Hash() {
+			t.Errorf("there are two maps of version %d: %s, %s", now.Version(), now.Hash(), got.Hash())
+		}
 		if !w.agree("a up, b up, c maintenance") {
 			t.Error("the states went back:", w.describe())
 		}

@@ -66,12 +66,14 @@ func (n *node) Write(b []byte) (int, error) {
 	return n.log.Write(b)
 }
 
-// archive is stable storage in memory.
+// archive is stable storage in memory. In every test it sees that no node ever goes
+// back, or over to another line.
 type archive struct {
-	mu     sync.Mutex
-	saved  member.Adopted
-	fail   error
-	counts int
+	t     *testing.T
+	mu    sync.Mutex
+	saved member.Adopted
+	last  *smap.Smap
+	fail  error
 }
 
 func (a *archive) Load() (member.Adopted, error) {
@@ -86,8 +88,14 @@ func (a *archive) Save(s member.Adopted) error {
 	if a.fail != nil {
 		return a.fail
 	}
-	a.saved = s
-	a.counts++
+	next, err := smap.Parse(s.Map)
+	if err != nil {
+		return err
+	}
+	if a.last != nil && (next.Version() <= a.last.Version() || next.Lineage() != a.last.Lineage()) {
+		a.t.Errorf("version %d of %s was followed by %d of %s", a.last.Version(), a.last.Lineage(), next.Version(), next.Lineage())
+	}
+	a.saved, a.last = s, next
 	return nil
 }
 
@@ -114,6 +122,7 @@ func run(t *testing.T, test func(w *world)) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{t: t, memory: embedded.NewMemory(clock.NewSystem()), nodes: make(map[smap.NodeID]*node), cuts: make(map[[2]smap.NodeID]bool)}
 		defer w.memory.Close()
+		defer w.let(time.Minute) // protoactor counts dead letters for some seconds
 		defer func() {
 			for _, id := range w.order {
 				w.nodes[id].kill()
@@ -132,7 +141,7 @@ func (w *world) start(ids ...smap.NodeID) {
 	for _, id := range ids {
 		n := w.nodes[id]
 		if n == nil {
-			n = &node{world: w, id: id, archive: &archive{}, log: &bytes.Buffer{}}
+			n = &node{world: w, id: id, archive: &archive{t: w.t}, log: &bytes.Buffer{}}
 			w.nodes[id] = n
 			w.order = append(w.order, id)
 		}
