@@ -189,7 +189,7 @@ func (m *member) act(ctx actor.Context) {
 	}
 	switch {
 	case e.current == nil:
-		if e.leads && !m.hasMap {
+		if e.leads && !m.hasMap && m.now()-m.leadSince >= foundAfter {
 			m.found(ctx, e)
 		}
 	case m.lost:

@@ -28,8 +28,8 @@ type Config struct {
 	ClusterID string
 	Name      string // of the cluster, for people
 	Record    Record // of this node; its ID is stable over restarts
-	// Registration is what the catalogue is told; ClusterID, ClusterName and NodeID are
-	// filled in.
+	// Registration is what the catalogue is told; ClusterID, ClusterName, NodeID and
+	// Heartbeat are filled in.
 	Registration cluster.Registration
 	Peers        Peers
 	Archive      Archive
@@ -77,6 +77,7 @@ func New(c Config) (*Membership, error) {
 	const op errs.Op = "member.New"
 	c.Pace.Clock = c.System.Clock()
 	c.Registration.ClusterID, c.Registration.ClusterName, c.Registration.NodeID = c.ClusterID, c.Name, string(c.Record.ID)
+	c.Registration.Heartbeat = Heartbeat
 	if err := c.Registration.Validate(); err != nil {
 		return nil, errs.E(op, err)
 	}

@@ -9,6 +9,9 @@ import (
 // Times of membership. They are the same on every node: what one has concluded by
 // them, others must be able to rely on.
 const (
+	// Heartbeat is how long a beat to the catalogue is good for: the least that Consul's
+	// elections leave room for.
+	Heartbeat = 10 * time.Second
 	// ProbeEvery is the pause between two probes of a node.
 	ProbeEvery = 500 * time.Millisecond
 	// ProbeTime is how long a probe may take: a node that needs longer for an answer
@@ -29,6 +32,10 @@ const (
 	standAside  = 10 * time.Second       // for how long who resigned does not want to lead
 	retryAfter  = time.Second            // after a task that failed
 	settleAfter = 2 * time.Second        // how long a leader asks before its first change
+	// foundAfter is how long a leader waits before it founds a cluster. A provider that
+	// lost its data looks like one that never had any, until the nodes that it forgot have
+	// registered again: with their next beat, within a third of Heartbeat.
+	foundAfter = 5 * time.Second
 )
 
 // session is the session that the lead goes with.

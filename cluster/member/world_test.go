@@ -162,7 +162,7 @@ func (n *node) start() {
 		System: n.system, Provider: n.provider, ClusterID: clusterID, Name: "test",
 		Record: member.Record{ID: n.id, Digest: smap.Digest(objects.DigestID("t" + string(n.id))), Addresses: messages.NodeAddresses{Intra: string(n.id)}},
 		Registration: cluster.Registration{
-			Address: "127.0.0.1", Port: 8080, Heartbeat: 10 * time.Second,
+			Address: "127.0.0.1", Port: 8080,
 		},
 		Peers: peers{n.world, n.id}, Archive: n.archive,
 		Pace:       cluster.Pace{Gap: time.Millisecond, Retry: 50 * time.Millisecond, RetryMax: time.Second},

@@ -1,0 +1,59 @@
+package member
+
+import (
+	"testing"
+
+	"github.com/troupe-storage/troupe/cluster"
+	"github.com/troupe-storage/troupe/cluster/embedded"
+	"github.com/troupe-storage/troupe/objects/clock"
+	"github.com/troupe-storage/troupe/objects/smap"
+)
+
+// A map is written only in place of the one that it was made from, whatever was read in
+// between; a placement without a plan only where there is no bucket; and nothing after
+// the lead was lost.
+func TestWriting(t *testing.T) {
+	ctx := t.Context()
+	memory := embedded.NewMemory(clock.NewSystem())
+	defer memory.Close()
+	p := memory.Provider()
+	keys, err := cluster.NewKeys("00c0ffee00c0ffee")
+	if err != nil {
+		t.Fatal(err)
+	}
+	leads := true
+	w := writing{store: cluster.NewStore(p, cluster.Pace{}), keys: keys, held: func() bool { return leads }}
+	want := func(got *mapWritten, next, stale, filled bool) *smap.Smap {
+		t.Helper()
+		if (got.next != nil) != next || got.stale != stale || got.filled != filled || !next && !stale && !filled && got.err == nil {
+			t.Errorf("written: %+v, want next %v, stale %v, filled %v", got, next, stale, filled)
+		}
+		return got.next
+	}
+	first := want(w.found(ctx, "line", []smap.Node{{ID: "a", Digest: 1}, {ID: "b", Digest: 2}}), true, false, false)
+	want(w.found(ctx, "another", []smap.Node{{ID: "c", Digest: 3}}), false, true, false)
+	down := decision{change: func(c *smap.Change) { c.SetState("b", 1, smap.Down) }}
+	second := want(w.change(ctx, first, down), true, false, false)
+	if !second.Follows(first) {
+		t.Error("the second map does not follow the first one")
+	}
+	want(w.change(ctx, first, decision{change: func(c *smap.Change) { c.SetState("a", 1, smap.Down) }}), false, true, false)
+	want(w.change(ctx, second, down), false, false, false) // the report is about an earlier life of b
+	leads = false
+	back := decision{change: func(c *smap.Change) { c.SetState("b", 2, smap.Recovering) }}
+	want(w.change(ctx, second, back), false, true, false)
+	leads = true
+	third := want(w.change(ctx, second, back), true, false, false)
+	place := decision{change: func(c *smap.Change) { c.Place([]smap.NodeID{"a"}) }, empty: true}
+	fourth := want(w.change(ctx, third, place), true, false, false)
+	if err := w.store.Commit(ctx, cluster.Document{Key: keys.Buckets() + "ais/@/photos"}.Put([]byte("{}"))); err != nil {
+		t.Fatal(err)
+	}
+	want(w.change(ctx, fourth, place), false, false, true)
+	want(w.restore(ctx, fourth), false, true, false) // it is there
+	if doc, err := w.store.Get(ctx, keys.Smap()); err != nil || w.store.Remove(ctx, doc) != nil {
+		t.Fatal(err)
+	}
+	want(w.restore(ctx, fourth), true, false, false)
+	want(w.restore(ctx, third), false, true, false) // a newer one is there
+}
