@@ -31,6 +31,7 @@ const (
 	idleTime        = 75 * time.Second
 	readBufferBytes = 16 << 10 // request line and headers: 8 KiB of S3's headers, and cookies
 	writeBuffer     = 8 << 10
+	relayedBytes    = 1 << 10 // what nodes add to the head of a request that they relay
 	// tlsWriteBuffer holds a record of TLS, so that a head and a small body are
 	// sealed and sent as one.
 	tlsWriteBuffer = 16 << 10
@@ -53,6 +54,9 @@ type Listener struct {
 	Failed func(ctx *fasthttp.RequestCtx, err error)
 	// Certificate, if not nil, makes the listener speak HTTPS.
 	Certificate *Certificate
+	// TLS, if not nil, makes the listener speak TLS as it says: the road between nodes.
+	// Not with Certificate.
+	TLS *tls.Config
 	// Early names the requests that Expect judges before their body is sent though
 	// the client waits for no 100 Continue: it sends a head and looks whether it is
 	// answered first. Given the head alone; nil: none.
@@ -142,6 +146,8 @@ func (e *edge) onStarted(ctx actor.Context) {
 	server, ending, served := e.server, e.ending, e.served
 	if c := e.listener.Certificate; c != nil {
 		socket = secure(socket, c.config()) // handshakes run on the connections' goroutines
+	} else if c := e.listener.TLS; c != nil {
+		socket = secure(socket, c)
 	}
 	go func() {
 		defer close(served)
@@ -160,7 +166,7 @@ func (e *edge) newServer() *fasthttp.Server {
 		Name:                         "Troupe",
 		StreamRequestBody:            true,
 		DisablePreParseMultipartForm: true,
-		ReadBufferSize:               readBufferBytes,
+		ReadBufferSize:               e.readBuffer(),
 		WriteBufferSize:              e.writeBuffer(),
 		ReadTimeout:                  cmp.Or(e.listener.HeadTime, headTime),
 		WriteTimeout:                 writeTime,
@@ -207,8 +213,15 @@ func (e *edge) refuse(ctx *fasthttp.RequestCtx) {
 	ctx.Response.Header.Set("Retry-After", "1")
 }
 
+func (e *edge) readBuffer() int {
+	if e.listener.TLS != nil {
+		return readBufferBytes + relayedBytes
+	}
+	return readBufferBytes
+}
+
 func (e *edge) writeBuffer() int {
-	if e.listener.Certificate != nil {
+	if e.listener.Certificate != nil || e.listener.TLS != nil {
 		return tlsWriteBuffer
 	}
 	return writeBuffer

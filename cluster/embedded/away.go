@@ -143,6 +143,9 @@ func (d *Documents) changed(op errs.Op, id string) (Node, *Mountpath, error) {
 // refresh gives a shelf the documents of the buckets and jobs that there are, and no
 // others. With jobs held.
 func (d *Documents) refresh(s Shelf) error {
+	if err := d.giveCluster(s); err != nil {
+		return err
+	}
 	for _, doc := range d.buckets {
 		if err := writeIfStale(s, doc); err != nil {
 			return err

@@ -81,6 +81,7 @@ type Documents struct {
 	jobs        sync.RWMutex            // held to read while a job's document is written, to write while a shelf joins; after mu
 	node        Node
 	buckets     map[objects.BucketID]*objects.BucketDoc
+	cluster     *clusterCopy // nil: the node has never been in one
 	outstanding outstanding
 	clock       clock.Clock
 }
@@ -121,6 +122,9 @@ func Open(shelves []Shelf) (*Documents, error) {
 	}
 	d.node = *node
 	d.node.Start = greatestStart(shelves, d.node.Start)
+	if d.cluster, err = readCluster(shelves); err != nil {
+		return nil, errs.E(op, err)
+	}
 	names := make(map[string]struct{})
 	for _, s := range shelves {
 		list, err := s.List(bucketsFolder)
@@ -245,6 +249,11 @@ func (d *Documents) Begin(present []Shelf, mountpaths []Mountpath) (Node, error)
 	for _, doc := range d.buckets {
 		if err := d.writeWhereStale(doc); err != nil {
 			return Node{}, errs.E(op, doc.Bucket, err)
+		}
+	}
+	for _, s := range d.shelves {
+		if err := d.bounded(s, func() error { return d.giveCluster(s) }); err != nil {
+			return Node{}, errs.E(op, err)
 		}
 	}
 	return next, nil
