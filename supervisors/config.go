@@ -66,6 +66,9 @@ type Config struct {
 	Reserve     Reserve
 	InlineBytes int // largest payload that goes into the index, in bytes; default 32 KiB; at most 64 KiB
 
+	// Cluster says to which cluster the node belongs; the zero value: it is alone.
+	Cluster ClusterConfig
+
 	Log *logrus.Logger // default: text to standard error at Info
 
 	// Faults, if not nil, is the desk through which parts of this node can be broken
@@ -167,7 +170,7 @@ func (c Config) Validate() error {
 			bad(l.setting, "%q leaves loopback while the root key pair is the default one; set TROUPE_ROOT_ACCESS_KEY and TROUPE_ROOT_SECRET_KEY, or listen on 127.0.0.1", l.address)
 		}
 	}
-	for _, fault := range slices.Concat(c.nativeAuthFaults(), c.edgeFaults()) {
+	for _, fault := range slices.Concat(c.nativeAuthFaults(), c.edgeFaults(), c.clusterFaults()) {
 		bad(fault.setting, "%s", fault.text)
 	}
 	if host, _, err := net.SplitHostPort(c.Profile); err == nil && !isLoopback(host) {

@@ -96,7 +96,7 @@ func hasBuckets(documents *embedded.Documents) bool {
 // is not mounted; it is left alone, and its format stays nil. A directory that is
 // new to a node with buckets joins it, by a transition that begins with this start, or
 // with a later one if another transition is under way.
-func identify(mounts []*mount, now time.Time) (*embedded.Documents, []embedded.Mountpath, error) {
+func identify(mounts []*mount, now time.Time, clusterOf func(own string, been bool) (string, error)) (*embedded.Documents, []embedded.Mountpath, error) {
 	const op errs.Op = "supervisors.identify"
 	var old []embedded.Shelf
 	for _, m := range mounts {
@@ -110,6 +110,17 @@ func identify(mounts []*mount, now time.Time) (*embedded.Documents, []embedded.M
 	}
 	if err := adopt(documents, mounts); err != nil {
 		return nil, nil, errs.E(op, err)
+	}
+	own := documents.Node().ClusterID
+	if len(old) == 0 {
+		own = ""
+	}
+	id, err := clusterOf(own, documents.Cluster() != nil)
+	if err != nil {
+		return nil, nil, errs.E(op, err)
+	}
+	if own == "" && id != "" {
+		documents.Adopt(id, documents.Node().NodeID)
 	}
 	node := documents.Node()
 	known := make(map[string]int) // mountpath id → position in the document

@@ -70,6 +70,7 @@ type Node struct {
 	jobs     atomic.Pointer[xaction.Census]
 	gateway  *gateway.Gateway
 	sockets  []net.Listener // bound and not yet an edge's
+	cluster  *membership    // nil: the node is alone
 	cancel   context.CancelFunc
 
 	given       Config // with defaults, before anything was fitted to the machine
@@ -111,6 +112,9 @@ func Start(config Config) (_ *Node, err error) {
 	}
 	n.native, n.s3 = nativeSocket.Addr().String(), s3Socket.Addr().String()
 
+	if err := n.openCluster(); err != nil {
+		return nil, err
+	}
 	mounts, documents, err := n.openDisks(started)
 	if err != nil {
 		return nil, err
@@ -164,7 +168,12 @@ func Start(config Config) (_ *Node, err error) {
 	if err != nil {
 		return nil, err
 	}
+	nodes, err := n.spawnCluster(documents)
+	if err != nil {
+		return nil, err
+	}
 	listeners[0].Socket, listeners[1].Socket, n.sockets = nativeSocket, s3Socket, nil
+	listeners = append(listeners, nodes...)
 	if err := n.spawnEdges(listeners); err != nil {
 		return nil, err
 	}
@@ -197,7 +206,7 @@ func (n *Node) openDisks(now time.Time) ([]mountpath.Mount, *embedded.Documents,
 		return nil, nil, err
 	}
 	n.mounts.add(found...)
-	documents, all, err := identify(found, now)
+	documents, all, err := identify(found, now, n.clusterOf)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -316,7 +325,7 @@ func (n *Node) listeners(registry gatherer, nodeID, clusterID string, started ti
 	nativeHandler := native.New(native.Config{
 		Gateway: n.gateway, Roster: n.roster.Load, Metrics: registry, S3: s3Below.Handle, ExpectS3: s3Below.Expect, NodeID: nodeID,
 		ClusterID: clusterID, System: systemInfo, Capacity: n.capacity,
-		Auth: signatures, Access: n.nativeAccess(), Pages: pages, Routes: n.nativeRoutes(),
+		Unready: n.unready, Auth: signatures, Access: n.nativeAccess(), Pages: pages, Routes: n.nativeRoutes(),
 		Started: started, Now: n.clock.Now, Context: ctx,
 	})
 	listeners := []httpedge.Listener{
@@ -436,6 +445,7 @@ func (n *Node) Stop() error {
 	if n.cancel != nil {
 		n.cancel()
 	}
+	failures = append(failures, n.closeCluster())
 	if n.access != nil {
 		failures = append(failures, n.access.Close())
 	}

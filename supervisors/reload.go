@@ -73,6 +73,11 @@ func needRestart(now, next Config) []string {
 		{"tls-cert", now.Edge.TLSCert, next.Edge.TLSCert}, {"tls-key", now.Edge.TLSKey, next.Edge.TLSKey},
 		{"tls-listener", now.Edge.TLSListeners, next.Edge.TLSListeners}, {"accept-region", now.Edge.AcceptRegions, next.Edge.AcceptRegions},
 		{"trusted-proxy", now.Edge.TrustedProxies, next.Edge.TrustedProxies},
+		{"consul", now.Cluster.Consul, next.Cluster.Consul}, {"cluster", now.Cluster.Name, next.Cluster.Name},
+		{"consul-token", now.Cluster.Token, next.Cluster.Token}, {"consul-token-file", now.Cluster.TokenFile, next.Cluster.TokenFile},
+		{"consul-ca", now.Cluster.CAFile, next.Cluster.CAFile}, {"consul-cert", now.Cluster.CertFile, next.Cluster.CertFile},
+		{"consul-key", now.Cluster.KeyFile, next.Cluster.KeyFile}, {"advertise", now.Cluster.Advertise, next.Cluster.Advertise},
+		{"cluster-secret", now.Cluster.Secret, next.Cluster.Secret}, {"cluster-secret-file", now.Cluster.SecretFile, next.Cluster.SecretFile},
 		{"access-log", now.Edge.AccessLog, next.Edge.AccessLog}, {"access-log-format", now.Edge.AccessLogFormat, next.Edge.AccessLogFormat},
 	}
 	var names []string
@@ -85,8 +90,12 @@ func needRestart(now, next Config) []string {
 	return names
 }
 
-// ready says why the node cannot serve now, or nil: no mountpath can be used.
+// ready says why the node cannot serve now, or nil: no mountpath can be used, or its
+// cluster does not count on it.
 func (n *Node) ready() error {
+	if why := n.unready(); why != "" {
+		return errs.E("supervisors.ready", errs.Offline, errors.New(why))
+	}
 	roster := n.roster.Load()
 	if roster == nil {
 		return errs.E("supervisors.ready", errs.Offline, errors.New("no mountpath yet"))

@@ -22,6 +22,9 @@ func banner(config supervisors.Config, node *supervisors.Node) string {
 	fmt.Fprintf(&b, "  S3       %s\n", s3)
 	fmt.Fprintf(&b, "  Native   %s   (health, metrics, S3 under /s3)\n", endpoint(config.Edge.TLS("native"), node.Native()))
 	fmt.Fprintf(&b, "  Keys     %s / %s\n", config.RootAccessKey, secret)
+	if node.Cluster() != nil {
+		fmt.Fprintf(&b, "  Cluster  %s at Consul %s   (other nodes: https://%s)\n", config.Cluster.Name, config.Cluster.Consul, node.Intra())
+	}
 	for i, dir := range config.Data {
 		label := "Data"
 		if i > 0 {

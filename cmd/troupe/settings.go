@@ -41,6 +41,7 @@ func addSettings(flags *pflag.FlagSet) {
 	flags.String("min-part", "5MiB", "least size of a part that is not the last")
 	flags.String("reserve", "1GiB,2%", "kept free on each mountpath: SIZE, SHARE%, or the smaller of both")
 	flags.String("inline", "32KiB", "largest payload that is kept in the index, at most 64KiB")
+	addClusterSettings(flags)
 	flags.Int("max-connections", d.MaxConnections, "connections of each listener at a time")
 	addEdgeSettings(flags)
 	flags.String("log-level", "info", "least level that is logged: debug, info, warning or error")
@@ -144,8 +145,8 @@ func settingsOf(k *koanf.Koanf) (supervisors.Config, error) {
 		RootOverlap: duration("root-overlap"), Edge: edgeOf(k),
 		Region: k.String("region"), Domains: list(k, "domain"),
 		MemoryBytes: size("memory"), MinPartBytes: size("min-part"), InlineBytes: int(size("inline")), MaxConnections: connections,
-		Reserve: reserve,
-		Log:     log,
+		Reserve: reserve, Cluster: clusterOf(k),
+		Log: log,
 	}
 	if err := errors.Join(faults...); err != nil {
 		return supervisors.Config{}, err

@@ -26,8 +26,13 @@ func health(r *Request) error {
 	return nil
 }
 
-// ready fails if no mountpath can be used.
+// ready fails if no mountpath can be used, or the cluster does not count on the node.
 func (r *Request) ready() error {
+	if r.h.Unready != nil {
+		if why := r.h.Unready(); why != "" {
+			return Refuse(fasthttp.StatusServiceUnavailable, "", "%s", why)
+		}
+	}
 	var away []string
 	for _, m := range r.h.Roster().Mountpaths {
 		if m.Offline == "" {

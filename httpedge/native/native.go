@@ -32,10 +32,14 @@ import (
 	"github.com/troupe-storage/troupe/messages"
 )
 
-// Config is what the handler needs. Every field is required, but Access, Pages and Routes.
+// Config is what the handler needs. Every field is required, but Unready, Access, Pages and
+// Routes.
 type Config struct {
 	Gateway *gateway.Gateway
 	Roster  func() *messages.Roster
+	// Unready says why the node's cluster does not count on it now; empty: it does. nil: it
+	// is in none.
+	Unready func() string
 	Metrics prometheus.Gatherer
 	S3      fasthttp.RequestHandler // answers below /s3
 	// ExpectS3 judges the head of a request below /s3 that waits for 100 Continue.
