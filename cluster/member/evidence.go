@@ -87,12 +87,34 @@ func (e evidence) accused() []smap.NodeID {
 	var rest []smap.Complaint
 	for _, id := range slices.Sorted(maps.Keys(by)) {
 		for _, c := range by[id] {
-			if !slices.Contains(unreached, c.About) {
+			if !slices.Contains(unreached, c.About) && !e.undecided(c.About, by) {
 				rest = append(rest, c)
 			}
 		}
 	}
 	return append(unreached, e.current.Accused(rest)...)
+}
+
+// undecided reports whether it cannot be told yet if nobody reaches a node or only some
+// do not: it says nothing, and somebody's probes of it have failed of late, but not for
+// long enough to complain. They will be answered, or there will be a complaint.
+func (e evidence) undecided(id smap.NodeID, by map[smap.NodeID][]smap.Complaint) bool {
+	if _, reports := by[id]; reports {
+		return false
+	}
+	for reporter, list := range by {
+		if slices.ContainsFunc(list, func(c smap.Complaint) bool { return c.About == id }) {
+			continue
+		}
+		unsteady := e.contacts[reporter].status.Unsteady
+		if reporter == e.self {
+			_, unsteady = complaints(e.self, e.current, e.contacts, e.now)
+		}
+		if slices.Contains(unsteady, id) {
+			return true
+		}
+	}
+	return false
 }
 
 // unreached are the nodes that all complain about whose complaints are known, and whose

@@ -64,6 +64,9 @@ func TestKilledAndBack(t *testing.T) {
 				if took := w.wait("it is down", func() bool { return w.agree(want) }); took < member.SilentAfter-member.ProbeTime || took > 6*time.Second {
 					t.Errorf("it is down after %s", took)
 				}
+				if lead := w.leader(); dead != leader && lead != leader {
+					t.Errorf("the lead went from %s to %s, though %s was killed", leader, lead, dead)
+				}
 				w.pass(30*time.Second, "nobody else is", func() bool { return w.agree(want) })
 				down := w.smapOf(w.anyBut(dead))
 				w.start(dead)

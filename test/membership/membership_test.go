@@ -175,7 +175,8 @@ func TestThreeNodes(t *testing.T) {
 	if w.nodes["two"].Cluster().Self != id || w.nodes["two"].Cluster().Map == nil {
 		t.Errorf("it comes back as another node: %+v", w.nodes["two"].Cluster())
 	}
-	if status, body := w.nodes["two"].ready(t); status != http.StatusServiceUnavailable {
+	w.wait("it learns that it was down", func(v *messages.ClusterView) bool { n, _ := v.Map.Node(id); return v.Self != id || n.Since > 1 })
+	if status, body := w.nodes["two"].ready(t); status != http.StatusServiceUnavailable || !strings.Contains(body, "since version") {
 		t.Errorf("it is ready before it is up: %d %s", status, body)
 	}
 	w.wait("two is back", func(v *messages.ClusterView) bool { return states(v) == "up up up, 3 own keys" })
