@@ -71,6 +71,17 @@ type CreateBucket struct {
 // Fail implements Failer.
 func (m *CreateBucket) Fail(err error) { m.Reply.Fail(err) }
 
+// AdoptBuckets has a node use documents that the nodes of its cluster agreed on, which
+// are on its disks. Sent by the cluster's membership to the buckets coordinator; answered
+// once requests see them.
+type AdoptBuckets struct {
+	Docs  []*objects.BucketDoc // nobody changes them
+	Reply Reply[struct{}]
+}
+
+// Fail implements Failer.
+func (m *AdoptBuckets) Fail(err error) { m.Reply.Fail(err) }
+
 // DestroyBucket removes a bucket. Sent by the gateway to the buckets coordinator;
 // answered when it is gone for good, or by a failure (NotFound; Conflict if it is
 // not empty, unless WithObjects).

@@ -13,6 +13,7 @@ import (
 	"github.com/sirupsen/logrus"
 	"github.com/valyala/fasthttp"
 
+	"github.com/troupe-storage/troupe/actors/bucket"
 	"github.com/troupe-storage/troupe/cluster"
 	"github.com/troupe-storage/troupe/cluster/authority"
 	"github.com/troupe-storage/troupe/cluster/consul"
@@ -41,6 +42,7 @@ type membership struct {
 	membership *member.Membership
 	view       atomic.Pointer[messages.ClusterView]
 	events     *member.Events
+	buckets    *member.Buckets
 }
 
 // openCluster makes what the disks are opened with: the way to the provider. Nil: the
@@ -130,6 +132,33 @@ func (a archive) Save(adopted member.Adopted) error {
 	return a.documents.PutCluster(text)
 }
 
+// agreedBuckets are the documents of buckets that the node's actors change: the
+// cluster's, or its own.
+func (n *Node) agreedBuckets(documents *embedded.Documents) (bucket.Documents, error) {
+	if n.cluster == nil {
+		return documents, nil
+	}
+	buckets, err := member.NewBuckets(member.BucketsConfig{
+		Provider: n.cluster.provider, ClusterID: documents.Node().ClusterID, Shelf: documents, View: n.cluster.view.Load, Clock: n.clock, Log: n.log,
+		Adopted: func(docs []*objects.BucketDoc) error {
+			m := &messages.AdoptBuckets{Docs: docs, Reply: messages.NewReply[struct{}]()}
+			n.system.Root().Send(n.system.PID(nodeName+"/"+bucket.Name), m)
+			_, err := m.Reply.WaitOn(n.clock, "supervisors.adopt", startTime)
+			return err
+		},
+	})
+	n.cluster.buckets = buckets
+	return buckets, err
+}
+
+// lasting says why buckets of the node cannot be destroyed; empty: they can.
+func (n *Node) lasting() string {
+	if n.cluster == nil {
+		return ""
+	}
+	return "buckets of a cluster of several nodes cannot be destroyed yet; delete what is in it"
+}
+
 // spawnCluster spawns the actor of membership, and returns the intra listener. None: the
 // node is alone.
 func (n *Node) spawnCluster(documents *embedded.Documents) ([]httpedge.Listener, error) {
@@ -159,6 +188,7 @@ func (n *Node) spawnCluster(documents *embedded.Documents) ([]httpedge.Listener,
 	c.membership, err = member.New(member.Config{
 		System: n.system, Provider: c.provider, ClusterID: node.ClusterID, Name: n.config.Cluster.Name,
 		Record: record, Registration: registration, Peers: c.peers, Archive: archive{documents},
+		Buckets:    c.buckets,
 		HasBuckets: func() bool { return len(n.buckets.Load().All()) > 0 },
 		NewLineage: embedded.NewID, Published: &c.view, Events: c.events,
 	})

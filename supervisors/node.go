@@ -281,8 +281,12 @@ func (n *Node) spawnStorage(mounts []mountpath.Mount, documents *embedded.Docume
 			docs = append(docs, d)
 		}
 	}
-	err := n.spawn(bucket.Spec(bucket.Config{
-		System: n.system, Documents: documents, Roster: &n.roster, Published: &n.buckets, Docs: docs, Now: n.clock.Now,
+	agreed, err := n.agreedBuckets(documents)
+	if err != nil {
+		return err
+	}
+	err = n.spawn(bucket.Spec(bucket.Config{
+		System: n.system, Documents: agreed, Lasting: n.lasting(), Roster: &n.roster, Published: &n.buckets, Docs: docs, Now: n.clock.Now,
 	}))
 	if err != nil {
 		return err

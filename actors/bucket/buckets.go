@@ -35,6 +35,8 @@ type Config struct {
 	// Docs are the documents as they were at start.
 	Docs []*objects.BucketDoc
 	Now  func() time.Time
+	// Lasting says why no bucket can be destroyed; empty: they can.
+	Lasting string
 }
 
 // Name is the coordinator's among the node's children.
@@ -78,6 +80,9 @@ func (b *buckets) Receive(ctx actor.Context) {
 		b.onDestroyBucket(ctx, m)
 	case *messages.SetBucketProps:
 		b.onSetBucketProps(ctx, m)
+
+	case *messages.AdoptBuckets:
+		b.onAdoptBuckets(ctx, m)
 
 	case *destructionDue:
 		b.onDestructionDue(ctx, m)
@@ -180,6 +185,23 @@ func (b *buckets) onCreateBucket(ctx actor.Context, m *messages.CreateBucket) {
 	b.change(ctx, m.Name, &change{doc: doc, goal: create, answer: m.Reply.Send})
 }
 
+// onAdoptBuckets shows requests the live buckets that nodes agreed on. One that a change
+// of this node's is about is shown, too: it is what the change has brought about, or
+// what came before it.
+func (b *buckets) onAdoptBuckets(ctx actor.Context, m *messages.AdoptBuckets) {
+	set := b.Published.Load()
+	for _, doc := range m.Docs {
+		have := b.docs.byName[doc.Name]
+		if doc.State != objects.BucketLive || have != nil && (have.ID != doc.ID || have.Version >= doc.Version) {
+			continue
+		}
+		b.docs.byName[doc.Name] = doc
+		set = set.With(&messages.BucketView{Doc: doc, Actor: b.spawnBucket(ctx, doc)})
+	}
+	b.Published.Store(set)
+	m.Reply.Send(struct{}{}, nil)
+}
+
 func (b *buckets) onDestroyBucket(ctx actor.Context, m *messages.DestroyBucket) {
 	const op errs.Op = "bucket.Destroy"
 	doc := b.docs.byName[m.Name]
@@ -188,6 +210,8 @@ func (b *buckets) onDestroyBucket(ctx actor.Context, m *messages.DestroyBucket) 
 		m.Fail(errs.E(op, m.Name, errs.Busy, errChanging))
 	case doc == nil:
 		m.Fail(errs.E(op, m.Name, errs.NotFound, objects.ErrNoSuchBucket))
+	case b.Lasting != "":
+		m.Fail(errs.E(op, m.Name, errs.Busy, errors.New(b.Lasting)))
 	default:
 		c := &change{doc: doc, goal: destroy, answer: func(_ *objects.BucketDoc, err error) {
 			m.Reply.Send(struct{}{}, err)

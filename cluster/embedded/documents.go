@@ -376,6 +376,22 @@ func (d *Documents) PutBucket(doc *objects.BucketDoc) error {
 	return nil
 }
 
+// AdoptBucket stores a bucket's document that all nodes agreed on, on every mountpath
+// present, whatever version it follows; one that is not newer changes nothing. Blocks on
+// the disks.
+func (d *Documents) AdoptBucket(doc *objects.BucketDoc) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if was := d.buckets[doc.ID]; was != nil && was.Version >= doc.Version {
+		return nil
+	}
+	if err := d.write(bucketName(doc.ID), doc); err != nil {
+		return errs.E("embedded.AdoptBucket", doc.Bucket, err)
+	}
+	d.buckets[doc.ID] = doc
+	return nil
+}
+
 // Forget removes the document of a destroyed bucket once no mountpath has data
 // of it any more.
 func (d *Documents) Forget(id objects.BucketID) error {

@@ -37,6 +37,8 @@ type Config struct {
 	// HasBuckets reports whether the node knows of a bucket; called on every tick, on any
 	// goroutine. nil: it has none, ever.
 	HasBuckets func() bool
+	// Buckets are the documents of buckets; nil: none are followed.
+	Buckets *Buckets
 	// CatchUp makes the node's own state equal to what it is to be, under a map that says
 	// it is recovering; in a goroutine of its own, until its context ends. nil: there is
 	// nothing to do.
@@ -263,6 +265,9 @@ func (m *member) onStarted(ctx actor.Context) {
 	m.lasting(ctx, "watch-leader", func(ctx context.Context) {
 		follow(ctx, cluster.WatchHolder(m.Provider, keys.Leader(), m.Pace), func(h cluster.Holder, err error) { send(&holderSeen{h, err}) })
 	})
+	if m.Buckets != nil {
+		m.lasting(ctx, "watch-buckets", func(ctx context.Context) { m.Buckets.follow(ctx, m.Pace) })
+	}
 	m.probeAll(ctx)
 	m.schedule(ctx)
 }
@@ -393,6 +398,14 @@ func (m *member) publish() {
 		}
 		out.status.Lineage, out.status.Version = out.probe.Lineage, out.probe.Version
 		out.status.Complaints, out.status.Unsteady = complaints(m.Record.ID, h.current, m.contacts, now)
+	}
+	if m.Buckets != nil {
+		out.status.Buckets = m.Buckets.version.Load()
+		others := make(map[smap.NodeID]uint64, len(m.contacts))
+		for id, c := range m.contacts {
+			others[id] = c.status.Buckets
+		}
+		m.Buckets.others.Store(&others)
 	}
 	h.out.Store(out)
 	m.Published.Store(view)

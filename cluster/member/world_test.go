@@ -54,6 +54,8 @@ type node struct {
 	view     atomic.Pointer[messages.ClusterView]
 	events   *member.Events
 	data     atomic.Bool // it has a bucket
+	shelf    *shelf
+	buckets  *member.Buckets
 	catches  atomic.Int64
 	log      *bytes.Buffer
 	logLock  sync.Mutex
@@ -141,7 +143,7 @@ func (w *world) start(ids ...smap.NodeID) {
 	for _, id := range ids {
 		n := w.nodes[id]
 		if n == nil {
-			n = &node{world: w, id: id, archive: &archive{t: w.t}, log: &bytes.Buffer{}}
+			n = &node{world: w, id: id, archive: &archive{t: w.t}, shelf: newShelf(), log: &bytes.Buffer{}}
 			w.nodes[id] = n
 			w.order = append(w.order, id)
 		}
@@ -157,6 +159,7 @@ func (n *node) start() {
 	n.provider = n.world.memory.Provider()
 	n.system = actors.NewSystemOn(clock.NewSystem(), logrus.NewEntry(log))
 	n.events = member.NewEvents(logrus.NewEntry(log))
+	n.buckets = n.bucketsOf(t, logrus.NewEntry(log))
 	var err error
 	n.member, err = member.New(member.Config{
 		System: n.system, Provider: n.provider, ClusterID: clusterID, Name: "test",
@@ -166,7 +169,8 @@ func (n *node) start() {
 		},
 		Peers: peers{n.world, n.id}, Archive: n.archive,
 		Pace:       cluster.Pace{Gap: time.Millisecond, Retry: 50 * time.Millisecond, RetryMax: time.Second},
-		HasBuckets: n.data.Load, NewLineage: embedded.NewID, Published: &n.view, Events: n.events,
+		Buckets:    n.buckets,
+		HasBuckets: func() bool { return n.data.Load() || len(n.shelf.Buckets()) > 0 }, NewLineage: embedded.NewID, Published: &n.view, Events: n.events,
 		CatchUp: func(context.Context, *smap.Smap) error { n.catches.Add(1); return nil },
 	})
 	must(t, err)

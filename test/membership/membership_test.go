@@ -13,10 +13,12 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"github.com/troupe-storage/troupe/api/sigv4"
 	"github.com/troupe-storage/troupe/messages"
 	"github.com/troupe-storage/troupe/supervisors"
 	"github.com/troupe-storage/troupe/test/consul"
 	"github.com/troupe-storage/troupe/test/process"
+	"github.com/troupe-storage/troupe/test/s3client"
 )
 
 // patience is how long anything that has to happen may take on a busy machine.
@@ -141,6 +143,28 @@ func states(v *messages.ClusterView) string {
 	return fmt.Sprintf("%s, %d own keys", strings.Join(list, " "), len(v.Map.Placement()))
 }
 
+// create makes a bucket over S3, by the node's own way.
+func (n *node) create(t *testing.T, bucket string, want int) {
+	t.Helper()
+	err := n.client().CreateBucket(t.Context(), bucket)
+	if (err == nil) != (want == http.StatusOK) || err != nil && !strings.Contains(err.Error(), fmt.Sprint(want)) {
+		t.Errorf("making the bucket %s: %v, want %d", bucket, err, want)
+	}
+}
+
+// has reports over S3 whether the node knows a bucket.
+func (n *node) has(t *testing.T, bucket string, want bool) {
+	t.Helper()
+	_, err := n.client().List(t.Context(), bucket, "", 10)
+	if (err == nil) != want {
+		t.Errorf("listing the bucket %s: %v, want %v", bucket, err, want)
+	}
+}
+
+func (n *node) client() *s3client.Client {
+	return s3client.New(n.S3(), sigv4.Credentials{AccessKey: supervisors.DefaultAccessKey, SecretKey: supervisors.DefaultSecretKey})
+}
+
 func (n *node) ready(t *testing.T) (int, string) {
 	t.Helper()
 	answer, err := http.Get("http://" + n.Native() + "/v1/health?readiness=true")
@@ -169,6 +193,13 @@ func TestThreeNodes(t *testing.T) {
 	}
 	id := w.nodes["two"].Cluster().Self
 
+	// A bucket that is made at one node is at all of them when the answer comes.
+	w.nodes["one"].create(t, "photos", http.StatusOK)
+	for name := range w.nodes {
+		w.nodes[name].has(t, "photos", true)
+		w.nodes[name].has(t, "videos", false) // negative control
+	}
+
 	w.stop("two")
 	w.wait("two is down", func(v *messages.ClusterView) bool { n, _ := v.Map.Node(id); return n.State == "down" })
 	w.start("two")
@@ -188,6 +219,7 @@ func TestThreeNodes(t *testing.T) {
 	if status, body := w.nodes["one"].ready(t); status != http.StatusOK {
 		t.Errorf("without Consul one is not ready: %d %s", status, body)
 	}
+	w.nodes["one"].create(t, "videos", http.StatusServiceUnavailable)
 	w.stop("three")
 	w.start("three") // it has been in the cluster, and asks nobody
 	if err := w.server.Restart(t.Context()); err != nil {
@@ -196,6 +228,9 @@ func TestThreeNodes(t *testing.T) {
 	w.wait("all is as before", func(v *messages.ClusterView) bool {
 		return v.Unconfirmed == "" && states(v) == "up up up, 3 own keys"
 	})
+
+	w.nodes["three"].has(t, "photos", true) // from its disks
+	w.nodes["three"].create(t, "videos", http.StatusOK)
 
 	alone := w.config("alone")
 	alone.Cluster = supervisors.ClusterConfig{}

@@ -1,0 +1,322 @@
+package member
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/troupe-storage/troupe/cluster"
+	"github.com/troupe-storage/troupe/messages"
+	"github.com/troupe-storage/troupe/objects"
+	"github.com/troupe-storage/troupe/objects/clock"
+	"github.com/troupe-storage/troupe/objects/errs"
+	"github.com/troupe-storage/troupe/objects/smap"
+)
+
+// changedNames is how many of the names last changed the version of the buckets tells.
+const changedNames = 256
+
+// bucketsDocument is what lies under Keys.BucketsVersion. Every change of a bucket
+// changes it, so that there is one order of them.
+type bucketsDocument struct {
+	Version uint64 `json:"version"`
+	// Smap is the version of the map that was in force when the bucket was changed: nobody
+	// uses the documents under an older one.
+	Smap    uint64   `json:"smap"`
+	Changed []string `json:"changed"` // the names last changed, the latest at the end
+}
+
+// BucketShelf keeps the documents of buckets on the node's disks. Its methods block.
+type BucketShelf interface {
+	// Buckets returns the documents that the node has adopted.
+	Buckets() []*objects.BucketDoc
+	// AdoptBucket is durable when it returns; one that is not newer changes nothing.
+	AdoptBucket(doc *objects.BucketDoc) error
+}
+
+// BucketsConfig is what Buckets need. Every field is needed.
+type BucketsConfig struct {
+	Provider  cluster.Provider
+	ClusterID string
+	Shelf     BucketShelf
+	View      func() *messages.ClusterView
+	// Adopted is told the documents once they are on the disks, and returns when requests
+	// see them.
+	Adopted func(docs []*objects.BucketDoc) error
+	Clock   clock.Clock
+	Log     *logrus.Entry
+}
+
+// Buckets are the documents of the buckets of a cluster: changed by compare-and-set, and
+// adopted by every node. Safe for concurrent use.
+type Buckets struct {
+	BucketsConfig
+	store *cluster.Store
+	keys  cluster.Keys
+
+	version atomic.Uint64 // that this node has adopted
+	others  atomic.Pointer[map[smap.NodeID]uint64]
+}
+
+// NewBuckets makes them. They adopt nothing until a Membership that was given them runs.
+func NewBuckets(c BucketsConfig) (*Buckets, error) {
+	keys, err := cluster.NewKeys(c.ClusterID)
+	if err != nil {
+		return nil, err
+	}
+	return &Buckets{BucketsConfig: c, keys: keys, store: cluster.NewStore(c.Provider, cluster.Pace{Clock: c.Clock})}, nil
+}
+
+// PutBucket implements bucket.Documents: it changes the document by compare-and-set, and
+// returns when every node that is up has adopted it.
+func (b *Buckets) PutBucket(doc *objects.BucketDoc) error {
+	const op errs.Op = "member.PutBucket"
+	ctx, done := cluster.Within(context.Background(), b.Clock, callTime)
+	defer done()
+	version, err := b.put(ctx, doc)
+	switch {
+	case errs.Is(errs.Offline, err) || errs.Is(errs.Canceled, err):
+		return errs.E(op, doc.Bucket, errs.Offline, fmt.Errorf("buckets change only while the cluster's agreed documents can be reached: %w", err))
+	case err != nil:
+		return errs.E(op, doc.Bucket, err)
+	}
+	return errs.Wrap(op, b.await(ctx, doc, version))
+}
+
+// put writes a document, if it follows the one that is there.
+func (b *Buckets) put(ctx context.Context, doc *objects.BucketDoc) (version uint64, err error) {
+	const op errs.Op = "member.put"
+	if b.View().Map == nil {
+		return 0, errs.E(op, doc.Bucket, errs.Busy, errors.New("the node has not joined the cluster yet"))
+	}
+	text, err := json.Marshal(doc)
+	if err != nil {
+		return 0, err
+	}
+	for {
+		was, err := b.store.Get(ctx, b.keys.Bucket(doc.Bucket))
+		if err != nil {
+			return 0, err
+		}
+		var have objects.BucketDoc
+		if was.Exists() {
+			if err := json.Unmarshal(was.Value, &have); err != nil {
+				return 0, errs.E(op, was.Key, errs.Corrupt, err)
+			}
+			switch {
+			case have.ID != doc.ID && have.State != objects.BucketDestroyed:
+				return 0, errs.E(op, doc.Bucket, errs.Exists, objects.ErrBucketExists)
+			case have.ID == doc.ID && have.Version+1 != doc.Version:
+				return 0, errs.E(op, doc.Bucket, errs.Conflict, fmt.Errorf("version %d follows %d: another node has changed the bucket", doc.Version, have.Version))
+			}
+		}
+		small, err := b.store.Get(ctx, b.keys.BucketsVersion())
+		if err != nil {
+			return 0, err
+		}
+		now, err := b.store.Get(ctx, b.keys.SmapVersion())
+		if err != nil {
+			return 0, err
+		}
+		next, err := following(small, now, doc.Name)
+		if err != nil {
+			return 0, err
+		}
+		line, err := json.Marshal(next)
+		if err != nil {
+			return 0, err
+		}
+		err = b.store.Commit(ctx, was.Put(text), small.Put(line), now.Unchanged())
+		if !errs.Is(errs.Conflict, err) || errors.Is(err, objects.ErrOutcomeUnknown) {
+			return next.Version, err
+		}
+		if !cluster.Pause(ctx, b.Clock, 50*time.Millisecond) { // another bucket was faster
+			return 0, errs.E(op, doc.Bucket, errs.Canceled, err)
+		}
+	}
+}
+
+// following is the next version of the buckets, under the map in force.
+func following(small, now cluster.Document, name string) (bucketsDocument, error) {
+	var next bucketsDocument
+	var in versionDocument
+	if small.Exists() {
+		if err := json.Unmarshal(small.Value, &next); err != nil {
+			return next, errs.E("member.following", small.Key, errs.Corrupt, err)
+		}
+	}
+	if !now.Exists() {
+		return next, errs.E("member.following", now.Key, errs.Busy, errors.New("the cluster has no map, or it was lost"))
+	}
+	if err := json.Unmarshal(now.Value, &in); err != nil {
+		return next, errs.E("member.following", now.Key, errs.Corrupt, err)
+	}
+	next.Version++
+	next.Smap = in.Version
+	next.Changed = append(slices.DeleteFunc(next.Changed, func(n string) bool { return n == name }), name)
+	next.Changed = next.Changed[max(0, len(next.Changed)-changedNames):]
+	return next, nil
+}
+
+// heard are the versions that other nodes have adopted, as last heard.
+func (b *Buckets) heard() map[smap.NodeID]uint64 {
+	if m := b.others.Load(); m != nil {
+		return *m
+	}
+	return nil
+}
+
+// adoptPause is between two looks at who has adopted a change.
+const adoptPause = 50 * time.Millisecond
+
+// await waits until all nodes that are up have adopted a version.
+func (b *Buckets) await(ctx context.Context, doc *objects.BucketDoc, version uint64) error {
+	for {
+		var late []string
+		view, others := b.View(), b.heard()
+		for _, node := range view.Map.Nodes() {
+			has := others[node.ID]
+			if node.ID == view.Self {
+				has = b.version.Load()
+			}
+			if node.State.Serves() && has < version {
+				late = append(late, string(node.ID))
+			}
+		}
+		if len(late) == 0 {
+			return nil
+		}
+		if !cluster.Pause(ctx, b.Clock, adoptPause) {
+			return errs.E("member.await", doc.Bucket, errs.Busy, fmt.Errorf("%w: the change is agreed on, and nodes have not adopted it: %v", objects.ErrOutcomeUnknown, late))
+		}
+	}
+}
+
+// Forget implements bucket.Documents. Nothing is forgotten: what was destroyed stays
+// known until every node has confirmed it, which none does yet.
+func (b *Buckets) Forget(objects.BucketID) error { return nil }
+
+// follow adopts what is agreed on, until the context ends.
+func (b *Buckets) follow(ctx context.Context, pace cluster.Pace) {
+	watch := cluster.WatchDocument(b.Provider, b.keys.BucketsVersion(), pace)
+	for {
+		_, err := watch.Next(ctx)
+		for err == nil && ctx.Err() == nil {
+			if err = b.adopt(ctx); err != nil {
+				level := logrus.WarnLevel
+				if b.View().Map == nil { // it is joining
+					level = logrus.DebugLevel
+				}
+				b.Log.WithError(err).Log(level, "documents of buckets are not adopted yet")
+				cluster.Pause(ctx, b.Clock, retryAfter)
+				err = nil
+				continue
+			}
+			break
+		}
+		if ctx.Err() != nil {
+			return
+		}
+	}
+}
+
+// adopt puts what is agreed on onto the disks, and then has requests see it.
+func (b *Buckets) adopt(ctx context.Context) error {
+	const op errs.Op = "member.adopt"
+	limited, done := cluster.Within(ctx, b.Clock, callTime)
+	defer done()
+	small, err := b.store.Get(limited, b.keys.BucketsVersion()) // before the list: what is newer in that is adopted early
+	if err != nil {
+		return err
+	}
+	var agreed bucketsDocument
+	if small.Exists() {
+		if err := json.Unmarshal(small.Value, &agreed); err != nil {
+			return errs.E(op, small.Key, errs.Corrupt, err)
+		}
+	}
+	list, err := b.store.List(limited, b.keys.Buckets())
+	if err != nil {
+		return err
+	}
+	view := b.View()
+	if view.Map == nil || view.Map.Version() < agreed.Smap {
+		return errs.E(op, errs.Busy, fmt.Errorf("they were changed under version %d of the map, which this node has not adopted", agreed.Smap))
+	}
+	known := make(map[objects.BucketID]uint64)
+	var docs []*objects.BucketDoc
+	for _, d := range list {
+		doc := new(objects.BucketDoc)
+		if err := json.Unmarshal(d.Value, doc); err != nil {
+			return errs.E(op, d.Key, errs.Corrupt, err)
+		}
+		known[doc.ID] = doc.Version
+		docs = append(docs, doc)
+	}
+	for _, own := range b.Shelf.Buckets() { // of who founded the cluster, or lost where they were kept
+		if known[own.ID] < own.Version && own.State == objects.BucketLive {
+			if err := b.restore(limited, own); err != nil {
+				return err
+			}
+		}
+	}
+	for _, doc := range docs {
+		if err := b.Shelf.AdoptBucket(doc); err != nil {
+			return errs.E(op, doc.Bucket, err)
+		}
+	}
+	if err := b.Adopted(docs); err != nil {
+		return err
+	}
+	b.version.Store(agreed.Version)
+	return nil
+}
+
+// restore writes a document that this node has and the provider lacks, or has an older
+// version of.
+func (b *Buckets) restore(ctx context.Context, own *objects.BucketDoc) error {
+	text, err := json.Marshal(own)
+	if err != nil {
+		return err
+	}
+	was, err := b.store.Get(ctx, b.keys.Bucket(own.Bucket))
+	if err != nil {
+		return err
+	}
+	var have objects.BucketDoc
+	if was.Exists() {
+		if err := json.Unmarshal(was.Value, &have); err != nil {
+			return errs.E("member.restore", was.Key, errs.Corrupt, err)
+		}
+		if have.ID != own.ID {
+			b.Log.WithFields(logrus.Fields{"bucket": own.Name, "id": own.ID.String(), "agreed": have.ID.String()}).Error("there is another bucket of that name in the cluster; this node's is not shown to other nodes")
+			return nil
+		}
+		if have.Version >= own.Version {
+			return nil
+		}
+	}
+	small, err := b.store.Get(ctx, b.keys.BucketsVersion())
+	if err != nil {
+		return err
+	}
+	now, err := b.store.Get(ctx, b.keys.SmapVersion())
+	if err != nil {
+		return err
+	}
+	next, err := following(small, now, own.Name)
+	if err != nil {
+		return err
+	}
+	line, err := json.Marshal(next)
+	if err != nil {
+		return err
+	}
+	return b.store.Commit(ctx, was.Put(text), small.Put(line), now.Unchanged())
+}

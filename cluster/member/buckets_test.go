@@ -1,0 +1,169 @@
+package member_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/troupe-storage/troupe/cluster/member"
+	"github.com/troupe-storage/troupe/objects"
+	"github.com/troupe-storage/troupe/objects/clock"
+	"github.com/troupe-storage/troupe/objects/errs"
+)
+
+// shelf keeps documents of buckets in memory, and what requests see.
+type shelf struct {
+	mu    sync.Mutex
+	docs  map[objects.BucketID]*objects.BucketDoc
+	shown map[string]uint64 // versions by name
+	fail  error
+}
+
+// Buckets implements member.BucketShelf.
+func (s *shelf) Buckets() []*objects.BucketDoc {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var docs []*objects.BucketDoc
+	for _, d := range s.docs {
+		docs = append(docs, d)
+	}
+	return docs
+}
+
+// AdoptBucket implements member.BucketShelf.
+func (s *shelf) AdoptBucket(doc *objects.BucketDoc) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fail != nil {
+		return s.fail
+	}
+	if have := s.docs[doc.ID]; have == nil || have.Version < doc.Version {
+		s.docs[doc.ID] = doc
+	}
+	return nil
+}
+
+func (s *shelf) show(docs []*objects.BucketDoc) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, d := range docs {
+		if s.docs[d.ID] == nil || s.docs[d.ID].Version < d.Version {
+			return errors.New("it is shown before it is on the disks")
+		}
+		s.shown[d.Name] = max(s.shown[d.Name], d.Version)
+	}
+	return nil
+}
+
+func (s *shelf) version(name string) uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.shown[name]
+}
+
+func (s *shelf) setFail(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fail = err
+}
+
+func newShelf() *shelf {
+	return &shelf{docs: make(map[objects.BucketID]*objects.BucketDoc), shown: make(map[string]uint64)}
+}
+
+// bucketsOf makes the documents that a node follows.
+func (n *node) bucketsOf(t *testing.T, log *logrus.Entry) *member.Buckets {
+	b, err := member.NewBuckets(member.BucketsConfig{
+		Provider: n.provider, ClusterID: clusterID, Shelf: n.shelf, View: n.view.Load, Adopted: n.shelf.show, Clock: clock.NewSystem(), Log: log,
+	})
+	must(t, err)
+	return b
+}
+
+func bucketDoc(name string, id byte, version uint64) *objects.BucketDoc {
+	return &objects.BucketDoc{Bucket: objects.Bucket{ID: objects.BucketID{id}, Provider: objects.ProviderAIS, Name: name}, Version: version, State: objects.BucketLive}
+}
+
+// A change is answered once every node that is up has it on its disks and shows it;
+// answers that got lost do not make it happen twice.
+func TestBucketChange(t *testing.T) {
+	run(t, func(w *world) {
+		w.found("a", "b", "c")
+		for version := uint64(1); version <= 5; version++ {
+			w.provider(func(n *node) { n.provider.Faults().LoseAnswers(int(version % 3)) })
+			must(t, w.nodes["a"].buckets.PutBucket(bucketDoc("photos", 1, version)))
+			for _, id := range w.order {
+				if got := w.nodes[id].shelf.version("photos"); got != version {
+					t.Errorf("%s has version %d, answered is %d", id, got, version)
+				}
+			}
+		}
+		if err := w.nodes["b"].buckets.PutBucket(bucketDoc("photos", 1, 5)); !errs.Is(errs.Conflict, err) {
+			t.Errorf("a change that another one came before: %v", err)
+		}
+		if err := w.nodes["b"].buckets.PutBucket(bucketDoc("photos", 2, 1)); !errs.Is(errs.Exists, err) {
+			t.Errorf("another bucket of that name: %v", err)
+		}
+	})
+}
+
+// A change that a node which is up has not adopted is not answered as done; one that is
+// down is not waited for, and has it when it comes back.
+func TestBucketChangeWaits(t *testing.T) {
+	run(t, func(w *world) {
+		w.found("a", "b", "c")
+		w.nodes["b"].shelf.setFail(errors.New("the disk is full"))
+		err := w.nodes["a"].buckets.PutBucket(bucketDoc("photos", 1, 1))
+		if !errors.Is(err, objects.ErrOutcomeUnknown) || !strings.Contains(fmt.Sprint(err), "[b]") {
+			t.Errorf("b has not adopted it: %v", err)
+		}
+		w.nodes["b"].shelf.setFail(nil)
+		w.wait("b adopts it", func() bool { return w.nodes["b"].shelf.version("photos") == 1 })
+		w.nodes["b"].kill()
+		w.wait("b is down", func() bool { return w.agree("a up, b down, c up") })
+		must(t, w.nodes["a"].buckets.PutBucket(bucketDoc("photos", 1, 2)))
+		w.start("b")
+		w.wait("b has it", func() bool { return w.nodes["b"].shelf.version("photos") == 2 })
+	})
+}
+
+// Without the provider a change is refused, and says why; nothing of it happens.
+func TestBucketChangeProviderAway(t *testing.T) {
+	run(t, func(w *world) {
+		w.found("a", "b")
+		w.provider(func(n *node) { n.provider.Faults().Cut(true) })
+		err := w.nodes["a"].buckets.PutBucket(bucketDoc("photos", 1, 1))
+		if !errs.Is(errs.Offline, err) || !strings.Contains(err.Error(), "agreed documents") {
+			t.Errorf("%v", err)
+		}
+		w.provider(func(n *node) { n.provider.Faults().Cut(false) })
+		w.let(time.Minute)
+		if w.nodes["b"].shelf.version("photos") != 0 {
+			t.Error("what was refused has happened")
+		}
+		must(t, w.nodes["a"].buckets.PutBucket(bucketDoc("photos", 1, 1)))
+	})
+}
+
+// Documents that the provider lost are there again once the map is.
+func TestBucketsRestored(t *testing.T) {
+	run(t, func(w *world) {
+		w.found("a", "b", "c")
+		for i, name := range []string{"one", "two", "three"} {
+			must(t, w.nodes[w.order[i]].buckets.PutBucket(bucketDoc(name, byte(i+1), 1)))
+		}
+		w.memory.Wipe()
+		w.wait("all are there", func() bool {
+			return w.hasMap(t) && !slices.ContainsFunc([]string{"one", "two", "three"}, func(name string) bool {
+				return !w.document(t, w.keys().Bucket(bucketDoc(name, 0, 0).Bucket)).Exists()
+			})
+		})
+		must(t, w.nodes["a"].buckets.PutBucket(bucketDoc("one", 1, 2)))
+	})
+}
