@@ -34,7 +34,5 @@
 // An empty answer is not an empty cluster: a provider that lost its data answers
 // like one that never had any. Who reads the documents has to tell the two apart.
 //
-// Nothing of a node uses this package yet.
-//
 // Start with provider.go, then store.go and candidate.go.
 package cluster

@@ -144,7 +144,9 @@ func (w *world) start(ids ...smap.NodeID) {
 		n := w.nodes[id]
 		if n == nil {
 			n = &node{world: w, id: id, archive: &archive{t: w.t}, shelf: newShelf(), log: &bytes.Buffer{}}
+			w.mu.Lock()
 			w.nodes[id] = n
+			w.mu.Unlock()
 			w.order = append(w.order, id)
 		}
 		n.start()
@@ -160,8 +162,7 @@ func (n *node) start() {
 	n.system = actors.NewSystemOn(clock.NewSystem(), logrus.NewEntry(log))
 	n.events = member.NewEvents(logrus.NewEntry(log))
 	n.buckets = n.bucketsOf(t, logrus.NewEntry(log))
-	var err error
-	n.member, err = member.New(member.Config{
+	membership, err := member.New(member.Config{
 		System: n.system, Provider: n.provider, ClusterID: clusterID, Name: "test",
 		Record: member.Record{ID: n.id, Digest: smap.Digest(objects.DigestID("t" + string(n.id))), Addresses: messages.NodeAddresses{Intra: string(n.id)}},
 		Registration: cluster.Registration{
@@ -174,7 +175,10 @@ func (n *node) start() {
 		CatchUp: func(context.Context, *smap.Smap) error { n.catches.Add(1); return nil },
 	})
 	must(t, err)
-	n.pid, err = n.system.Spawn(n.system.Root(), n.member.Spec())
+	n.world.mu.Lock()
+	n.member = membership // others reach it
+	n.world.mu.Unlock()
+	n.pid, err = n.system.Spawn(n.system.Root(), membership.Spec())
 	must(t, err)
 }
 

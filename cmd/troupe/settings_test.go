@@ -144,3 +144,37 @@ func TestParseSize(t *testing.T) {
 		}
 	}
 }
+
+// A node joins a cluster with an agent, a name and a secret; what is missing is named,
+// and so is what makes no sense without a cluster.
+func TestClusterSettings(t *testing.T) {
+	data := []string{"--data", "/a"}
+	secret := "TROUPE_CLUSTER_SECRET=0123456789abcdef0123456789abcdef"
+	config, err := load(t, "consul-token-file: /etc/token\n", []string{secret}, append(data, "--consul", "127.0.0.1:8500", "--cluster", "east")...)
+	if err != nil || config.Cluster.Name != "east" || config.Cluster.Consul != "127.0.0.1:8500" || config.Cluster.TokenFile != "/etc/token" || len(config.Cluster.Secret) != 32 {
+		t.Errorf("%+v, %v", config.Cluster, err)
+	}
+	for _, test := range []struct {
+		environment []string
+		arguments   []string
+		want        string
+	}{
+		{nil, []string{"--consul", "127.0.0.1:8500", "--cluster", "east"}, "cluster-secret-file: nodes of a cluster know each other by a secret"},
+		{[]string{secret}, []string{"--cluster", "east"}, "consul: it is not set, and cluster is"},
+		{[]string{secret}, []string{"--consul", "127.0.0.1:8500"}, "cluster: it is not set, and consul is"},
+		{[]string{secret}, []string{"--consul", "ftp://x", "--cluster", "east"}, "consul: "},
+		{[]string{secret}, []string{"--consul", "127.0.0.1:8500", "--cluster", "no blanks"}, "is not a name of 1 to 63"},
+		{[]string{secret}, []string{"--consul", "127.0.0.1:8500", "--cluster", "east", "--cluster-secret-file", "/x"}, "given twice"},
+		{[]string{"TROUPE_CLUSTER_SECRET=short"}, []string{"--consul", "127.0.0.1:8500", "--cluster", "east"}, "it has 5 bytes; at least 16"},
+		{[]string{secret}, []string{"--consul", "127.0.0.1:8500", "--cluster", "east", "--intra", "0.0.0.0:8082"}, "advertise: it is not set"},
+		{nil, []string{"--advertise", "10.0.0.7"}, "joins no cluster"},
+	} {
+		_, err := load(t, "", test.environment, append(data, test.arguments...)...)
+		if err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%v: %v, want %q", test.arguments, err, test.want)
+		}
+		if err != nil && strings.Contains(err.Error(), "0123456789abcdef") {
+			t.Errorf("%v: the error shows the secret", test.arguments)
+		}
+	}
+}

@@ -1,0 +1,43 @@
+package member
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/troupe-storage/troupe/objects/smap"
+)
+
+// Who is written down, from what one leader knows. Each case says what is known of c, of
+// five nodes; a leads.
+func TestAccused(t *testing.T) {
+	const now = time.Minute
+	m, err := smap.New("line", smap.Node{ID: "a", Digest: 1}, smap.Node{ID: "b", Digest: 2}, smap.Node{ID: "c", Digest: 3}, smap.Node{ID: "d", Digest: 4}, smap.Node{ID: "e", Digest: 5})
+	if err != nil {
+		t.Fatal(err)
+	}
+	complaint := func(by smap.NodeID) []smap.Complaint { return []smap.Complaint{{By: by, About: "c", Since: 1}} }
+	well := func(id smap.NodeID, list []smap.Complaint, unsteady ...smap.NodeID) contact {
+		return newContact().answered(now-time.Second, Status{Node: id, Lineage: "line", Version: 1, Complaints: list, Unsteady: unsteady})
+	}
+	gone := newContact().failed(now-SilentAfter, errors.New("refused"))
+	for _, test := range []struct {
+		name     string
+		contacts map[smap.NodeID]contact
+		want     string
+	}{
+		{"nobody is", map[smap.NodeID]contact{"b": well("b", nil), "c": well("c", nil)}, "[]"},
+		{"nobody reaches it", map[smap.NodeID]contact{"b": well("b", complaint("b")), "c": gone, "d": well("d", complaint("d")), "e": well("e", complaint("e"))}, "[c]"},
+		{"others reach it: of the pair the lower id", map[smap.NodeID]contact{"b": well("b", nil), "c": gone, "d": well("d", nil), "e": well("e", nil)}, "[a]"},
+		{"others may not reach it: it is waited for", map[smap.NodeID]contact{"b": well("b", nil, "c"), "c": gone, "d": well("d", nil, "c"), "e": well("e", complaint("e"))}, "[]"},
+		{"it answers, and others complain: of each pair the one with more", map[smap.NodeID]contact{"b": well("b", complaint("b")), "c": well("c", nil), "d": well("d", complaint("d")), "e": well("e", nil)}, "[c]"},
+		{"the complaint is about an earlier entry", map[smap.NodeID]contact{"b": well("b", []smap.Complaint{{By: "b", About: "c", Since: 7}}), "c": well("c", nil)}, "[]"},
+		{"it has not failed for long", map[smap.NodeID]contact{"b": well("b", nil), "c": newContact().failed(now-SilentAfter+1, errors.New("refused"))}, "[]"},
+	} {
+		e := evidence{self: "a", now: now, current: m, contacts: test.contacts}
+		if got := fmt.Sprint(e.accused()); got != test.want {
+			t.Errorf("%s: %s, want %s", test.name, got, test.want)
+		}
+	}
+}
