@@ -37,7 +37,7 @@ const Deadline = 30 * time.Second
 // in use, windows are halved, so that more uploads go on at once.
 const uploadSlabs = 8
 
-// Config is what a gateway needs. Every field is required.
+// Config is what a gateway needs. Every field is required, but those about other nodes.
 type Config struct {
 	System  *actors.System
 	Slabs   *slab.Pool
@@ -52,6 +52,10 @@ type Config struct {
 	// MinPartBytes is the least size of a part that is not the last.
 	MinPartBytes int64
 	Now          func() time.Time
+	// Nodes are the nodes of the cluster, and Peers asks them. Both nil: the node is
+	// alone, for good; Nodes holds nil: it is alone for now.
+	Nodes *atomic.Pointer[messages.NodeSet]
+	Peers Peers
 }
 
 // Gateway serves the edges of one node. Safe for concurrent use.
@@ -132,9 +136,18 @@ func (g *Gateway) Location(bucket *objects.BucketDoc, name string) string {
 	return view.Path
 }
 
-// Delete removes an object; one that is not there is no failure unless the
-// conditions need it.
+// Delete removes an object, wherever it is; one that is not there is no failure
+// unless the conditions need it.
 func (g *Gateway) Delete(_ context.Context, bucket *objects.BucketDoc, name, versionID string, c objects.Conditions) (messages.ObjectDeleted, error) {
+	return elsewhere(g, "gateway.Delete", bucket, name, func() (messages.ObjectDeleted, error) {
+		return g.DeleteHere(bucket, name, versionID, c)
+	}, func(at Charge) (messages.ObjectDeleted, error) {
+		return g.Peers.Delete(at, bucket, name, versionID, c)
+	})
+}
+
+// DeleteHere is Delete of an object that this node is in charge of.
+func (g *Gateway) DeleteHere(bucket *objects.BucketDoc, name, versionID string, c objects.Conditions) (messages.ObjectDeleted, error) {
 	const op errs.Op = "gateway.Delete"
 	key := objects.Key{Bucket: bucket.Bucket, Name: name}
 	return change(g, op, key, func(p *place) (messages.ObjectDeleted, error) {
@@ -172,6 +185,9 @@ func (g *Gateway) deleteFormer(op errs.Op, key objects.Key, p *place, c objects.
 // messages.DraftChange.
 func (g *Gateway) ChangeDraft(_ context.Context, bucket *objects.BucketDoc, name string, draft messages.DraftChange) (*objects.Meta, error) {
 	const op errs.Op = "gateway.ChangeDraft"
+	if err := g.ours(op, bucket, name); err != nil {
+		return nil, err
+	}
 	key := objects.Key{Bucket: bucket.Bucket, Name: name}
 	return change(g, op, key, func(p *place) (*objects.Meta, error) {
 		if err := g.settle(op, key, p); err != nil {
@@ -190,9 +206,17 @@ type ListRequest struct {
 	Whole                    bool // entries hold the whole record
 }
 
-// List returns a page in byte order, merged from every mountpath; it fails
-// rather than leave one out.
+// List returns a page in byte order, merged from every mountpath of every node that
+// may be in charge of keys; it fails rather than leave one out.
 func (g *Gateway) List(_ context.Context, bucket *objects.BucketDoc, r ListRequest) (*messages.ObjectPage, error) {
+	if set := g.nodes(); set != nil && r.Limit > 0 {
+		return g.listAll("gateway.List", set, bucket, r)
+	}
+	return g.list(bucket, r)
+}
+
+// list returns a page of what this node has.
+func (g *Gateway) list(bucket *objects.BucketDoc, r ListRequest) (*messages.ObjectPage, error) {
 	const op errs.Op = "gateway.List"
 	view := g.Config.Buckets.Load().Find(bucket.Name)
 	if view == nil {

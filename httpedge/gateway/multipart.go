@@ -14,6 +14,9 @@ import (
 // CreateUpload begins a multipart upload and returns its id.
 func (g *Gateway) CreateUpload(_ context.Context, bucket *objects.BucketDoc, name string, draft objects.Draft, wanted checksum.Wanted) (string, error) {
 	const op errs.Op = "gateway.CreateUpload"
+	if err := g.ours(op, bucket, name); err != nil {
+		return "", err
+	}
 	key := objects.Key{Bucket: bucket.Bucket, Name: name}
 	var id [16]byte
 	if _, err := rand.Read(id[:]); err != nil {
@@ -43,6 +46,9 @@ type Complete struct {
 // CompleteUpload turns the parts of an upload into an object.
 func (g *Gateway) CompleteUpload(_ context.Context, bucket *objects.BucketDoc, c Complete) (objects.Receipt, error) {
 	const op errs.Op = "gateway.CompleteUpload"
+	if err := g.ours(op, bucket, c.Name); err != nil {
+		return objects.Receipt{}, err
+	}
 	key := objects.Key{Bucket: bucket.Bucket, Name: c.Name}
 	least := g.MinPartBytes
 	if c.AnySize {
@@ -67,6 +73,9 @@ func (g *Gateway) CompleteUpload(_ context.Context, bucket *objects.BucketDoc, c
 // AbortUpload ends an upload and reclaims its parts.
 func (g *Gateway) AbortUpload(_ context.Context, bucket *objects.BucketDoc, name, uploadID string) error {
 	const op errs.Op = "gateway.AbortUpload"
+	if err := g.ours(op, bucket, name); err != nil {
+		return err
+	}
 	key := objects.Key{Bucket: bucket.Bucket, Name: name}
 	abort := func(p *place, view *messages.MountpathView, former bool) error {
 		m := &messages.AbortUpload{Key: key, UploadID: uploadID, Former: former, Epoch: p.roster.Epoch, Reply: messages.NewReply[struct{}]()}
@@ -98,6 +107,9 @@ func (g *Gateway) AbortUpload(_ context.Context, bucket *objects.BucketDoc, name
 // ListParts returns the parts of an upload with numbers after after, in order.
 func (g *Gateway) ListParts(_ context.Context, bucket *objects.BucketDoc, name, uploadID string, after, limit int) (*messages.PartPage, error) {
 	const op errs.Op = "gateway.ListParts"
+	if err := g.ours(op, bucket, name); err != nil {
+		return nil, err
+	}
 	key := objects.Key{Bucket: bucket.Bucket, Name: name}
 	if p, err := g.place(op, key); err == nil && p.turned() { // its parts may be here and there
 		if err := g.settleUpload(op, key, uploadID, &p); err != nil {
@@ -116,15 +128,25 @@ func (g *Gateway) parts(op errs.Op, key objects.Key, uploadID string, after, lim
 	return m.Reply.WaitOn(g.System.Clock(), op, Deadline)
 }
 
-// ListUploads returns the uploads under way in a bucket, ordered by name, then id.
+// ListUploads returns the uploads under way in a bucket, ordered by name, then id,
+// merged from every node that may be in charge of keys.
 func (g *Gateway) ListUploads(_ context.Context, bucket *objects.BucketDoc, prefix, afterName, afterID string, limit int) (*messages.UploadPage, error) {
+	r := UploadsRequest{Prefix: prefix, AfterName: afterName, AfterID: afterID, Limit: limit}
+	if set := g.nodes(); set != nil && limit > 0 {
+		return g.listAllUploads("gateway.ListUploads", set, bucket, r)
+	}
+	return g.listUploads(bucket, r)
+}
+
+// listUploads returns a page of the uploads that this node has.
+func (g *Gateway) listUploads(bucket *objects.BucketDoc, r UploadsRequest) (*messages.UploadPage, error) {
 	const op errs.Op = "gateway.ListUploads"
 	view := g.Config.Buckets.Load().Find(bucket.Name)
 	if view == nil {
 		return nil, errs.E(op, bucket.Bucket, errs.NotFound, objects.ErrNoSuchBucket)
 	}
 	m := &messages.ListUploads{
-		Bucket: bucket.Bucket, Prefix: prefix, AfterName: afterName, AfterID: afterID, Limit: limit,
+		Bucket: bucket.Bucket, Prefix: r.Prefix, AfterName: r.AfterName, AfterID: r.AfterID, Limit: r.Limit,
 		Reply: messages.NewReply[*messages.UploadPage](),
 	}
 	g.System.Root().Send(view.Actor, m)

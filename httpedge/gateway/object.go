@@ -14,8 +14,17 @@ import (
 	"github.com/troupe-storage/troupe/objects/slab"
 )
 
-// Head returns an object's record.
+// Head returns an object's record, wherever it is.
 func (g *Gateway) Head(_ context.Context, bucket *objects.BucketDoc, name, versionID string) (*objects.Meta, error) {
+	return elsewhere(g, "gateway.Head", bucket, name, func() (*objects.Meta, error) {
+		return g.HeadHere(bucket, name, versionID)
+	}, func(c Charge) (*objects.Meta, error) {
+		return g.Peers.Record(c, bucket, name, versionID)
+	})
+}
+
+// HeadHere is Head of an object that this node is in charge of.
+func (g *Gateway) HeadHere(bucket *objects.BucketDoc, name, versionID string) (*objects.Meta, error) {
 	const op errs.Op = "gateway.Head"
 	key := objects.Key{Bucket: bucket.Bucket, Name: name}
 	opened, err := find(g, op, key, func(view *messages.MountpathView, digest uint64) (*messages.ObjectOpened, error) {
@@ -27,9 +36,25 @@ func (g *Gateway) Head(_ context.Context, bucket *objects.BucketDoc, name, versi
 	return opened.Meta, nil
 }
 
-// Open opens an object for reading. The caller closes it, or hands it to
-// Object.Send, which does.
+// Open opens an object for reading, wherever it is. The caller closes it, or hands
+// it to Object.Send, which does.
 func (g *Gateway) Open(_ context.Context, bucket *objects.BucketDoc, name, versionID string) (*Object, error) {
+	return elsewhere(g, "gateway.Open", bucket, name, func() (*Object, error) {
+		return g.OpenHere(bucket, name, versionID)
+	}, func(c Charge) (*Object, error) {
+		record, err := g.Peers.Record(c, bucket, name, versionID)
+		if err != nil {
+			return nil, err
+		}
+		return &Object{
+			Meta: record, key: objects.Key{Bucket: bucket.Bucket, Name: name},
+			remote: &remote{peers: g.Peers, at: c, bucket: bucket, name: name, record: record},
+		}, nil
+	})
+}
+
+// OpenHere is Open of an object that this node is in charge of.
+func (g *Gateway) OpenHere(bucket *objects.BucketDoc, name, versionID string) (*Object, error) {
 	const op errs.Op = "gateway.Open"
 	key := objects.Key{Bucket: bucket.Bucket, Name: name}
 	if _, err := g.place(op, key); err != nil {
@@ -83,6 +108,9 @@ type Object struct {
 	window *slab.Window
 	inline bool // the payload is in the window
 	verify bool // the bucket wants every read verified
+	// remote is where an object's bytes come from that is at another node; nil: it is
+	// here. Then opened, slabs and window are nil.
+	remote *remote
 }
 
 // Send makes length bytes from offset the body of the response and takes over
@@ -93,6 +121,8 @@ func (o *Object) Send(ctx *fasthttp.RequestCtx, offset, length int64) {
 	case length == 0:
 		ctx.Response.Header.SetContentLength(0)
 		o.Close()
+	case o.remote != nil:
+		ctx.SetBodyStream(&remoteBody{object: o, Reader: o.remote.read(offset, length)}, int(length))
 	case o.inline:
 		ctx.Response.SetBodyRaw(o.window.Slab(0)[offset : offset+length])
 		ctx.SetUserValue(closerKey{}, closer{o}) // closed by fasthttp once the response is written
@@ -121,6 +151,9 @@ func (c closer) Close() error {
 // Reader returns length bytes from offset, verified where they are the whole
 // object; the object must stay open until they are read, and not be sent.
 func (o *Object) Reader(offset, length int64) io.Reader {
+	if o.remote != nil {
+		return o.remote.read(offset, length)
+	}
 	if o.inline {
 		return &rawReader{o.window.Slab(0)[offset : offset+length]}
 	}
@@ -130,8 +163,12 @@ func (o *Object) Reader(offset, length int64) io.Reader {
 
 // Part returns the offset and length of part n (from 1) of a chunked object; ok
 // is false if there is no such part. An object that is not chunked is its own
-// part 1.
+// part 1. Parts of an object at another node are not known here: requests for them
+// are relayed.
 func (o *Object) Part(n int) (offset, length int64, ok bool) {
+	if o.remote != nil {
+		return 0, o.Meta.Size, n == 1 && o.Meta.PartCount == 0
+	}
 	if o.opened.Parts == nil {
 		return 0, o.Meta.Size, n == 1
 	}
@@ -144,10 +181,10 @@ func (o *Object) Part(n int) (offset, length int64, ok bool) {
 	return 0, 0, false
 }
 
-// Parts returns the parts of a chunked object, in order; nil for others. Only to
-// be read.
+// Parts returns the parts of a chunked object of this node, in order; nil for others.
+// Only to be read.
 func (o *Object) Parts() []objects.Part {
-	if o.opened.Parts == nil {
+	if o.remote != nil || o.opened.Parts == nil {
 		return nil
 	}
 	return o.opened.Parts.Parts
@@ -155,6 +192,10 @@ func (o *Object) Parts() []objects.Part {
 
 // Close gives back what the object holds. Idempotent.
 func (o *Object) Close() {
+	if o.remote != nil {
+		o.remote.close()
+		return
+	}
 	o.opened.Close()
 	o.release()
 }

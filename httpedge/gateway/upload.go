@@ -45,6 +45,9 @@ func (p *Put) expected() (checksum.Expected, error) {
 // Put stores an object and answers when it is durable at the bucket's class.
 func (g *Gateway) Put(_ context.Context, bucket *objects.BucketDoc, put *Put) (objects.Receipt, error) {
 	const op errs.Op = "gateway.Put"
+	if err := g.ours(op, bucket, put.Name); err != nil {
+		return objects.Receipt{}, err
+	}
 	key := objects.Key{Bucket: bucket.Bucket, Name: put.Name}
 	put.Draft.Class = bucket.Props.Class()
 	if put.Size > int64(g.InlineLimit) {
@@ -138,6 +141,9 @@ func (g *Gateway) putSmall(op errs.Op, key objects.Key, bucket *objects.BucketDo
 // PutPart stores a part of a multipart upload.
 func (g *Gateway) PutPart(_ context.Context, bucket *objects.BucketDoc, uploadID string, number int, put *Put) (objects.Part, error) {
 	const op errs.Op = "gateway.PutPart"
+	if err := g.ours(op, bucket, put.Name); err != nil {
+		return objects.Part{}, err
+	}
 	key := objects.Key{Bucket: bucket.Bucket, Name: put.Name}
 	uploaded, err := g.stream(op, key, bucket, put, part{uploadID, number}, nil, 0)
 	return uploaded.Part, err

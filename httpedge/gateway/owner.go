@@ -1,0 +1,112 @@
+package gateway
+
+import (
+	"errors"
+	"io"
+
+	"github.com/troupe-storage/troupe/messages"
+	"github.com/troupe-storage/troupe/objects"
+	"github.com/troupe-storage/troupe/objects/errs"
+)
+
+// Charge is who is in charge of a key, under one map. The zero value is this node's,
+// without a cluster.
+type Charge struct {
+	Set   *messages.NodeSet  // nil: the node is alone
+	Node  *messages.NodeView // of Set
+	Epoch messages.KeyEpoch
+}
+
+// Ours reports whether this node is in charge.
+func (c Charge) Ours() bool { return c.Set == nil || c.Node.ID == c.Set.Self }
+
+// Peers asks other nodes. Every question carries the epoch of its key, or the version
+// of the map where it is about many; a node at another one changes nothing, and the
+// error is a *messages.MapDiffers. A node that cannot be asked is a
+// *messages.NodeAway. Safe for concurrent use.
+type Peers interface {
+	// List asks for a page of the keys that the node is in charge of.
+	List(set *messages.NodeSet, node *messages.NodeView, bucket *objects.BucketDoc, r ListRequest) (*NodePage, error)
+	// ListUploads is List for uploads under way.
+	ListUploads(set *messages.NodeSet, node *messages.NodeView, bucket *objects.BucketDoc, r UploadsRequest) (*NodeUploads, error)
+	// Delete removes an object.
+	Delete(c Charge, bucket *objects.BucketDoc, name, versionID string, conditions objects.Conditions) (messages.ObjectDeleted, error)
+	// Record returns an object's record.
+	Record(c Charge, bucket *objects.BucketDoc, name, versionID string) (*objects.Meta, error)
+	// Payload returns length bytes from offset of the payload that the record names;
+	// another one is errs.Busy. The caller closes it. It fails rather than end early.
+	Payload(c Charge, bucket *objects.BucketDoc, name string, record *objects.Meta, offset, length int64) (io.ReadCloser, error)
+}
+
+// nodes returns the cluster's nodes as they are now; nil where the node is alone.
+func (g *Gateway) nodes() *messages.NodeSet {
+	if g.Config.Nodes == nil {
+		return nil
+	}
+	return g.Config.Nodes.Load()
+}
+
+// Charge returns who is in charge of a key by the map as it is now. errs.Offline if
+// nobody is.
+func (g *Gateway) Charge(bucket *objects.BucketDoc, name string) (Charge, error) {
+	set := g.nodes()
+	if set == nil {
+		return Charge{}, nil
+	}
+	key := objects.Key{Bucket: bucket.Bucket, Name: name}
+	id, epoch := set.Keys.Charge(key.Digest(), bucket.Version)
+	c := Charge{Set: set, Node: set.Find(id), Epoch: epoch}
+	if c.Node == nil {
+		return Charge{}, errs.E("gateway.Charge", key, errs.Offline, errors.New("no node is in charge of it now"))
+	}
+	return c, nil
+}
+
+// ours fails if another node is in charge of a key: the map changed after the edge
+// had looked. Nothing was applied yet, and the client may ask again.
+func (g *Gateway) ours(op errs.Op, bucket *objects.BucketDoc, name string) error {
+	c, err := g.Charge(bucket, name)
+	if err != nil || c.Ours() {
+		return err
+	}
+	return errs.E(op, objects.Key{Bucket: bucket.Bucket, Name: name}, errs.Busy, &messages.MapDiffers{Node: c.Set.Self, Version: c.Set.Version})
+}
+
+// maxMaps bounds how often a request follows changes of the map that come while it is
+// under way.
+const maxMaps = 4
+
+// elsewhere does something of a key: here, or at the node in charge of it. One that
+// refused because of another map is asked again under the map as it is then.
+func elsewhere[T any](g *Gateway, op errs.Op, bucket *objects.BucketDoc, name string, here func() (T, error), there func(Charge) (T, error)) (T, error) {
+	var none T
+	for look := 1; ; look++ {
+		c, err := g.Charge(bucket, name)
+		if err != nil {
+			return none, err
+		}
+		if c.Ours() {
+			return here()
+		}
+		value, err := there(c)
+		var differs *messages.MapDiffers
+		if !errors.As(err, &differs) {
+			return value, err
+		}
+		if look == maxMaps {
+			return none, errs.E(op, objects.Key{Bucket: bucket.Bucket, Name: name}, errs.Busy, err)
+		}
+		g.AwaitMap(c.Set)
+	}
+}
+
+// AwaitMap waits a moment for a map later than that of set, after a node has said
+// that there is another.
+func (g *Gateway) AwaitMap(set *messages.NodeSet) {
+	late, timer := g.System.Clock().NewTimer(mapTime)
+	defer timer.Stop()
+	select {
+	case <-set.Replaced:
+	case <-late: // it is the other node whose map is older
+	}
+}

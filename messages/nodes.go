@@ -1,0 +1,107 @@
+package messages
+
+import (
+	"fmt"
+
+	"github.com/troupe-storage/troupe/objects"
+)
+
+// NodeSet is the nodes of the cluster as one of them sees them, under one map: an
+// immutable snapshot, read on every request. A node that is alone has none.
+type NodeSet struct {
+	Self    string // id of the node whose view it is; it is in Nodes
+	Version uint64 // of the map
+	Nodes   []NodeView
+	Keys    KeyMap
+	// Replaced is closed once a later snapshot has been published; nil: never.
+	Replaced <-chan struct{}
+}
+
+// KeyMap says which node is in charge of a key, under one map. Immutable, and safe
+// for concurrent use.
+type KeyMap interface {
+	// Charge returns the node in charge of a key, given by its digest and the version
+	// of its bucket's document, and since when nothing has changed that concerns the
+	// key. An empty node: there is none, and every request is 503, never 404.
+	Charge(digest, document uint64) (node string, epoch KeyEpoch)
+}
+
+// KeyEpoch says since when nothing has changed that concerns a key. What one node
+// asks another about a key carries it; a receiver at another one changes nothing and
+// refuses.
+type KeyEpoch struct {
+	Map      uint64 // last version in which owners, or the state of one of them, changed
+	Document uint64 // version of the bucket's document
+}
+
+// String returns the epoch as "7/2".
+func (e KeyEpoch) String() string { return fmt.Sprintf("%d/%d", e.Map, e.Document) }
+
+// ParseKeyEpoch reads what String wrote.
+func ParseKeyEpoch(s string) (KeyEpoch, error) {
+	var e KeyEpoch
+	if n, err := fmt.Sscanf(s, "%d/%d", &e.Map, &e.Document); err != nil || n != 2 || e.String() != s {
+		return KeyEpoch{}, fmt.Errorf("%q is not the epoch of a key", s)
+	}
+	return e, nil
+}
+
+// NodeView is one node as others see it.
+type NodeView struct {
+	ID     string
+	Intra  string // host:port of its intra listener
+	S3     string // URL of its S3 listener for clients, without a slash at the end; empty: clients are not sent there
+	Native string // likewise of its native listener
+	Owns   bool   // it may be in charge of keys: a listing needs it
+	Away   string // why it is not asked for anything; empty: it is
+}
+
+// Find returns the node of an id; nil if there is none.
+func (s *NodeSet) Find(id string) *NodeView {
+	for i := range s.Nodes {
+		if s.Nodes[i].ID == id {
+			return &s.Nodes[i]
+		}
+	}
+	return nil
+}
+
+// NodeAway says that a node is needed for a request and cannot be asked, or did not
+// answer as it should. Where Begun is set, the request may or may not have been
+// carried out.
+type NodeAway struct {
+	Node   string
+	Reason string // for operators
+	Begun  bool
+}
+
+// Error implements error.
+func (e *NodeAway) Error() string {
+	if e.Begun {
+		return "node " + e.Node + " did not answer a request, which may or may not have been carried out: " + e.Reason
+	}
+	return "node " + e.Node + " is needed and cannot be asked: " + e.Reason
+}
+
+// Is makes one whose request was begun objects.ErrOutcomeUnknown.
+func (e *NodeAway) Is(target error) bool { return e.Begun && target == objects.ErrOutcomeUnknown }
+
+// Public says it to clients, who are to know the node and not what went wrong with it.
+func (e *NodeAway) Public() string {
+	if e.Begun {
+		return "Node " + e.Node + " did not answer. The outcome is unknown: the request may or may not have been carried out."
+	}
+	return "Node " + e.Node + " is needed for this request and cannot be asked now. Nothing was changed."
+}
+
+// MapDiffers says that a node refused a request because it, or who asked, has an
+// older map. Nothing was changed, and the request may be repeated under a newer one.
+type MapDiffers struct {
+	Node    string // that refused
+	Version uint64 // of its map
+}
+
+// Error implements error.
+func (e *MapDiffers) Error() string {
+	return fmt.Sprintf("node %s has version %d of the cluster map, and refused; nothing was changed", e.Node, e.Version)
+}
