@@ -78,6 +78,9 @@ type Config struct {
 
 	// Extensions are actors and kinds of jobs of one's own.
 	Extensions []Extension
+
+	// Road leads to the other nodes of a cluster; nil: the node is alone.
+	Road *Road
 }
 
 // The values of Config.NativeAuth.

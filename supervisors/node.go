@@ -22,6 +22,7 @@ import (
 	"github.com/troupe-storage/troupe/httpedge/auth"
 	"github.com/troupe-storage/troupe/httpedge/browser"
 	"github.com/troupe-storage/troupe/httpedge/gateway"
+	"github.com/troupe-storage/troupe/httpedge/intra"
 	"github.com/troupe-storage/troupe/httpedge/native"
 	"github.com/troupe-storage/troupe/httpedge/s3api"
 	"github.com/troupe-storage/troupe/messages"
@@ -71,6 +72,7 @@ type Node struct {
 	gateway  *gateway.Gateway
 	sockets  []net.Listener // bound and not yet an edge's
 	cluster  *membership    // nil: the node is alone
+	road     *intra.Road    // nil: the node is alone
 	cancel   context.CancelFunc
 
 	given       Config // with defaults, before anything was fitted to the machine
@@ -78,7 +80,7 @@ type Node struct {
 	certificate *httpedge.Certificate // nil: plain HTTP
 	access      *access.Log           // nil: none
 
-	native, s3 string // addresses as bound
+	native, s3, intra string // addresses as bound; intra is empty where the node is alone
 }
 
 // Start starts a node and returns when it serves. On failure nothing is left
@@ -156,11 +158,15 @@ func Start(config Config) (_ *Node, err error) {
 	if err := registry.Register(newEdgeMetrics(n.certificate, n.access)); err != nil {
 		return nil, err
 	}
-	n.gateway = gateway.New(gateway.Config{
+	gatewayConfig := gateway.Config{
 		System: n.system, Slabs: n.slabs, Roster: &n.roster, Buckets: &n.buckets, Mover: &mover.Mover{Config: n.moverConfig()},
 		BucketsActor: n.system.PID(nodeName + "/" + bucket.Name),
 		InlineLimit:  config.InlineBytes, MinPartBytes: config.MinPartBytes, Now: n.clock.Now,
-	})
+	}
+	if err := n.openRoad(&gatewayConfig); err != nil {
+		return nil, err
+	}
+	n.gateway = gateway.New(gatewayConfig)
 	if err := n.spawnJobs(documents); err != nil {
 		return nil, err
 	}
@@ -315,8 +321,8 @@ func (n *Node) listeners(registry gatherer, nodeID, clusterID string, started ti
 		Limits: s3api.Limits{MinPartBytes: n.config.MinPartBytes}, HostID: nodeID,
 	}
 	atRoot, below := base, base
-	atRoot.Domains = n.config.Domains
-	below.Prefix = "/s3"
+	atRoot.Domains, atRoot.Relay = n.config.Domains, n.edgeRoad(intra.S3Edge)
+	below.Prefix, below.Relay = "/s3", n.edgeRoad(intra.NativeEdge)
 	s3, err := s3api.New(atRoot)
 	if err != nil {
 		return nil, err
@@ -327,7 +333,7 @@ func (n *Node) listeners(registry gatherer, nodeID, clusterID string, started ti
 	}
 	pages := browser.NewGuard(n.nativeNames())
 	nativeHandler := native.New(native.Config{
-		Gateway: n.gateway, Roster: n.roster.Load, Metrics: registry, S3: s3Below.Handle, ExpectS3: s3Below.Expect, NodeID: nodeID,
+		Gateway: n.gateway, Relay: n.edgeRoad(intra.NativeEdge), Roster: n.roster.Load, Metrics: registry, S3: s3Below.Handle, ExpectS3: s3Below.Expect, NodeID: nodeID,
 		ClusterID: clusterID, System: systemInfo, Capacity: n.capacity,
 		Unready: n.unready, Auth: signatures, Access: n.nativeAccess(), Pages: pages, Routes: n.nativeRoutes(),
 		Started: started, Now: n.clock.Now, Context: ctx,
@@ -342,6 +348,12 @@ func (n *Node) listeners(registry gatherer, nodeID, clusterID string, started ti
 	}
 	if err := n.equip(listeners); err != nil {
 		return nil, err
+	}
+	if n.road != nil {
+		listeners = append(listeners, n.roadListener(map[string]intra.Served{
+			intra.S3Edge:     {Handler: s3.Handle, Expect: s3.Expect},
+			intra.NativeEdge: {Handler: nativeHandler.Handle, Expect: nativeHandler.Expect},
+		}, n.sockets[len(n.sockets)-1]))
 	}
 	if n.config.Profile != "" {
 		listeners = append(listeners, httpedge.Listener{
@@ -450,6 +462,9 @@ func (n *Node) Stop() error {
 		n.cancel()
 	}
 	failures = append(failures, n.closeCluster())
+	if n.road != nil {
+		n.road.Close() // questions of jobs have ended
+	}
 	if n.access != nil {
 		failures = append(failures, n.access.Close())
 	}

@@ -171,7 +171,7 @@ func underOneMap[T any](g *Gateway, op errs.Op, bucket *objects.BucketDoc, set *
 		page, err := make(set)
 		var differs *messages.MapDiffers
 		if !errors.As(err, &differs) {
-			return page, err
+			return page, away(op, err)
 		}
 		if look == maxMaps {
 			return page, errs.E(op, bucket.Bucket, errs.Busy, err)

@@ -91,13 +91,22 @@ func elsewhere[T any](g *Gateway, op errs.Op, bucket *objects.BucketDoc, name st
 		value, err := there(c)
 		var differs *messages.MapDiffers
 		if !errors.As(err, &differs) {
-			return value, err
+			return value, away(op, err)
 		}
 		if look == maxMaps {
 			return none, errs.E(op, objects.Key{Bucket: bucket.Bucket, Name: name}, errs.Busy, err)
 		}
 		g.AwaitMap(c.Set)
 	}
+}
+
+// away gives the failure of a node that cannot be asked its kind.
+func away(op errs.Op, err error) error {
+	var node *messages.NodeAway
+	if errors.As(err, &node) {
+		return errs.E(op, errs.Offline, err)
+	}
+	return err
 }
 
 // AwaitMap waits a moment for a map later than that of set, after a node has said

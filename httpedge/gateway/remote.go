@@ -44,7 +44,7 @@ func (r *remoteReader) Read(p []byte) (int, error) {
 	if r.body == nil {
 		body, err := r.remote.peers.Payload(r.remote.at, r.remote.bucket, r.remote.name, r.remote.record, r.offset, r.length)
 		if err != nil {
-			return 0, err
+			return 0, away("gateway.remoteReader", err)
 		}
 		r.body = body
 		r.remote.bodies = append(r.remote.bodies, body)

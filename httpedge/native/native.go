@@ -29,11 +29,12 @@ import (
 	"github.com/troupe-storage/troupe/httpedge/auth"
 	"github.com/troupe-storage/troupe/httpedge/browser"
 	"github.com/troupe-storage/troupe/httpedge/gateway"
+	"github.com/troupe-storage/troupe/httpedge/intra"
 	"github.com/troupe-storage/troupe/messages"
 )
 
-// Config is what the handler needs. Every field is required, but Unready, Access, Pages and
-// Routes.
+// Config is what the handler needs. Every field is required, but Unready, Access, Pages,
+// Routes and Relay.
 type Config struct {
 	Gateway *gateway.Gateway
 	Roster  func() *messages.Roster
@@ -44,6 +45,8 @@ type Config struct {
 	S3      fasthttp.RequestHandler // answers below /s3
 	// ExpectS3 judges the head of a request below /s3 that waits for 100 Continue.
 	ExpectS3 func(*fasthttp.RequestCtx) int
+	// Relay leads to the nodes that are in charge of other keys; nil: the node is alone.
+	Relay *intra.Edge
 	// Auth judges signatures of the root pair and hands out bodies.
 	Auth   *auth.Authenticator
 	Access Access
@@ -78,7 +81,7 @@ func New(c Config) *Handler {
 		{Path: "/metrics", Guard: Data, Handle: func(r *Request) error { metrics(r.ctx); return nil }},
 		{Path: "/v1/health", Guard: Open, Handle: Verbs{get: health, head: health}.Handle},
 		{Path: "/v1/buckets", Guard: Data, Handle: buckets},
-		{Path: "/v1/objects", Guard: Data, Handle: objectRoutes, Expect: expectPut},
+		{Path: objectsPath, Guard: Data, Handle: objectRoutes, Expect: expectPut},
 		{Path: "/v1/daemon", Guard: Data, Handle: daemon},
 		{Path: "/v1/reverse/daemon", Guard: Data, Handle: reverse},
 		{Path: "/v1/cluster", Guard: Data, Handle: clusterRoute},
@@ -147,6 +150,12 @@ func (h *Handler) Expect(ctx *fasthttp.RequestCtx) (status int) {
 	route, err := r.route()
 	if err == nil && route.Expect != nil {
 		err = route.Expect(r)
+	}
+	if err == nil && route.Path == objectsPath {
+		var answered bool
+		if answered, err = r.judgeElsewhere(); answered {
+			return ctx.Response.StatusCode()
+		}
 	}
 	if err == nil && r.redirect() {
 		return fasthttp.StatusTemporaryRedirect

@@ -15,8 +15,14 @@ import (
 // objectBytes bounds what one request may put: AIStore's max_monolithic_size.
 const objectBytes = 1 << 40
 
+// objectsPath is where objects are.
+const objectsPath = "/v1/objects"
+
 // objectRoutes answers everything below /v1/objects.
 func objectRoutes(r *Request) error {
+	if answered, err := r.elsewhere(); answered || err != nil {
+		return err
+	}
 	return Verbs{get: getObject, head: headObject, put: putRoutes, post: postObject, patch: patchObject, remove: deleteObject}.Handle(r)
 }
 

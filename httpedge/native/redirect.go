@@ -43,6 +43,14 @@ func (r *Request) redirect() bool {
 	if !r.ctx.IsTLS() || !WaitsForRedirect(&r.ctx.Request.Header) {
 		return false
 	}
+	r.set("Location", "https://"+string(r.ctx.Request.Header.Host())+r.redirectTarget())
+	r.ctx.SetStatusCode(fasthttp.StatusTemporaryRedirect)
+	return true
+}
+
+// redirectTarget is the request's target as a client is sent on with it: with the
+// parameters that a gateway adds.
+func (r *Request) redirectTarget() string {
 	target := r.ctx.Request.Header.RequestURI()
 	for bytes.HasPrefix(target, []byte("//")) {
 		target = target[1:]
@@ -51,9 +59,5 @@ func (r *Request) redirect() bool {
 	if bytes.IndexByte(target, '?') >= 0 {
 		separator = "&"
 	}
-	location := "https://" + string(r.ctx.Request.Header.Host()) + string(target) + separator +
-		parameterGateway + "=" + r.h.NodeID + "&" + parameterTime + "=" + strconv.FormatInt(r.h.Now().UnixNano(), 10)
-	r.set("Location", location)
-	r.ctx.SetStatusCode(fasthttp.StatusTemporaryRedirect)
-	return true
+	return string(target) + separator + parameterGateway + "=" + r.h.NodeID + "&" + parameterTime + "=" + strconv.FormatInt(r.h.Now().UnixNano(), 10)
 }

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/sirupsen/logrus"
+
+	"github.com/troupe-storage/troupe/httpedge/intra"
 )
 
 // Owner is the account that owns every bucket and object.
@@ -105,6 +107,8 @@ type Config struct {
 	// Default: 16 random hexadecimal digits.
 	RequestID func() string
 	HostID    string // x-amz-id-2: which node answered; default "troupe"
+	// Relay leads to the nodes that are in charge of other keys; nil: the node is alone.
+	Relay *intra.Edge
 	// Ready says why the node cannot serve now, or nil; nil: it always can.
 	Ready func() error
 }

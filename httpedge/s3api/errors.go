@@ -285,6 +285,7 @@ func errorOf(err error, t target) *Error {
 	}
 	var mismatch *checksum.Mismatch
 	var away *messages.MountpathAway
+	var node *messages.NodeAway
 	is := func(sentinel error) bool { return errors.Is(err, sentinel) }
 	code := func(c string) *Error { return refuse(c, "").because(err) }
 	switch {
@@ -326,6 +327,8 @@ func errorOf(err error, t target) *Error {
 		return code(codeInvalidRange)
 	case errors.As(err, &away):
 		return refuse(codeServiceUnavailable, away.Public()).because(err)
+	case errors.As(err, &node):
+		return refuse(codeServiceUnavailable, node.Public()).because(err)
 	case is(objects.ErrOutcomeUnknown), is(messages.ErrNoAnswer):
 		return code(codeServiceUnavailable)
 	case isTimeout(err):

@@ -21,6 +21,12 @@ func (h *Handler) Expect(ctx *fasthttp.RequestCtx) (status int) {
 	}()
 	at, err := h.expect(ctx)
 	if err == nil {
+		var refused bool
+		if refused, err = h.judge(ctx, at); refused {
+			return ctx.Response.StatusCode()
+		}
+	}
+	if err == nil {
 		return fasthttp.StatusContinue
 	}
 	r := h.begin(ctx)

@@ -58,7 +58,12 @@ func (h *Handler) Handle(ctx *fasthttp.RequestCtx) {
 func (h *Handler) begin(ctx *fasthttp.RequestCtx) *request {
 	r := h.requests.Get().(*request)
 	r.h, r.ctx, r.context = h, ctx, h.config.Context
-	r.id = h.config.RequestID()
+	if h.config.Relay != nil {
+		r.id = h.config.Relay.RequestID(ctx)
+	}
+	if r.id == "" {
+		r.id = h.config.RequestID()
+	}
 	if r.record = access.Of(ctx); r.record != nil {
 		r.record.SetRequest(r.id, h.config.HostID)
 	}
@@ -118,6 +123,9 @@ func (r *request) serve() error {
 	}
 	if r.record != nil {
 		r.record.SetRequester(r.caller.AccessKey, signedBy(r.caller))
+	}
+	if answered, err := r.relay(); answered || err != nil {
+		return err
 	}
 	return operation(r)
 }

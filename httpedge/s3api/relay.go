@@ -1,0 +1,45 @@
+package s3api
+
+import (
+	"strings"
+
+	"github.com/valyala/fasthttp"
+)
+
+// redirectHeader asks to be sent to the node in charge of a key: "yes".
+const redirectHeader = "X-Troupe-Redirect"
+
+// relay has a request about a key answered by the node in charge of it, and reports
+// whether it is answered; if not, that is this node. A client may ask to be sent
+// there instead, where it writes buckets into the path: it signs anew for another host.
+// A bucket that does not exist is the operation's to tell.
+func (r *request) relay() (answered bool, err error) {
+	road := r.h.config.Relay
+	if road == nil || r.target.level() != levelObject {
+		return false, nil
+	}
+	bucket, err := r.h.config.Gateway.Bucket(r.target.bucket)
+	if err != nil {
+		return false, nil //nolint:nilerr // see above
+	}
+	head := &r.ctx.Request.Header
+	if strings.EqualFold(string(head.Peek(redirectHeader)), "yes") && r.h.addressing.bucketOf(string(head.Host())) == "" {
+		if answered, err = road.Redirect(r.ctx, bucket, r.target.key, string(head.RequestURI())); answered || err != nil {
+			return answered, err
+		}
+	}
+	return road.Relay(r.ctx, bucket, r.target.key, r.id)
+}
+
+// judge answers a relayed request, by its head, that this node must refuse, and
+// reports whether it did.
+func (h *Handler) judge(ctx *fasthttp.RequestCtx, at target) (refused bool, err error) {
+	if h.config.Relay == nil || at.level() != levelObject {
+		return false, nil
+	}
+	bucket, err := h.config.Gateway.Bucket(at.bucket)
+	if err != nil {
+		return false, err
+	}
+	return h.config.Relay.Judge(ctx, bucket, at.key)
+}

@@ -1,0 +1,61 @@
+package supervisors
+
+import (
+	"crypto/tls"
+	"net"
+	"sync/atomic"
+
+	"github.com/troupe-storage/troupe/httpedge"
+	"github.com/troupe-storage/troupe/httpedge/gateway"
+	"github.com/troupe-storage/troupe/httpedge/intra"
+	"github.com/troupe-storage/troupe/messages"
+)
+
+// Road is how a node of a cluster gets to the others, and they to it. Every field is
+// required.
+type Road struct {
+	Address string // host:port of the intra listener
+	// Nodes are the cluster's nodes as this one sees them; nil inside: it is alone for now.
+	Nodes *atomic.Pointer[messages.NodeSet]
+	// Server is how the intra listener speaks TLS, so that nodes of the cluster get in
+	// and nobody else; Peer says which node is at the other end then.
+	Server *tls.Config
+	Peer   func(tls.ConnectionState) (node string, err error)
+	// Client is how a connection to a node is made.
+	Client func(node string) *tls.Config
+}
+
+// openRoad begins the road to other nodes, if there is one.
+func (n *Node) openRoad(c *gateway.Config) error {
+	if n.config.Road == nil {
+		return nil
+	}
+	socket, err := n.bind(n.config.Road.Address)
+	if err != nil {
+		return err
+	}
+	n.intra = socket.Addr().String()
+	n.road = intra.NewRoad(intra.Config{TLS: n.config.Road.Client, Slabs: n.slabs, MaxConnections: n.config.MaxConnections})
+	c.Nodes, c.Peers = n.config.Road.Nodes, n.road
+	return nil
+}
+
+// edgeRoad is the road as an edge uses it; nil where there is none.
+func (n *Node) edgeRoad(name string) *intra.Edge {
+	if n.road == nil {
+		return nil
+	}
+	return intra.NewEdge(n.road, n.gateway, name)
+}
+
+// roadListener describes the intra listener. Its socket is the last that was bound.
+func (n *Node) roadListener(edges map[string]intra.Served, socket net.Listener) httpedge.Listener {
+	server := intra.NewServer(intra.ServerConfig{Gateway: n.gateway, Peer: n.config.Road.Peer, Edges: edges, Log: n.log})
+	return httpedge.Listener{
+		Name: "intra", Address: n.intra, Socket: socket, TLS: n.config.Road.Server,
+		Handler: server.Handle, Expect: server.Expect, MaxConnections: n.config.MaxConnections, Grace: stopGrace, Stops: n.stopping.Load,
+	}
+}
+
+// Intra returns the address of the intra listener as bound; empty if there is none.
+func (n *Node) Intra() string { return n.intra }
