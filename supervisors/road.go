@@ -59,3 +59,11 @@ func (n *Node) roadListener(edges map[string]intra.Served, socket net.Listener) 
 
 // Intra returns the address of the intra listener as bound; empty if there is none.
 func (n *Node) Intra() string { return n.intra }
+
+// CutNode ends what is under way at another node, which does not answer any more as
+// far as the cluster knows: clients that wait for it are told at once.
+func (n *Node) CutNode(id string) {
+	if n.road != nil {
+		n.road.Cut(id)
+	}
+}

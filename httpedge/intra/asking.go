@@ -62,7 +62,7 @@ func (r *Road) Payload(c gateway.Charge, bucket *objects.BucketDoc, name string,
 	if err != nil {
 		return nil, err
 	}
-	body := x.body(false)
+	body := x.body()
 	if body.size != length {
 		return nil, errors.Join(&messages.NodeAway{Node: c.Node.ID, Reason: fmt.Sprintf("it sent %d bytes for %d", body.size, length)}, body.Close())
 	}
@@ -95,7 +95,7 @@ func (r *Road) ask(node *messages.NodeView, path string, does effect, question, 
 // value reads the body of an answer.
 func (r *Road) value(x *exchange, does effect, value any) error {
 	node := x.peer.node
-	body := x.body(false)
+	body := x.body()
 	limited := io.LimitReader(body, answerBytes)
 	err := gob.NewDecoder(limited).Decode(value)
 	if err == nil {
@@ -123,7 +123,7 @@ func (r *Road) exchange(node *messages.NodeView, path string, does effect, quest
 		return nil, err
 	}
 	if differs := x.refused(); differs != nil {
-		return nil, errors.Join(differs, x.body(false).Close())
+		return nil, errors.Join(differs, x.body().Close())
 	}
 	switch x.head.StatusCode() {
 	case fasthttp.StatusOK:

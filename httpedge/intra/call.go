@@ -102,13 +102,14 @@ func (c *call) safe() bool { return c.ctx.IsGet() || c.ctx.IsHead() || c.ctx.IsO
 func (c *call) to(at gateway.Charge, edge, id string) error {
 	large := c.size != 0 && c.small == nil
 	head := appendHead(make([]byte, 0, 2048), c.ctx, &Relayed{
-		Edge: edge, Request: id, Client: c.ctx.RemoteAddr(), Map: at.Set.Version, Epoch: at.Epoch,
+		Edge: edge, Scheme: schemeOf(c.ctx), Request: id, Client: c.ctx.RemoteAddr(), Map: at.Set.Version, Epoch: at.Epoch,
 	}, large)
 	for fresh := false; ; fresh = true {
 		x, err := c.road.begin(at.Node, fresh)
 		if err != nil {
 			return err
 		}
+		x.bodiless = c.ctx.IsHead()
 		reused, begun, err := x.reused, false, error(nil)
 		if large {
 			begun, err = c.upload(x, head)
@@ -334,7 +335,7 @@ func (c *call) drain() {
 func (c *call) deliver(x *exchange) error {
 	isHead := c.ctx.IsHead()
 	if differs := x.refused(); differs != nil {
-		body := x.body(isHead)
+		body := x.body()
 		_, _ = io.CopyN(io.Discard, body, drainBytes) // it has none, and one that has is not kept
 		_ = body.Close()                              // likewise
 		return differs
@@ -342,7 +343,7 @@ func (c *call) deliver(x *exchange) error {
 	if c.size != 0 && c.small == nil && !c.consumed {
 		c.drain() // the node refused by the head
 	}
-	body := x.body(isHead)
+	body := x.body()
 	answer := &relayedBody{answerBody: body, client: c.ctx.Conn(), record: access.Of(c.ctx)}
 	if body.size != 0 {
 		var err error

@@ -16,6 +16,7 @@ const (
 	space = "X-Troupe-Relay-"
 
 	fieldEdge    = space + "Edge"    // by which edge the client came
+	fieldScheme  = space + "Scheme"  // in which the client asked: http or https
 	fieldClient  = space + "Client"  // address of the client, host:port
 	fieldRequest = space + "Request" // id of the request, as the client will know it
 	fieldMap     = space + "Map"     // version of the map of who asks
@@ -33,6 +34,7 @@ const statusRefused = fasthttp.StatusMisdirectedRequest
 type Relayed struct {
 	By      string // node that relays it
 	Edge    string // by which edge the client came
+	Scheme  string // in which it asked: http or https
 	Request string // its id
 	Client  net.Addr
 	Map     uint64
@@ -49,10 +51,33 @@ func Of(ctx *fasthttp.RequestCtx) *Relayed {
 	return r
 }
 
+// Secure reports whether a client's connection is encrypted, to whichever node it made
+// it.
+func Secure(ctx *fasthttp.RequestCtx) bool {
+	if r := Of(ctx); r != nil {
+		return r.Scheme == schemeSecure
+	}
+	return ctx.IsTLS()
+}
+
+// What fieldScheme says.
+const (
+	schemePlain  = "http"
+	schemeSecure = "https"
+)
+
+// schemeOf is how a client's own request came.
+func schemeOf(ctx *fasthttp.RequestCtx) string {
+	if ctx.IsTLS() {
+		return schemeSecure
+	}
+	return schemePlain
+}
+
 // readRelayed reads the fields of a relayed request, and takes them out of it.
 func readRelayed(h *fasthttp.RequestHeader, by string) (*Relayed, error) {
 	const op errs.Op = "intra.readRelayed"
-	r := &Relayed{By: by, Edge: string(h.Peek(fieldEdge)), Request: string(h.Peek(fieldRequest))}
+	r := &Relayed{By: by, Edge: string(h.Peek(fieldEdge)), Scheme: string(h.Peek(fieldScheme)), Request: string(h.Peek(fieldRequest))}
 	client, err := net.ResolveTCPAddr("tcp", string(h.Peek(fieldClient))) // a literal: nothing is looked up
 	if err != nil {
 		return nil, errs.E(op, by, errs.Invalid, err)
@@ -64,7 +89,7 @@ func readRelayed(h *fasthttp.RequestHeader, by string) (*Relayed, error) {
 	if r.Epoch, err = messages.ParseKeyEpoch(string(h.Peek(fieldEpoch))); err != nil {
 		return nil, errs.E(op, by, errs.Invalid, err)
 	}
-	for _, name := range []string{fieldEdge, fieldClient, fieldRequest, fieldMap, fieldEpoch} {
+	for _, name := range []string{fieldEdge, fieldScheme, fieldClient, fieldRequest, fieldMap, fieldEpoch} {
 		h.Del(name)
 	}
 	return r, nil
@@ -157,6 +182,7 @@ func appendHead(b []byte, ctx *fasthttp.RequestCtx, r *Relayed, expect bool) []b
 		field("Expect", "100-continue")
 	}
 	field(fieldEdge, r.Edge)
+	field(fieldScheme, r.Scheme)
 	field(fieldClient, r.Client.String())
 	field(fieldRequest, r.Request)
 	field(fieldMap, strconv.FormatUint(r.Map, 10))

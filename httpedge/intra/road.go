@@ -65,7 +65,8 @@ func NewRoad(c Config) *Road {
 // exchange is one request to a node, and its answer. Not safe for concurrent use.
 type exchange struct {
 	*link
-	head fasthttp.ResponseHeader
+	head     fasthttp.ResponseHeader
+	bodiless bool // the request is HEAD: whatever the answer, it has no body
 }
 
 // begin takes a connection to a node.
@@ -120,15 +121,16 @@ func (x *exchange) answer() error {
 
 // check refuses answers of a form that no node gives.
 func (x *exchange) check() error {
-	if n := x.head.ContentLength(); n < -1 && !bodiless(x.head.StatusCode()) {
+	if n := x.head.ContentLength(); n < -1 && !x.noBody() {
 		return errors.New("its answer has no length")
 	}
 	return nil
 }
 
-// bodiless reports whether answers of a status never have a body.
-func bodiless(status int) bool {
-	return status == fasthttp.StatusNoContent || status == fasthttp.StatusNotModified
+// noBody reports whether the answer has no body, whatever it says of its length.
+func (x *exchange) noBody() bool {
+	status := x.head.StatusCode()
+	return x.bodiless || status == fasthttp.StatusNoContent || status == fasthttp.StatusNotModified
 }
 
 // refused returns the refusal of a node that has another map; nil if the answer is none.
@@ -145,11 +147,11 @@ func (x *exchange) refused() *messages.MapDiffers {
 }
 
 // body returns the answer's body. It gives the connection back when it is closed, so
-// it must be, also where there is none: head says that the answer is to HEAD.
-func (x *exchange) body(head bool) *answerBody {
+// it must be, also where there is none.
+func (x *exchange) body() *answerBody {
 	b := &answerBody{exchange: x, size: int64(x.head.ContentLength())}
 	switch {
-	case head, bodiless(x.head.StatusCode()):
+	case x.noBody():
 		b.size = 0
 	case b.size < 0:
 		b.size, b.chunked = -1, httputil.NewChunkedReader(x.reader)

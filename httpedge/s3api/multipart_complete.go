@@ -9,6 +9,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/troupe-storage/troupe/httpedge/gateway"
+	"github.com/troupe-storage/troupe/httpedge/intra"
 	"github.com/troupe-storage/troupe/messages"
 	"github.com/troupe-storage/troupe/objects"
 	"github.com/troupe-storage/troupe/objects/checksum"
@@ -182,7 +183,7 @@ func (r *request) checkCompletion(bucket *objects.BucketDoc, whole []objects.Pai
 // location is the URL of the request's object, as the client addressed it.
 func (r *request) location() string {
 	scheme := "http://"
-	if r.ctx.IsTLS() {
+	if intra.Secure(r.ctx) {
 		scheme = "https://"
 	}
 	path, _, _ := strings.Cut(string(r.ctx.Request.Header.RequestURI()), "?")

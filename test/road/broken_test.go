@@ -1,0 +1,461 @@
+package road
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/troupe-storage/troupe/api/sigv4"
+	"github.com/troupe-storage/troupe/cluster/authority"
+	"github.com/troupe-storage/troupe/messages"
+	"github.com/troupe-storage/troupe/objects"
+	"github.com/troupe-storage/troupe/objects/clock"
+	"github.com/troupe-storage/troupe/test/s3client"
+)
+
+// When all nodes have stopped, nothing of the road is left running.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	end := time.Now().Add(patience)
+	for code == 0 {
+		stacks := make([]byte, 1<<22)
+		stacks = stacks[:runtime.Stack(stacks, true)]
+		if !bytes.Contains(stacks, []byte("httpedge/intra.")) {
+			break
+		}
+		if time.Now().After(end) {
+			fmt.Fprintf(os.Stderr, "goroutines of the road are left:\n%s\n", stacks)
+			code = 1
+		}
+		<-time.After(20 * time.Millisecond)
+	}
+	os.Exit(code)
+}
+
+// Clients cannot speak as nodes do: on no edge, in no spelling. The same request
+// without the field is served.
+func TestForgedFieldsAreRefused(t *testing.T) {
+	w := newWorld(t, 2)
+	ctx := context.Background()
+	for _, owner := range w.members {
+		name := w.foreign(w.members[1-indexOf(w, owner)], owner)
+		for _, field := range []string{"X-Troupe-Relay-Edge", "x-troupe-relay-epoch", "X-TROUPE-RELAY-Anything"} {
+			answer, err := w.members[0].s3.Put(ctx, bucketName, name, []byte("x"), objects.Pair{Name: field, Value: "1/1"})
+			if err != nil || answer.Status != http.StatusBadRequest {
+				t.Errorf("%s: %v %+v", field, err, answer)
+			}
+			request, err := http.NewRequestWithContext(ctx, "GET", "http://"+w.members[0].Native()+"/v1/objects/"+bucketName+"/"+name, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			request.Header[field] = []string{"1"}
+			response, err := http.DefaultClient.Do(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _ = response.Body.Close(); response.StatusCode != http.StatusBadRequest {
+				t.Errorf("native, %s: %d", field, response.StatusCode)
+			}
+		}
+		answer, err := w.members[0].s3.Get(ctx, bucketName, name)
+		if err != nil || answer.Status != http.StatusNotFound {
+			t.Errorf("%s: %v %+v", name, err, answer)
+		}
+		answer, err = w.members[0].s3.Put(ctx, bucketName, name, []byte("x"))
+		must(t, answer, err)
+	}
+	http.DefaultClient.CloseIdleConnections()
+}
+
+func indexOf(w *world, m *member) int {
+	for i := range w.members {
+		if w.members[i] == m {
+			return i
+		}
+	}
+	return -1
+}
+
+// Who is no node of the cluster gets nothing from the road, and who is one and speaks
+// badly is refused.
+func TestStrangersGetNothing(t *testing.T) {
+	w := newWorld(t, 2)
+	address := w.members[0].Intra()
+	other, err := authority.New("test", []byte("another secret, long enough"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stranger, err := other.Identity("n1", clock.NewSystem())
+	if err != nil {
+		t.Fatal(err)
+	}
+	strange := stranger.Client("n0")
+	strange.VerifyConnection = nil // it does not mind who answers
+	relayed := "GET /" + bucketName + "/k HTTP/1.1\r\nHost: x\r\nX-Troupe-Relay-Edge: %s\r\nX-Troupe-Relay-Client: %s\r\nX-Troupe-Relay-Map: 1\r\nX-Troupe-Relay-Epoch: %s\r\n\r\n"
+	for name, c := range map[string]struct {
+		config  *tls.Config
+		request string
+		status  int // 0: no answer at all
+	}{
+		"no certificate":           {&tls.Config{InsecureSkipVerify: true}, fmt.Sprintf(relayed, "s3", "1.2.3.4:5", "1/1"), 0},
+		"another cluster's":        {strange, fmt.Sprintf(relayed, "s3", "1.2.3.4:5", "1/1"), 0},
+		"a node's, unsigned":       {w.identity("n1").Client("n0"), fmt.Sprintf(relayed, "s3", "1.2.3.4:5", "1/1"), 403},
+		"a node's, unknown edge":   {w.identity("n1").Client("n0"), fmt.Sprintf(relayed, "ftp", "1.2.3.4:5", "1/1"), 400},
+		"a node's, bad client":     {w.identity("n1").Client("n0"), fmt.Sprintf(relayed, "s3", "nobody", "1/1"), 400},
+		"a node's, bad epoch":      {w.identity("n1").Client("n0"), fmt.Sprintf(relayed, "s3", "1.2.3.4:5", "one"), 400},
+		"a node's, no such path":   {w.identity("n1").Client("n0"), "POST /question/why HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", 404},
+		"a node's, not a question": {w.identity("n1").Client("n0"), "POST /question/list HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nabcd", 409},
+		"a node's, garbage":        {w.identity("n1").Client("n0"), "\x00\x01\x02\r\n\r\n", 400},
+	} {
+		status, err := speak(address, c.config, c.request)
+		if status != c.status {
+			t.Errorf("%s: status %d, want %d (%v)", name, status, c.status, err)
+		}
+	}
+}
+
+// speak sends bytes over TLS and returns the status of what comes back; 0: nothing.
+func speak(address string, config *tls.Config, request string) (int, error) {
+	connection, err := tls.Dial("tcp", address, config)
+	if err != nil {
+		return 0, err
+	}
+	defer connection.Close()
+	if err := connection.SetDeadline(time.Now().Add(patience)); err != nil {
+		return 0, err
+	}
+	if _, err := io.WriteString(connection, request); err != nil {
+		return 0, err
+	}
+	response, err := http.ReadResponse(bufio.NewReader(connection), nil)
+	if err != nil {
+		return 0, err
+	}
+	return response.StatusCode, response.Body.Close()
+}
+
+// announced is a map that says when it was looked at.
+type announced struct {
+	messages.KeyMap
+	looked chan struct{}
+}
+
+// Charge implements messages.KeyMap.
+func (m *announced) Charge(digest, document uint64) (string, messages.KeyEpoch) {
+	select {
+	case m.looked <- struct{}{}:
+	default:
+	}
+	return m.KeyMap.Charge(digest, document)
+}
+
+// A node at another version of the map refuses and changes nothing; once both have
+// the same, the request is repeated by itself, small or large.
+func TestAnotherMapRefuses(t *testing.T) {
+	w := newWorld(t, 2)
+	ctx := context.Background()
+	at, owner := w.members[0], w.members[1]
+	name := w.foreign(at, owner)
+	for i, size := range []int{10, 1 << 20} {
+		version := uint64(2 * (i + 1))
+		owner.nodes.Store(w.set(owner.id, version, nil))
+		body := payload(7, size)
+		answer, err := at.s3.Put(ctx, bucketName, name, body)
+		if err != nil || answer.Status != http.StatusServiceUnavailable || answer.Header.Get("Retry-After") == "" {
+			t.Fatalf("%d bytes at another map: %v %+v", size, err, answer)
+		}
+		if answer, err := owner.s3.Get(ctx, bucketName, name); err != nil || answer.Status != http.StatusNotFound {
+			t.Fatalf("what was refused was done: %v %+v", err, answer)
+		}
+		if _, err := at.s3.List(ctx, bucketName, "", 10); err == nil {
+			t.Fatal("a page was made under two maps")
+		}
+		replaced := make(chan struct{})
+		stale := *at.nodes.Load()
+		look := &announced{stale.Keys, make(chan struct{}, 1)}
+		stale.Keys, stale.Replaced = look, replaced
+		at.nodes.Store(&stale)
+		result := make(chan error, 1)
+		go func() {
+			answer, err := at.s3.Put(ctx, bucketName, name, body)
+			if err == nil {
+				err = answer.Err()
+			}
+			result <- err
+		}()
+		<-look.looked
+		at.nodes.Store(w.set(at.id, version, nil))
+		close(replaced)
+		if err := <-result; err != nil {
+			t.Fatalf("%d bytes, with the map following: %v", size, err)
+		}
+		answer, err = owner.s3.Delete(ctx, bucketName, name)
+		must(t, answer, err)
+	}
+	w.quiet()
+}
+
+// A client that goes away in the middle of its upload leaves nothing: no object, no
+// memory held at either node. The same with one that goes away while it is answered.
+func TestClientGoesAway(t *testing.T) {
+	w := newWorld(t, 2)
+	ctx := context.Background()
+	at, owner := w.members[0], w.members[1]
+	name := w.foreign(at, owner)
+	for _, chunked := range []bool{false, true} {
+		head, _, err := at.s3.Head(s3client.Request{Method: "PUT", Bucket: bucketName, Key: name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		connection, err := net.Dial("tcp", at.S3())
+		if err != nil {
+			t.Fatal(err)
+		}
+		body := bytes.Repeat([]byte("x"), 1<<20)
+		framing := "Content-Length: 4194304\r\n\r\n"
+		if chunked {
+			framing = "Transfer-Encoding: chunked\r\n\r\n400000\r\n"
+		}
+		if _, err := io.WriteString(connection, head+framing+string(body)); err != nil {
+			t.Fatal(err)
+		}
+		if err := connection.Close(); err != nil {
+			t.Fatal(err)
+		}
+		w.quiet()
+		if answer, err := owner.s3.Get(ctx, bucketName, name); err != nil || answer.Status != http.StatusNotFound {
+			t.Fatalf("half an upload became an object: %v %+v", err, answer)
+		}
+	}
+	answer, err := at.s3.Put(ctx, bucketName, name, payload(1, 24<<20))
+	must(t, answer, err)
+	response, err := at.s3.Send(ctx, s3client.Request{Method: "GET", Bucket: bucketName, Key: name})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.CopyN(io.Discard, response.Body, 100<<10); err != nil {
+		t.Fatal(err)
+	}
+	at.s3.Close()
+	if err := response.Body.Close(); err != nil {
+		t.Fatal(err)
+	}
+	w.quiet()
+}
+
+// A node that was stopped is named, whether the map knows it or not: 503, never 404 and
+// never half a list. Keys of the others are served.
+func TestStoppedNodeIsNamed(t *testing.T) {
+	w := newWorld(t, 2)
+	ctx := context.Background()
+	at, owner := w.members[0], w.members[1]
+	lost, kept := w.foreign(at, owner), w.foreign(owner, at)
+	for _, name := range []string{lost, kept} {
+		answer, err := at.s3.Put(ctx, bucketName, name, []byte("x"))
+		must(t, answer, err)
+	}
+	stale := at.nodes.Load()
+	owner.stop(t)
+	for _, set := range []*messages.NodeSet{stale, w.set(at.id, 1, nil)} {
+		at.nodes.Store(set)
+		for _, r := range []s3client.Request{
+			{Method: "GET", Bucket: bucketName, Key: lost},
+			{Method: "PUT", Bucket: bucketName, Key: lost, Body: []byte("y")},
+			{Method: "PUT", Bucket: bucketName, Key: lost, Body: payload(1, 1<<20)},
+			{Method: "DELETE", Bucket: bucketName, Key: lost},
+			{Method: "GET", Bucket: bucketName, Query: "list-type=2"},
+			{Method: "GET", Bucket: bucketName, Query: "uploads="},
+			{Method: "PUT", Bucket: bucketName, Key: kept, Header: []objects.Pair{{Name: "x-amz-copy-source", Value: bucketName + "/" + lost}}},
+		} {
+			answer, err := at.s3.Do(ctx, r)
+			if err != nil || answer.Status != http.StatusServiceUnavailable || answer.Header.Get("Retry-After") == "" || !bytes.Contains(answer.Body, []byte(owner.id)) {
+				t.Errorf("%s %s?%s: %v %d %s", r.Method, r.Key, r.Query, err, answer.Status, answer.Body)
+			}
+		}
+		answer, err := at.s3.Get(ctx, bucketName, kept)
+		must(t, answer, err)
+	}
+	w.quiet()
+}
+
+// fake puts something else at a node's address, which has the node's certificate.
+func (w *world) fake(of *member, serve func(net.Conn, *bufio.Reader)) {
+	w.t.Helper()
+	socket, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { _ = socket.Close() })
+	config := w.identity(of.id).Server()
+	go func() {
+		for {
+			connection, err := socket.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer connection.Close()
+				secured := tls.Server(connection, config)
+				serve(secured, bufio.NewReader(secured))
+				_ = secured.Close() // the test looks at the other end
+			}()
+		}
+	}()
+	for _, m := range w.members {
+		set := *m.nodes.Load()
+		set.Nodes = append([]messages.NodeView(nil), set.Nodes...)
+		set.Find(of.id).Intra = socket.Addr().String()
+		m.nodes.Store(&set)
+	}
+}
+
+// A node that answers garbage, half an answer or nothing costs its clients a 503 and
+// nobody memory; where it may have carried out a request, the client is told.
+func TestBrokenNode(t *testing.T) {
+	w := newWorld(t, 2)
+	ctx := context.Background()
+	at, owner := w.members[0], w.members[1]
+	name := w.foreign(at, owner)
+	readHead := func(r *bufio.Reader) (expects bool) {
+		for {
+			line, err := r.ReadString('\n')
+			if err != nil || line == "\r\n" {
+				return expects
+			}
+			expects = expects || strings.HasPrefix(line, "Expect:")
+		}
+	}
+	for what, answer := range map[string]string{
+		"nothing":           "",
+		"garbage":           "\x15\x03\x01 garbage\r\n\r\n",
+		"no status":         "HTTP/1.1 xyz\r\n\r\n",
+		"no length":         "HTTP/1.1 200 OK\r\n\r\nabc",
+		"half a head":       "HTTP/1.1 200 OK\r\nContent-Length: 10\r\nX-",
+		"interim only":      strings.Repeat("HTTP/1.1 100 Continue\r\n\r\n", 100),
+		"an endless head":   "HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 100<<10) + "\r\n\r\n",
+		"a refusal without": "HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n",
+	} {
+		w.fake(owner, func(c net.Conn, r *bufio.Reader) {
+			if readHead(r) {
+				if _, err := io.WriteString(c, "HTTP/1.1 100 Continue\r\n\r\n"); err != nil {
+					return
+				}
+				if _, err := io.CopyN(io.Discard, r, 200<<10); err != nil {
+					return
+				}
+			}
+			_, _ = io.WriteString(c, answer) // whether it arrives is the test's
+		})
+		for _, request := range []s3client.Request{
+			{Method: "GET", Bucket: bucketName, Key: name},
+			{Method: "DELETE", Bucket: bucketName, Key: name},
+			{Method: "PUT", Bucket: bucketName, Key: name, Body: []byte("small")},
+			{Method: "PUT", Bucket: bucketName, Key: name, Body: payload(3, 2<<20)},
+			{Method: "GET", Bucket: bucketName},
+		} {
+			got, err := at.s3.Do(ctx, request)
+			if err != nil || got.Status != http.StatusServiceUnavailable {
+				t.Errorf("%s: %s %d bytes: %v %+v", what, request.Method, len(request.Body), err, got)
+				continue
+			}
+			unknown := bytes.Contains(got.Body, []byte("outcome is unknown"))
+			if unknown != (request.Method != "GET") {
+				t.Errorf("%s: %s %d bytes: %s", what, request.Method, len(request.Body), got.Body)
+			}
+		}
+	}
+	w.fake(owner, func(c net.Conn, r *bufio.Reader) { // half a body
+		readHead(r)
+		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"+strings.Repeat("x", 500_000)) // likewise
+	})
+	if got, err := at.s3.Get(ctx, bucketName, name); err == nil {
+		t.Errorf("half an answer looks whole: %d bytes", len(got.Body))
+	}
+	w.quiet()
+}
+
+// A node that answers an upload before it has come ends it, and the client reads the
+// answer though it has not sent all.
+func TestEarlyAnswer(t *testing.T) {
+	w := newWorld(t, 2)
+	at, owner := w.members[0], w.members[1]
+	name := w.foreign(at, owner)
+	head, _, err := at.s3.Head(s3client.Request{Method: "PUT", Bucket: bucketName, Key: name, Payload: sigv4.Unsigned})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.fake(owner, func(c net.Conn, r *bufio.Reader) {
+		request, err := http.ReadRequest(r)
+		if err != nil {
+			return
+		}
+		if _, err := io.WriteString(c, "HTTP/1.1 100 Continue\r\n\r\n"); err != nil {
+			return
+		}
+		if _, err := io.CopyN(io.Discard, request.Body, 100); err != nil {
+			return
+		}
+		_, _ = io.WriteString(c, "HTTP/1.1 507 Insufficient Storage\r\nContent-Length: 4\r\n\r\nfull") // likewise
+		_, _ = io.Copy(io.Discard, r)                                                                  // until it is closed
+	})
+	connection, err := net.Dial("tcp", at.S3())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer connection.Close()
+	if err := connection.SetDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	// The client sends a slab and a bit, and waits.
+	if _, err := io.WriteString(connection, head+"Content-Length: 10000000\r\n\r\n"+strings.Repeat("x", 200<<10)); err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.ReadResponse(bufio.NewReader(connection), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != http.StatusInsufficientStorage || string(body) != "full" {
+		t.Errorf("%d %q %v", response.StatusCode, body, err)
+	}
+	w.quiet()
+}
+
+// Who waits for a node that has fallen silent is told as soon as the cluster knows.
+func TestCutNode(t *testing.T) {
+	w := newWorld(t, 2)
+	at, owner := w.members[0], w.members[1]
+	name := w.foreign(at, owner)
+	asked := make(chan struct{})
+	w.fake(owner, func(_ net.Conn, r *bufio.Reader) {
+		if _, err := http.ReadRequest(r); err != nil {
+			return
+		}
+		close(asked)
+		_, _ = io.Copy(io.Discard, r) // until it is closed
+	})
+	result := make(chan *s3client.Answer, 1)
+	go func() {
+		answer, err := at.s3.Delete(context.Background(), bucketName, name)
+		if err != nil {
+			answer = &s3client.Answer{Code: err.Error()}
+		}
+		result <- answer
+	}()
+	<-asked
+	at.CutNode(owner.id)
+	if answer := <-result; answer.Status != http.StatusServiceUnavailable || !bytes.Contains(answer.Body, []byte("outcome is unknown")) {
+		t.Errorf("%d %s %s", answer.Status, answer.Code, answer.Body)
+	}
+	w.quiet()
+}
