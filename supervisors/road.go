@@ -35,7 +35,7 @@ func (n *Node) openRoad(c *gateway.Config) error {
 		return err
 	}
 	n.intra = socket.Addr().String()
-	n.road = intra.NewRoad(intra.Config{TLS: n.config.Road.Client, Slabs: n.slabs, MaxConnections: n.config.MaxConnections})
+	n.road = intra.NewRoad(intra.Config{TLS: n.config.Road.Client, Clock: n.clock, Slabs: n.slabs, MaxConnections: n.config.MaxConnections})
 	c.Nodes, c.Peers = n.config.Road.Nodes, n.road
 	return nil
 }

@@ -63,6 +63,7 @@ func exceptions() []exception {
 		{"pure", "objects/slab/slab.go", "golang.org/x/sys/unix.Madvise", "as above"},
 		{"clock", "httpedge/auth/wire.go", "time", "deadlines of sockets are the kernel's, and take its time"},
 		{"clock", "httpedge/gateway/body.go", "time", "as above"},
+		{"clock", "httpedge/intra/deadline.go", "time", "as above"},
 		{"clock", "httpedge/native/request.go", "time", "as above"},
 		{"clock", "httpedge/secured.go", "time", "as above"},
 		{"clock", "httpedge/s3api/request.go", "time", "as above"},

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"strconv"
-	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -149,7 +148,7 @@ func (r *Road) put(node *messages.NodeView, does effect, text []byte) (*exchange
 		}
 		reused := x.reused
 		if err = x.send(text); err == nil {
-			if err = x.SetReadDeadline(time.Now().Add(answerTime)); err == nil {
+			if err = x.SetReadDeadline(within(answerTime)); err == nil {
 				err = x.answer()
 			}
 		}

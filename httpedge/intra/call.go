@@ -78,7 +78,7 @@ func (c *call) release() {
 func (c *call) fill(room []byte, goOn func() error) (int, error) {
 	n := 0
 	for n < len(room) {
-		if err := c.ctx.SetReadDeadline(time.Now().Add(stallTime)); err != nil {
+		if err := c.ctx.SetReadDeadline(within(stallTime)); err != nil {
 			return n, err
 		}
 		if goOn != nil {
@@ -144,11 +144,11 @@ func (c *call) ask(x *exchange, head []byte) (begun bool, err error) {
 	if err := x.send(append(head, c.small...)); err != nil {
 		return begun, err
 	}
-	within := answerTime
+	wait := answerTime
 	if begun {
-		within = writeAnswerTime
+		wait = writeAnswerTime
 	}
-	if err := x.SetReadDeadline(time.Now().Add(within)); err != nil {
+	if err := x.SetReadDeadline(within(wait)); err != nil {
 		return begun, err
 	}
 	return begun, x.answer()
@@ -160,7 +160,7 @@ func (c *call) upload(x *exchange, head []byte) (begun bool, err error) {
 	if err := x.send(head); err != nil {
 		return false, err
 	}
-	if err := x.SetReadDeadline(time.Now().Add(expectTime)); err != nil {
+	if err := x.SetReadDeadline(within(expectTime)); err != nil {
 		return false, err
 	}
 	if err := x.read(); err != nil {
@@ -187,7 +187,7 @@ func (c *call) upload(x *exchange, head []byte) (begun bool, err error) {
 			return true, err
 		}
 		// It does not take more. It may have said why.
-		if deadlineErr := x.SetReadDeadline(time.Now().Add(lastWords)); deadlineErr != nil {
+		if deadlineErr := x.SetReadDeadline(within(lastWords)); deadlineErr != nil {
 			err = errors.Join(err, deadlineErr)
 		}
 		<-watch.done
@@ -195,7 +195,7 @@ func (c *call) upload(x *exchange, head []byte) (begun bool, err error) {
 			return true, errors.Join(err, watch.err)
 		}
 	} else {
-		if err := x.SetReadDeadline(time.Now().Add(writeAnswerTime)); err != nil {
+		if err := x.SetReadDeadline(within(writeAnswerTime)); err != nil {
 			_ = x.raw.Close()
 			<-watch.done
 			return true, err
@@ -325,7 +325,7 @@ const (
 )
 
 func (c *call) drain() {
-	if c.body == nil || c.ctx.SetReadDeadline(time.Now().Add(drainTime)) != nil {
+	if c.body == nil || c.ctx.SetReadDeadline(within(drainTime)) != nil {
 		return
 	}
 	_, _ = io.CopyN(io.Discard, c.body, drainBytes) // whatever ends it, the answer is the same
@@ -396,7 +396,7 @@ func (b *relayedBody) Read(p []byte) (int, error) {
 	n, err := b.answerBody.Read(p)
 	b.total += int64(n)
 	if n > 0 {
-		if deadlineErr := b.client.SetWriteDeadline(time.Now().Add(stallTime)); deadlineErr != nil {
+		if deadlineErr := b.client.SetWriteDeadline(within(stallTime)); deadlineErr != nil {
 			return n, deadlineErr
 		}
 	}

@@ -37,13 +37,19 @@ func (e *Edge) RequestID(ctx *fasthttp.RequestCtx) string {
 	return ""
 }
 
-// Judge answers a relayed request that this node must refuse, and reports whether it
-// did: it is not in charge of the key under the epoch that the request carries. A
-// client's own request is not judged. It reads nothing of the body and does not block.
+// Judge looks at a request before its body is sent. It answers a relayed one that this
+// node must refuse, and reports whether it did: it is not in charge of the key under
+// the epoch that the request carries. The error is why a client's own request need not
+// send its body: the node in charge cannot be asked. It reads nothing of the body and
+// does not block.
 func (e *Edge) Judge(ctx *fasthttp.RequestCtx, bucket *objects.BucketDoc, name string) (refused bool, err error) {
 	relayed := Of(ctx)
 	if relayed == nil {
-		return false, nil
+		at, err := e.charge(ctx, bucket, name)
+		if err == nil && !at.Ours() && at.Node.Away != "" {
+			err = errs.E("intra.Judge", errs.Offline, &messages.NodeAway{Node: at.Node.ID, Reason: at.Node.Away})
+		}
+		return false, err
 	}
 	c, err := e.gateway.Charge(bucket, name)
 	if err != nil {

@@ -3,6 +3,7 @@ package intra
 import (
 	"bytes"
 	"net"
+	"net/netip"
 	"strconv"
 
 	"github.com/valyala/fasthttp"
@@ -78,11 +79,11 @@ func schemeOf(ctx *fasthttp.RequestCtx) string {
 func readRelayed(h *fasthttp.RequestHeader, by string) (*Relayed, error) {
 	const op errs.Op = "intra.readRelayed"
 	r := &Relayed{By: by, Edge: string(h.Peek(fieldEdge)), Scheme: string(h.Peek(fieldScheme)), Request: string(h.Peek(fieldRequest))}
-	client, err := net.ResolveTCPAddr("tcp", string(h.Peek(fieldClient))) // a literal: nothing is looked up
+	client, err := netip.ParseAddrPort(string(h.Peek(fieldClient)))
 	if err != nil {
 		return nil, errs.E(op, by, errs.Invalid, err)
 	}
-	r.Client = client
+	r.Client = net.TCPAddrFromAddrPort(client)
 	if r.Map, err = strconv.ParseUint(string(h.Peek(fieldMap)), 10, 64); err != nil {
 		return nil, errs.E(op, by, errs.Invalid, err)
 	}

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/troupe-storage/troupe/messages"
+	"github.com/troupe-storage/troupe/objects/clock"
 )
 
 // Times and sizes of connections to other nodes.
@@ -32,13 +33,14 @@ type link struct {
 	reader *bufio.Reader
 	peer   *peer
 	reused bool
-	since  time.Time // unused since
+	since  time.Duration // unused since, on the road's clock
 }
 
 // peer is a node at one address, with the connections to it. Safe for concurrent use.
 type peer struct {
 	node, address string
 	config        *tls.Config
+	clock         clock.Clock
 	slots         chan struct{} // one for each connection in use
 
 	mu     sync.Mutex
@@ -51,12 +53,16 @@ var errFull = errors.New("all connections to it are in use")
 
 // take returns a connection: an unused one, or a new one. A fresh one is new.
 func (p *peer) take(fresh bool) (*link, error) {
-	timer := time.NewTimer(waitTime)
-	defer timer.Stop()
 	select {
 	case p.slots <- struct{}{}:
-	case <-timer.C:
-		return nil, errFull
+	default:
+		late, timer := p.clock.NewTimer(waitTime)
+		defer timer.Stop()
+		select {
+		case p.slots <- struct{}{}:
+		case <-late:
+			return nil, errFull
+		}
 	}
 	l, err := p.takeOne(fresh)
 	if err != nil {
@@ -126,13 +132,13 @@ func (l *link) keep() {
 	p.mu.Lock()
 	delete(p.inUse, l)
 	var old []*link
-	now := time.Now()
+	now := p.clock.Elapsed()
 	if p.closed || l.reader.Buffered() > 0 { // it said more than it was asked
 		old = append(old, l)
 	} else {
 		l.since = now
 		p.idle = append(p.idle, l)
-		for len(p.idle) > maxIdle || now.Sub(p.idle[0].since) > idleTime {
+		for len(p.idle) > maxIdle || now-p.idle[0].since > idleTime {
 			old, p.idle = append(old, p.idle[0]), p.idle[1:]
 		}
 	}
@@ -156,7 +162,7 @@ func (l *link) drop() {
 // quiet reports whether an unused connection is still one: nothing has come, not even
 // its end.
 func (l *link) quiet() bool {
-	if time.Since(l.since) > idleTime {
+	if l.peer.clock.Elapsed()-l.since > idleTime {
 		return false
 	}
 	tcp, ok := l.raw.(*net.TCPConn)
@@ -212,7 +218,7 @@ func (r *Road) of(node *messages.NodeView) (*peer, error) {
 			go p.close()
 		}
 		p = &peer{
-			node: node.ID, address: node.Intra, config: r.TLS(node.ID),
+			node: node.ID, address: node.Intra, config: r.TLS(node.ID), clock: r.Clock,
 			slots: make(chan struct{}, r.MaxConnections), inUse: make(map[*link]struct{}),
 		}
 		ps.byNode[node.ID] = p

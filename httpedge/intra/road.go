@@ -12,6 +12,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/troupe-storage/troupe/messages"
+	"github.com/troupe-storage/troupe/objects/clock"
 	"github.com/troupe-storage/troupe/objects/slab"
 )
 
@@ -37,7 +38,8 @@ const maxInterim = 8
 type Config struct {
 	// TLS returns how a connection to a node is made, so that it is that node and no
 	// other, and knows who asks.
-	TLS func(node string) *tls.Config
+	TLS   func(node string) *tls.Config
+	Clock clock.Clock
 	// Slabs is the node's memory for payloads: a slab for each body on its way.
 	Slabs *slab.Pool
 	// MaxConnections bounds the connections in use to one node; default 512.
@@ -87,7 +89,7 @@ func (r *Road) begin(node *messages.NodeView, fresh bool) (*exchange, error) {
 
 // send writes bytes within the time that a node may take none.
 func (x *exchange) send(b []byte) error {
-	if err := x.SetWriteDeadline(time.Now().Add(stallTime)); err != nil {
+	if err := x.SetWriteDeadline(within(stallTime)); err != nil {
 		return err
 	}
 	_, err := x.Write(b)
@@ -174,7 +176,7 @@ func (b *answerBody) Read(p []byte) (int, error) {
 	if b.left == 0 || b.ended {
 		return 0, io.EOF
 	}
-	if err := b.SetReadDeadline(time.Now().Add(stallTime)); err != nil {
+	if err := b.SetReadDeadline(within(stallTime)); err != nil {
 		return 0, err
 	}
 	if b.chunked != nil {

@@ -34,6 +34,9 @@ func (r *Request) elsewhere() (answered bool, err error) {
 	}
 	if !r.wasSent() {
 		if answered, err = road.Redirect(r.ctx, doc, name, r.redirectTarget()); answered || err != nil {
+			if answered {
+				r.drain() // so that a client that has begun to send its body reads where to
+			}
 			return answered, err
 		}
 	}
@@ -51,11 +54,8 @@ func (r *Request) judgeElsewhere() (answered bool, err error) {
 	if !ok {
 		return false, nil
 	}
-	if intra.Of(r.ctx) != nil {
-		return road.Judge(r.ctx, doc, name)
-	}
-	if r.wasSent() {
-		return false, nil
+	if answered, err = road.Judge(r.ctx, doc, name); answered || err != nil || intra.Of(r.ctx) != nil || r.wasSent() {
+		return answered, err
 	}
 	return road.Redirect(r.ctx, doc, name, r.redirectTarget())
 }

@@ -25,14 +25,16 @@ func (r *request) relay() (answered bool, err error) {
 	head := &r.ctx.Request.Header
 	if strings.EqualFold(string(head.Peek(redirectHeader)), "yes") && r.h.addressing.bucketOf(string(head.Host())) == "" {
 		if answered, err = road.Redirect(r.ctx, bucket, r.target.key, string(head.RequestURI())); answered || err != nil {
+			if answered {
+				r.drain() // so that a client that has begun to send its body reads where to
+			}
 			return answered, err
 		}
 	}
 	return road.Relay(r.ctx, bucket, r.target.key, r.id)
 }
 
-// judge answers a relayed request, by its head, that this node must refuse, and
-// reports whether it did.
+// judge looks at the head of a request about a key: see intra.Edge.Judge.
 func (h *Handler) judge(ctx *fasthttp.RequestCtx, at target) (refused bool, err error) {
 	if h.config.Relay == nil || at.level() != levelObject {
 		return false, nil

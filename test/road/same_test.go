@@ -1,19 +1,25 @@
 package road
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/md5" //nolint:gosec // S3 asks for it
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/xml"
 	"fmt"
+	"hash/crc32"
+	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/troupe-storage/troupe/api/sigv4"
 	"github.com/troupe-storage/troupe/objects"
@@ -269,9 +275,8 @@ func (w *twins) multipart(name, source string) {
 	w.same(nil, r)
 }
 
-// A body in chunks of its own signatures reaches the owner as it was sent, who
-// verifies each.
-func TestChunkedBodiesAreRelayed(t *testing.T) {
+// A body that was signed reaches the owner as it was sent, who verifies it.
+func TestSignedBodiesAreRelayed(t *testing.T) {
 	w := newWorld(t, 2)
 	ctx := context.Background()
 	for i, mode := range []sigv4.PayloadMode{sigv4.Signed, sigv4.Unsigned} {
@@ -293,6 +298,125 @@ func TestChunkedBodiesAreRelayed(t *testing.T) {
 				t.Fatalf("%d bytes of %d", len(read.Body), size)
 			}
 		}
+	}
+	w.quiet()
+}
+
+// chunked writes a body in chunks, signed one by one, or with a trailer.
+func chunked(t *testing.T, identity sigv4.Identity, body []byte, trailers ...objects.Pair) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := sigv4.NewChunkWriter(&b, identity)
+	for rest := body; len(rest) > 0; rest = rest[min(len(rest), 64<<10):] {
+		if _, err := w.Write(rest[:min(len(rest), 64<<10)]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(trailers...); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// aws-chunked bodies pass as they are, with every signature and trailer: the owner
+// verifies them. A client that waits for 100 Continue gets it, and where the node in
+// charge is away it is told so before it sends anything.
+func TestChunkSignaturesAndExpect(t *testing.T) {
+	w := newWorld(t, 2)
+	at, owner := w.members[0], w.members[1]
+	name := w.foreign(at, owner)
+	body := payload(5, 300<<10)
+	put := func(mode sigv4.PayloadMode, http11 string, spoil bool, trailers ...objects.Pair) *http.Response {
+		t.Helper()
+		r := s3client.Request{Method: "PUT", Bucket: bucketName, Key: name, Payload: mode, Header: []objects.Pair{
+			{Name: "x-amz-decoded-content-length", Value: fmt.Sprint(len(body))}, {Name: "Content-Encoding", Value: "aws-chunked"},
+		}}
+		for _, p := range trailers {
+			r.Header = append(r.Header, objects.Pair{Name: "x-amz-trailer", Value: p.Name})
+		}
+		head, identity, err := at.s3.Head(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		encoded := chunked(t, identity, body, trailers...)
+		if spoil {
+			encoded[len(encoded)/2]++
+		}
+		connection, err := net.Dial("tcp", at.S3())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = connection.Close() })
+		if err := connection.SetDeadline(time.Now().Add(patience)); err != nil {
+			t.Fatal(err)
+		}
+		reader := bufio.NewReader(connection)
+		head += http11
+		if strings.Contains(http11, "chunked") {
+			encoded = append(append([]byte(fmt.Sprintf("%x\r\n", len(encoded))), encoded...), "\r\n0\r\n\r\n"...)
+		} else {
+			head += fmt.Sprintf("Content-Length: %d\r\n", len(encoded))
+		}
+		if _, err := io.WriteString(connection, head+"\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(http11, "Expect") {
+			line, err := reader.ReadString('\n')
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !strings.Contains(line, "100 Continue") {
+				status := 0
+				if _, err := fmt.Sscanf(line, "HTTP/1.1 %d", &status); err != nil {
+					t.Fatal(err)
+				}
+				return &http.Response{StatusCode: status, Body: http.NoBody}
+			}
+			if _, err := reader.ReadString('\n'); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := connection.Write(encoded); err != nil {
+			t.Fatal(err)
+		}
+		response, err := http.ReadResponse(reader, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return response
+	}
+	sum := crc32.ChecksumIEEE(body)
+	trailer := objects.Pair{Name: "x-amz-checksum-crc32", Value: base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint32(nil, sum))}
+	wrong := objects.Pair{Name: trailer.Name, Value: base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint32(nil, sum+1))}
+	expect, open := "Expect: 100-continue\r\n", "Transfer-Encoding: chunked\r\n"
+	for what, c := range map[string]struct {
+		response *http.Response
+		status   int
+	}{
+		"signed":                          {put(sigv4.ChunkedSigned, "", false), 200},
+		"signed, with Expect":             {put(sigv4.ChunkedSigned, expect, false), 200},
+		"signed, of no known length":      {put(sigv4.ChunkedSigned, open, false), 200},
+		"signed, spoilt on its way":       {put(sigv4.ChunkedSigned, "", true), 403},
+		"with a signed trailer":           {put(sigv4.ChunkedSignedTrailer, "", false, trailer), 200},
+		"with a trailer":                  {put(sigv4.ChunkedUnsignedTrailer, "", false, trailer), 200},
+		"with a trailer that is not so":   {put(sigv4.ChunkedUnsignedTrailer, "", false, wrong), 400},
+		"with a trailer, unknown length":  {put(sigv4.ChunkedUnsignedTrailer, open+expect, false, trailer), 200},
+		"signed trailer, spoilt, unknown": {put(sigv4.ChunkedSignedTrailer, open, true, trailer), 403},
+	} {
+		if c.response.StatusCode != c.status {
+			text, err := io.ReadAll(c.response.Body)
+			t.Errorf("%s: %d, want %d: %s %v", what, c.response.StatusCode, c.status, text, err)
+		}
+	}
+	read, err := owner.s3.Get(context.Background(), bucketName, name)
+	if must(t, read, err); !bytes.Equal(read.Body, body) {
+		t.Errorf("%d bytes of %d", len(read.Body), len(body))
+	}
+	set := w.set(at.id, 1, nil)
+	set.Find(owner.id).Away = "it is down"
+	at.nodes.Store(set)
+	if response := put(sigv4.ChunkedSigned, expect, false); response.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("a node that is away: %d before the body", response.StatusCode)
 	}
 	w.quiet()
 }

@@ -1,0 +1,93 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/troupe-storage/troupe/messages"
+)
+
+// Pages merged from several nodes are the pages of one sorted list, whoever has which
+// names, whatever nodes leave out of theirs, and with names that several have once.
+func TestMergeIsOneSortedList(t *testing.T) {
+	seed := rand.Uint64()
+	random := rand.New(rand.NewPCG(seed, 1))
+	for range 2000 {
+		set := &messages.NodeSet{}
+		has := make(map[string][]string)
+		var all []string
+		for i := range 1 + random.IntN(4) {
+			id := fmt.Sprint("n", i)
+			set.Nodes = append(set.Nodes, messages.NodeView{ID: id, Owns: true})
+			for range random.IntN(30) {
+				has[id] = append(has[id], fmt.Sprintf("%03d", random.IntN(200)))
+			}
+			slices.Sort(has[id])
+			has[id] = slices.Compact(has[id])
+			all = append(all, has[id]...)
+		}
+		slices.Sort(all)
+		all = slices.Compact(all)
+		begin, limit, page := fmt.Sprintf("%03d", random.IntN(200)), 1+random.IntN(20), 1+random.IntN(5)
+		all = slices.DeleteFunc(all, func(name string) bool { return name <= begin })
+
+		ask := func(node *messages.NodeView, after string) ([]string, string, bool, error) {
+			rest := slices.DeleteFunc(slices.Clone(has[node.ID]), func(name string) bool { return name <= after })
+			if len(rest) <= page {
+				return rest, "", false, nil
+			}
+			rest = rest[:page]
+			upto := rest[len(rest)-1]
+			if random.IntN(3) == 0 && !slices.ContainsFunc(set.Nodes, func(n messages.NodeView) bool { return n.ID != node.ID && slices.Contains(has[n.ID], upto) }) {
+				// Left over from an earlier map: not told, and nobody else's either.
+				rest = rest[:len(rest)-1]
+				all = slices.DeleteFunc(all, func(name string) bool { return name == upto })
+				has[node.ID] = slices.DeleteFunc(has[node.ID], func(name string) bool { return name == upto })
+			}
+			return rest, upto, true, nil
+		}
+		got, more, err := merge(set, limit, begin, ask, func(a, b *string) int { return strings.Compare(*a, *b) })
+		if err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
+		want := all[:min(limit, len(all))]
+		if !slices.Equal(got, want) || more != (len(all) > limit) {
+			t.Fatalf("seed %d: %v more=%v, want %v of %d", seed, got, more, want, len(all))
+		}
+	}
+}
+
+// A node that is away, or fails, is named rather than left out; one that owns nothing
+// is not asked.
+func TestMergeLeavesNobodyOut(t *testing.T) {
+	asked := make(map[string]bool)
+	ask := func(node *messages.NodeView, _ string) ([]string, string, bool, error) {
+		asked[node.ID] = true
+		return nil, "", false, nil
+	}
+	compare := func(a, b *string) int { return strings.Compare(*a, *b) }
+	set := &messages.NodeSet{Nodes: []messages.NodeView{{ID: "a", Owns: true}, {ID: "b", Away: "it is down"}}}
+	if _, _, err := merge(set, 5, "", ask, compare); err != nil || asked["b"] {
+		t.Errorf("a node that owns nothing: %v, asked %v", err, asked)
+	}
+	set.Nodes[1].Owns = true
+	var away *messages.NodeAway
+	if _, _, err := merge(set, 5, "", ask, compare); !errors.As(err, &away) || away.Node != "b" {
+		t.Errorf("a node that is away: %v", err)
+	}
+	set.Nodes[1].Away = ""
+	fail := errors.New("it fails")
+	_, _, err := merge(set, 5, "", func(node *messages.NodeView, after string) ([]string, string, bool, error) {
+		if node.ID == "b" {
+			return nil, "", false, fail
+		}
+		return ask(node, after)
+	}, compare)
+	if !errors.Is(err, fail) {
+		t.Errorf("a node that fails: %v", err)
+	}
+}
