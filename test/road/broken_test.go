@@ -459,3 +459,96 @@ func TestCutNode(t *testing.T) {
 	}
 	w.quiet()
 }
+
+// always is a map in which one node is in charge of everything.
+type always string
+
+// Charge implements messages.KeyMap.
+func (m always) Charge(_, document uint64) (string, messages.KeyEpoch) {
+	return string(m), messages.KeyEpoch{Map: 1, Document: document}
+}
+
+// What was relayed is refused by a node that is not in charge, and not sent on again,
+// also where both name the same epoch: requests do not go in circles.
+func TestRelayedIsNeverRelayedAgain(t *testing.T) {
+	w := newWorld(t, 3)
+	for i, m := range w.members {
+		set := w.set(m.id, 1, nil)
+		set.Keys = always(w.members[(i+1)%3].id)
+		m.nodes.Store(set)
+	}
+	ctx := context.Background()
+	for _, r := range []s3client.Request{
+		{Method: "PUT", Bucket: bucketName, Key: "k", Body: []byte("x")},
+		{Method: "PUT", Bucket: bucketName, Key: "k", Body: payload(1, 1<<20)},
+		{Method: "GET", Bucket: bucketName, Key: "k"},
+	} {
+		answer, err := w.members[0].s3.Do(ctx, r)
+		if err != nil || answer.Status != http.StatusServiceUnavailable || bytes.Contains(answer.Body, []byte("unknown")) {
+			t.Errorf("%s: %v %+v", r.Method, err, answer)
+		}
+	}
+	for _, m := range w.members {
+		m.nodes.Store(nil)
+		if answer, err := m.s3.Get(ctx, bucketName, "k"); err != nil || answer.Status != http.StatusNotFound {
+			t.Errorf("%s has what nobody was in charge of: %v %+v", m.id, err, answer)
+		}
+	}
+	w.quiet()
+}
+
+// A node that takes no more of an upload slows its client down: the node between holds
+// one slab of it and what the kernel keeps, however much there is to come.
+func TestSlowNodeSlowsItsClient(t *testing.T) {
+	w := newWorld(t, 2)
+	at, owner := w.members[0], w.members[1]
+	name := w.foreign(at, owner)
+	const size, taken = 256 << 20, 1 << 20
+	release, took := make(chan struct{}), make(chan struct{})
+	w.fake(owner, func(c net.Conn, r *bufio.Reader) {
+		request, err := http.ReadRequest(r)
+		if err != nil {
+			return
+		}
+		if _, err := io.WriteString(c, "HTTP/1.1 100 Continue\r\n\r\n"); err != nil {
+			return
+		}
+		if _, err := io.CopyN(io.Discard, request.Body, taken); err != nil {
+			return
+		}
+		close(took)
+		<-release
+	})
+	head, _, err := at.s3.Head(s3client.Request{Method: "PUT", Bucket: bucketName, Key: name, Payload: sigv4.Unsigned})
+	if err != nil {
+		t.Fatal(err)
+	}
+	connection, err := net.Dial("tcp", at.S3())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer connection.Close()
+	if _, err := fmt.Fprintf(connection, "%sContent-Length: %d\r\n\r\n", head, size); err != nil {
+		t.Fatal(err)
+	}
+	sent, piece := 0, make([]byte, 64<<10)
+	for sent < size {
+		if err := connection.SetWriteDeadline(time.Now().Add(2 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		n, err := connection.Write(piece)
+		sent += n
+		if err != nil {
+			<-took // no more than this is taken
+			break
+		}
+	}
+	if sent < taken || sent > size/2 {
+		t.Errorf("%d bytes were taken of the client while the node had taken %d", sent, taken)
+	}
+	if held := at.Slabs().InUse(); held != 1 {
+		t.Errorf("%d slabs are held for one upload", held)
+	}
+	close(release)
+	w.quiet()
+}
