@@ -66,6 +66,20 @@ func (a *Authenticator) NewBodyUpTo(ctx *fasthttp.RequestCtx, identity sigv4.Ide
 	return newBody(ctx, identity, o)
 }
 
+// Deadliner sets the deadline of reads from a client.
+type Deadliner interface{ SetReadDeadline(t time.Time) error }
+
+// NewRawBody prepares to read a body as it comes over the wire, with the framing of
+// aws-chunked if it has that, of any length, for who passes it on. Before every read a
+// deadline is set by way of conn, whose error ends the body.
+func NewRawBody(ctx *fasthttp.RequestCtx, conn Deadliner) (*Body, error) {
+	b, err := newBody(ctx, sigv4.Identity{}, BodyOptions{MaxBytes: math.MaxInt64}.withDefaults())
+	if err == nil {
+		b.wire.conn = conn
+	}
+	return b, err
+}
+
 func newBody(ctx *fasthttp.RequestCtx, identity sigv4.Identity, o BodyOptions) (*Body, error) {
 	h := &ctx.Request.Header
 	declared := int64(h.ContentLength())

@@ -44,7 +44,7 @@ func (l *limited) Read(p []byte) (int, error) {
 // truncated body from a whole one (fasthttp returns io.EOF for both), and a
 // slow client from a stalled one.
 type wire struct {
-	conn     interface{ SetReadDeadline(time.Time) error }
+	conn     Deadliner
 	from     io.Reader
 	declared int64 // Content-Length; negative: chunked transfer encoding
 	policy   StallPolicy

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/troupe-storage/troupe/messages"
@@ -35,7 +36,10 @@ func TestMergeIsOneSortedList(t *testing.T) {
 		begin, limit, page := fmt.Sprintf("%03d", random.IntN(200)), 1+random.IntN(20), 1+random.IntN(5)
 		all = slices.DeleteFunc(all, func(name string) bool { return name <= begin })
 
+		var mu sync.Mutex
 		ask := func(node *messages.NodeView, after string) ([]string, string, bool, error) {
+			mu.Lock()
+			defer mu.Unlock()
 			rest := slices.DeleteFunc(slices.Clone(has[node.ID]), func(name string) bool { return name <= after })
 			if len(rest) <= page {
 				return rest, "", false, nil

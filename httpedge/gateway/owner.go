@@ -31,6 +31,9 @@ type Peers interface {
 	ListUploads(set *messages.NodeSet, node *messages.NodeView, bucket *objects.BucketDoc, r UploadsRequest) (*NodeUploads, error)
 	// Delete removes an object.
 	Delete(c Charge, bucket *objects.BucketDoc, name, versionID string, conditions objects.Conditions) (messages.ObjectDeleted, error)
+	// DeleteAll removes several objects that one node is in charge of: the charges are
+	// the list's. It returns what became of each.
+	DeleteAll(charges []Charge, bucket *objects.BucketDoc, list []Deletion) ([]Deleted, error)
 	// Record returns an object's record.
 	Record(c Charge, bucket *objects.BucketDoc, name, versionID string) (*objects.Meta, error)
 	// Payload returns length bytes from offset of the payload that the record names;

@@ -42,6 +42,34 @@ func (r *Road) Delete(c gateway.Charge, bucket *objects.BucketDoc, name, version
 	return deleted, err
 }
 
+// DeleteAll implements gateway.Peers.
+func (r *Road) DeleteAll(charges []gateway.Charge, bucket *objects.BucketDoc, list []gateway.Deletion) ([]gateway.Deleted, error) {
+	node := charges[0].Node
+	q := &deletesQuestion{About: aboutBucket(bucket), List: make([]deletion, len(list))}
+	for i := range list {
+		d := deletion{Epoch: charges[i].Epoch, Name: list[i].Name, VersionID: list[i].VersionID, Conditions: list[i].Conditions}
+		if size := d.Conditions.IfSize; size != nil {
+			d.HasSize, d.Size, d.Conditions.IfSize = true, *size, nil
+		}
+		q.List[i] = d
+	}
+	var outcomes []outcome
+	if err := r.ask(node, pathDeletes, writes, q, &outcomes); err != nil {
+		return nil, err
+	}
+	if len(outcomes) != len(list) {
+		return nil, &messages.NodeAway{Node: node.ID, Reason: fmt.Sprintf("it answered about %d deletes of %d", len(outcomes), len(list)), Begun: true}
+	}
+	deleted := make([]gateway.Deleted, len(list))
+	for i, o := range outcomes {
+		deleted[i].Done = o.Done
+		if o.Failed {
+			deleted[i].Err = o.Failure.err(node.ID)
+		}
+	}
+	return deleted, nil
+}
+
 // Record implements gateway.Peers.
 func (r *Road) Record(c gateway.Charge, bucket *objects.BucketDoc, name, versionID string) (*objects.Meta, error) {
 	q := aboutKey(c, bucket, name)

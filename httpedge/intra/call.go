@@ -11,10 +11,10 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/troupe-storage/troupe/httpedge/access"
+	"github.com/troupe-storage/troupe/httpedge/auth"
 	"github.com/troupe-storage/troupe/httpedge/gateway"
 	"github.com/troupe-storage/troupe/messages"
 	"github.com/troupe-storage/troupe/objects"
-	"github.com/troupe-storage/troupe/objects/errs"
 	"github.com/troupe-storage/troupe/objects/slab"
 )
 
@@ -24,7 +24,8 @@ type call struct {
 	ctx    *fasthttp.RequestCtx
 	window *slab.Window // of the request's body; nil: it has none
 	size   int64        // of the body, in bytes; -1: not known before its end
-	body   io.Reader    // nil: there is none
+	body   io.Reader    // nil: there is none; it ends with io.EOF only where the client ended it
+	watch  *watch       // of the answer while a large body is sent; nil: there is none yet
 	small  []byte       // the whole body, if it fits a slab; in window
 	// consumed: some of the body was read, so that nobody else can.
 	consumed bool
@@ -38,32 +39,35 @@ func (e *Edge) newCall(ctx *fasthttp.RequestCtx) (*call, error) {
 		c.size = 0
 		return c, nil
 	}
-	if c.body = ctx.RequestBodyStream(); c.body == nil {
-		return nil, errs.E("intra.newCall", errs.Internal, errors.New("the listener does not stream bodies"))
+	body, err := auth.NewRawBody(ctx, c)
+	if err != nil {
+		return nil, err
 	}
-	var err error
+	c.body = body
 	if c.window, err = e.road.Slabs.Lease(1); err != nil {
 		return nil, err
 	}
 	if room := c.window.Slab(0); c.size > 0 && c.size <= int64(len(room)) {
 		c.consumed = true
-		n, err := c.fill(room[:c.size], nil)
-		if err != nil && err != io.EOF || int64(n) < c.size {
+		if _, err := io.ReadFull(body, room[:c.size]); err != nil {
 			c.release()
-			return nil, incomplete(err)
+			return nil, err
 		}
-		c.small = room[:n]
-		access.Of(ctx).Received(int64(n))
+		c.small = room[:c.size]
 	}
 	return c, nil
 }
 
-// incomplete says why a client's body did not come.
-func incomplete(err error) error {
-	if err == nil || err == io.EOF {
-		err = objects.ErrIncompleteBody
+// SetReadDeadline implements auth.Deadliner: a body whose request has been answered
+// meanwhile is not read any more.
+func (c *call) SetReadDeadline(t time.Time) error {
+	if err := c.ctx.SetReadDeadline(t); err != nil {
+		return err
 	}
-	return errs.E("intra.body", errs.Canceled, err)
+	if c.watch != nil {
+		return c.watch.answered() // after the deadline: see newWatch
+	}
+	return nil
 }
 
 func (c *call) release() {
@@ -73,19 +77,10 @@ func (c *call) release() {
 	}
 }
 
-// fill reads the client's body until room is full or it ends, with io.EOF. Before
-// each read it asks whether to go on.
-func (c *call) fill(room []byte, goOn func() error) (int, error) {
+// fill reads the client's body until room is full or it ends, with io.EOF.
+func (c *call) fill(room []byte) (int, error) {
 	n := 0
 	for n < len(room) {
-		if err := c.ctx.SetReadDeadline(within(stallTime)); err != nil {
-			return n, err
-		}
-		if goOn != nil {
-			if err := goOn(); err != nil {
-				return n, err
-			}
-		}
 		read, err := c.body.Read(room[n:])
 		n += read
 		if err != nil {
@@ -176,9 +171,11 @@ func (c *call) upload(x *exchange, head []byte) (begun bool, err error) {
 		return false, err
 	}
 	c.consumed = true
-	watch := c.watch(x)
+	watch := c.newWatch(x)
+	c.watch = watch
 	sent, err := c.sendBody(x, watch)
 	watch.sent()
+	c.watch = nil
 	if err != nil && !errors.Is(err, errAnswered) {
 		var gone *clientGone
 		if errors.As(err, &gone) {
@@ -239,9 +236,9 @@ func (w *watch) answered() error {
 	}
 }
 
-// watch begins to wait. An answer that comes early ends a read of the client's body:
+// newWatch begins to wait. An answer that comes early ends a read of the client's body:
 // a slow client would keep it otherwise.
-func (c *call) watch(x *exchange) *watch {
+func (c *call) newWatch(x *exchange) *watch {
 	w := &watch{done: make(chan struct{}), sending: true}
 	client := c.ctx.Conn()
 	go func() {
@@ -261,27 +258,21 @@ func (c *call) sendBody(x *exchange, w *watch) (all bool, err error) {
 	// The frame of a chunk is written around it: "1ffee\r\n" before, "\r\n" after.
 	slab := c.window.Slab(0)
 	room := slab[frameBytes : len(slab)-2]
-	var total int64
-	record := access.Of(c.ctx)
-	defer func() { record.Received(total) }()
 	for left := c.size; left != 0; {
 		part := room
 		if left > 0 {
 			part = room[:min(int64(len(room)), left)]
 		}
-		n, err := c.fill(part, w.answered)
-		total += int64(n)
+		n, err := c.fill(part)
 		ended := err == io.EOF
 		if err != nil && !ended {
 			if w.answered() != nil {
 				return false, errAnswered
 			}
-			return false, &clientGone{incomplete(err)}
+			return false, &clientGone{err}
 		}
 		if c.size >= 0 {
-			if left -= int64(n); ended && left > 0 {
-				return false, &clientGone{incomplete(err)}
-			}
+			left -= int64(n) // a body that ends early is an error, not io.EOF
 			err = x.send(part[:n])
 		} else {
 			err = c.sendChunk(x, slab, n)
@@ -325,10 +316,11 @@ const (
 )
 
 func (c *call) drain() {
-	if c.body == nil || c.ctx.SetReadDeadline(within(drainTime)) != nil {
+	body := c.ctx.RequestBodyStream() // c.body may have ended with an error, for good
+	if body == nil || c.ctx.SetReadDeadline(within(drainTime)) != nil {
 		return
 	}
-	_, _ = io.CopyN(io.Discard, c.body, drainBytes) // whatever ends it, the answer is the same
+	_, _ = io.CopyN(io.Discard, body, drainBytes) // whatever ends it, the answer is the same
 }
 
 // deliver makes a node's answer the client's. It takes over the connection.

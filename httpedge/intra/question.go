@@ -23,12 +23,13 @@ const (
 	pathList    = "/question/list"
 	pathUploads = "/question/uploads"
 	pathDelete  = "/question/delete"
+	pathDeletes = "/question/deletes"
 	pathRecord  = "/question/record"
 	pathPayload = "/question/payload"
 )
 
 const (
-	questionBytes = 1 << 20  // the largest question
+	questionBytes = 16 << 20 // the largest question: 1000 keys of 1 KiB with conditions of 8 KiB
 	answerBytes   = 64 << 20 // the largest answer: a page of records, each with 64 KiB of metadata at the most
 )
 
@@ -64,6 +65,28 @@ type keyQuestion struct {
 	// Payload names the bytes that are wanted, of Length from Offset.
 	Payload        objects.Generation
 	Offset, Length int64
+}
+
+// deletesQuestion is asked at pathDeletes, and answered by a deletion's outcome for each.
+type deletesQuestion struct {
+	About about
+	List  []deletion
+}
+
+// deletion is one delete, under the epoch of its key. Size is apart, as above.
+type deletion struct {
+	Epoch           messages.KeyEpoch
+	Name, VersionID string
+	Conditions      objects.Conditions
+	HasSize         bool
+	Size            int64
+}
+
+// outcome is what became of a deletion.
+type outcome struct {
+	Done    bool
+	Failed  bool
+	Failure failure
 }
 
 // failure is an error on its way between nodes: its kind, its words, and what callers
@@ -130,6 +153,8 @@ func (s *Server) question(ctx *fasthttp.RequestCtx) {
 		err = s.onList(ctx)
 	case pathUploads:
 		err = s.onUploads(ctx)
+	case pathDeletes:
+		err = s.onDeletes(ctx)
 	case pathDelete, pathRecord, pathPayload:
 		err = s.onKey(ctx, path)
 	default:
@@ -229,6 +254,33 @@ func (s *Server) onUploads(ctx *fasthttp.RequestCtx) error {
 		return err
 	}
 	return give(ctx, page)
+}
+
+func (s *Server) onDeletes(ctx *fasthttp.RequestCtx) error {
+	var q deletesQuestion
+	if err := read(ctx, &q); err != nil {
+		return err
+	}
+	bucket, _, err := s.bucket(q.About)
+	if err != nil {
+		return err
+	}
+	list, epochs := make([]gateway.Deletion, len(q.List)), make([]messages.KeyEpoch, len(q.List))
+	for i := range q.List {
+		d := &q.List[i]
+		if d.HasSize {
+			d.Conditions.IfSize = &d.Size
+		}
+		list[i], epochs[i] = gateway.Deletion{Name: d.Name, VersionID: d.VersionID, Conditions: d.Conditions}, d.Epoch
+	}
+	outcomes := make([]outcome, len(list))
+	for i, deleted := range s.Gateway.DeleteAllHere(bucket, list, epochs) {
+		outcomes[i].Done = deleted.Done
+		if deleted.Err != nil {
+			outcomes[i].Failed, outcomes[i].Failure = true, failureOf(deleted.Err)
+		}
+	}
+	return give(ctx, outcomes)
 }
 
 func (s *Server) onKey(ctx *fasthttp.RequestCtx, path string) error {

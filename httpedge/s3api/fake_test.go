@@ -313,6 +313,11 @@ func (m *model) Delete(_ context.Context, bucket *objects.BucketDoc, name, _ str
 	return messages.ObjectDeleted{Existed: existed, Generation: m.generation()}, nil
 }
 
+// DeleteElsewhere implements Gateway: there is no other node.
+func (m *model) DeleteElsewhere(_ context.Context, _ *objects.BucketDoc, list []gateway.Deletion) []gateway.Deleted {
+	return make([]gateway.Deleted, len(list))
+}
+
 // List implements Gateway.
 func (m *model) List(_ context.Context, bucket *objects.BucketDoc, r gateway.ListRequest) (*messages.ObjectPage, error) {
 	if err := m.enter("List", r.Prefix); err != nil {

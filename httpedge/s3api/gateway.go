@@ -25,6 +25,7 @@ type Gateway interface {
 	Head(ctx context.Context, bucket *objects.BucketDoc, name, versionID string) (*objects.Meta, error)
 	Open(ctx context.Context, bucket *objects.BucketDoc, name, versionID string) (*objects.Meta, Payload, error)
 	Delete(ctx context.Context, bucket *objects.BucketDoc, name, versionID string, c objects.Conditions) (messages.ObjectDeleted, error)
+	DeleteElsewhere(ctx context.Context, bucket *objects.BucketDoc, list []gateway.Deletion) []gateway.Deleted
 	ChangeDraft(ctx context.Context, bucket *objects.BucketDoc, name string, change messages.DraftChange) (*objects.Meta, error)
 	List(ctx context.Context, bucket *objects.BucketDoc, r gateway.ListRequest) (*messages.ObjectPage, error)
 

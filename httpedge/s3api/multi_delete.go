@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/troupe-storage/troupe/httpedge/gateway"
 	"github.com/troupe-storage/troupe/objects"
 )
 
@@ -112,51 +113,87 @@ func deleteObjects(r *request) error {
 // gone. It returns when the last delete has been answered.
 func (r *request) deleteAll(bucket *objects.BucketDoc, list []doomed) []*Error {
 	failures := make([]*Error, len(list))
+	deletions := make([]gateway.Deletion, len(list))
+	for i := range list {
+		var err error
+		if deletions[i], err = list[i].deletion(); err != nil {
+			failures[i] = errorOf(err, target{bucket: r.target.bucket, key: list[i].Key})
+		}
+	}
+	done := r.deleteElsewhere(bucket, list, deletions, failures)
 	next := make(chan int)
 	var workers sync.WaitGroup
 	for range min(r.h.config.Limits.DeleteWorkers, len(list)) {
 		workers.Go(func() {
 			for i := range next {
-				failures[i] = r.deleteOne(bucket, &list[i])
+				failures[i] = r.deleteOne(bucket, &deletions[i])
 			}
 		})
 	}
 	for i := range list {
-		next <- i
+		if !done[i] && failures[i] == nil {
+			next <- i
+		}
 	}
 	close(next)
 	workers.Wait()
 	return failures
 }
 
+// deleteElsewhere has other nodes delete what they are in charge of, and reports what
+// they have answered.
+func (r *request) deleteElsewhere(bucket *objects.BucketDoc, list []doomed, deletions []gateway.Deletion, failures []*Error) []bool {
+	done := make([]bool, len(list))
+	if r.h.config.Relay == nil {
+		return done
+	}
+	var asked []gateway.Deletion
+	var indices []int
+	for i := range list {
+		if failures[i] == nil {
+			asked, indices = append(asked, deletions[i]), append(indices, i)
+		}
+	}
+	for j, deleted := range r.h.config.Gateway.DeleteElsewhere(r.context, bucket, asked) {
+		i := indices[j]
+		done[i] = deleted.Done
+		if deleted.Err != nil {
+			failures[i] = errorOf(deleted.Err, target{bucket: r.target.bucket, key: list[i].Key})
+		}
+	}
+	return done
+}
+
+// deletion reads what is asked of one object of many.
+func (o *doomed) deletion() (d gateway.Deletion, err error) {
+	d.Name = o.Key
+	if err := checkKey(o.Key); err != nil {
+		return d, err
+	}
+	if o.VersionID != nil {
+		if d.VersionID, err = versionOf(*o.VersionID, true); err != nil {
+			return d, err
+		}
+	}
+	modified, _ := time.Parse(time.RFC3339, o.LastModifiedTime)
+	if modified.IsZero() {
+		modified = parseDate(o.LastModifiedTime)
+	}
+	d.Conditions, err = deleteConditions(o.ETag, o.Size, modified, o.LastModifiedTime)
+	return d, err
+}
+
 // deleteOne deletes one object of many. A panic costs that object's answer, not
 // the process: the goroutine is not the handler's.
-func (r *request) deleteOne(bucket *objects.BucketDoc, o *doomed) (failure *Error) {
-	at := target{bucket: r.target.bucket, key: o.Key}
+func (r *request) deleteOne(bucket *objects.BucketDoc, d *gateway.Deletion) (failure *Error) {
 	defer func() {
 		if p := recover(); p != nil {
-			r.log().WithFields(map[string]any{"key": o.Key, "panic": p}).Error("s3api: a delete panicked")
+			r.log().WithFields(map[string]any{"key": d.Name, "panic": p}).Error("s3api: a delete panicked")
 			failure = refuse(codeInternalError, "")
 		}
 	}()
-	err := checkKey(o.Key)
-	version := ""
-	if err == nil && o.VersionID != nil {
-		version, err = versionOf(*o.VersionID, true)
-	}
-	var conditions objects.Conditions
-	if err == nil {
-		modified, _ := time.Parse(time.RFC3339, o.LastModifiedTime)
-		if modified.IsZero() {
-			modified = parseDate(o.LastModifiedTime)
-		}
-		conditions, err = deleteConditions(o.ETag, o.Size, modified, o.LastModifiedTime)
-	}
-	if err == nil {
-		_, err = r.h.config.Gateway.Delete(r.context, bucket, o.Key, version, conditions)
-	}
-	if err != nil {
-		return errorOf(err, at)
+	if _, err := r.h.config.Gateway.Delete(r.context, bucket, d.Name, d.VersionID, d.Conditions); err != nil {
+		return errorOf(err, target{bucket: r.target.bucket, key: d.Name})
 	}
 	return nil
 }
