@@ -7,6 +7,7 @@ package httpedge
 
 import (
 	"cmp"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"

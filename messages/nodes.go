@@ -4,46 +4,30 @@ import (
 	"fmt"
 
 	"github.com/troupe-storage/troupe/objects"
+	"github.com/troupe-storage/troupe/objects/smap"
 )
 
 // NodeSet is the nodes of the cluster as one of them sees them, under one map: an
 // immutable snapshot, read on every request. A node that is alone has none.
 type NodeSet struct {
-	Self    string // id of the node whose view it is; it is in Nodes
-	Version uint64 // of the map
-	Nodes   []NodeView
-	Keys    KeyMap
+	Self  string     // id of the node whose view it is
+	Map   *smap.Smap // nil: the node has not joined, and answers nothing about keys
+	Nodes []NodeView // of the map
 	// Replaced is closed once a later snapshot has been published; nil: never.
 	Replaced <-chan struct{}
 }
 
-// KeyMap says which node is in charge of a key, under one map. Immutable, and safe
-// for concurrent use.
-type KeyMap interface {
-	// Charge returns the node in charge of a key, given by its digest and the version
-	// of its bucket's document, and since when nothing has changed that concerns the
-	// key. An empty node: there is none, and every request is 503, never 404.
-	Charge(digest, document uint64) (node string, epoch KeyEpoch)
-}
-
-// KeyEpoch says since when nothing has changed that concerns a key. What one node
-// asks another about a key carries it; a receiver at another one changes nothing and
-// refuses.
-type KeyEpoch struct {
-	Map      uint64 // last version in which owners, or the state of one of them, changed
-	Document uint64 // version of the bucket's document
-}
-
-// String returns the epoch as "7/2".
-func (e KeyEpoch) String() string { return fmt.Sprintf("%d/%d", e.Map, e.Document) }
-
-// ParseKeyEpoch reads what String wrote.
-func ParseKeyEpoch(s string) (KeyEpoch, error) {
-	var e KeyEpoch
-	if n, err := fmt.Sscanf(s, "%d/%d", &e.Map, &e.Document); err != nil || n != 2 || e.String() != s {
-		return KeyEpoch{}, fmt.Errorf("%q is not the epoch of a key", s)
+// Version returns the map's version; 0: there is none.
+func (s *NodeSet) Version() uint64 {
+	if s.Map == nil {
+		return 0
 	}
-	return e, nil
+	return s.Map.Version()
+}
+
+// View returns a key of a bucket under the map, which is not nil.
+func (s *NodeSet) View(bucket *objects.BucketDoc, digest uint64) smap.View {
+	return s.Map.View(smap.Key{Digest: digest, Owners: 1, Document: bucket.Version})
 }
 
 // NodeView is one node as others see it.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -19,7 +20,6 @@ import (
 	"github.com/troupe-storage/troupe/cluster/consul"
 	"github.com/troupe-storage/troupe/cluster/embedded"
 	"github.com/troupe-storage/troupe/cluster/member"
-	"github.com/troupe-storage/troupe/httpedge"
 	"github.com/troupe-storage/troupe/messages"
 	"github.com/troupe-storage/troupe/objects"
 	"github.com/troupe-storage/troupe/objects/errs"
@@ -36,11 +36,12 @@ type membership struct {
 	closes     bool // the provider is this node's own
 	secret     []byte
 	socket     net.Listener // of the intra listener
-	intra      string       // its address as bound
 	identity   *authority.Identity
 	peers      *member.HTTPPeers
 	membership *member.Membership
 	view       atomic.Pointer[messages.ClusterView]
+	nodes      atomic.Pointer[messages.NodeSet] // the same, for requests
+	replaced   chan struct{}                    // of nodes
 	events     *member.Events
 	buckets    *member.Buckets
 }
@@ -52,7 +53,7 @@ func (n *Node) openCluster() error {
 	if !c.enabled() {
 		return nil
 	}
-	n.cluster = &membership{provider: c.Provider, events: member.NewEvents(n.log)}
+	n.cluster = &membership{provider: c.Provider, events: member.NewEvents(n.log), replaced: make(chan struct{})}
 	n.cluster.view.Store(&messages.ClusterView{Name: c.Name})
 	var err error
 	if n.cluster.secret, err = c.secret(); err != nil {
@@ -61,7 +62,6 @@ func (n *Node) openCluster() error {
 	if n.cluster.socket, err = n.bind(n.config.Intra); err != nil {
 		return err
 	}
-	n.cluster.intra = n.cluster.socket.Addr().String()
 	if c.Provider == nil {
 		p, err := consul.New(c.consul())
 		if err != nil {
@@ -159,28 +159,43 @@ func (n *Node) lasting() string {
 	return "buckets of a cluster of several nodes cannot be destroyed yet; delete what is in it"
 }
 
-// spawnCluster spawns the actor of membership, and returns the intra listener. None: the
-// node is alone.
-func (n *Node) spawnCluster(documents *embedded.Documents) ([]httpedge.Listener, error) {
+// joinRoad makes the road of a node that belongs to a cluster: its certificate, and
+// what it knows of others.
+func (n *Node) joinRoad(node embedded.Node) error {
 	if n.cluster == nil {
-		return nil, nil
+		return nil
 	}
-	c, node := n.cluster, documents.Node()
+	c := n.cluster
 	authorized, err := authority.New(node.ClusterID, c.secret)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if c.identity, err = authorized.Identity(node.NodeID, n.clock); err != nil {
-		return nil, err
+		return err
 	}
+	c.nodes.Store(&messages.NodeSet{Self: node.NodeID, Replaced: c.replaced})
+	n.config.Road = &Road{
+		Address: n.config.Intra, Socket: c.socket, Nodes: &c.nodes,
+		Server: c.identity.Server(), Client: c.identity.Client, Peer: authority.PeerOf,
+		Questions: map[string]func(*fasthttp.RequestCtx, string){member.ProbePath: n.answerProbe},
+	}
+	return nil
+}
+
+// spawnCluster spawns the actor of membership, if the node belongs to a cluster.
+func (n *Node) spawnCluster(documents *embedded.Documents) error {
+	if n.cluster == nil {
+		return nil
+	}
+	c, node := n.cluster, documents.Node()
 	c.peers = member.NewHTTPPeers(c.identity.Client)
 	registration, err := n.registration()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	record := member.Record{
 		ID: smap.NodeID(node.NodeID), Digest: smap.Digest(objects.DigestID("t" + node.NodeID)),
-		Addresses: messages.NodeAddresses{Intra: n.config.advertised(c.intra), Native: n.config.advertised(n.native), S3: n.config.advertised(n.s3)},
+		Addresses: messages.NodeAddresses{Intra: n.config.advertised(n.intra), Native: n.config.advertised(n.native), S3: n.config.advertised(n.s3)},
 	}
 	for _, m := range node.Mountpaths {
 		record.Mountpaths = append(record.Mountpaths, m.ID)
@@ -190,18 +205,78 @@ func (n *Node) spawnCluster(documents *embedded.Documents) ([]httpedge.Listener,
 		Record: record, Registration: registration, Peers: c.peers, Archive: archive{documents},
 		Buckets:    c.buckets,
 		HasBuckets: func() bool { return len(n.buckets.Load().All()) > 0 },
-		NewLineage: embedded.NewID, Published: &c.view, Events: c.events,
+		NewLineage: embedded.NewID, Publish: n.publishView, Events: c.events,
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if err := n.spawn(c.membership.Spec()); err != nil {
-		return nil, err
+	return n.spawn(c.membership.Spec())
+}
+
+// publishView shows requests what the node knows of its cluster, and cuts what is under
+// way at nodes that are not asked any more. Called by the actor of membership alone,
+// and once before it is spawned.
+func (n *Node) publishView(view *messages.ClusterView) {
+	c := n.cluster
+	c.view.Store(view)
+	before := c.nodes.Load()
+	set := n.nodeSet(view)
+	if set.Map == before.Map && slices.Equal(set.Nodes, before.Nodes) {
+		return
 	}
-	return []httpedge.Listener{{
-		Name: "intra", Address: c.intra, Socket: c.socket, TLS: c.identity.Server(),
-		Handler: n.answerNodes, MaxConnections: n.config.MaxConnections, Grace: stopGrace, Stops: n.stopping.Load,
-	}}, nil
+	replaced := c.replaced
+	c.replaced = make(chan struct{})
+	set.Replaced = c.replaced
+	c.nodes.Store(set)
+	close(replaced)
+	for i := range set.Nodes {
+		node := &set.Nodes[i]
+		if was := before.Find(node.ID); node.Away != "" && was != nil && was.Away == "" {
+			n.CutNode(node.ID)
+		}
+	}
+}
+
+// nodeSet is what a view of the cluster says to requests.
+func (n *Node) nodeSet(view *messages.ClusterView) *messages.NodeSet {
+	set := &messages.NodeSet{Self: string(view.Self), Map: view.Map}
+	if view.Map == nil {
+		return set
+	}
+	owners := view.Map.Placement()
+	if next, ok := view.Map.Next(); ok {
+		owners = append(owners, next.Placement...)
+	}
+	for _, entry := range view.Map.Nodes() {
+		addresses := view.Nodes[entry.ID]
+		node := messages.NodeView{ID: string(entry.ID), Intra: addresses.Intra, Owns: slices.Contains(owners, entry.ID)}
+		if addresses.S3 != "" {
+			node.S3 = n.scheme("s3") + addresses.S3
+		}
+		if addresses.Native != "" {
+			node.Native = n.scheme("native") + addresses.Native
+		}
+		switch {
+		case entry.ID == view.Self:
+		case entry.State.Away():
+			node.Away = fmt.Sprintf("it is in state %s since version %d of the cluster map", entry.State, entry.Since)
+		case slices.Contains(view.Silent, entry.ID):
+			node.Away = "it has not answered for three seconds"
+		case addresses.Intra == "":
+			node.Away = "it has not told where it is"
+		}
+		set.Nodes = append(set.Nodes, node)
+	}
+	return set
+}
+
+// scheme is how URLs of a listener begin: all nodes of a cluster have the same settings
+// of HTTPS.
+func (n *Node) scheme(listener string) string {
+	if n.config.Edge.TLS(listener) {
+		return "https://"
+	}
+	return "http://"
 }
 
 // healthInterval is between two questions of Consul's for the node's health.
@@ -218,32 +293,17 @@ func (n *Node) registration() (cluster.Registration, error) {
 	if err != nil {
 		return cluster.Registration{}, err
 	}
-	scheme := "http://"
-	if n.config.Edge.TLS("native") {
-		scheme = "https://"
-	}
 	return cluster.Registration{
 		Address: host, Port: port, Roles: []string{"gateway", "target"},
-		Listeners: map[string]string{"native": native, "s3": n.config.advertised(n.s3), "intra": n.config.advertised(n.cluster.intra)},
-		HealthURL: scheme + native + "/v1/health", HealthInterval: healthInterval,
+		Listeners: map[string]string{"native": native, "s3": n.config.advertised(n.s3), "intra": n.config.advertised(n.intra)},
+		HealthURL: n.scheme("native") + native + "/v1/health", HealthInterval: healthInterval,
 	}, nil
 }
 
-// answerNodes answers what other nodes ask of membership: their certificates say who
-// they are.
-func (n *Node) answerNodes(ctx *fasthttp.RequestCtx) {
-	state := ctx.TLSConnectionState()
-	if state == nil {
-		ctx.Error("", fasthttp.StatusForbidden)
-		return
-	}
-	from, err := authority.PeerOf(*state)
-	if err != nil {
-		ctx.Error("", fasthttp.StatusForbidden)
-		return
-	}
-	if string(ctx.Path()) != member.ProbePath || !ctx.IsPost() {
-		ctx.Error("there is no such question", fasthttp.StatusNotFound)
+// answerProbe answers a probe of another node.
+func (n *Node) answerProbe(ctx *fasthttp.RequestCtx, from string) {
+	if !ctx.IsPost() {
+		ctx.Error("a probe is a POST", fasthttp.StatusMethodNotAllowed)
 		return
 	}
 	answer, err := n.cluster.membership.AnswerProbe(from, ctx.Request.Body())
@@ -277,14 +337,6 @@ func (n *Node) Cluster() *messages.ClusterView {
 		return nil
 	}
 	return n.cluster.view.Load()
-}
-
-// Intra returns the address of the intra listener as bound; empty: there is none.
-func (n *Node) Intra() string {
-	if n.cluster == nil {
-		return ""
-	}
-	return n.cluster.intra
 }
 
 // unready says why a node of a cluster cannot serve now; empty: it can, or it is alone.

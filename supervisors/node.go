@@ -71,8 +71,8 @@ type Node struct {
 	jobs     atomic.Pointer[xaction.Census]
 	gateway  *gateway.Gateway
 	sockets  []net.Listener // bound and not yet an edge's
-	cluster  *membership    // nil: the node is alone
-	road     *intra.Road    // nil: the node is alone
+	cluster  *membership    // what the node agrees on with others, and how; nil: it is alone
+	road     *intra.Road    // how requests get to others; nil: the node is alone
 	cancel   context.CancelFunc
 
 	given       Config // with defaults, before anything was fitted to the machine
@@ -163,6 +163,9 @@ func Start(config Config) (_ *Node, err error) {
 		BucketsActor: n.system.PID(nodeName + "/" + bucket.Name),
 		InlineLimit:  config.InlineBytes, MinPartBytes: config.MinPartBytes, Now: n.clock.Now,
 	}
+	if err := n.joinRoad(documents.Node()); err != nil {
+		return nil, err
+	}
 	if err := n.openRoad(&gatewayConfig); err != nil {
 		return nil, err
 	}
@@ -174,12 +177,10 @@ func Start(config Config) (_ *Node, err error) {
 	if err != nil {
 		return nil, err
 	}
-	nodes, err := n.spawnCluster(documents)
-	if err != nil {
+	if err := n.spawnCluster(documents); err != nil {
 		return nil, err
 	}
 	listeners[0].Socket, listeners[1].Socket, n.sockets = nativeSocket, s3Socket, nil
-	listeners = append(listeners, nodes...)
 	if err := n.spawnEdges(listeners); err != nil {
 		return nil, err
 	}
@@ -353,7 +354,7 @@ func (n *Node) listeners(registry gatherer, nodeID, clusterID string, started ti
 		listeners = append(listeners, n.roadListener(map[string]intra.Served{
 			intra.S3Edge:     {Handler: s3.Handle, Expect: s3.Expect},
 			intra.NativeEdge: {Handler: nativeHandler.Handle, Expect: nativeHandler.Expect},
-		}, n.sockets[len(n.sockets)-1]))
+		}))
 	}
 	if n.config.Profile != "" {
 		listeners = append(listeners, httpedge.Listener{

@@ -5,6 +5,8 @@ import (
 	"net"
 	"sync/atomic"
 
+	"github.com/valyala/fasthttp"
+
 	"github.com/troupe-storage/troupe/httpedge"
 	"github.com/troupe-storage/troupe/httpedge/gateway"
 	"github.com/troupe-storage/troupe/httpedge/intra"
@@ -12,9 +14,10 @@ import (
 )
 
 // Road is how a node of a cluster gets to the others, and they to it. Every field is
-// required.
+// required, but Socket and Questions.
 type Road struct {
-	Address string // host:port of the intra listener
+	Address string       // host:port of the intra listener
+	Socket  net.Listener // bound to it; nil: it is bound at the start
 	// Nodes are the cluster's nodes as this one sees them; nil inside: it is alone for now.
 	Nodes *atomic.Pointer[messages.NodeSet]
 	// Server is how the intra listener speaks TLS, so that nodes of the cluster get in
@@ -23,6 +26,8 @@ type Road struct {
 	Peer   func(tls.ConnectionState) (node string, err error)
 	// Client is how a connection to a node is made.
 	Client func(node string) *tls.Config
+	// Questions are further ones that nodes ask, by path.
+	Questions map[string]func(ctx *fasthttp.RequestCtx, node string)
 }
 
 // openRoad begins the road to other nodes, if there is one.
@@ -30,11 +35,14 @@ func (n *Node) openRoad(c *gateway.Config) error {
 	if n.config.Road == nil {
 		return nil
 	}
-	socket, err := n.bind(n.config.Road.Address)
-	if err != nil {
-		return err
+	if n.config.Road.Socket == nil {
+		socket, err := n.bind(n.config.Road.Address)
+		if err != nil {
+			return err
+		}
+		n.config.Road.Socket = socket
 	}
-	n.intra = socket.Addr().String()
+	n.intra = n.config.Road.Socket.Addr().String()
 	n.road = intra.NewRoad(intra.Config{TLS: n.config.Road.Client, Clock: n.clock, Slabs: n.slabs, MaxConnections: n.config.MaxConnections})
 	c.Nodes, c.Peers = n.config.Road.Nodes, n.road
 	return nil
@@ -48,11 +56,13 @@ func (n *Node) edgeRoad(name string) *intra.Edge {
 	return intra.NewEdge(n.road, n.gateway, name)
 }
 
-// roadListener describes the intra listener. Its socket is the last that was bound.
-func (n *Node) roadListener(edges map[string]intra.Served, socket net.Listener) httpedge.Listener {
-	server := intra.NewServer(intra.ServerConfig{Gateway: n.gateway, Peer: n.config.Road.Peer, Edges: edges, Log: n.log})
+// roadListener describes the intra listener.
+func (n *Node) roadListener(edges map[string]intra.Served) httpedge.Listener {
+	server := intra.NewServer(intra.ServerConfig{
+		Gateway: n.gateway, Peer: n.config.Road.Peer, Edges: edges, Questions: n.config.Road.Questions, Log: n.log,
+	})
 	return httpedge.Listener{
-		Name: "intra", Address: n.intra, Socket: socket, TLS: n.config.Road.Server,
+		Name: "intra", Address: n.intra, Socket: n.config.Road.Socket, TLS: n.config.Road.Server,
 		Handler: server.Handle, Expect: server.Expect, MaxConnections: n.config.MaxConnections, Grace: stopGrace, Stops: n.stopping.Load,
 	}
 }

@@ -45,8 +45,9 @@ type Config struct {
 	CatchUp func(ctx context.Context, m *smap.Smap) error
 	// NewLineage makes the id of a new line of maps.
 	NewLineage func() (string, error)
-	// Published is where the snapshot of the cluster is put.
-	Published *atomic.Pointer[messages.ClusterView]
+	// Publish is told what the node knows of the cluster whenever it may be something
+	// else; called by New, then by the actor alone. It does not block.
+	Publish func(*messages.ClusterView)
 	// Events are told what happens.
 	Events *Events
 }
@@ -408,7 +409,7 @@ func (m *member) publish() {
 		m.Buckets.others.Store(&others)
 	}
 	h.out.Store(out)
-	m.Published.Store(view)
+	m.Publish(view)
 }
 
 // emit tells of something that has happened.

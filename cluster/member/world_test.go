@@ -171,7 +171,7 @@ func (n *node) start() {
 		Peers: peers{n.world, n.id}, Archive: n.archive,
 		Pace:       cluster.Pace{Gap: time.Millisecond, Retry: 50 * time.Millisecond, RetryMax: time.Second},
 		Buckets:    n.buckets,
-		HasBuckets: func() bool { return n.data.Load() || len(n.shelf.Buckets()) > 0 }, NewLineage: embedded.NewID, Published: &n.view, Events: n.events,
+		HasBuckets: func() bool { return n.data.Load() || len(n.shelf.Buckets()) > 0 }, NewLineage: embedded.NewID, Publish: n.view.Store, Events: n.events,
 		CatchUp: func(context.Context, *smap.Smap) error { n.catches.Add(1); return nil },
 	})
 	must(t, err)

@@ -9,6 +9,7 @@ import (
 	"github.com/troupe-storage/troupe/messages"
 	"github.com/troupe-storage/troupe/objects"
 	"github.com/troupe-storage/troupe/objects/errs"
+	"github.com/troupe-storage/troupe/objects/smap"
 )
 
 // Deletion is one delete of several.
@@ -79,7 +80,7 @@ func (g *Gateway) DeleteElsewhere(_ context.Context, bucket *objects.BucketDoc, 
 
 // DeleteAllHere deletes those of several objects that this node is in charge of, under
 // the epochs given, and returns when the last has been answered.
-func (g *Gateway) DeleteAllHere(bucket *objects.BucketDoc, list []Deletion, epochs []messages.KeyEpoch) []Deleted {
+func (g *Gateway) DeleteAllHere(bucket *objects.BucketDoc, list []Deletion, epochs []smap.Epoch) []Deleted {
 	done := make([]Deleted, len(list))
 	next := make(chan int)
 	var workers sync.WaitGroup
@@ -100,7 +101,7 @@ func (g *Gateway) DeleteAllHere(bucket *objects.BucketDoc, list []Deletion, epoc
 
 // deleteOne deletes one of several. A panic costs that object's answer, not the
 // process: the goroutine is nobody else's.
-func (g *Gateway) deleteOne(bucket *objects.BucketDoc, d *Deletion, epoch messages.KeyEpoch) (result Deleted) {
+func (g *Gateway) deleteOne(bucket *objects.BucketDoc, d *Deletion, epoch smap.Epoch) (result Deleted) {
 	defer func() {
 		if p := recover(); p != nil {
 			result = Deleted{Done: true, Err: errs.E("gateway.deleteOne", d.Name, errs.Internal, fmt.Errorf("panic: %v", p))}

@@ -85,8 +85,7 @@ func (g *Gateway) ListOurUploads(set *messages.NodeSet, bucket *objects.BucketDo
 }
 
 func inCharge(set *messages.NodeSet, bucket *objects.BucketDoc, name string) bool {
-	id, _ := set.Keys.Charge(objects.Key{Bucket: bucket.Bucket, Name: name}.Digest(), bucket.Version)
-	return id == set.Self
+	return string(set.View(bucket, objects.Key{Bucket: bucket.Bucket, Name: name}.Digest()).InCharge) == set.Self
 }
 
 // share is how many entries each of several nodes is asked for first: names are
@@ -168,6 +167,10 @@ func refill[E any, P comparable](sources []*source[E, P], ask ask[E, P]) error {
 // underOneMap makes a page, and makes it again where a node has another map.
 func underOneMap[T any](g *Gateway, op errs.Op, bucket *objects.BucketDoc, set *messages.NodeSet, make func(*messages.NodeSet) (T, error)) (T, error) {
 	for look := 1; ; look++ {
+		if set.Map == nil {
+			var none T
+			return none, errs.E(op, bucket.Bucket, errs.Offline, errNotJoined)
+		}
 		page, err := make(set)
 		var differs *messages.MapDiffers
 		if !errors.As(err, &differs) {

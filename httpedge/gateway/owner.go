@@ -2,11 +2,13 @@ package gateway
 
 import (
 	"errors"
+	"fmt"
 	"io"
 
 	"github.com/troupe-storage/troupe/messages"
 	"github.com/troupe-storage/troupe/objects"
 	"github.com/troupe-storage/troupe/objects/errs"
+	"github.com/troupe-storage/troupe/objects/smap"
 )
 
 // Charge is who is in charge of a key, under one map. The zero value is this node's,
@@ -14,7 +16,7 @@ import (
 type Charge struct {
 	Set   *messages.NodeSet  // nil: the node is alone
 	Node  *messages.NodeView // of Set
-	Epoch messages.KeyEpoch
+	Epoch smap.Epoch
 }
 
 // Ours reports whether this node is in charge.
@@ -41,6 +43,9 @@ type Peers interface {
 	Payload(c Charge, bucket *objects.BucketDoc, name string, record *objects.Meta, offset, length int64) (io.ReadCloser, error)
 }
 
+// errNotJoined says that a node has no map to act on.
+var errNotJoined = errors.New("this node has not joined its cluster yet")
+
 // nodes returns the cluster's nodes as they are now; nil where the node is alone.
 func (g *Gateway) nodes() *messages.NodeSet {
 	if g.Config.Nodes == nil {
@@ -57,10 +62,13 @@ func (g *Gateway) Charge(bucket *objects.BucketDoc, name string) (Charge, error)
 		return Charge{}, nil
 	}
 	key := objects.Key{Bucket: bucket.Bucket, Name: name}
-	id, epoch := set.Keys.Charge(key.Digest(), bucket.Version)
-	c := Charge{Set: set, Node: set.Find(id), Epoch: epoch}
+	if set.Map == nil {
+		return Charge{}, errs.E("gateway.Charge", key, errs.Offline, errNotJoined)
+	}
+	view := set.View(bucket, key.Digest())
+	c := Charge{Set: set, Node: set.Find(string(view.InCharge)), Epoch: view.Epoch}
 	if c.Node == nil {
-		return Charge{}, errs.E("gateway.Charge", key, errs.Offline, errors.New("no node is in charge of it now"))
+		return Charge{}, errs.E("gateway.Charge", key, errs.Offline, fmt.Errorf("no node is in charge of it now: of its owners (%v) none that has it serves", view.Owners))
 	}
 	return c, nil
 }
@@ -72,7 +80,7 @@ func (g *Gateway) ours(op errs.Op, bucket *objects.BucketDoc, name string) error
 	if err != nil || c.Ours() {
 		return err
 	}
-	return errs.E(op, objects.Key{Bucket: bucket.Bucket, Name: name}, errs.Busy, &messages.MapDiffers{Node: c.Set.Self, Version: c.Set.Version})
+	return errs.E(op, objects.Key{Bucket: bucket.Bucket, Name: name}, errs.Busy, &messages.MapDiffers{Node: c.Set.Self, Version: c.Set.Version()})
 }
 
 // maxMaps bounds how often a request follows changes of the map that come while it is

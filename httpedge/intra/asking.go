@@ -21,13 +21,13 @@ var _ gateway.Peers = (*Road)(nil)
 // List implements gateway.Peers.
 func (r *Road) List(set *messages.NodeSet, node *messages.NodeView, bucket *objects.BucketDoc, request gateway.ListRequest) (*gateway.NodePage, error) {
 	page := new(gateway.NodePage)
-	return page, r.ask(node, pathList, reads, &listQuestion{aboutBucket(bucket), set.Version, request}, page)
+	return page, r.ask(node, pathList, reads, &listQuestion{aboutBucket(bucket), set.Version(), request}, page)
 }
 
 // ListUploads implements gateway.Peers.
 func (r *Road) ListUploads(set *messages.NodeSet, node *messages.NodeView, bucket *objects.BucketDoc, request gateway.UploadsRequest) (*gateway.NodeUploads, error) {
 	page := new(gateway.NodeUploads)
-	return page, r.ask(node, pathUploads, reads, &uploadsQuestion{aboutBucket(bucket), set.Version, request}, page)
+	return page, r.ask(node, pathUploads, reads, &uploadsQuestion{aboutBucket(bucket), set.Version(), request}, page)
 }
 
 // Delete implements gateway.Peers.

@@ -97,7 +97,7 @@ func (c *call) safe() bool { return c.ctx.IsGet() || c.ctx.IsHead() || c.ctx.IsO
 func (c *call) to(at gateway.Charge, edge, id string) error {
 	large := c.size != 0 && c.small == nil
 	head := appendHead(make([]byte, 0, 2048), c.ctx, &Relayed{
-		Edge: edge, Scheme: schemeOf(c.ctx), Request: id, Client: c.ctx.RemoteAddr(), Map: at.Set.Version, Epoch: at.Epoch,
+		Edge: edge, Scheme: schemeOf(c.ctx), Request: id, Client: c.ctx.RemoteAddr(), Map: at.Set.Version(), Epoch: at.Epoch,
 	}, large)
 	for fresh := false; ; fresh = true {
 		x, err := c.road.begin(at.Node, fresh)

@@ -66,7 +66,7 @@ func (e *Edge) Judge(ctx *fasthttp.RequestCtx, bucket *objects.BucketDoc, name s
 func refuse(ctx *fasthttp.RequestCtx, set *messages.NodeSet) {
 	version := uint64(0)
 	if set != nil {
-		version = set.Version
+		version = set.Version()
 	}
 	ctx.Response.Reset()
 	ctx.SetStatusCode(statusRefused)

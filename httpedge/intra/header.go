@@ -8,8 +8,8 @@ import (
 
 	"github.com/valyala/fasthttp"
 
-	"github.com/troupe-storage/troupe/messages"
 	"github.com/troupe-storage/troupe/objects/errs"
+	"github.com/troupe-storage/troupe/objects/smap"
 )
 
 // The header fields of nodes. No client may send one, and none gets to a client.
@@ -21,7 +21,7 @@ const (
 	fieldClient  = space + "Client"  // address of the client, host:port
 	fieldRequest = space + "Request" // id of the request, as the client will know it
 	fieldMap     = space + "Map"     // version of the map of who asks
-	fieldEpoch   = space + "Epoch"   // of the key, as messages.KeyEpoch has it
+	fieldEpoch   = space + "Epoch"   // of the key, as smap.Epoch has it
 	// fieldRefused is in the answer of a node that is not in charge under the epoch
 	// given, or has another map: the version of its map. Nothing was changed.
 	fieldRefused = space + "Refused"
@@ -39,7 +39,7 @@ type Relayed struct {
 	Request string // its id
 	Client  net.Addr
 	Map     uint64
-	Epoch   messages.KeyEpoch
+	Epoch   smap.Epoch
 }
 
 // relayedKey finds it in a request's context.
@@ -87,7 +87,7 @@ func readRelayed(h *fasthttp.RequestHeader, by string) (*Relayed, error) {
 	if r.Map, err = strconv.ParseUint(string(h.Peek(fieldMap)), 10, 64); err != nil {
 		return nil, errs.E(op, by, errs.Invalid, err)
 	}
-	if r.Epoch, err = messages.ParseKeyEpoch(string(h.Peek(fieldEpoch))); err != nil {
+	if r.Epoch, err = smap.ParseEpoch(string(h.Peek(fieldEpoch))); err != nil {
 		return nil, errs.E(op, by, errs.Invalid, err)
 	}
 	for _, name := range []string{fieldEdge, fieldScheme, fieldClient, fieldRequest, fieldMap, fieldEpoch} {

@@ -9,7 +9,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
-	"github.com/troupe-storage/troupe/messages"
+	"github.com/troupe-storage/troupe/objects/smap"
 )
 
 // headOf parses a head as a listener does.
@@ -24,7 +24,7 @@ func headOf(t testing.TB, text string) *fasthttp.RequestCtx {
 
 var example = Relayed{
 	By: "n1", Edge: S3Edge, Scheme: schemePlain, Request: "7F", Client: &net.TCPAddr{IP: net.IPv4(1, 2, 3, 4), Port: 5},
-	Map: 9, Epoch: messages.KeyEpoch{Map: 7, Document: 2},
+	Map: 9, Epoch: smap.Epoch{Map: 7, Document: 2},
 }
 
 // A request goes on byte for byte, but for what belongs to the connection, the framing

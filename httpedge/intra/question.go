@@ -13,6 +13,7 @@ import (
 	"github.com/troupe-storage/troupe/messages"
 	"github.com/troupe-storage/troupe/objects"
 	"github.com/troupe-storage/troupe/objects/errs"
+	"github.com/troupe-storage/troupe/objects/smap"
 )
 
 // What nodes ask each other: a POST to one of these paths, with a question as the
@@ -56,7 +57,7 @@ type uploadsQuestion struct {
 // keyQuestion is asked at the other paths.
 type keyQuestion struct {
 	About           about
-	Epoch           messages.KeyEpoch
+	Epoch           smap.Epoch
 	Name, VersionID string
 	// Conditions of a delete. Size is apart: gob does not tell a pointer to 0 from nil.
 	Conditions objects.Conditions
@@ -75,7 +76,7 @@ type deletesQuestion struct {
 
 // deletion is one delete, under the epoch of its key. Size is apart, as above.
 type deletion struct {
-	Epoch           messages.KeyEpoch
+	Epoch           smap.Epoch
 	Name, VersionID string
 	Conditions      objects.Conditions
 	HasSize         bool
@@ -213,7 +214,7 @@ func (s *Server) bucket(a about) (*objects.BucketDoc, *messages.NodeSet, error) 
 	}
 	doc, err := s.Gateway.Bucket(a.Bucket)
 	if err != nil || doc.Version != a.Document {
-		return nil, nil, &messages.MapDiffers{Node: set.Self, Version: set.Version}
+		return nil, nil, &messages.MapDiffers{Node: set.Self, Version: set.Version()}
 	}
 	return doc, set, nil
 }
@@ -227,8 +228,8 @@ func (s *Server) onList(ctx *fasthttp.RequestCtx) error {
 	if err != nil {
 		return err
 	}
-	if set.Version != q.Map {
-		return &messages.MapDiffers{Node: set.Self, Version: set.Version}
+	if set.Version() != q.Map {
+		return &messages.MapDiffers{Node: set.Self, Version: set.Version()}
 	}
 	page, err := s.Gateway.ListOurs(set, bucket, q.Request)
 	if err != nil {
@@ -246,8 +247,8 @@ func (s *Server) onUploads(ctx *fasthttp.RequestCtx) error {
 	if err != nil {
 		return err
 	}
-	if set.Version != q.Map {
-		return &messages.MapDiffers{Node: set.Self, Version: set.Version}
+	if set.Version() != q.Map {
+		return &messages.MapDiffers{Node: set.Self, Version: set.Version()}
 	}
 	page, err := s.Gateway.ListOurUploads(set, bucket, q.Request)
 	if err != nil {
@@ -265,7 +266,7 @@ func (s *Server) onDeletes(ctx *fasthttp.RequestCtx) error {
 	if err != nil {
 		return err
 	}
-	list, epochs := make([]gateway.Deletion, len(q.List)), make([]messages.KeyEpoch, len(q.List))
+	list, epochs := make([]gateway.Deletion, len(q.List)), make([]smap.Epoch, len(q.List))
 	for i := range q.List {
 		d := &q.List[i]
 		if d.HasSize {
@@ -297,7 +298,7 @@ func (s *Server) onKey(ctx *fasthttp.RequestCtx, path string) error {
 		return err
 	}
 	if !c.Ours() || c.Epoch != q.Epoch {
-		return &messages.MapDiffers{Node: set.Self, Version: set.Version}
+		return &messages.MapDiffers{Node: set.Self, Version: set.Version()}
 	}
 	switch path {
 	case pathDelete:

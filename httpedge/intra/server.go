@@ -16,14 +16,16 @@ type Served struct {
 	Expect  func(*fasthttp.RequestCtx) int // judges the head of a request before its body is sent
 }
 
-// ServerConfig is what a Server needs. Every field is required.
+// ServerConfig is what a Server needs. Every field is required, but Questions.
 type ServerConfig struct {
 	Gateway *gateway.Gateway
 	// Peer returns the node at the other end of a connection, which its certificate
 	// names.
 	Peer  func(tls.ConnectionState) (node string, err error)
 	Edges map[string]Served // by the names that NewEdge was given
-	Log   *logrus.Entry
+	// Questions are further ones that nodes ask, by path.
+	Questions map[string]func(ctx *fasthttp.RequestCtx, node string)
+	Log       *logrus.Entry
 }
 
 // Server answers what other nodes relay and ask. It belongs behind a listener that
@@ -40,6 +42,10 @@ func (s *Server) Handle(ctx *fasthttp.RequestCtx) {
 	case edge != nil:
 		edge.Handler(ctx)
 	case node != "":
+		if answer, ok := s.Questions[string(ctx.Path())]; ok {
+			answer(ctx, node)
+			return
+		}
 		s.question(ctx)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/troupe-storage/troupe/objects/errs"
 	"github.com/troupe-storage/troupe/objects/placement"
 )
 
@@ -39,6 +40,15 @@ func (e Epoch) Compare(other Epoch) int {
 
 // String returns the epoch as "7/2".
 func (e Epoch) String() string { return fmt.Sprintf("%d/%d", e.Map, e.Document) }
+
+// ParseEpoch reads what String wrote (Invalid: it did not).
+func ParseEpoch(s string) (Epoch, error) {
+	var e Epoch
+	if n, err := fmt.Sscanf(s, "%d/%d", &e.Map, &e.Document); err != nil || n != 2 || e.String() != s {
+		return Epoch{}, errs.E("smap.ParseEpoch", errs.Invalid, fmt.Errorf("%q is not the epoch of a key", s))
+	}
+	return e, nil
+}
 
 // View is one key under one map.
 type View struct {

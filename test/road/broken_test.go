@@ -18,6 +18,7 @@ import (
 	"github.com/troupe-storage/troupe/api/sigv4"
 	"github.com/troupe-storage/troupe/messages"
 	"github.com/troupe-storage/troupe/objects"
+	"github.com/troupe-storage/troupe/objects/smap"
 	"github.com/troupe-storage/troupe/test/s3client"
 )
 
@@ -38,21 +39,6 @@ func TestMain(m *testing.M) {
 		<-time.After(20 * time.Millisecond)
 	}
 	os.Exit(code)
-}
-
-// announced is a map that says when it was looked at.
-type announced struct {
-	messages.KeyMap
-	looked chan struct{}
-}
-
-// Charge implements messages.KeyMap.
-func (m *announced) Charge(digest, document uint64) (string, messages.KeyEpoch) {
-	select {
-	case m.looked <- struct{}{}:
-	default:
-	}
-	return m.KeyMap.Charge(digest, document)
 }
 
 // A node at another version of the map refuses and changes nothing; once both have
@@ -78,8 +64,7 @@ func TestAnotherMapRefuses(t *testing.T) {
 		}
 		replaced := make(chan struct{})
 		stale := *at.nodes.Load()
-		look := &announced{stale.Keys, make(chan struct{}, 1)}
-		stale.Keys, stale.Replaced = look, replaced
+		stale.Replaced = replaced
 		at.nodes.Store(&stale)
 		result := make(chan error, 1)
 		go func() {
@@ -89,7 +74,7 @@ func TestAnotherMapRefuses(t *testing.T) {
 			}
 			result <- err
 		}()
-		<-look.looked
+		replaced <- struct{}{} // it has been refused, and waits for a newer map
 		at.nodes.Store(w.set(at.id, version, nil))
 		close(replaced)
 		if err := <-result; err != nil {
@@ -388,21 +373,17 @@ func TestCutNode(t *testing.T) {
 	w.quiet()
 }
 
-// always is a map in which one node is in charge of everything.
-type always string
-
-// Charge implements messages.KeyMap.
-func (m always) Charge(_, document uint64) (string, messages.KeyEpoch) {
-	return string(m), messages.KeyEpoch{Map: 1, Document: document}
-}
-
 // What was relayed is refused by a node that is not in charge, and not sent on again,
 // also where both name the same epoch: requests do not go in circles.
 func TestRelayedIsNeverRelayedAgain(t *testing.T) {
 	w := newWorld(t, 3)
 	for i, m := range w.members {
 		set := w.set(m.id, 1, nil)
-		set.Keys = always(w.members[(i+1)%3].id)
+		next := w.members[(i+1)%3].id
+		var err error
+		if set.Map, err = smap.New("circle", smap.Node{ID: smap.NodeID(next), Digest: 1}); err != nil {
+			t.Fatal(err)
+		}
 		m.nodes.Store(set)
 	}
 	ctx := context.Background()

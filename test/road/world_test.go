@@ -24,7 +24,7 @@ import (
 	"github.com/troupe-storage/troupe/messages"
 	"github.com/troupe-storage/troupe/objects"
 	"github.com/troupe-storage/troupe/objects/clock"
-	"github.com/troupe-storage/troupe/objects/placement"
+	"github.com/troupe-storage/troupe/objects/smap"
 	"github.com/troupe-storage/troupe/supervisors"
 	"github.com/troupe-storage/troupe/test/s3client"
 )
@@ -34,18 +34,6 @@ const patience = time.Minute
 
 // bucketName is the bucket that every node has.
 const bucketName = "bucket"
-
-// hrw is a map of nodes that are all up: the highest weight is in charge.
-type hrw struct {
-	ids     []string
-	digests []uint64
-	version uint64
-}
-
-// Charge implements messages.KeyMap.
-func (m *hrw) Charge(digest, document uint64) (string, messages.KeyEpoch) {
-	return m.ids[placement.Highest(m.digests, digest)], messages.KeyEpoch{Map: m.version, Document: document}
-}
 
 // member is one node of a world.
 type member struct {
@@ -130,18 +118,34 @@ func (m *member) stop(t *testing.T) {
 	m.Node = nil
 }
 
-// keys is the map of a version.
-func (w *world) keys(version uint64) *hrw {
-	m := &hrw{version: version}
+// keys is the map of a version: all nodes own keys and serve. From one to the next all
+// change their state, so that nothing asked under the one is answered under the other.
+func (w *world) keys(version uint64) *smap.Smap {
+	var nodes []smap.Node
 	for _, x := range w.members {
-		m.ids, m.digests = append(m.ids, x.id), append(m.digests, objects.DigestID(x.id))
+		nodes = append(nodes, smap.Node{ID: smap.NodeID(x.id), Digest: smap.Digest(objects.DigestID(x.id))})
+	}
+	m, err := smap.New("lineage", nodes...)
+	for err == nil && m.Version() < version {
+		change := m.Change()
+		for _, node := range m.Nodes() {
+			state := smap.Draining
+			if node.State == state {
+				state = smap.Up
+			}
+			change.SetState(node.ID, node.Since, state)
+		}
+		m, err = change.Done()
+	}
+	if err != nil {
+		w.t.Fatal(err)
 	}
 	return m
 }
 
 // set is the nodes as one of them sees them, under a version of the map.
 func (w *world) set(self string, version uint64, replaced chan struct{}) *messages.NodeSet {
-	set := &messages.NodeSet{Self: self, Version: version, Keys: w.keys(version), Replaced: replaced}
+	set := &messages.NodeSet{Self: self, Map: w.keys(version), Replaced: replaced}
 	for _, x := range w.members {
 		view := messages.NodeView{ID: x.id, Owns: true}
 		if x.Node == nil {
@@ -169,8 +173,8 @@ func (w *world) publish(version uint64) {
 // owner is the node in charge of a key of the bucket, and the first that is not.
 func (w *world) owner(name string) (owner, other *member) {
 	key := objects.Key{Bucket: objects.Bucket{Provider: "ais", Name: bucketName}, Name: name}
-	id, _ := w.keys(1).Charge(key.Digest(), 1)
-	i := slices.IndexFunc(w.members, func(m *member) bool { return m.id == id })
+	id := w.keys(1).View(smap.Key{Digest: key.Digest(), Owners: 1, Document: 1}).InCharge
+	i := slices.IndexFunc(w.members, func(m *member) bool { return m.id == string(id) })
 	return w.members[i], w.members[(i+1)%len(w.members)]
 }
 
