@@ -4,7 +4,6 @@
 package placement
 
 import (
-	"cmp"
 	"math/bits"
 	"slices"
 )
@@ -42,13 +41,23 @@ func Highest(idDigests []uint64, keyDigest uint64) int {
 // a key, the highest first; all of them where there are fewer. Order's first is
 // Highest's. Equal weights go to the smaller id digest.
 func Order(idDigests []uint64, keyDigest uint64, count int) []int {
-	weights := make([]uint64, len(idDigests))
-	order := make([]int, len(idDigests))
+	count = min(max(count, 0), len(idDigests))
+	order := make([]int, 0, count)
+	var room [8]uint64
+	weights := room[:0] // of order
 	for i, id := range idDigests {
-		weights[i], order[i] = Mix(id^keyDigest), i
+		w := Mix(id ^ keyDigest)
+		at := len(order)
+		for at > 0 && (w > weights[at-1] || w == weights[at-1] && id < idDigests[order[at-1]]) {
+			at--
+		}
+		if at == count {
+			continue
+		}
+		if len(order) == count {
+			order, weights = order[:count-1], weights[:count-1]
+		}
+		order, weights = slices.Insert(order, at, i), slices.Insert(weights, at, w)
 	}
-	slices.SortFunc(order, func(a, b int) int {
-		return cmp.Or(cmp.Compare(weights[b], weights[a]), cmp.Compare(idDigests[a], idDigests[b]))
-	})
-	return order[:min(max(count, 0), len(order))]
+	return order
 }

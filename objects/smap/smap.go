@@ -68,6 +68,8 @@ type Smap struct {
 	placementSince uint64
 	next           *Next
 	digests        map[NodeID]int // index in nodes
+	weighed        []uint64       // what HRW weighs placement by, in its order
+	nextWeighed    []uint64       // likewise that of next
 }
 
 // New founds a cluster: version 1 of a lineage (a UUID that no other map has),
@@ -95,6 +97,21 @@ func (m *Smap) arrange() {
 	for i, node := range m.nodes {
 		m.digests[node.ID] = i
 	}
+	m.weighed, m.nextWeighed = m.weigh(m.placement), nil
+	if m.next != nil {
+		m.nextWeighed = m.weigh(m.next.Placement)
+	}
+}
+
+// weigh returns the digests of nodes; 0 for one that is not in the map, which
+// validate refuses.
+func (m *Smap) weigh(list []NodeID) []uint64 {
+	digests := make([]uint64, len(list))
+	for i, id := range list {
+		node, _ := m.Node(id)
+		digests[i] = uint64(node.Digest)
+	}
+	return digests
 }
 
 // Version returns the map's version, from 1.

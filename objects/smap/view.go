@@ -63,7 +63,7 @@ type View struct {
 
 // View returns a key under the map. The result is the caller's.
 func (m *Smap) View(key Key) View {
-	v := View{Owners: m.order(m.placement, key), Epoch: Epoch{m.placementSince, key.Document}, Placed: m.placementSince}
+	v := View{Owners: order(m.placement, m.weighed, key), Epoch: Epoch{m.placementSince, key.Document}, Placed: m.placementSince}
 	if m.next != nil {
 		m.plan(key, &v)
 	}
@@ -86,7 +86,7 @@ func (m *Smap) View(key Key) View {
 
 // plan adds to a view what the plan under way changes.
 func (m *Smap) plan(key Key, v *View) {
-	to := m.order(m.next.Placement, key)
+	to := order(m.next.Placement, m.nextWeighed, key)
 	if slices.Equal(to, v.Owners) {
 		return
 	}
@@ -132,14 +132,10 @@ func (m *Smap) inSync(owners []NodeID) []NodeID {
 	return last
 }
 
-// order returns the owners of a key over a placement list, in HRW order.
-func (m *Smap) order(list []NodeID, key Key) []NodeID {
-	digests := make([]uint64, len(list))
-	for i, id := range list {
-		node, _ := m.Node(id)
-		digests[i] = uint64(node.Digest)
-	}
-	owners := make([]NodeID, 0, key.Owners)
+// order returns the owners of a key over a placement list and its digests, in HRW
+// order.
+func order(list []NodeID, digests []uint64, key Key) []NodeID {
+	owners := make([]NodeID, 0, min(key.Owners, len(list)))
 	for _, i := range placement.Order(digests, key.Digest, key.Owners) {
 		owners = append(owners, list[i])
 	}
