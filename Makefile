@@ -17,7 +17,7 @@ export GOFLAGS := $(strip $(GOFLAGS) -trimpath)
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 FOLDERS := $(wildcard objects messages api backend actors mountpath cluster httpedge supervisors tools cmd test)
 # The suites that start processes of the real binary; a race detector sees nothing of them.
-PROCESSES := /test/(cli|clients|demo|disks|edges|extension|hostile|kill|lifecycle|membership|memory|million|offline|space|tour|volume)$$
+PROCESSES := /test/(cli|clients|demo|disks|edges|extension|hostile|kill|lifecycle|loopback|membership|memory|million|offline|space|tour|volume)$$
 
 NATIVE ?= 127.0.0.1:8080
 S3 ?= 127.0.0.1:9000
@@ -28,16 +28,17 @@ BENCH_FLAGS ?=
 # others' files on ext4: making a file among many deleted ones costs four times as much.
 BENCH_DIR ?= /var/tmp/troupe-bench
 DEMO_FLAGS ?=
+CLUSTER_FLAGS ?=
 # Where the long forms keep how far they came, and for how many minutes a session goes on.
 SOAK ?= $(CACHE)/soak
 SOAK_MINUTES ?= 110
 
-.PHONY: all help build run tools consul test race lint layers quick check bench soak fuzz proto demo clean
+.PHONY: all help build run cluster cluster-stop tools consul test race lint layers quick check bench soak fuzz proto demo clean
 
 ## says what there is (also plain `make`)
 all help:
 	@awk '/^## / { text = substr($$0, 4); next } \
-	      /^[a-z][a-z ]*:/ && text { sub(/:.*/, ""); n = split($$0, t, " "); printf "  make %-7s %s\n", t[n], text } \
+	      /^[a-z][a-z -]*:/ && text { sub(/:.*/, ""); n = split($$0, t, " "); printf "  make %-12s %s\n", t[n], text } \
 	      { text = "" }' $(firstword $(MAKEFILE_LIST))
 
 ## compiles bin/troupe
@@ -48,6 +49,16 @@ build:
 run: build
 	@mkdir -p data/d0 data/d1 data/d2 data/d3
 	@exec bin/troupe serve --data data/d0 --data data/d1 --data data/d2 --data data/d3 --native $(NATIVE) --s3 $(S3)
+
+## runs Consul and three nodes with four mountpaths each under ./data/cluster, until Ctrl-C; says where they are and what to try
+cluster: build consul
+	@go build -o $(CACHE)/loopback ./test/loopback
+	@TROUPE_BINARY=$(CURDIR)/bin/troupe exec $(CACHE)/loopback $(CLUSTER_FLAGS)
+
+## ends what `make cluster` runs
+cluster-stop:
+	@go build -o $(CACHE)/loopback ./test/loopback
+	@exec $(CACHE)/loopback -stop $(CLUSTER_FLAGS)
 
 ## installs what lint and test need: rclone, s3cmd, boto3, aws, aistore, pytest, mkfs, strace, staticcheck, Consul (apt-get needs root)
 tools:

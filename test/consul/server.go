@@ -42,6 +42,10 @@ type Config struct {
 	// Management is the token that may do everything. Empty: there are no tokens, and
 	// everybody may; otherwise who has none may do nothing.
 	Management string
+	// Ports are those of its API, of its own calls and of gossip; nil: three that are
+	// free. A server that is to come back with its data in another process needs the
+	// same ones.
+	Ports []int
 	// TLS makes it speak HTTPS only, and refuse whoever shows no certificate of the same
 	// authority. nil: HTTP.
 	TLS *process.Files
@@ -84,7 +88,7 @@ func Start(ctx context.Context, config Config) (*Server, error) {
 			return s, nil
 		}
 		failures = append(failures, err)
-		if !strings.Contains(s.Log(), taken) {
+		if !strings.Contains(s.Log(), taken) || config.Ports != nil {
 			break
 		}
 		if err := s.Wipe(); err != nil {
@@ -96,7 +100,10 @@ func Start(ctx context.Context, config Config) (*Server, error) {
 
 // choosePorts takes ports that nobody listens on at this moment.
 func (s *Server) choosePorts() error {
-	s.ports = nil
+	if s.ports = s.config.Ports; s.ports != nil {
+		s.Address = net.JoinHostPort("127.0.0.1", strconv.Itoa(s.ports[0]))
+		return nil
+	}
 	for range 3 { // API, server, gossip
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -338,6 +345,36 @@ func (s *Server) Kill() error {
 	<-s.ended
 	s.process = nil
 	return nil
+}
+
+// Stop asks the server to end, and waits for it. One that is not running is no error.
+func (s *Server) Stop(ctx context.Context) error {
+	if s.process == nil {
+		return nil
+	}
+	if err := s.process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return errors.Join(fmt.Errorf("consul.Stop: %w", err), s.Kill())
+	}
+	select {
+	case <-s.ended:
+		s.process = nil
+		return nil
+	case <-ctx.Done():
+		return errors.Join(fmt.Errorf("consul.Stop: %w", ctx.Err()), s.Kill())
+	}
+}
+
+// Running says whether the process is there.
+func (s *Server) Running() bool {
+	if s.process == nil {
+		return false
+	}
+	select {
+	case <-s.ended:
+		return false
+	default:
+		return true
+	}
 }
 
 // Wipe removes the data of a server that is not running.

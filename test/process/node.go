@@ -56,6 +56,8 @@ type Config struct {
 	Env []string
 	// Host is the loopback address of the listeners; default 127.0.0.1.
 	Host string
+	// S3 and Native are addresses (127.0.0.1:PORT) for the listeners; both empty: free ones.
+	S3, Native string
 	// TLS, if not nil, makes the listeners speak HTTPS with these files.
 	TLS *Files
 }
@@ -95,11 +97,13 @@ func Start(ctx context.Context, config Config) (*Node, error) {
 		}
 		n.Mountpaths = append(n.Mountpaths, path)
 	}
-	ports, err := freeAddresses(config.Host, 2)
-	if err != nil {
-		return nil, fmt.Errorf("process.Start: %w", err)
+	if n.S3, n.Native = config.S3, config.Native; n.S3 == "" {
+		ports, err := freeAddresses(config.Host, 2)
+		if err != nil {
+			return nil, fmt.Errorf("process.Start: %w", err)
+		}
+		n.S3, n.Native = ports[0], ports[1]
 	}
-	n.S3, n.Native = ports[0], ports[1]
 	if err := n.Restart(ctx); err != nil {
 		return nil, err
 	}
