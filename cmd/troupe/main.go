@@ -9,6 +9,7 @@ import (
 
 	"github.com/troupe-storage/troupe/tools/cli"
 	"github.com/troupe-storage/troupe/tools/loader"
+	"github.com/troupe-storage/troupe/tools/planning"
 )
 
 // version is set by the linker.
@@ -28,7 +29,7 @@ func command() *cobra.Command {
 		Long:    "Troupe stores objects and speaks S3 and AIStore's native REST.\nEvery disk, bucket and batch job is a supervised actor.",
 		Version: version,
 	}
-	for _, own := range []*cobra.Command{serveCommand(), loader.Command()} {
+	for _, own := range []*cobra.Command{serveCommand(), loader.Command(), planning.Command()} {
 		own.GroupID = cli.GroupNode
 		root.AddCommand(own)
 	}

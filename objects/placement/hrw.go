@@ -3,10 +3,7 @@
 // choice is fixed by test vectors: it is an on-disk format.
 package placement
 
-import (
-	"math/bits"
-	"slices"
-)
+import "math/bits"
 
 // Mix is AIStore's mixer: SplitMix64's stream followed by xoshiro256**'s output
 // function, as its wire specification fixes it (Placement, step mix). The
@@ -41,23 +38,41 @@ func Highest(idDigests []uint64, keyDigest uint64) int {
 // a key, the highest first; all of them where there are fewer. Order's first is
 // Highest's. Equal weights go to the smaller id digest.
 func Order(idDigests []uint64, keyDigest uint64, count int) []int {
-	count = min(max(count, 0), len(idDigests))
-	order := make([]int, 0, count)
-	var room [8]uint64
-	weights := room[:0] // of order
+	return AppendOrder(make([]int, 0, min(max(count, 0), len(idDigests))), idDigests, keyDigest, count)
+}
+
+// AppendOrder appends to dst what Order returns.
+func AppendOrder(dst []int, idDigests []uint64, keyDigest uint64, count int) []int {
+	if count = min(count, len(idDigests)); count <= 0 {
+		return dst
+	}
+	var room [16]uint64
+	weights := room[:]
+	if count > len(room) {
+		weights = make([]uint64, count)
+	}
+	begin, have := len(dst), 0
+	least := uint64(0) // the weight to get over, once there are count
 	for i, id := range idDigests {
 		w := Mix(id ^ keyDigest)
-		at := len(order)
-		for at > 0 && (w > weights[at-1] || w == weights[at-1] && id < idDigests[order[at-1]]) {
+		if have == count && w < least {
+			continue
+		}
+		at := have
+		for at > 0 && (w > weights[at-1] || w == weights[at-1] && id < idDigests[dst[begin+at-1]]) {
 			at--
 		}
 		if at == count {
 			continue
 		}
-		if len(order) == count {
-			order, weights = order[:count-1], weights[:count-1]
+		if have < count {
+			dst = append(dst, 0)
+			have++
 		}
-		order, weights = slices.Insert(order, at, i), slices.Insert(weights, at, w)
+		copy(dst[begin+at+1:], dst[begin+at:])
+		copy(weights[at+1:have], weights[at:])
+		dst[begin+at], weights[at] = i, w
+		least = weights[have-1]
 	}
-	return order
+	return dst
 }
