@@ -57,6 +57,9 @@ func (k Keys) Smap() string { return k.at("smap") }
 // SmapVersion changes with the Smap, and is small: what nodes watch.
 func (k Keys) SmapVersion() string { return k.at("smap-version") }
 
+// Wishes is what operators want of plans and nodes, beside the map; its leader writes it.
+func (k Keys) Wishes() string { return k.at("wishes") }
+
 // Node is what a node tells of itself: addresses, mountpaths.
 func (k Keys) Node(id string) string { return k.at("nodes", id) }
 

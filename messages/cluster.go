@@ -34,6 +34,11 @@ type ClusterView struct {
 	Refused string
 	// Silent are the nodes that this node has not reached for three seconds, by id.
 	Silent []smap.NodeID
+	// Plan is the plan under way; nil: there is none.
+	Plan *ClusterPlan
+	// Held says that no plan is begun by itself: by the settings of the node, or because one
+	// was canceled and none was asked for since.
+	Held bool
 }
 
 // Unready says why this node may not serve now; empty: it may.
@@ -74,6 +79,8 @@ const (
 	ClusterConfirmed   ClusterEventKind = "confirmed"    // it can be reached again
 	ClusterMapRefused  ClusterEventKind = "map-refused"  // what is found there is not followed
 	ClusterMapRestored ClusterEventKind = "map-restored" // the map was lost there, and has been written again
+	ClusterPlanBegan   ClusterEventKind = "plan-began"   // keys go over to another placement
+	ClusterPlanEnded   ClusterEventKind = "plan-ended"   // they have, or the plan was canceled
 )
 
 // ClusterEvent is something that has happened in the cluster, as this node saw it.

@@ -177,7 +177,7 @@ func (n *Node) joinRoad(node embedded.Node) error {
 	n.config.Road = &Road{
 		Address: n.config.Intra, Socket: c.socket, Nodes: &c.nodes,
 		Server: c.identity.Server(), Client: c.identity.Client, Peer: authority.PeerOf,
-		Questions: map[string]func(*fasthttp.RequestCtx, string){member.ProbePath: n.answerProbe},
+		Questions: map[string]func(*fasthttp.RequestCtx, string){member.ProbePath: n.answerProbe, member.RequestPath: n.answerRequest},
 	}
 	return nil
 }
@@ -206,6 +206,7 @@ func (n *Node) spawnCluster(documents *embedded.Documents) error {
 		Buckets:    c.buckets,
 		HasBuckets: func() bool { return len(n.buckets.Load().All()) > 0 },
 		NewLineage: embedded.NewID, Publish: n.publishView, Events: c.events,
+		Manual: n.config.Cluster.Plans == PlansManual,
 	})
 	if err != nil {
 		return err
@@ -314,6 +315,31 @@ func (n *Node) answerProbe(ctx *fasthttp.RequestCtx, from string) {
 	}
 	ctx.SetContentType("application/json")
 	ctx.SetBody(answer)
+}
+
+// answerRequest answers a request that another node hands to the leader.
+func (n *Node) answerRequest(ctx *fasthttp.RequestCtx, from string) {
+	if !ctx.IsPost() {
+		ctx.Error("a request is a POST", fasthttp.StatusMethodNotAllowed)
+		return
+	}
+	answer, err := n.cluster.membership.AnswerRequest(from, ctx.Request.Body())
+	if err != nil {
+		n.log.WithError(err).WithFields(logrus.Fields{"node": from}).Warn("a request for the leader cannot be read")
+		ctx.Error(err.Error(), fasthttp.StatusConflict)
+		return
+	}
+	ctx.SetContentType("application/json")
+	ctx.SetBody(answer)
+}
+
+// ClusterRequest asks the leader of the node's cluster; see member.Membership.Request.
+// Invalid: the node is alone.
+func (n *Node) ClusterRequest(ctx context.Context, r member.Request) (member.Outcome, error) {
+	if n.cluster == nil {
+		return member.Outcome{}, errs.E("supervisors.ClusterRequest", string(r.Kind), errs.Invalid, errors.New("the node belongs to no cluster of several nodes"))
+	}
+	return n.cluster.membership.Request(ctx, r)
 }
 
 // closeCluster gives back the ways to others, once the actors have ended.

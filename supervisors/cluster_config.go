@@ -37,9 +37,18 @@ type ClusterConfig struct {
 	// Advertise is the host or address at which others reach this node; default: that of
 	// its intra listener.
 	Advertise string
+	// Plans says whether plans begin by themselves: PlansAutomatic (the default) or
+	// PlansManual. What the node that leads says counts.
+	Plans string
 	// Provider, if not nil, takes the place of Consul; for tests. The node does not close it.
 	Provider cluster.Provider
 }
+
+// How plans begin.
+const (
+	PlansAutomatic = "automatic" // a node that joins is given its part of the keys
+	PlansManual    = "manual"    // an operator says when
+)
 
 // enabled reports whether the node belongs to a cluster.
 func (c ClusterConfig) enabled() bool { return c.Name != "" || c.Consul != "" || c.Provider != nil }
@@ -66,6 +75,7 @@ func (c Config) clusterFaults() []fault {
 		for _, s := range []struct{ setting, value string }{
 			{"cluster-secret", string(p.Secret)}, {"cluster-secret-file", p.SecretFile}, {"consul-token", string(p.Token)},
 			{"consul-token-file", p.TokenFile}, {"consul-ca", p.CAFile}, {"consul-cert", p.CertFile}, {"consul-key", p.KeyFile}, {"advertise", p.Advertise},
+			{"plans", p.Plans},
 		} {
 			if s.value != "" {
 				bad(s.setting, "it is set, and the node joins no cluster; set consul and cluster, or leave it out")
@@ -94,6 +104,9 @@ func (c Config) clusterFaults() []fault {
 		bad("cluster-secret-file", "nodes of a cluster know each other by a secret; put at least %d random bytes into a file, the same for all nodes (openssl rand -hex 32), and name it", authority.MinSecret)
 	case p.SecretFile == "" && len(p.Secret) < authority.MinSecret:
 		bad("cluster-secret", "it has %d bytes; at least %d", len(p.Secret), authority.MinSecret)
+	}
+	if p.Plans != "" && p.Plans != PlansAutomatic && p.Plans != PlansManual {
+		bad("plans", "%q is neither %s nor %s", p.Plans, PlansAutomatic, PlansManual)
 	}
 	host, _, err := net.SplitHostPort(c.Intra)
 	switch {

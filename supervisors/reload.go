@@ -76,7 +76,7 @@ func needRestart(now, next Config) []string {
 		{"consul", now.Cluster.Consul, next.Cluster.Consul}, {"cluster", now.Cluster.Name, next.Cluster.Name},
 		{"consul-token", now.Cluster.Token, next.Cluster.Token}, {"consul-token-file", now.Cluster.TokenFile, next.Cluster.TokenFile},
 		{"consul-ca", now.Cluster.CAFile, next.Cluster.CAFile}, {"consul-cert", now.Cluster.CertFile, next.Cluster.CertFile},
-		{"consul-key", now.Cluster.KeyFile, next.Cluster.KeyFile}, {"advertise", now.Cluster.Advertise, next.Cluster.Advertise},
+		{"consul-key", now.Cluster.KeyFile, next.Cluster.KeyFile}, {"advertise", now.Cluster.Advertise, next.Cluster.Advertise}, {"plans", now.Cluster.Plans, next.Cluster.Plans},
 		{"cluster-secret", now.Cluster.Secret, next.Cluster.Secret}, {"cluster-secret-file", now.Cluster.SecretFile, next.Cluster.SecretFile},
 		{"access-log", now.Edge.AccessLog, next.Edge.AccessLog}, {"access-log-format", now.Edge.AccessLogFormat, next.Edge.AccessLogFormat},
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/troupe-storage/troupe/cluster"
+	"github.com/troupe-storage/troupe/messages"
 	"github.com/troupe-storage/troupe/objects/smap"
 )
 
@@ -24,6 +25,11 @@ type evidence struct {
 	leader    smap.NodeID
 	caughtUp  uint64 // the node's own report; see Status.CaughtUp
 	empty     bool   // there is no bucket: keys may be placed without a plan
+	wishes    wishes
+	wished    bool               // they are known
+	manual    bool               // no plan is begun by itself
+	walked    *messages.PlanWalk // the node's own report
+	rule      func() Rule
 }
 
 // decision is what to do about it.
@@ -33,34 +39,51 @@ type decision struct {
 	empty   bool               // the change holds only as long as there is no bucket
 	resign  string             // why the lead is to be given up; empty: it is not
 	newer   bool               // somebody has a newer map: it is to be adopted first
+
+	wishes    func(*wishes) // nil: nothing; it changes in the same transaction as the map
+	known     bool          // the change holds only as long as the wishes are what the leader knows
+	forget    []smap.NodeID // nodes whose records go with the change
+	placement []smap.NodeID // where keys are to live by it, for who asked
 }
+
+// nothing reports whether there is nothing to write.
+func (d decision) nothing() bool { return d.change == nil && d.wishes == nil }
 
 // decide says what the next map is, of a node that has one. Only what is certain
 // enough changes anything; the map that is written is judged once more when it is
 // written, against what it replaces.
 func (e evidence) decide() decision {
-	if e.hasNewer() {
-		return decision{newer: true}
+	if d, urgent := e.urgent(); urgent || !e.leads {
+		return d
 	}
-	accused := e.accused()
-	if !e.leads {
-		return e.standIn(accused)
-	}
-	if slices.Contains(accused, e.self) {
-		return decision{resign: "others do not reach this node, or it does not reach them"}
-	}
-	if e.mayWriteDown(accused) != smap.Write { // it may have been written down itself, and complaints not count any more
-		return decision{resign: "it reaches no majority of the nodes that serve"}
-	}
-	if len(accused) > 0 {
-		return e.writeDown(accused)
-	}
-	for _, look := range []func() decision{e.maintenance, e.caughtUpNodes, e.returning, e.joining, e.placing} {
-		if d := look(); d.change != nil {
+	for _, look := range []func() decision{e.maintenance, e.caughtUpNodes, e.returning, e.joining, e.placing, e.switching, e.leaving, e.planning} {
+		if d := look(); !d.nothing() {
 			return d
 		}
 	}
 	return decision{}
+}
+
+// urgent is what comes before everything else, and whether there is anything.
+func (e evidence) urgent() (d decision, is bool) {
+	if e.hasNewer() {
+		return decision{newer: true}, true
+	}
+	accused := e.accused()
+	if !e.leads {
+		d = e.standIn(accused)
+		return d, d.change != nil
+	}
+	if slices.Contains(accused, e.self) {
+		return decision{resign: "others do not reach this node, or it does not reach them"}, true
+	}
+	if e.mayWriteDown(accused) != smap.Write { // it may have been written down itself, and complaints not count any more
+		return decision{resign: "it reaches no majority of the nodes that serve"}, true
+	}
+	if len(accused) > 0 {
+		return e.writeDown(accused), true
+	}
+	return decision{}, false
 }
 
 // hasNewer reports whether a node has a newer map of the same line.
@@ -201,11 +224,14 @@ func setState(node smap.Node, state smap.State, reason string) decision {
 
 // inMaintenance reports whether an operator has taken the node out of service.
 func (e evidence) inMaintenance(id smap.NodeID) (reason string, is bool) {
+	if reason, is := e.wishes.Maintenance[id]; is {
+		return reason, true
+	}
 	member, ok := e.catalogue[id]
 	return member.Reason, ok && member.InMaintenance()
 }
 
-// maintenance follows `consul maint`.
+// maintenance follows `consul maint`, and requests.
 func (e evidence) maintenance() decision {
 	for _, node := range e.current.Nodes() {
 		if reason, is := e.inMaintenance(node.ID); is && node.State != smap.Maintenance && !lost(node) {
@@ -239,7 +265,7 @@ func (e evidence) caughtUpNodes() decision {
 // returning are nodes that were away and have been reached by all for SteadyAfter.
 func (e evidence) returning() decision {
 	for _, node := range e.current.Nodes() {
-		if !node.State.Away() || lost(node) {
+		if !node.State.Away() || lost(node) || node.State == smap.Maintenance && !e.wished {
 			continue
 		}
 		if _, is := e.inMaintenance(node.ID); is {

@@ -174,7 +174,8 @@ func (m *member) evidence() evidence {
 		self: m.Record.ID, clusterID: m.ClusterID, now: m.now(), current: m.held.current,
 		contacts: m.contacts, records: m.held.records, catalogue: m.catalogue,
 		leads: m.lead != nil && m.lead.Held(), leader: m.leader, caughtUp: m.caughtUp,
-		empty: !m.HasBuckets() && m.now() >= m.filled,
+		empty:  !m.HasBuckets() && m.now() >= m.filled,
+		wishes: m.wishes, wished: m.wished, manual: m.Manual, walked: m.held.out.Load().status.Walk, rule: m.Rule,
 	}
 }
 
@@ -196,7 +197,7 @@ func (m *member) act(ctx actor.Context) {
 		if e.leads {
 			m.restore(ctx, e)
 		}
-	case m.refused == "":
+	case m.refused == "" && !m.answerAsked(ctx, e):
 		m.follow(ctx, e.decide())
 	}
 }
@@ -210,9 +211,9 @@ func (m *member) follow(ctx actor.Context, d decision) {
 		m.emit(messages.ClusterEvent{Kind: messages.ClusterLeadLost, Node: m.Record.ID, Reason: d.resign})
 		m.aside, m.lead = m.now()+standAside, nil
 		m.want(ctx)
-	case d.change != nil:
-		base := m.held.current
-		m.write(ctx, d.reasons, func(ctx context.Context, w writing) *mapWritten { return w.change(ctx, base, d) })
+	case !d.nothing():
+		base, known := m.held.current, m.wishes
+		m.write(ctx, d.reasons, func(ctx context.Context, w writing) *mapWritten { return w.change(ctx, base, known, d) })
 	}
 }
 
@@ -262,6 +263,11 @@ func (m *member) write(ctx actor.Context, reasons []string, work func(ctx contex
 
 func (m *member) onMapWritten(ctx actor.Context, msg *mapWritten) {
 	m.writing = false
+	if msg.wishes != nil {
+		m.wishes = *msg.wishes
+		m.publish()
+	}
+	m.answer(msg)
 	switch {
 	case msg.next != nil:
 		for _, reason := range msg.reasons {
@@ -272,6 +278,10 @@ func (m *member) onMapWritten(ctx actor.Context, msg *mapWritten) {
 			m.emit(messages.ClusterEvent{Kind: messages.ClusterMapRestored, Version: msg.next.Version()})
 		}
 		m.consider(ctx, msg.next)
+	case msg.wishes != nil && msg.err == nil && !msg.stale:
+		for _, reason := range msg.reasons {
+			m.System.Log().Info("cluster: " + reason)
+		}
 	case msg.filled:
 		m.filled = m.now() + standAside
 	case msg.stale:

@@ -43,6 +43,14 @@ type Config struct {
 	// it is recovering; in a goroutine of its own, until its context ends. nil: there is
 	// nothing to do.
 	CatchUp func(ctx context.Context, m *smap.Smap) error
+	// Walked is this node's report of what it did for the plan under way; called on every
+	// tick, on any goroutine. nil: no plan is ever walked here, and none gets on.
+	Walked func() *messages.PlanWalk
+	// Rule is what the buckets ask of plans, by the documents that the node has; called on
+	// every tick where it leads. nil: all of them have one copy.
+	Rule func() Rule
+	// Manual: no plan is begun by itself while this node leads.
+	Manual bool
 	// NewLineage makes the id of a new line of maps.
 	NewLineage func() (string, error)
 	// Publish is told what the node knows of the cluster whenever it may be something
@@ -64,6 +72,7 @@ type held struct {
 	current *smap.Smap // what the node acts on, and what lies on stable storage; nil: nothing yet
 	records map[smap.NodeID]Record
 	out     atomic.Pointer[outgoing]
+	self    atomic.Pointer[actor.PID] // the actor as it is now
 }
 
 // outgoing is what other nodes are asked with and answered.
@@ -72,6 +81,7 @@ type outgoing struct {
 	status  Status // without Map
 	text    json.RawMessage
 	records map[smap.NodeID]Record
+	leader  smap.NodeID
 }
 
 // New reads what the node acted on before, and publishes it. It blocks on the disks,
@@ -89,6 +99,12 @@ func New(c Config) (*Membership, error) {
 	}
 	if c.CatchUp == nil {
 		c.CatchUp = func(context.Context, *smap.Smap) error { return nil }
+	}
+	if c.Walked == nil {
+		c.Walked = func() *messages.PlanWalk { return nil }
+	}
+	if c.Rule == nil {
+		c.Rule = func() Rule { return Rule{Copies: 1} }
 	}
 	adopted, err := c.Archive.Load()
 	if err != nil {
@@ -153,6 +169,12 @@ type member struct {
 	hasMap   bool // it has one
 	watchErr error
 
+	// What operators want, and what waits for a decision.
+	wishes wishes
+	wished bool // they have been seen
+	asks   []*asked
+	asking *asked // what is being written; nil: nobody asked for it
+
 	// The lead.
 	candidate  *actor.PID // nil: this node does not want to lead
 	lead       *cluster.Lead
@@ -213,6 +235,11 @@ func (m *member) Receive(ctx actor.Context) {
 	case *caughtUp:
 		m.onCaughtUp(msg)
 
+	case *asked:
+		m.onAsked(ctx, msg)
+	case *wishesSeen:
+		m.onWishesSeen(msg)
+
 	case *leadWon:
 		m.onLeadWon(ctx, msg)
 	case *leadLost:
@@ -239,6 +266,10 @@ func (m *member) onStarted(ctx actor.Context) {
 	}
 	self, root := ctx.Self(), m.System.Root()
 	send := func(message any) { root.Send(self, message) }
+	m.held.self.Store(self)
+	m.lasting(ctx, "watch-wishes", func(ctx context.Context) {
+		follow(ctx, cluster.WatchDocument(m.Provider, keys.Wishes(), m.Pace), func(doc cluster.Document, err error) { send(&wishesSeen{doc, err}) })
+	})
 	m.lasting(ctx, "presence", func(ctx context.Context) {
 		if err := m.presence.Run(ctx); err != nil {
 			panic(err) // it runs twice: a fault of the program
@@ -296,10 +327,11 @@ func (m *member) onTick(ctx actor.Context) {
 	m.probeAll(ctx)
 	m.want(ctx)
 	m.publish()
+	m.expire()
 	if m.now() < m.retry {
 		return
 	}
-	if m.looked && !m.told && !m.telling {
+	if m.looked && !m.told && !m.telling && !m.removed() {
 		m.tell(ctx)
 	}
 	if m.waiting != nil && !m.saving {
@@ -310,6 +342,15 @@ func (m *member) onTick(ctx actor.Context) {
 	}
 	m.catchUp(ctx)
 	m.act(ctx)
+}
+
+// removed reports whether the node is in the map no more.
+func (m *member) removed() bool {
+	if m.held.current == nil {
+		return false
+	}
+	_, in := m.held.current.Node(m.Record.ID)
+	return !in
 }
 
 // confirm finds out whether the provider answers.
@@ -377,7 +418,7 @@ func (m *member) probeAll(ctx actor.Context) {
 // publish shows what is known: to requests, and to other nodes.
 func (m *member) publish() {
 	h, now := m.held, m.now()
-	out := &outgoing{records: h.records, probe: Probe{From: m.Record.ID, ClusterID: m.ClusterID}}
+	out := &outgoing{records: h.records, leader: m.leader, probe: Probe{From: m.Record.ID, ClusterID: m.ClusterID}}
 	out.status = Status{Node: m.Record.ID, ClusterID: m.ClusterID, CaughtUp: m.caughtUp, Data: m.HasBuckets()}
 	view := &messages.ClusterView{
 		Self: m.Record.ID, ClusterID: m.ClusterID, Name: m.Name, Map: h.current, Nodes: make(map[smap.NodeID]messages.NodeAddresses),
@@ -400,6 +441,8 @@ func (m *member) publish() {
 		out.status.Lineage, out.status.Version = out.probe.Lineage, out.probe.Version
 		out.status.Complaints, out.status.Unsteady = complaints(m.Record.ID, h.current, m.contacts, now)
 	}
+	out.status.Walk = m.Walked()
+	view.Plan, view.Held = m.plan(out.status.Walk), m.Manual || m.wishes.Held
 	if m.Buckets != nil {
 		out.status.Buckets = m.Buckets.version.Load()
 		others := make(map[smap.NodeID]uint64, len(m.contacts))

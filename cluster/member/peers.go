@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -46,7 +47,7 @@ func (p *HTTPPeers) of(id smap.NodeID) *http.Client {
 	c := p.nodes[id]
 	if c == nil {
 		c = &http.Client{Transport: &http.Transport{
-			TLSClientConfig: p.client(string(id)), MaxConnsPerHost: 2, MaxIdleConnsPerHost: 1, IdleConnTimeout: time.Minute,
+			TLSClientConfig: p.client(string(id)), MaxConnsPerHost: 2 + maxAsked, MaxIdleConnsPerHost: 1, IdleConnTimeout: time.Minute,
 		}}
 		p.nodes[id] = c
 	}
@@ -56,36 +57,45 @@ func (p *HTTPPeers) of(id smap.NodeID) *http.Client {
 // Probe implements Peers.
 func (p *HTTPPeers) Probe(ctx context.Context, to Record, probe Probe) (Status, error) {
 	const op errs.Op = "member.Probe"
-	if to.Addresses.Intra == "" {
-		return Status{}, errs.E(op, string(to.ID), errs.Offline, fmt.Errorf("it has not told where it is"))
-	}
 	text, err := json.Marshal(probe)
 	if err != nil {
 		return Status{}, errs.E(op, string(to.ID), err)
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://"+to.Addresses.Intra+ProbePath, bytes.NewReader(text))
+	body, err := p.post(ctx, op, to, ProbePath, bytes.NewReader(text))
 	if err != nil {
-		return Status{}, errs.E(op, string(to.ID), errs.Invalid, err)
-	}
-	answer, err := p.of(to.ID).Do(request)
-	if err != nil {
-		return Status{}, errs.E(op, string(to.ID), errs.Offline, err)
-	}
-	body, err := io.ReadAll(io.LimitReader(answer.Body, maxStatusBytes))
-	if closed := answer.Body.Close(); err == nil {
-		err = closed
-	}
-	if err != nil {
-		return Status{}, errs.E(op, string(to.ID), errs.Offline, err)
-	}
-	if answer.StatusCode != http.StatusOK {
-		return Status{}, errs.E(op, string(to.ID), errs.Conflict, fmt.Errorf("it answers %s: %.200s", answer.Status, body))
+		return Status{}, err
 	}
 	var status Status
 	if err := json.Unmarshal(body, &status); err != nil {
 		return Status{}, errs.E(op, string(to.ID), errs.Corrupt, err)
 	}
 	return status, nil
+}
+
+// post asks a node at a path, and returns the body of its answer.
+func (p *HTTPPeers) post(ctx context.Context, op errs.Op, to Record, path string, text io.Reader) ([]byte, error) {
+	if to.Addresses.Intra == "" {
+		return nil, errs.E(op, string(to.ID), errs.Offline, errors.New("it has not told where it is"))
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://"+to.Addresses.Intra+path, text)
+	if err != nil {
+		return nil, errs.E(op, string(to.ID), errs.Invalid, err)
+	}
+	answer, err := p.of(to.ID).Do(request)
+	if err != nil {
+		return nil, errs.E(op, string(to.ID), errs.Offline, err)
+	}
+	body, err := io.ReadAll(io.LimitReader(answer.Body, maxStatusBytes))
+	if closed := answer.Body.Close(); err == nil {
+		err = closed
+	}
+	if err != nil {
+		return nil, errs.E(op, string(to.ID), errs.Offline, err)
+	}
+	if answer.StatusCode != http.StatusOK {
+		return nil, errs.E(op, string(to.ID), errs.Conflict, fmt.Errorf("it answers %s: %.200s", answer.Status, body))
+	}
+	return body, nil
 }
 
 // Close gives back the connections.

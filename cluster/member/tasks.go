@@ -38,7 +38,10 @@ type mapWritten struct {
 	filled   bool       // a bucket has been made meanwhile
 	restored bool
 	reasons  []string
+	wishes   *wishes // as they are now; nil: they were not changed
 	err      error
+
+	placement []smap.NodeID // see decision
 }
 
 // recordWritten says how telling others of this node went.
@@ -53,8 +56,9 @@ type writing struct {
 }
 
 var (
-	errLeadGone   = errors.New("the lead was lost before the map was written")
-	errFormatKept = errors.New("the cluster's documents are of another format than this program's")
+	errWishesNewer = errors.New("operators want something else by now, and this node does not know yet")
+	errLeadGone    = errors.New("the lead was lost before the map was written")
+	errFormatKept  = errors.New("the cluster's documents are of another format than this program's")
 )
 
 // fetch reads the map by a consistent read.
@@ -100,8 +104,9 @@ func (w writing) put(ctx context.Context, next *smap.Smap, doc, version cluster.
 	return w.store.Commit(ctx, append([]cluster.Write{doc.Put(text), version.Put(small)}, also...)...)
 }
 
-// change writes the successor of a map, if that is still the present one.
-func (w writing) change(ctx context.Context, base *smap.Smap, d decision) *mapWritten {
+// change writes the successor of a map, if that is still the present one, and the
+// wishes with it. Known are these as the leader knows them.
+func (w writing) change(ctx context.Context, base *smap.Smap, known wishes, d decision) *mapWritten {
 	doc, version, now, err := w.present(ctx)
 	if err != nil {
 		return &mapWritten{err: err}
@@ -109,12 +114,7 @@ func (w writing) change(ctx context.Context, base *smap.Smap, d decision) *mapWr
 	if now == nil || now.Hash() != base.Hash() {
 		return &mapWritten{stale: true}
 	}
-	change := base.Change()
-	d.change(change)
-	next, err := change.Done()
-	if err != nil {
-		return &mapWritten{err: err}
-	}
+	done := &mapWritten{reasons: d.reasons, placement: d.placement}
 	var also []cluster.Write
 	if d.empty {
 		expect, empty, err := w.noBuckets(ctx)
@@ -123,10 +123,49 @@ func (w writing) change(ctx context.Context, base *smap.Smap, d decision) *mapWr
 		}
 		also = append(also, expect)
 	}
-	if err := w.put(ctx, next, doc, version, also...); err != nil {
+	switch {
+	case d.wishes != nil:
+		write, next, err := w.wish(ctx, known, d.wishes)
+		if err != nil {
+			return &mapWritten{err: err}
+		}
+		also, done.wishes = append(also, write), &next
+	case d.known:
+		expect, same, err := w.sameWishes(ctx, known)
+		if err == nil && !same {
+			err = errs.E("member.write", errs.Conflict, errWishesNewer)
+		}
+		if err != nil {
+			return &mapWritten{err: err}
+		}
+		also = append(also, expect)
+	}
+	for _, id := range d.forget {
+		record, err := w.store.Get(ctx, w.keys.Node(string(id)))
+		if err != nil {
+			return &mapWritten{err: err}
+		}
+		if record.Exists() {
+			also = append(also, record.Remove())
+		}
+	}
+	if d.change == nil {
+		if !w.held() {
+			return &mapWritten{err: errs.E("member.write", errs.Conflict, errLeadGone)}
+		}
+		err = w.store.Commit(ctx, append(also, doc.Unchanged())...)
+	} else {
+		change := base.Change()
+		d.change(change)
+		if done.next, err = change.Done(); err != nil {
+			return &mapWritten{err: err}
+		}
+		err = w.put(ctx, done.next, doc, version, also...)
+	}
+	if err != nil {
 		return &mapWritten{err: err, stale: errs.Is(errs.Conflict, err)}
 	}
-	return &mapWritten{next: next, reasons: d.reasons}
+	return done
 }
 
 // noBuckets reports whether there is no bucket, and the condition that none was made

@@ -33,23 +33,23 @@ func TestWriting(t *testing.T) {
 	first := want(w.found(ctx, "line", []smap.Node{{ID: "a", Digest: 1}, {ID: "b", Digest: 2}}), true, false, false)
 	want(w.found(ctx, "another", []smap.Node{{ID: "c", Digest: 3}}), false, true, false)
 	down := decision{change: func(c *smap.Change) { c.SetState("b", 1, smap.Down) }}
-	second := want(w.change(ctx, first, down), true, false, false)
+	second := want(w.change(ctx, first, wishes{}, down), true, false, false)
 	if !second.Follows(first) {
 		t.Error("the second map does not follow the first one")
 	}
-	want(w.change(ctx, first, decision{change: func(c *smap.Change) { c.SetState("a", 1, smap.Down) }}), false, true, false)
-	want(w.change(ctx, second, down), false, false, false) // the report is about an earlier life of b
+	want(w.change(ctx, first, wishes{}, decision{change: func(c *smap.Change) { c.SetState("a", 1, smap.Down) }}), false, true, false)
+	want(w.change(ctx, second, wishes{}, down), false, false, false) // the report is about an earlier life of b
 	leads = false
 	back := decision{change: func(c *smap.Change) { c.SetState("b", 2, smap.Recovering) }}
-	want(w.change(ctx, second, back), false, true, false)
+	want(w.change(ctx, second, wishes{}, back), false, true, false)
 	leads = true
-	third := want(w.change(ctx, second, back), true, false, false)
+	third := want(w.change(ctx, second, wishes{}, back), true, false, false)
 	place := decision{change: func(c *smap.Change) { c.Place([]smap.NodeID{"a"}) }, empty: true}
-	fourth := want(w.change(ctx, third, place), true, false, false)
+	fourth := want(w.change(ctx, third, wishes{}, place), true, false, false)
 	if err := w.store.Commit(ctx, cluster.Document{Key: keys.Buckets() + "ais/@/photos"}.Put([]byte("{}"))); err != nil {
 		t.Fatal(err)
 	}
-	want(w.change(ctx, fourth, place), false, false, true)
+	want(w.change(ctx, fourth, wishes{}, place), false, false, true)
 	want(w.restore(ctx, fourth), false, true, false) // it is there
 	if doc, err := w.store.Get(ctx, keys.Smap()); err != nil || w.store.Remove(ctx, doc) != nil {
 		t.Fatal(err)

@@ -47,6 +47,8 @@ type Status struct {
 	CaughtUp uint64 `json:"caught_up,omitempty"`
 	// Buckets is the version of the bucket documents that it has adopted.
 	Buckets uint64 `json:"buckets,omitempty"`
+	// Walk is what the node did for the plan under way; nil: it has not begun to.
+	Walk *messages.PlanWalk `json:"walk,omitempty"`
 	// Data reports that it has buckets: keys of theirs are placed already.
 	Data bool `json:"data,omitempty"`
 }
@@ -58,6 +60,8 @@ type Peers interface {
 	// Probe asks a node. An error says that it was not reached, or that who answered
 	// is somebody else.
 	Probe(ctx context.Context, to Record, p Probe) (Status, error)
+	// Ask hands a request to the node that leads, which decides on it by Membership.Decide.
+	Ask(ctx context.Context, to Record, r Request) (Outcome, error)
 }
 
 // Adopted is what a node acts on, as it lies on stable storage.

@@ -57,6 +57,8 @@ type node struct {
 	shelf    *shelf
 	buckets  *member.Buckets
 	catches  atomic.Int64
+	manual   bool
+	walk     atomic.Pointer[func(*messages.ClusterView) *messages.PlanWalk] // what it reports; nil: nothing
 	log      *bytes.Buffer
 	logLock  sync.Mutex
 }
@@ -172,6 +174,7 @@ func (n *node) start() {
 		Pace:       cluster.Pace{Gap: time.Millisecond, Retry: 50 * time.Millisecond, RetryMax: time.Second},
 		Buckets:    n.buckets,
 		HasBuckets: func() bool { return n.data.Load() || len(n.shelf.Buckets()) > 0 }, NewLineage: embedded.NewID, Publish: n.view.Store, Events: n.events,
+		Manual: n.manual, Walked: n.walked,
 		CatchUp: func(context.Context, *smap.Smap) error { n.catches.Add(1); return nil },
 	})
 	must(t, err)
@@ -180,6 +183,15 @@ func (n *node) start() {
 	n.world.mu.Unlock()
 	n.pid, err = n.system.Spawn(n.system.Root(), membership.Spec())
 	must(t, err)
+}
+
+// walked is what the node reports of a plan.
+func (n *node) walked() *messages.PlanWalk {
+	view := n.view.Load()
+	if walk := n.walk.Load(); walk != nil && view != nil && view.Map != nil {
+		return (*walk)(view)
+	}
+	return nil
 }
 
 // kill ends a node without a word to anybody.
@@ -217,9 +229,10 @@ type peers struct {
 	from  smap.NodeID
 }
 
-func (p peers) Probe(ctx context.Context, to member.Record, probe member.Probe) (member.Status, error) {
+// member returns the membership of a node that is reached.
+func (p peers) member(ctx context.Context, to smap.NodeID) (*member.Membership, error) {
 	p.world.mu.Lock()
-	other, cut := p.world.nodes[to.ID], p.world.cuts[[2]smap.NodeID{p.from, to.ID}]
+	other, cut := p.world.nodes[to], p.world.cuts[[2]smap.NodeID{p.from, to}]
 	var membership *member.Membership
 	if other != nil {
 		membership = other.member
@@ -227,10 +240,26 @@ func (p peers) Probe(ctx context.Context, to member.Record, probe member.Probe) 
 	p.world.mu.Unlock()
 	if cut {
 		<-ctx.Done() // packets that are dropped are not answered
-		return member.Status{}, errors.New("the network is cut")
+		return nil, errors.New("the network is cut")
 	}
 	if membership == nil {
-		return member.Status{}, errors.New("connection refused")
+		return nil, errors.New("connection refused")
+	}
+	return membership, nil
+}
+
+func (p peers) Ask(ctx context.Context, to member.Record, r member.Request) (member.Outcome, error) {
+	membership, err := p.member(ctx, to.ID)
+	if err != nil {
+		return member.Outcome{}, err
+	}
+	return membership.Decide(r)
+}
+
+func (p peers) Probe(ctx context.Context, to member.Record, probe member.Probe) (member.Status, error) {
+	membership, err := p.member(ctx, to.ID)
+	if err != nil {
+		return member.Status{}, err
 	}
 	status, err := membership.Answer(probe)
 	if err != nil {

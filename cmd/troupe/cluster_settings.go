@@ -18,6 +18,7 @@ func addClusterSettings(flags *pflag.FlagSet) {
 	flags.String("consul-key", "", "PEM file of that certificate's key")
 	flags.String("cluster-secret", "", "secret that all nodes of the cluster share; on a command line it is everybody's: better TROUPE_CLUSTER_SECRET or --cluster-secret-file")
 	flags.String("cluster-secret-file", "", "file that holds that secret")
+	flags.String("plans", "", "automatic (default): a node that joins is given its part of the keys by itself; manual: when an operator says so")
 	flags.String("advertise", "", "host or address at which other nodes reach this one; default: that of intra")
 }
 
@@ -28,6 +29,6 @@ func clusterOf(k *koanf.Koanf) supervisors.ClusterConfig {
 		Token: supervisors.Secret(k.String("consul-token")), TokenFile: k.String("consul-token-file"),
 		CAFile: k.String("consul-ca"), CertFile: k.String("consul-cert"), KeyFile: k.String("consul-key"),
 		Secret: supervisors.Secret(k.String("cluster-secret")), SecretFile: k.String("cluster-secret-file"),
-		Advertise: k.String("advertise"),
+		Advertise: k.String("advertise"), Plans: k.String("plans"),
 	}
 }
