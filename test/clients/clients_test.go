@@ -86,9 +86,13 @@ func TestEveryFileIsRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	source, err := os.ReadFile("clients_test.go")
-	if err != nil {
-		t.Fatal(err)
+	var source []byte
+	for _, name := range []string{"clients_test.go", "cluster_test.go"} {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		source = append(source, text...)
 	}
 	for _, file := range files {
 		if !bytes.Contains(source, []byte(`"`+file+`"`)) {
@@ -155,7 +159,23 @@ func runSuite(t *testing.T, s suite) {
 	node := process.ForTest(t, s.config)
 	formats := readFormats(t, node)
 
-	results, output, err := newPytest(t, path, node.Environment()).run(s.files...)
+	report(t, newPytest(t, path, node.Environment()), s.files...)
+
+	if err := node.Stop(t.Context()); err != nil {
+		t.Error(err)
+	}
+	for path, before := range formats {
+		if after, err := os.ReadFile(path); err != nil || !bytes.Equal(before, after) {
+			t.Errorf("%s changed: %v, %q", path, err, after)
+		}
+	}
+	surroundings.check(t)
+}
+
+// report runs Python files, and reports each of their tests as one of t's.
+func report(t *testing.T, python pytest, files ...string) {
+	t.Helper()
+	results, output, err := python.run(files...)
 	failed := 0
 	for _, result := range results {
 		name := strings.TrimSuffix(strings.TrimPrefix(filepath.Base(result.File), "test_"), ".py") + "/" + result.Name
@@ -176,16 +196,6 @@ func runSuite(t *testing.T, s suite) {
 	if !t.Failed() && len(results) == 0 {
 		t.Errorf("pytest ran no test\n%s", output)
 	}
-
-	if err := node.Stop(t.Context()); err != nil {
-		t.Error(err)
-	}
-	for path, before := range formats {
-		if after, err := os.ReadFile(path); err != nil || !bytes.Equal(before, after) {
-			t.Errorf("%s changed: %v, %q", path, err, after)
-		}
-	}
-	surroundings.check(t)
 }
 
 // pytest runs Python test files.

@@ -150,8 +150,8 @@ class Ran:
 class Node:
     """Where the node listens and whom it knows."""
 
-    def __init__(self):
-        self.url = os.environ["TROUPE_S3"].rstrip("/")
+    def __init__(self, url=None):
+        self.url = (url or os.environ["TROUPE_S3"]).rstrip("/")
         self.host = self.url.split("://", 1)[1]
         self.port = int(self.host.rsplit(":", 1)[1])
         self.access = os.environ["TROUPE_ACCESS"]

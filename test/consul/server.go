@@ -1,7 +1,6 @@
 package consul
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -49,12 +48,14 @@ type Config struct {
 	// TLS makes it speak HTTPS only, and refuse whoever shows no certificate of the same
 	// authority. nil: HTTP.
 	TLS *process.Files
+	// Host is the address that it listens on; default 127.0.0.1.
+	Host string
 }
 
 // Server is a Consul process. Its methods are called by one goroutine at a time; its
 // fields may be read by any.
 type Server struct {
-	// Address is 127.0.0.1:PORT of its API, over restarts.
+	// Address is HOST:PORT of its API, over restarts.
 	Address string
 
 	config  Config
@@ -67,6 +68,9 @@ type Server struct {
 
 // Start starts a server and returns when it can be written to. The caller kills it.
 func Start(ctx context.Context, config Config) (*Server, error) {
+	if config.Host == "" {
+		config.Host = "127.0.0.1"
+	}
 	s := &Server{config: config}
 	transport := &http.Transport{DisableKeepAlives: true}
 	if config.TLS != nil {
@@ -105,14 +109,14 @@ func (s *Server) choosePorts() error {
 		return nil
 	}
 	for range 3 { // API, server, gossip
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		listener, err := net.Listen("tcp", net.JoinHostPort(s.config.Host, "0"))
 		if err != nil {
 			return fmt.Errorf("consul.choosePorts: %w", err)
 		}
 		defer listener.Close() // all stay open until the last is known, so that no two are the same
 		s.ports = append(s.ports, listener.Addr().(*net.TCPAddr).Port)
 	}
-	s.Address = net.JoinHostPort("127.0.0.1", strconv.Itoa(s.ports[0]))
+	s.Address = net.JoinHostPort(s.config.Host, strconv.Itoa(s.ports[0]))
 	return nil
 }
 
@@ -125,7 +129,7 @@ func (s *Server) settings() ([]byte, error) {
 	}
 	settings := map[string]any{
 		"server": true, "bootstrap_expect": 1, "node_name": member, "datacenter": "dc1",
-		"data_dir": s.dataDir(), "bind_addr": "127.0.0.1", "client_addr": "127.0.0.1",
+		"data_dir": s.dataDir(), "bind_addr": s.config.Host, "client_addr": s.config.Host,
 		"ports": ports, "performance": map[string]any{"raft_multiplier": 1},
 		"connect": off, "peering": off, "ui_config": off,
 		"disable_update_check": true, "log_level": "WARN",
@@ -281,42 +285,7 @@ func (s *Server) Pause(ctx context.Context) error {
 	if err := s.signal(syscall.SIGSTOP); err != nil {
 		return err
 	}
-	probe := time.NewTicker(time.Millisecond)
-	defer probe.Stop()
-	for {
-		stopped, err := s.stopped()
-		if err != nil || stopped {
-			return err
-		}
-		select {
-		case <-probe.C:
-		case <-ctx.Done():
-			return fmt.Errorf("consul.Pause: %w", ctx.Err())
-		}
-	}
-}
-
-// stopped says whether every thread of the process is stopped.
-func (s *Server) stopped() (bool, error) {
-	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", s.process.Pid))
-	if err != nil || len(threads) == 0 {
-		return false, fmt.Errorf("consul.Pause: the process has no threads: %w", errors.Join(err, os.ErrProcessDone))
-	}
-	for _, thread := range threads {
-		stat, err := os.ReadFile(thread)
-		if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
-			continue // it has ended meanwhile
-		}
-		if err != nil {
-			return false, fmt.Errorf("consul.Pause: %w", err)
-		}
-		// "pid (name) state …", where the name may hold anything.
-		state := stat[bytes.LastIndexByte(stat, ')')+1:]
-		if !bytes.HasPrefix(state, []byte(" T")) {
-			return false, nil
-		}
-	}
-	return true, nil
+	return process.AwaitStopped(ctx, s.process.Pid)
 }
 
 // Continue lets a paused process go on.

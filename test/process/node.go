@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -60,14 +61,24 @@ type Config struct {
 	S3, Native string
 	// TLS, if not nil, makes the listeners speak HTTPS with these files.
 	TLS *Files
+	// Intra is an address for a listener for other nodes of its cluster, Free for a free
+	// one, or empty for none; Args say which cluster.
+	Intra string
+	// Under is the beginning of the command line: a program that becomes the one that
+	// follows, as `ip netns exec NAME` does.
+	Under []string
 }
+
+// Free is an address that nobody listens on.
+const Free = "free"
 
 // Node is a troupe process. Its methods are called by one goroutine at a time;
 // its fields may be read by any.
 type Node struct {
 	// S3 and Native are the addresses (127.0.0.1:PORT) of the listeners. They
-	// stay the same over restarts.
-	S3, Native string
+	// stay the same over restarts. Intra is that of the listener for other nodes; empty:
+	// there is none.
+	S3, Native, Intra string
 	// Mountpaths are the directories that the node was given.
 	Mountpaths []string
 
@@ -97,12 +108,15 @@ func Start(ctx context.Context, config Config) (*Node, error) {
 		}
 		n.Mountpaths = append(n.Mountpaths, path)
 	}
-	if n.S3, n.Native = config.S3, config.Native; n.S3 == "" {
-		ports, err := freeAddresses(config.Host, 2)
-		if err != nil {
-			return nil, fmt.Errorf("process.Start: %w", err)
-		}
-		n.S3, n.Native = ports[0], ports[1]
+	free, err := freeAddresses(config.Host, 3)
+	if err != nil {
+		return nil, fmt.Errorf("process.Start: %w", err)
+	}
+	if n.S3, n.Native, n.Intra = config.S3, config.Native, config.Intra; n.S3 == "" {
+		n.S3, n.Native = free[0], free[1]
+	}
+	if n.Intra == Free {
+		n.Intra = free[2]
 	}
 	if err := n.Restart(ctx); err != nil {
 		return nil, err
@@ -129,6 +143,17 @@ func freeAddresses(host string, count int) ([]string, error) {
 // Restart starts the process again on the same directories and ports after
 // Stop or Kill, and returns when it is ready.
 func (n *Node) Restart(ctx context.Context) error {
+	if err := n.Launch(); err != nil {
+		return err
+	}
+	if err := n.AwaitReady(ctx); err != nil {
+		return errors.Join(err, n.Kill())
+	}
+	return nil
+}
+
+// Launch starts the process as Restart does, and does not wait for it.
+func (n *Node) Launch() error {
 	if n.process != nil {
 		return errors.New("process.Restart: the node is still running")
 	}
@@ -146,7 +171,12 @@ func (n *Node) Restart(ctx context.Context) error {
 	if t := n.config.TLS; t != nil {
 		args = append(args, "--tls-cert", t.Cert, "--tls-key", t.Key)
 	}
-	command := exec.Command(n.config.Binary, append(args, n.config.Args...)...)
+	if n.Intra != "" {
+		args = append(args, "--intra", n.Intra)
+	}
+	line := append(slices.Clone(n.config.Under), n.config.Binary)
+	line = append(append(line, args...), n.config.Args...)
+	command := exec.Command(line[0], line[1:]...)
 	command.Dir = n.config.Dir
 	command.Env = append(os.Environ(), "TROUPE_ROOT_ACCESS_KEY="+AccessKey, "TROUPE_ROOT_SECRET_KEY="+SecretKey)
 	command.Env = append(command.Env, n.config.Env...)
@@ -172,15 +202,12 @@ func (n *Node) Restart(ctx context.Context) error {
 		return fmt.Errorf("process.Restart: %w", err)
 	}
 	n.process = command.Process
-	if err := n.awaitReady(ctx); err != nil {
-		return errors.Join(err, n.Kill())
-	}
 	return nil
 }
 
-// awaitReady returns when the node answers that it is ready; it fails when the
+// AwaitReady returns when the node answers that it is ready; it fails when the
 // process ends or the time is over.
-func (n *Node) awaitReady(ctx context.Context) error {
+func (n *Node) AwaitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, readyWithin)
 	defer cancel()
 	probe := time.NewTicker(readyProbe)
@@ -193,7 +220,7 @@ func (n *Node) awaitReady(ctx context.Context) error {
 	for {
 		request, err := http.NewRequestWithContext(ctx, http.MethodGet, n.URL(n.Native)+"/v1/health?readiness=true", nil)
 		if err != nil {
-			return fmt.Errorf("process.awaitReady: %w", err)
+			return fmt.Errorf("process.AwaitReady: %w", err)
 		}
 		answer, err := client.Do(request)
 		if err == nil {
@@ -208,9 +235,9 @@ func (n *Node) awaitReady(ctx context.Context) error {
 		}
 		select {
 		case <-n.ended:
-			return fmt.Errorf("process.awaitReady: the node ended before it was ready: %w\n%s", n.exit, n.Log())
+			return fmt.Errorf("process.AwaitReady: the node ended before it was ready: %w\n%s", n.exit, n.Log())
 		case <-ctx.Done():
-			return fmt.Errorf("process.awaitReady: %w; its last answer: %w\n%s", ctx.Err(), said, n.Log())
+			return fmt.Errorf("process.AwaitReady: %w; its last answer: %w\n%s", ctx.Err(), said, n.Log())
 		case <-probe.C:
 		}
 	}
