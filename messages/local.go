@@ -30,6 +30,7 @@ type PutObject struct {
 	Meta       objects.Meta // Generation, Payload, Where are the lane's to set
 	Conditions objects.Conditions
 	Window     *slab.Window // nil for an empty payload
+	Fence      Fence
 	Reply      Reply[objects.Receipt]
 }
 
@@ -48,6 +49,8 @@ type OpenObject struct {
 	VersionID  string
 	Window     *slab.Window // nil: only the record is wanted (HEAD)
 	RecordOnly bool
+	// Tombstones: a delete marker is an answer like another record.
+	Tombstones bool
 	Reply      Reply[*ObjectOpened]
 }
 
@@ -63,7 +66,10 @@ type DeleteObject struct {
 	Conditions objects.Conditions
 	Former     bool   // the mountpath is the one that the key leaves, by the roster of Epoch
 	Epoch      uint64 // another one refuses it
-	Reply      Reply[ObjectDeleted]
+	// Fence: where it marks the record as unsettled, a delete marker takes the object's
+	// place, also where there is none.
+	Fence Fence
+	Reply Reply[ObjectDeleted]
 }
 
 // Fail implements Failer.
@@ -73,6 +79,7 @@ func (m *DeleteObject) Fail(err error) { m.Reply.Fail(err) }
 type ObjectDeleted struct {
 	Existed    bool
 	Generation objects.Generation
+	Marker     *objects.Meta // that took its place; nil: none
 }
 
 // ListObjects asks one mountpath for a page of names of a bucket, in byte
@@ -86,11 +93,22 @@ type ListObjects struct {
 	Delimiter string // names that hold it after Prefix are rolled up into one CommonPrefix
 	Limit     int    // entries wanted, at least 1; rolled-up prefixes count as one
 	Whole     bool   // entries hold the whole record
+	Markers   Markers
 	Reply     Reply[*ObjectPage]
 }
 
 // Fail implements Failer.
 func (m *ListObjects) Fail(err error) { m.Reply.Fail(err) }
+
+// Markers says which delete markers a listing has.
+type Markers uint8
+
+// Kinds of listings.
+const (
+	NoMarkers        Markers = iota
+	UnsettledMarkers         // those that may not count yet
+	AllMarkers
+)
 
 // ObjectPage is a page of names in byte order. More says that there are names
 // after the last entry.
@@ -113,6 +131,8 @@ type ObjectEntry struct {
 type ChangeDraft struct {
 	Key    objects.Key
 	Change DraftChange
+	Fence  Fence
+	Map    uint64 // set by the lane: version of the map that its turn is under
 	Reply  Reply[*objects.Meta]
 }
 

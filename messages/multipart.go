@@ -10,6 +10,7 @@ import (
 type CreateUpload struct {
 	Key    objects.Key
 	Upload objects.Upload // ID chosen by the sender
+	Fence  Fence
 	Reply  Reply[struct{}]
 }
 
@@ -36,6 +37,8 @@ type CompleteUpload struct {
 	Checksum    string // expected of the whole in S3's form; empty: not given
 	Conditions  objects.Conditions
 	ETag        objects.ETagKind
+	Fence       Fence
+	Map         uint64 // set by the lane: version of the map that its turn is under
 	Reply       Reply[objects.Receipt]
 }
 
@@ -49,6 +52,7 @@ type AbortUpload struct {
 	UploadID string
 	Former   bool   // the mountpath is the one that the key leaves, by the roster of Epoch
 	Epoch    uint64 // another one refuses it
+	Fence    Fence
 	Reply    Reply[struct{}]
 }
 

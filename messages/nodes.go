@@ -27,7 +27,7 @@ func (s *NodeSet) Version() uint64 {
 
 // View returns a key of a bucket under the map, which is not nil.
 func (s *NodeSet) View(bucket *objects.BucketDoc, digest uint64) smap.View {
-	return s.Map.View(smap.Key{Digest: digest, Owners: 1, Document: bucket.Version})
+	return s.Map.View(smap.Key{Digest: digest, Owners: bucket.Props.Owners(), Document: bucket.Version})
 }
 
 // NodeView is one node as others see it.

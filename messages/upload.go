@@ -76,6 +76,7 @@ type FinishUpload struct {
 	SHA256   string           // raw, expected of the payload by its signature; empty: not given
 	Expect   []checksum.Value // as the client sent them, in header or trailer
 	Modified time.Time        // the object's Last-Modified
+	Fence    Fence
 	Reply    Reply[Uploaded]
 }
 

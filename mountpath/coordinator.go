@@ -31,6 +31,7 @@ type coordinator struct {
 	custody *custody
 	md5     *checksum.MD5Pool
 	roster  *atomic.Pointer[messages.Roster]
+	nodes   *messages.LaneMap
 
 	lanes    []*actor.PID
 	readers  []*actor.PID
@@ -57,7 +58,7 @@ type coordinator struct {
 
 func newCoordinator(c Config, mount Mount, custody *custody, changed func(report), started func()) *coordinator {
 	return &coordinator{
-		system: c.System, limits: c.Limits, md5: c.MD5, roster: c.Published, mount: mount, custody: custody, changed: changed, started: started,
+		system: c.System, limits: c.Limits, md5: c.MD5, roster: c.Published, nodes: c.Nodes, mount: mount, custody: custody, changed: changed, started: started,
 		transfers: make(map[string]incoming), report: healthy(),
 	}
 }
@@ -78,6 +79,8 @@ func (c *coordinator) Receive(ctx actor.Context) {
 		c.onImport(ctx, "mountpath.ImportObject", m.Key, m, func(i *importer) { i.importObject(m) })
 	case *messages.ImportUpload:
 		c.onImport(ctx, "mountpath.ImportUpload", m.Key, m, func(i *importer) { i.importUpload(m) })
+	case *messages.StorePayload:
+		c.onImport(ctx, "mountpath.StorePayload", m.Key, m, func(i *importer) { i.storePayload(m) })
 	case *messages.EmptyBucket, *messages.DropBucket:
 		ctx.Send(c.keeper, m)
 
@@ -105,7 +108,7 @@ func (c *coordinator) onStarted(ctx actor.Context) {
 		c.lanes = append(c.lanes, c.spawn(ctx, actors.Spec{
 			Name: "w" + strconv.Itoa(i), Kind: "write lane",
 			New: func() actor.Actor {
-				return &writeLane{system: c.system, store: c.mount.Store, custody: c.custody, watch: watch, number: i, lanes: c.limits.WriteLanes, id: c.mount.ID, roster: c.roster}
+				return &writeLane{system: c.system, store: c.mount.Store, custody: c.custody, watch: watch, number: i, lanes: c.limits.WriteLanes, id: c.mount.ID, roster: c.roster, nodes: c.nodes}
 			},
 			Abandoned: func(message any) func() { return c.custody.holdLane(i, message, watch) },
 		}))

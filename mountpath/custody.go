@@ -159,6 +159,10 @@ func keyOf(message any) (key objects.Key, ok bool) {
 		return m.Key, true
 	case *messages.OpenObject:
 		return m.Key, true
+	case *messages.StoreRecord:
+		return m.Key, true
+	case *storeImport:
+		return m.key, true
 	case *commitImport:
 		return m.key, true
 	case *messages.RemoveMoved:

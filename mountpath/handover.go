@@ -12,6 +12,7 @@ import (
 // commitFile asks a lane to make a sealed payload the object or the part that
 // it is for. Sent by the transfer; the lane answers the gateway.
 type commitFile struct {
+	fence      messages.Fence
 	incoming   *store.Incoming
 	meta       objects.Meta // for an object
 	sums       checksum.Sums

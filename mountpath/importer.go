@@ -47,33 +47,39 @@ func (i *importer) Receive(ctx actor.Context) {
 	}
 }
 
-// commitImport asks a lane to make a copy the object or the upload here. Sent by
-// the importer.
-type commitImport struct {
+// offer is a copy that is offered to a lane. One that no lane has taken is the
+// importer's again, which waits for the answer: who refuses a message must not wait for
+// a disk.
+type offer struct {
 	key    objects.Key
 	copied *store.Import
-	writes uint64       // of the key, before the source was opened
 	state  atomic.Int32 // offered, taken or refused
-	Reply  messages.Reply[store.Imported]
-}
-
-// Fail implements messages.Failer. A copy that no lane has taken is the importer's
-// again, which waits for the answer: who refuses a message must not wait for a disk.
-func (m *commitImport) Fail(err error) {
-	m.refuse()
-	m.Reply.Fail(err)
 }
 
 // Subject implements messages.Subjected.
-func (m *commitImport) Subject() string { return m.key.String() }
+func (o *offer) Subject() string { return o.key.String() }
 
 // take makes the copy the lane's; false: it was refused, and is the importer's.
-func (m *commitImport) take() bool { return m.state.CompareAndSwap(offered, taken) }
+func (o *offer) take() bool { return o.state.CompareAndSwap(offered, taken) }
 
 // refuse takes the copy back unless a lane has it, and reports whether it did.
-func (m *commitImport) refuse() bool {
-	m.state.CompareAndSwap(offered, refused)
-	return m.state.Load() == refused
+func (o *offer) refuse() bool {
+	o.state.CompareAndSwap(offered, refused)
+	return o.state.Load() == refused
+}
+
+// commitImport asks a lane to make a copy the object or the upload here. Sent by
+// the importer.
+type commitImport struct {
+	offer
+	writes uint64 // of the key, before the source was opened
+	Reply  messages.Reply[store.Imported]
+}
+
+// Fail implements messages.Failer.
+func (m *commitImport) Fail(err error) {
+	m.refuse()
+	m.Reply.Fail(err)
 }
 
 // commitTime bounds the wait for the lane's turn and commit.
@@ -81,7 +87,7 @@ const commitTime = time.Minute
 
 // commit hands a copy to the lane and waits for what became of it.
 func (i *importer) commit(op errs.Op, key objects.Key, copied *store.Import) (store.Imported, error) {
-	m := &commitImport{key: key, copied: copied, writes: i.writes, Reply: messages.NewReply[store.Imported]()}
+	m := &commitImport{offer: offer{key: key, copied: copied}, writes: i.writes, Reply: messages.NewReply[store.Imported]()}
 	i.system.Root().Send(i.lane, m)
 	done, err := m.Reply.WaitOn(i.system.Clock(), op, commitTime)
 	if err != nil && m.refuse() {

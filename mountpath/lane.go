@@ -36,6 +36,7 @@ type writeLane struct {
 
 	id     string                           // of the mountpath
 	roster *atomic.Pointer[messages.Roster] // as published
+	nodes  *messages.LaneMap                // nil: the node is alone
 }
 
 // settleKeys asks a lane to settle what failed writes left of its keys. Sent by
@@ -67,6 +68,15 @@ func (l *writeLane) Receive(ctx actor.Context) {
 		m.Reply.Send(l.onCompleteUpload(m))
 	case *messages.AbortUpload:
 		m.Reply.Send(struct{}{}, l.onAbortUpload(m))
+
+	case *messages.StoreRecord:
+		m.Reply.Send(l.onStoreRecord(m))
+	case *storeImport:
+		if m.take() {
+			m.Reply.Send(l.onStoreImport(m))
+		}
+	case *messages.SettleRecords:
+		m.Reply.Send(struct{}{}, l.onSettleRecords(m))
 
 	case *commitImport:
 		if m.take() {
@@ -150,6 +160,23 @@ func (l *writeLane) begin(op errs.Op, key objects.Key) error {
 	return nil
 }
 
+// admits looks whether the map that the lanes act on says of a key what a command about
+// it was admitted under. It returns the version of that map; 0: the node is alone.
+func (l *writeLane) admits(op errs.Op, key objects.Key, fence *messages.Fence) (version uint64, err error) {
+	if version, err = fence.Admits(l.nodes, key.Digest()); err != nil {
+		return 0, errs.E(op, key, errs.Busy, err)
+	}
+	return version, nil
+}
+
+// fenced is begin for a command that was admitted under a map of the cluster.
+func (l *writeLane) fenced(op errs.Op, key objects.Key, fence *messages.Fence) (version uint64, err error) {
+	if version, err = l.admits(op, key, fence); err != nil {
+		return 0, err
+	}
+	return version, l.begin(op, key)
+}
+
 // onPass answers when everything before it is done, also what an earlier lane of the
 // place was killed in.
 func (l *writeLane) onPass() error {
@@ -161,6 +188,10 @@ func (l *writeLane) onPass() error {
 
 func (l *writeLane) onPutObject(m *messages.PutObject) (objects.Receipt, error) {
 	const op errs.Op = "lane.PutObject"
+	version, err := l.admits(op, m.Key, &m.Fence)
+	if err != nil {
+		return objects.Receipt{}, err
+	}
 	if err := l.refuses(op, m.Key); err != nil {
 		return objects.Receipt{}, err
 	}
@@ -173,12 +204,14 @@ func (l *writeLane) onPutObject(m *messages.PutObject) (objects.Receipt, error) 
 		defer m.Window.Unpin()
 		payload = slab[:m.Meta.Size]
 	}
+	m.Meta.Generation.Map, m.Meta.Unsettled = version, m.Fence.Unsettled
 	return l.store.PutInline(m.Key, m.Meta, payload, m.Conditions)
 }
 
 func (l *writeLane) onCommitFile(m *commitFile) (messages.Uploaded, error) {
 	const op errs.Op = "lane.CommitFile"
-	switch err := l.begin(op, m.incoming.Key); {
+	version, err := l.fenced(op, m.incoming.Key, &m.fence)
+	switch {
 	case errors.Is(err, messages.ErrMoved):
 		p := l.custody.park(m.incoming, l.system.Clock().Elapsed()+parkTime)
 		return messages.Uploaded{}, errs.E(op, m.incoming.Key, errs.Busy, &messages.Parked{Payload: p, Size: m.incoming.Size(), Release: p.release})
@@ -189,41 +222,52 @@ func (l *writeLane) onCommitFile(m *commitFile) (messages.Uploaded, error) {
 		part, err := l.store.CommitPart(m.incoming, m.sums, m.meta.ETag)
 		return messages.Uploaded{Part: part}, err
 	}
+	m.meta.Generation.Map, m.meta.Unsettled = version, m.fence.Unsettled
 	receipt, err := l.store.CommitFile(m.incoming, m.meta, m.conditions)
 	return messages.Uploaded{Receipt: receipt}, err
 }
 
 func (l *writeLane) onDeleteObject(m *messages.DeleteObject) (messages.ObjectDeleted, error) {
 	const op errs.Op = "lane.DeleteObject"
+	var version uint64
 	var err error
 	if m.Former {
 		err = l.refusesFormer(op, m.Key, m.Epoch)
 	} else {
-		err = l.begin(op, m.Key)
+		version, err = l.fenced(op, m.Key, &m.Fence)
 	}
 	if err != nil {
 		return messages.ObjectDeleted{}, err
+	}
+	if m.Fence.Unsettled {
+		existed, marker, err := l.store.Bury(m.Key, m.Conditions, version)
+		if err != nil {
+			return messages.ObjectDeleted{}, err
+		}
+		return messages.ObjectDeleted{Existed: existed, Generation: marker.Generation, Marker: marker}, nil
 	}
 	existed, generation, err := l.store.Delete(m.Key, m.Conditions)
 	return messages.ObjectDeleted{Existed: existed, Generation: generation}, err
 }
 
 func (l *writeLane) onChangeDraft(m *messages.ChangeDraft) (*objects.Meta, error) {
-	if err := l.begin("lane.ChangeDraft", m.Key); err != nil {
+	var err error
+	if m.Map, err = l.fenced("lane.ChangeDraft", m.Key, &m.Fence); err != nil {
 		return nil, err
 	}
 	return l.store.ChangeDraft(m)
 }
 
 func (l *writeLane) onCreateUpload(m *messages.CreateUpload) error {
-	if err := l.begin("lane.CreateUpload", m.Key); err != nil {
+	if _, err := l.fenced("lane.CreateUpload", m.Key, &m.Fence); err != nil {
 		return err
 	}
 	return l.store.CreateUpload(m.Key, m.Upload)
 }
 
 func (l *writeLane) onCompleteUpload(m *messages.CompleteUpload) (objects.Receipt, error) {
-	if err := l.begin("lane.CompleteUpload", m.Key); err != nil {
+	var err error
+	if m.Map, err = l.fenced("lane.CompleteUpload", m.Key, &m.Fence); err != nil {
 		return objects.Receipt{}, err
 	}
 	return l.store.CompleteUpload(m)
@@ -234,7 +278,7 @@ func (l *writeLane) onAbortUpload(m *messages.AbortUpload) error {
 		if err := l.refusesFormer("lane.AbortUpload", m.Key, m.Epoch); err != nil {
 			return err
 		}
-	} else if err := l.begin("lane.AbortUpload", m.Key); err != nil && !errors.Is(err, errSealed) {
+	} else if _, err := l.fenced("lane.AbortUpload", m.Key, &m.Fence); err != nil && !errors.Is(err, errSealed) {
 		return err
 	}
 	return l.store.AbortUpload(m.Key, m.UploadID)
@@ -244,6 +288,9 @@ func (l *writeLane) onAbortUpload(m *messages.AbortUpload) error {
 func (l *writeLane) onOpenObject(m *messages.OpenObject) (*messages.ObjectOpened, error) {
 	if err := l.custody.busy("lane.OpenObject", l.number, m.Key); err != nil {
 		return nil, err
+	}
+	if m.Tombstones {
+		return open(m, l.store, l.store.OpenMarkedInTurn)
 	}
 	return open(m, l.store, l.store.OpenInTurn)
 }
@@ -269,7 +316,7 @@ func (l *readLane) Receive(ctx actor.Context) {
 		m.Reply.Send(l.onOpenObject(m))
 	case *messages.ListObjects:
 		m.Reply.Send(l.store.List(store.ListRequest{
-			Bucket: m.Bucket, Prefix: m.Prefix, After: m.After, Delimiter: m.Delimiter, Limit: m.Limit, Whole: m.Whole,
+			Bucket: m.Bucket, Prefix: m.Prefix, After: m.After, Delimiter: m.Delimiter, Limit: m.Limit, Whole: m.Whole, Markers: m.Markers,
 		}))
 	case *messages.ListParts:
 		m.Reply.Send(l.store.Parts(m.Key, m.UploadID, m.After, m.Limit))
@@ -283,6 +330,9 @@ func (l *readLane) Receive(ctx actor.Context) {
 }
 
 func (l *readLane) onOpenObject(m *messages.OpenObject) (*messages.ObjectOpened, error) {
+	if m.Tombstones {
+		return open(m, l.store, l.store.OpenMarked)
+	}
 	return open(m, l.store, l.store.Open)
 }
 
@@ -290,7 +340,11 @@ func (l *readLane) onOpenObject(m *messages.OpenObject) (*messages.ObjectOpened,
 // pinned.
 func open(m *messages.OpenObject, s *store.Store, how func(objects.Key, []byte) (*messages.ObjectOpened, error)) (*messages.ObjectOpened, error) {
 	if m.RecordOnly {
-		meta, err := s.Head(m.Key)
+		head := s.Head
+		if m.Tombstones {
+			head = s.HeadMarked
+		}
+		meta, err := head(m.Key)
 		if err != nil {
 			return nil, err
 		}

@@ -88,6 +88,8 @@ type Config struct {
 	// Jobs is the coordinator of jobs.
 	Jobs *actor.PID
 	MD5  *checksum.MD5Pool // of the node; nil: every transfer by itself
+	// Nodes is the map of the cluster that write lanes act on; nil: the node is alone.
+	Nodes *messages.LaneMap
 }
 
 // Spec describes the supervisor of a node's mountpaths.

@@ -231,7 +231,7 @@ func (t *transfer) finish(m *messages.FinishUpload) (*commitFile, error) {
 		return nil, err
 	}
 	return &commitFile{
-		incoming: t.incoming, sums: sums, part: t.request.Part > 0, conditions: t.request.Conditions, hand: t.hand, Reply: m.Reply,
+		incoming: t.incoming, sums: sums, part: t.request.Part > 0, conditions: t.request.Conditions, hand: t.hand, fence: m.Fence, Reply: m.Reply,
 		meta: objects.Meta{
 			Size: sums.Size, XXHash: sums.XXHash, ETag: etag, Checksums: sums.Values,
 			Modified: m.Modified, Draft: t.request.Draft, Writes: t.request.Writes,

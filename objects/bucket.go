@@ -109,6 +109,52 @@ type BucketProps struct {
 	// HideWrites keeps the count of writes from native clients: AIStore's
 	// versioning.enabled is false.
 	HideWrites bool `json:"hide_writes,omitempty"`
+
+	// Copies is on how many nodes of a cluster an object is; default 1. MinCopies is how
+	// many must have it before a write is acknowledged, while others are away; default 1
+	// for up to two copies, and the majority for more. A bucket keeps both for life.
+	Copies    int `json:"copies,omitempty"`
+	MinCopies int `json:"min_copies,omitempty"`
+	// Reads says whether a read asks the other nodes first whether it is still this
+	// one's to answer; default ReadsConfirmed.
+	Reads Reads `json:"reads,omitempty"`
+}
+
+// MaxCopies bounds BucketProps.Copies: each is a node that a write waits for.
+const MaxCopies = 16
+
+// Reads says what a read of a bucket with copies on several nodes promises.
+type Reads string
+
+const (
+	// ReadsConfirmed: it shows the last write that was acknowledged before it began.
+	ReadsConfirmed Reads = "confirmed"
+	// ReadsRelaxed: it may show an older one, of a node that does not know yet that
+	// another is in charge.
+	ReadsRelaxed Reads = "relaxed"
+)
+
+// Owners returns on how many nodes an object is, with the default filled in.
+func (p BucketProps) Owners() int { return max(1, p.Copies) }
+
+// Consistency returns what reads promise, with the default filled in.
+func (p BucketProps) Consistency() Reads {
+	if p.Reads == "" {
+		return ReadsConfirmed
+	}
+	return p.Reads
+}
+
+// LeastCopies returns how many nodes must have an object before a write of it is
+// acknowledged, with the default filled in.
+func (p BucketProps) LeastCopies() int {
+	switch {
+	case p.MinCopies > 0:
+		return p.MinCopies
+	case p.Owners() <= 2:
+		return 1
+	}
+	return p.Owners()/2 + 1
 }
 
 // Class returns the durability class with the default filled in.
@@ -222,6 +268,12 @@ func (p BucketProps) Check() error {
 		return fmt.Errorf("etag %q is neither %q nor %q", p.ETag, ETagMD5, ETagFast)
 	case p.Versioning != VersioningOff && p.Versioning != VersioningEnabled && p.Versioning != VersioningSuspended:
 		return fmt.Errorf("versioning %q is neither %q nor %q", p.Versioning, VersioningEnabled, VersioningSuspended)
+	case p.Copies < 0 || p.Copies > MaxCopies:
+		return fmt.Errorf("copies %d is not from 1 to %d", p.Copies, MaxCopies)
+	case p.MinCopies < 0 || p.MinCopies > p.Owners():
+		return fmt.Errorf("min_copies %d is not from 1 to %d, the copies", p.MinCopies, p.Owners())
+	case p.Reads != "" && p.Reads != ReadsConfirmed && p.Reads != ReadsRelaxed:
+		return fmt.Errorf("reads %q is neither %q nor %q", p.Reads, ReadsConfirmed, ReadsRelaxed)
 	}
 	return nil
 }

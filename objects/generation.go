@@ -69,10 +69,23 @@ func ParseGeneration(s string) (Generation, error) {
 // generation order.
 func (g Generation) Hex() string { return hex.EncodeToString(g.AppendTo(nil)) }
 
+// nodeBits is how many of the lower bits of a start name the node, in a cluster of
+// several: 16 million starts, and two of 1,000 nodes have one name with a chance of
+// one in two million.
+const nodeBits = 40
+
+// NodeStart is the start of a node's generations in a cluster of several nodes: its
+// start counter, and below it 40 bits of the digest of its id, so that no two nodes
+// take the same one. It is greater than every start that the node had while it was
+// alone.
+func NodeStart(counter, nodeDigest uint64) uint64 {
+	return counter<<nodeBits | nodeDigest>>(64-nodeBits)
+}
+
 // Sequencer hands out the generations of one start of one node, each greater
 // than all before it. Safe for concurrent use.
 type Sequencer struct {
-	mapVersion uint64
+	mapVersion atomic.Uint64
 	start      uint64
 	sequence   atomic.Uint64
 }
@@ -80,10 +93,31 @@ type Sequencer struct {
 // NewSequencer begins the sequence of a start. The start counter must be synced
 // to every mountpath present before the first generation is taken.
 func NewSequencer(mapVersion, start uint64) *Sequencer {
-	return &Sequencer{mapVersion: mapVersion, start: start}
+	s := &Sequencer{start: start}
+	s.mapVersion.Store(mapVersion)
+	return s
+}
+
+// Advance has later generations carry the version of a later map; an earlier one
+// changes nothing. Every turn under an earlier map has ended by then.
+func (s *Sequencer) Advance(mapVersion uint64) {
+	for {
+		now := s.mapVersion.Load()
+		if mapVersion <= now || s.mapVersion.CompareAndSwap(now, mapVersion) {
+			return
+		}
+	}
 }
 
 // Next takes a generation.
 func (s *Sequencer) Next() Generation {
-	return Generation{Map: s.mapVersion, Start: s.start, Seq: s.sequence.Add(1)}
+	return Generation{Map: s.mapVersion.Load(), Start: s.start, Seq: s.sequence.Add(1)}
+}
+
+// Under takes a generation under the map that a turn acts on, which may be later than
+// the one that Advance was told of: nobody is told before all turns act on it. 0: Next.
+func (s *Sequencer) Under(mapVersion uint64) Generation {
+	g := s.Next()
+	g.Map = max(g.Map, mapVersion)
+	return g
 }

@@ -54,10 +54,14 @@ type Meta struct {
 	Generation Generation // orders writes; taken in the lane's turn
 	Payload    Generation // names the bytes; taken when the transfer started
 	Deleted    bool       // a delete marker: no payload
-	Where      Where
-	Path       string // File: the escaped path below the mountpath; empty: the natural one
-	Inode      uint64 // File: fast check that the file is the one recorded; 0: unknown
-	Birth      int64  // File: birth time in ns, likewise; 0: the filesystem has none
+	// Unsettled: not every node that must have the record is known to have it. It is
+	// sent to all of them before it is shown, judged or copied. Nodes that are alone
+	// write none.
+	Unsettled bool
+	Where     Where
+	Path      string // File: the escaped path below the mountpath; empty: the natural one
+	Inode     uint64 // File: fast check that the file is the one recorded; 0: unknown
+	Birth     int64  // File: birth time in ns, likewise; 0: the filesystem has none
 
 	Size      int64
 	XXHash    uint64 // xxhash64 of the payload (Chunks: of the parts' xxhashes, big-endian)

@@ -41,6 +41,7 @@ type membership struct {
 	membership *member.Membership
 	view       atomic.Pointer[messages.ClusterView]
 	nodes      atomic.Pointer[messages.NodeSet] // the same, for requests
+	lanes      messages.LaneMap                 // the same, for write lanes: never older
 	replaced   chan struct{}                    // of nodes
 	events     *member.Events
 	buckets    *member.Buckets
@@ -132,6 +133,27 @@ func (a archive) Save(adopted member.Adopted) error {
 	return a.documents.PutCluster(text)
 }
 
+// newSequencer hands out the generations of this start. In a cluster no other node takes
+// the same ones, and none of an earlier map than the one that the node acted on last.
+func (n *Node) newSequencer(documents *embedded.Documents, node embedded.Node) (*objects.Sequencer, error) {
+	if n.cluster == nil && n.config.Road == nil {
+		return objects.NewSequencer(1, node.Start), nil
+	}
+	version := uint64(1)
+	adopted, err := archive{documents}.Load()
+	if err != nil {
+		return nil, err
+	}
+	if len(adopted.Map) > 0 {
+		m, err := smap.Parse(adopted.Map)
+		if err != nil {
+			return nil, errs.E("supervisors.newSequencer", errs.Corrupt, fmt.Errorf("the map that the node acted on: %w", err))
+		}
+		version = m.Version()
+	}
+	return objects.NewSequencer(version, objects.NodeStart(node.Start, objects.DigestID("t"+node.NodeID))), nil
+}
+
 // agreedBuckets are the documents of buckets that the node's actors change: the
 // cluster's, or its own.
 func (n *Node) agreedBuckets(documents *embedded.Documents) (bucket.Documents, error) {
@@ -174,8 +196,9 @@ func (n *Node) joinRoad(node embedded.Node) error {
 		return err
 	}
 	c.nodes.Store(&messages.NodeSet{Self: node.NodeID, Replaced: c.replaced})
+	c.lanes.Store(c.nodes.Load())
 	n.config.Road = &Road{
-		Address: n.config.Intra, Socket: c.socket, Nodes: &c.nodes,
+		Address: n.config.Intra, Socket: c.socket, Nodes: &c.nodes, Lanes: &c.lanes,
 		Server: c.identity.Server(), Client: c.identity.Client, Peer: authority.PeerOf,
 		Questions: map[string]func(*fasthttp.RequestCtx, string){member.ProbePath: n.answerProbe, member.RequestPath: n.answerRequest},
 	}
@@ -228,6 +251,7 @@ func (n *Node) publishView(view *messages.ClusterView) {
 	replaced := c.replaced
 	c.replaced = make(chan struct{})
 	set.Replaced = c.replaced
+	c.lanes.Store(set)
 	c.nodes.Store(set)
 	close(replaced)
 	for i := range set.Nodes {

@@ -60,10 +60,12 @@ type Node struct {
 	mounts mountList
 	set    mountpath.Set
 	shared *index.Shared
-	slabs  *slab.Pool
-	md5    *checksum.MD5Pool
-	system *actors.System
-	root   *actor.PID
+	// generations are those of this start, of all mountpaths.
+	generations *objects.Sequencer
+	slabs       *slab.Pool
+	md5         *checksum.MD5Pool
+	system      *actors.System
+	root        *actor.PID
 	// stopping says that listeners end for good: what is under way may finish.
 	stopping atomic.Bool
 	roster   atomic.Pointer[messages.Roster]
@@ -148,6 +150,9 @@ func Start(config Config) (_ *Node, err error) {
 	if err := n.spawn(controlSpec(n.system)); err != nil {
 		return nil, err
 	}
+	if err := n.joinRoad(documents.Node()); err != nil {
+		return nil, err
+	}
 	if err := n.spawnStorage(mounts, documents); err != nil {
 		return nil, err
 	}
@@ -162,9 +167,6 @@ func Start(config Config) (_ *Node, err error) {
 		System: n.system, Slabs: n.slabs, Roster: &n.roster, Buckets: &n.buckets, Mover: &mover.Mover{Config: n.moverConfig()},
 		BucketsActor: n.system.PID(nodeName + "/" + bucket.Name),
 		InlineLimit:  config.InlineBytes, MinPartBytes: config.MinPartBytes, Now: n.clock.Now,
-	}
-	if err := n.joinRoad(documents.Node()); err != nil {
-		return nil, err
 	}
 	if err := n.openRoad(&gatewayConfig); err != nil {
 		return nil, err
@@ -252,11 +254,14 @@ func (n *Node) openDisks(now time.Time) ([]mountpath.Mount, *embedded.Documents,
 	if err != nil {
 		return nil, nil, err
 	}
+	if n.generations, err = n.newSequencer(documents, node); err != nil {
+		return nil, nil, err
+	}
 	budget := budgetOf(n.config.MemoryBytes, len(all))
 	n.shared = index.NewShared(budget.blockCache, len(all))
 	documents.LiveBy(n.clock)
 	o.documents, o.options = documents, store.Options{
-		Shared: n.shared, Generations: objects.NewSequencer(1, node.Start),
+		Shared: n.shared, Generations: n.generations, Shares: n.config.Road != nil || n.cluster != nil,
 		BootID:        bootID(),
 		Now:           n.clock.Now,
 		Elapsed:       n.clock.Elapsed,
@@ -277,7 +282,7 @@ func (n *Node) openDisks(now time.Time) ([]mountpath.Mount, *embedded.Documents,
 
 // spawnStorage spawns mountpaths and buckets and waits until they are at work.
 func (n *Node) spawnStorage(mounts []mountpath.Mount, documents *embedded.Documents) error {
-	if err := n.spawn(mountpath.Spec(mountpath.Config{System: n.system, Published: &n.roster, Mounts: mounts, MD5: n.md5,
+	if err := n.spawn(mountpath.Spec(mountpath.Config{System: n.system, Published: &n.roster, Mounts: mounts, MD5: n.md5, Nodes: n.lanes(),
 		Set: n.set, Transition: transitionOf(documents.Node().Transition), Jobs: n.system.PID(nodeName + "/" + xaction.Name),
 	})); err != nil {
 		return err
@@ -422,6 +427,9 @@ func (n *Node) S3() string { return n.s3 }
 
 // System returns the node's actors, for tests and control.
 func (n *Node) System() *actors.System { return n.system }
+
+// Gateway returns the way to the node's objects, for tests and for work of the cluster.
+func (n *Node) Gateway() *gateway.Gateway { return n.gateway }
 
 // Faults returns the desk through which parts of the node can be broken on
 // purpose; nil if it has none.

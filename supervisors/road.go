@@ -14,12 +14,14 @@ import (
 )
 
 // Road is how a node of a cluster gets to the others, and they to it. Every field is
-// required, but Socket and Questions.
+// required, but Socket, Lanes and Questions.
 type Road struct {
 	Address string       // host:port of the intra listener
 	Socket  net.Listener // bound to it; nil: it is bound at the start
 	// Nodes are the cluster's nodes as this one sees them; nil inside: it is alone for now.
 	Nodes *atomic.Pointer[messages.NodeSet]
+	// Lanes are the nodes by the map that write lanes act on; nil: Nodes.
+	Lanes *messages.LaneMap
 	// Server is how the intra listener speaks TLS, so that nodes of the cluster get in
 	// and nobody else; Peer says which node is at the other end then.
 	Server *tls.Config
@@ -44,8 +46,19 @@ func (n *Node) openRoad(c *gateway.Config) error {
 	}
 	n.intra = n.config.Road.Socket.Addr().String()
 	n.road = intra.NewRoad(intra.Config{TLS: n.config.Road.Client, Clock: n.clock, Slabs: n.slabs, MaxConnections: n.config.MaxConnections})
-	c.Nodes, c.Peers = n.config.Road.Nodes, n.road
+	c.Nodes, c.Peers, c.Lanes = n.config.Road.Nodes, n.road, n.lanes()
 	return nil
+}
+
+// lanes is the map that write lanes act on; nil: the node is alone.
+func (n *Node) lanes() *messages.LaneMap {
+	switch {
+	case n.config.Road == nil:
+		return nil
+	case n.config.Road.Lanes != nil:
+		return n.config.Road.Lanes
+	}
+	return n.config.Road.Nodes
 }
 
 // edgeRoad is the road as an edge uses it; nil where there is none.

@@ -56,6 +56,9 @@ type Config struct {
 	// alone, for good; Nodes holds nil: it is alone for now.
 	Nodes *atomic.Pointer[messages.NodeSet]
 	Peers Peers
+	// Lanes is the map that the node's write lanes act on, which is Nodes' or a later
+	// one; nil: Nodes.
+	Lanes *messages.LaneMap
 }
 
 // Gateway serves the edges of one node. Safe for concurrent use.

@@ -28,7 +28,7 @@ func (g *Gateway) HeadHere(bucket *objects.BucketDoc, name, versionID string) (*
 	const op errs.Op = "gateway.Head"
 	key := objects.Key{Bucket: bucket.Bucket, Name: name}
 	opened, err := find(g, op, key, func(view *messages.MountpathView, digest uint64) (*messages.ObjectOpened, error) {
-		return g.openAt(op, key, versionID, nil, view, digest)
+		return g.openAt(op, &messages.OpenObject{Key: key, VersionID: versionID, RecordOnly: true}, view, digest)
 	})
 	if err != nil {
 		return nil, err
@@ -65,7 +65,7 @@ func (g *Gateway) OpenHere(bucket *objects.BucketDoc, name, versionID string) (*
 		return nil, errs.E(op, key, err)
 	}
 	opened, err := find(g, op, key, func(view *messages.MountpathView, digest uint64) (*messages.ObjectOpened, error) {
-		return g.openAt(op, key, versionID, window, view, digest)
+		return g.openAt(op, &messages.OpenObject{Key: key, VersionID: versionID, Window: window}, view, digest)
 	})
 	if err != nil {
 		window.Release()
@@ -79,17 +79,18 @@ func (g *Gateway) OpenHere(bucket *objects.BucketDoc, name, versionID string) (*
 
 // openAt asks one mountpath: a read lane, and the key's write lane if writes
 // overtook that.
-func (g *Gateway) openAt(op errs.Op, key objects.Key, versionID string, window *slab.Window, view *messages.MountpathView, digest uint64) (*messages.ObjectOpened, error) {
-	opened, err := g.open(op, key, versionID, window, view.Reader(digest))
+func (g *Gateway) openAt(op errs.Op, m *messages.OpenObject, view *messages.MountpathView, digest uint64) (*messages.ObjectOpened, error) {
+	opened, err := g.open(op, m, view.Reader(digest))
 	if messages.Overtaken(err) {
-		opened, err = g.open(op, key, versionID, window, view.Writer(digest))
+		again := *m // the first may be in somebody's hands
+		opened, err = g.open(op, &again, view.Writer(digest))
 	}
 	return opened, err
 }
 
-// open asks one lane; without a window, for the record only.
-func (g *Gateway) open(op errs.Op, key objects.Key, versionID string, window *slab.Window, lane pid) (*messages.ObjectOpened, error) {
-	m := &messages.OpenObject{Key: key, VersionID: versionID, Window: window, RecordOnly: window == nil, Reply: messages.NewReply[*messages.ObjectOpened]()}
+// open asks one lane.
+func (g *Gateway) open(op errs.Op, m *messages.OpenObject, lane pid) (*messages.ObjectOpened, error) {
+	m.Reply = messages.NewReply[*messages.ObjectOpened]()
 	g.System.Root().Send(lane, m)
 	return m.Reply.WaitOn(g.System.Clock(), op, Deadline)
 }

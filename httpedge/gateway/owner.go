@@ -17,6 +17,8 @@ type Charge struct {
 	Set   *messages.NodeSet  // nil: the node is alone
 	Node  *messages.NodeView // of Set
 	Epoch smap.Epoch
+	// AckSet are the nodes that must have a write, in the order of the key's owners.
+	AckSet []smap.NodeID
 }
 
 // Ours reports whether this node is in charge.
@@ -41,6 +43,27 @@ type Peers interface {
 	// Payload returns length bytes from offset of the payload that the record names;
 	// another one is errs.Busy. The caller closes it. It fails rather than end early.
 	Payload(c Charge, bucket *objects.BucketDoc, name string, record *objects.Meta, offset, length int64) (io.ReadCloser, error)
+
+	// The rest asks nodes that have a key, too, whoever is in charge: c.Node is the one
+	// that is asked.
+
+	// Store is Gateway.Accept at the node. Of payload Cut is not used, and its Body is read
+	// to the end of record.Size bytes, or not at all.
+	Store(c Charge, bucket *objects.BucketDoc, name string, record *objects.Meta, payload *Arrival) (messages.Stored, error)
+	// Show is Gateway.Show at the node.
+	Show(c Charge, bucket *objects.BucketDoc, name string, payload bool) (Kept, error)
+	// Confirm asks a node under a map whether its lanes still act on the epochs of keys;
+	// it returns those keys that it does not say so of, by their place in the list.
+	Confirm(set *messages.NodeSet, node *messages.NodeView, keys []Confirmation) (denied []int, err error)
+	// Settled tells a node of records that all nodes have that must have them.
+	Settled(node *messages.NodeView, bucket *objects.BucketDoc, list []messages.Settlement) error
+}
+
+// Confirmation asks whether a key is at an epoch.
+type Confirmation struct {
+	Bucket *objects.BucketDoc
+	Name   string
+	Epoch  smap.Epoch
 }
 
 // errNotJoined says that a node has no map to act on.
@@ -66,7 +89,7 @@ func (g *Gateway) Charge(bucket *objects.BucketDoc, name string) (Charge, error)
 		return Charge{}, errs.E("gateway.Charge", key, errs.Offline, errNotJoined)
 	}
 	view := set.View(bucket, key.Digest())
-	c := Charge{Set: set, Node: set.Find(string(view.InCharge)), Epoch: view.Epoch}
+	c := Charge{Set: set, Node: set.Find(string(view.InCharge)), Epoch: view.Epoch, AckSet: view.AckSet}
 	if c.Node == nil {
 		return Charge{}, errs.E("gateway.Charge", key, errs.Offline, fmt.Errorf("no node is in charge of it now: of its owners (%v) none that has it serves", view.Owners))
 	}

@@ -113,7 +113,7 @@ func (g *Gateway) order(op errs.Op, key objects.Key, p *place) ([]*messages.Moun
 
 // record reads the record that one mountpath has of a key.
 func (g *Gateway) record(op errs.Op, key objects.Key, view *messages.MountpathView, digest uint64) (*objects.Meta, error) {
-	opened, err := g.openAt(op, key, "", nil, view, digest)
+	opened, err := g.openAt(op, &messages.OpenObject{Key: key, RecordOnly: true}, view, digest)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -96,7 +97,7 @@ func (r *Road) Payload(c gateway.Charge, bucket *objects.BucketDoc, name string,
 	return body, nil
 }
 
-func aboutBucket(b *objects.BucketDoc) about { return about{b.Name, b.Version} }
+func aboutBucket(b *objects.BucketDoc) about { return about{Bucket: b.Name, Document: b.Version} }
 
 func aboutKey(c gateway.Charge, bucket *objects.BucketDoc, name string) *keyQuestion {
 	return &keyQuestion{About: aboutBucket(bucket), Epoch: c.Epoch, Name: name}
@@ -144,11 +145,22 @@ func (r *Road) exchange(node *messages.NodeView, path string, does effect, quest
 	if err := gob.NewEncoder(&body).Encode(question); err != nil {
 		return nil, errs.E("intra.ask", path, errs.Internal, err)
 	}
-	text := append([]byte("POST "+path+" HTTP/1.1\r\nHost: "+node.ID+"\r\nContent-Length: "+strconv.Itoa(body.Len())+"\r\n\r\n"), body.Bytes()...)
-	x, err := r.put(node, does, text)
+	x, err := r.put(node, does, append(questionHead(node, path, int64(body.Len())), body.Bytes()...), answerTime)
 	if err != nil {
 		return nil, err
 	}
+	return r.granted(x, does)
+}
+
+// questionHead is the head of a question with a body of so many bytes.
+func questionHead(node *messages.NodeView, path string, size int64) []byte {
+	return []byte("POST " + path + " HTTP/1.1\r\nHost: " + node.ID + "\r\nContent-Length: " + strconv.FormatInt(size, 10) + "\r\n\r\n")
+}
+
+// granted returns an exchange whose answer has status 200; another one is an error, and
+// ends it.
+func (r *Road) granted(x *exchange, does effect) (*exchange, error) {
+	node := x.peer.node
 	if differs := x.refused(); differs != nil {
 		return nil, errors.Join(differs, x.body().Close())
 	}
@@ -160,15 +172,15 @@ func (r *Road) exchange(node *messages.NodeView, path string, does effect, quest
 		if err := r.value(x, does, &f); err != nil {
 			return nil, err
 		}
-		return nil, f.err(node.ID)
+		return nil, f.err(node)
 	}
 	x.drop()
-	return nil, &messages.NodeAway{Node: node.ID, Reason: "it answered with status " + strconv.Itoa(x.head.StatusCode()), Begun: bool(does)}
+	return nil, &messages.NodeAway{Node: node, Reason: "it answered with status " + strconv.Itoa(x.head.StatusCode()), Begun: bool(does)}
 }
 
-// put sends a request and reads the head of the answer. On a connection that the other
-// node had closed without our knowing, a read is sent again.
-func (r *Road) put(node *messages.NodeView, does effect, text []byte) (*exchange, error) {
+// put sends a request and reads the head of the answer, which may take so long. On a
+// connection that the other node had closed without our knowing, a read is sent again.
+func (r *Road) put(node *messages.NodeView, does effect, text []byte, wait time.Duration) (*exchange, error) {
 	for fresh := false; ; fresh = true {
 		x, err := r.begin(node, fresh)
 		if err != nil {
@@ -176,7 +188,7 @@ func (r *Road) put(node *messages.NodeView, does effect, text []byte) (*exchange
 		}
 		reused := x.reused
 		if err = x.send(text); err == nil {
-			if err = x.SetReadDeadline(within(answerTime)); err == nil {
+			if err = x.SetReadDeadline(within(wait)); err == nil {
 				err = x.answer()
 			}
 		}

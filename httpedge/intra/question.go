@@ -27,6 +27,11 @@ const (
 	pathDeletes = "/question/deletes"
 	pathRecord  = "/question/record"
 	pathPayload = "/question/payload"
+	// Those of replica.go.
+	pathStore   = "/question/store"
+	pathShow    = "/question/show"
+	pathConfirm = "/question/confirm"
+	pathSettled = "/question/settled"
 )
 
 const (
@@ -38,6 +43,8 @@ const (
 type about struct {
 	Bucket   string
 	Document uint64 // version of the bucket's document
+	// ID is the bucket's where the question is about what several nodes keep; else zero.
+	ID objects.BucketID
 }
 
 // listQuestion is asked at pathList, and answered by gateway.NodePage.
@@ -158,6 +165,14 @@ func (s *Server) question(ctx *fasthttp.RequestCtx) {
 		err = s.onDeletes(ctx)
 	case pathDelete, pathRecord, pathPayload:
 		err = s.onKey(ctx, path)
+	case pathStore:
+		err = s.onStore(ctx)
+	case pathShow:
+		err = s.onShow(ctx)
+	case pathConfirm:
+		err = s.onConfirm(ctx)
+	case pathSettled:
+		err = s.onSettled(ctx)
 	default:
 		ctx.SetStatusCode(fasthttp.StatusNotFound)
 		return
@@ -213,7 +228,7 @@ func (s *Server) bucket(a about) (*objects.BucketDoc, *messages.NodeSet, error) 
 		return nil, nil, &messages.MapDiffers{}
 	}
 	doc, err := s.Gateway.Bucket(a.Bucket)
-	if err != nil || doc.Version != a.Document {
+	if err != nil || doc.Version != a.Document || !a.ID.IsZero() && doc.ID != a.ID {
 		return nil, nil, &messages.MapDiffers{Node: set.Self, Version: set.Version()}
 	}
 	return doc, set, nil

@@ -143,7 +143,8 @@ func (r *Request) setProps(bucket ais.Bucket, message ais.Action) error {
 	if err != nil {
 		return err
 	}
-	next := objects.BucketProps{Versioning: doc.Props.Versioning} // S3's, which is not this API's to change
+	// S3's, which is not this API's to change, and what a bucket keeps for life.
+	next := objects.BucketProps{Versioning: doc.Props.Versioning, Copies: doc.Props.Copies, MinCopies: doc.Props.MinCopies}
 	if message.Action == ais.ActionSetProps {
 		if next, err = changedProps(doc, message.Value); err != nil {
 			return err

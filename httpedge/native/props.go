@@ -41,6 +41,7 @@ func propsOf(doc *objects.BucketDoc) ais.BucketProps {
 		Troupe: ais.TroupeProps{
 			Durability: string(doc.Props.Class()), ETag: string(doc.Props.ETagKind()), ValidateWarmGet: doc.Props.ValidateWarmGet,
 			S3Versioning: string(doc.Props.Versioning),
+			Copies:       doc.Props.Owners(), MinCopies: doc.Props.LeastCopies(), Reads: string(doc.Props.Consistency()),
 		},
 	}
 }
@@ -52,6 +53,9 @@ func setters(next *objects.BucketProps) map[string]func(json.RawMessage) error {
 		"troupe.durability":          into(&next.Durability),
 		"troupe.etag":                into(&next.ETag),
 		"troupe.validate_warm_get":   into(&next.ValidateWarmGet),
+		"troupe.copies":              into(&next.Copies),
+		"troupe.min_copies":          into(&next.MinCopies),
+		"troupe.reads":               into(&next.Reads),
 		"checksum.validate_warm_get": into(&next.ValidateWarmGet),
 		"versioning.enabled": func(value json.RawMessage) error {
 			err := into(&hide)(value)

@@ -177,6 +177,7 @@ func metas() *rapid.Generator[*objects.Meta] {
 			PartCount:  int(integers().Draw(t, "part count")),
 			PartSize:   integers().Draw(t, "part size"),
 			Writes:     digests().Draw(t, "writes"),
+			Unsettled:  rapid.Bool().Draw(t, "unsettled"),
 			Draft:      drafts().Draw(t, "draft"),
 		}
 	})

@@ -52,7 +52,7 @@ func golden() map[string]any {
 		PartCount: 3, PartSize: 5 << 20, Draft: draft,
 	}
 	return map[string]any{
-		"record": record, "record-empty": new(objects.Meta), "record-writes": &objects.Meta{Size: 1, Writes: 300},
+		"record": record, "record-empty": new(objects.Meta), "record-writes": &objects.Meta{Size: 1, Writes: 300}, "record-unsettled": &objects.Meta{Size: 1, Unsettled: true},
 		"part": &part, "part-empty": new(objects.Part),
 		"parts": []objects.Part{part, {Number: 10_000}}, "parts-empty": []objects.Part(nil),
 		"upload": &objects.Upload{

@@ -98,10 +98,13 @@ func TestFieldsHaveTheirNames(t *testing.T) {
 		"size": int64(15 << 20), "xxhash": uint64(0xffeeddccbbaa9988), "etag": etag + "-3", "checksums": 2,
 		"modified": int64(1_700_000_001_987_654_321), "draft": "set", "path": "photos/.troupe-escaped/aa/aa", "inode": uint64(300),
 		"birth": int64(1_600_000_000_000_000_000), "part_count": int64(3), "part_size": int64(5 << 20),
-		"writes": uint64(0), // this golden file is older than the field
+		"writes": uint64(0), "unsettled": false, // this golden file is older than the fields
 	})
 	if writes := get(read("Record", "record-writes"), "writes").Uint(); writes != 300 {
 		t.Errorf("record-writes: writes is %d, want 300", writes)
+	}
+	if !get(read("Record", "record-unsettled"), "unsettled").Bool() {
+		t.Error("record-unsettled is settled")
 	}
 	draft := get(record, "draft").Message()
 	check("draft", draft, map[string]any{"class": "relaxed", "version_id": "v1", "headers": "set", "user": 3, "tags": 1})

@@ -26,6 +26,7 @@ const (
 	recordPartCount  protowire.Number = 14
 	recordPartSize   protowire.Number = 15
 	recordWrites     protowire.Number = 16
+	recordUnsettled  protowire.Number = 17
 )
 
 // AppendRecord appends the value of an object's key: everything of m.
@@ -48,6 +49,7 @@ func AppendRecord(dst []byte, m *objects.Meta) []byte {
 	dst = appendInt(dst, recordPartCount, int64(m.PartCount))
 	dst = appendInt(dst, recordPartSize, m.PartSize)
 	dst = appendUint(dst, recordWrites, m.Writes)
+	dst = appendBool(dst, recordUnsettled, m.Unsettled)
 	return seal(dst, start)
 }
 
@@ -95,6 +97,8 @@ func DecodeRecord(b []byte) (*objects.Meta, error) {
 			m.PartSize = c.int(form)
 		case recordWrites:
 			m.Writes = c.uint(form)
+		case recordUnsettled:
+			m.Unsettled = c.bool(form)
 		default:
 			c.skip(field, form)
 		}
@@ -105,7 +109,7 @@ func DecodeRecord(b []byte) (*objects.Meta, error) {
 	return m, nil
 }
 
-// DecodeEntry reads from a record what a listing shows: generation, deleted,
+// DecodeEntry reads from a record what a listing shows: generation, deleted, unsettled,
 // size, ETag, time, class, version id, and the algorithms and types of the
 // checksums. Everything else in m becomes zero. It shares nothing with b and
 // fails where DecodeRecord does, but for faults inside fields that it passes over.
@@ -133,6 +137,8 @@ func DecodeEntry(b []byte, m *objects.Meta) error {
 			m.Modified = c.time(form)
 		case recordDraft:
 			c.draftKind(form, &m.Class, &version)
+		case recordUnsettled:
+			m.Unsettled = c.bool(form)
 		default:
 			c.skip(field, form)
 		}

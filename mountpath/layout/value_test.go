@@ -287,7 +287,7 @@ func TestEntryIsPartOfTheRecord(t *testing.T) {
 
 // entryOf is what DecodeEntry promises of a record.
 func entryOf(m *objects.Meta) *objects.Meta {
-	e := &objects.Meta{Generation: m.Generation, Deleted: m.Deleted, Size: m.Size, ETag: m.ETag, Modified: m.Modified}
+	e := &objects.Meta{Generation: m.Generation, Deleted: m.Deleted, Unsettled: m.Unsettled, Size: m.Size, ETag: m.ETag, Modified: m.Modified}
 	e.Class, e.VersionID = m.Class, m.VersionID
 	for _, v := range m.Checksums {
 		e.Checksums = append(e.Checksums, checksum.Value{Algorithm: v.Algorithm, Type: v.Type})

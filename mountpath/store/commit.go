@@ -13,7 +13,8 @@ import (
 // CommitFile makes a sealed payload the object: what it replaces is linked to
 // the trash, the work file is renamed over the object's name, the names are made
 // durable, and one synced batch commits the record. Meta comes with everything
-// but Generation, Payload, Where, Path, Inode and Birth. CommitFile ends the
+// but Generation (but for the version of the map that the turn is under), Payload,
+// Where, Path, Inode and Birth. CommitFile ends the
 // incoming payload whatever happens. In the key's turn.
 func (s *Store) CommitFile(in *Incoming, meta objects.Meta, conditions objects.Conditions) (objects.Receipt, error) {
 	ended := false
@@ -43,7 +44,7 @@ func (s *Store) commitFile(in *Incoming, meta objects.Meta, conditions objects.C
 }
 
 // replaceBy makes a sealed payload the object in place of old (nil: there is none).
-// A record that has no generation yet gets one.
+// A record that does not come with its payload from elsewhere gets a generation.
 func (s *Store) replaceBy(op errs.Op, in *Incoming, meta objects.Meta, old *objects.Meta) (objects.Receipt, error) {
 	indexKey := objectKey(in.Key)
 	path, linked, renamed, err := s.takeName(in, old)
@@ -62,13 +63,13 @@ func (s *Store) replaceBy(op errs.Op, in *Incoming, meta objects.Meta, old *obje
 	}
 	in.release()
 
-	if meta.Generation.IsZero() {
-		meta.Generation = s.generations.Next()
+	if in.record == nil {
+		meta.Generation = s.generations.Under(meta.Generation.Map)
+		meta.CountAfter(old)
 	}
 	meta.Payload, meta.Where = in.Payload, objects.File
 	meta.Inode, meta.Birth = in.info.Inode, in.info.Birth
 	meta.Path = path
-	meta.CountAfter(old)
 	if natural, ok := layout.NaturalPath(in.Key.Bucket, in.Key.Name); ok && natural == path {
 		meta.Path = ""
 	}

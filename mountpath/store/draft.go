@@ -43,9 +43,13 @@ func (s *Store) ChangeDraft(m *messages.ChangeDraft) (*objects.Meta, error) {
 	}
 	// The journal and the reclaim entries of a relaxed write find it by its
 	// generation: until it is as durable as its record, it keeps it.
-	if meta.Class != objects.Relaxed {
-		meta.Generation = s.generations.Next()
+	if m.Fence.Unsettled && !s.isCheckpointed(relaxedGeneration(old)) {
+		return nil, errs.E(op, key, errs.Busy, errors.New("its payload is not on stable storage yet, and other nodes are to have it: ask again in some seconds"))
 	}
+	if meta.Class != objects.Relaxed || m.Fence.Unsettled {
+		meta.Generation = s.generations.Under(m.Map)
+	}
+	meta.Unsettled = m.Fence.Unsettled
 	batch := s.index.NewBatch()
 	batch.Set(indexKey, layout.AppendRecord(nil, &meta))
 	if err := s.index.Commit(batch, indexKey); err != nil {
@@ -56,6 +60,15 @@ func (s *Store) ChangeDraft(m *messages.ChangeDraft) (*objects.Meta, error) {
 		s.log.WithError(err).WithField("key", key.String()).Warn("an object's new metadata is not beside its payload, where a rebuild of the index would look; the record has it")
 	}
 	return &meta, nil
+}
+
+// relaxedGeneration is the generation of a relaxed write, which may not be on stable
+// storage; of another write, zero.
+func relaxedGeneration(meta *objects.Meta) objects.Generation {
+	if meta.Class != objects.Relaxed || meta.Where != objects.File {
+		return objects.Generation{}
+	}
+	return meta.Generation
 }
 
 // renewPayload renews what is kept beside the payload for a rebuild of the index:

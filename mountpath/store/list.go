@@ -17,6 +17,7 @@ type ListRequest struct {
 	Delimiter string
 	Limit     int  // entries, at least 1
 	Whole     bool // entries hold the whole record
+	Markers   messages.Markers
 }
 
 // List returns the bucket's names on this mountpath, in byte order: those with
@@ -51,7 +52,7 @@ func (s *Store) List(r ListRequest) (*messages.ObjectPage, error) {
 			return nil, errs.E(op, objects.Key{Bucket: r.Bucket, Name: string(name)}, err, scan.Close())
 		}
 		meta := &metas[len(metas)-1]
-		if meta.Deleted {
+		if meta.Deleted && !r.shows(meta) {
 			*meta = objects.Meta{}
 			metas = metas[:len(metas)-1]
 			ok = scan.Next()
@@ -61,7 +62,7 @@ func (s *Store) List(r ListRequest) (*messages.ObjectPage, error) {
 			page.More = true
 			break
 		}
-		if rolled := r.rollUp(string(name)); rolled != "" {
+		if rolled := r.rollUp(string(name)); rolled != "" && !meta.Deleted {
 			*meta = objects.Meta{}
 			metas = metas[:len(metas)-1]
 			page.Entries = append(page.Entries, messages.ObjectEntry{Name: rolled})
@@ -83,6 +84,11 @@ func (s *Store) List(r ListRequest) (*messages.ObjectPage, error) {
 		return nil, errs.E(op, r.Bucket, err)
 	}
 	return page, nil
+}
+
+// shows reports whether the page has a delete marker.
+func (r ListRequest) shows(marker *objects.Meta) bool {
+	return r.Markers == messages.AllMarkers || r.Markers == messages.UnsettledMarkers && marker.Unsettled
 }
 
 // decode reads of a record what the entries of the page hold.

@@ -195,7 +195,7 @@ func (s *Store) CompleteUpload(m *messages.CompleteUpload) (objects.Receipt, err
 	if err != nil {
 		return objects.Receipt{}, err
 	}
-	meta.Generation = s.generations.Next()
+	meta.Generation, meta.Unsettled = s.generations.Under(m.Map), m.Fence.Unsettled
 	meta.Payload, meta.Modified = meta.Generation, s.now()
 	meta.CountAfter(old)
 	if err := s.writeManifest(key, m.UploadID, meta, parts); err != nil {

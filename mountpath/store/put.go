@@ -13,7 +13,8 @@ import (
 
 // PutInline stores an object whose payload goes into the index: one synced batch
 // of payload and record. Meta comes with everything but Generation, Payload and
-// Where. Payload is only read, until PutInline returns. In the key's turn.
+// Where; of Generation there may be the version of the map that the turn is under.
+// Payload is only read, until PutInline returns. In the key's turn.
 func (s *Store) PutInline(key objects.Key, meta objects.Meta, payload []byte, conditions objects.Conditions) (objects.Receipt, error) {
 	const op errs.Op = "store.PutInline"
 	if err := s.admitWrite(op, key, claim{bytes: 2 * int64(len(payload))}); err != nil { // the log's and the table's
@@ -24,7 +25,7 @@ func (s *Store) PutInline(key objects.Key, meta objects.Meta, payload []byte, co
 	if err != nil {
 		return objects.Receipt{}, err
 	}
-	meta.Generation = s.generations.Next()
+	meta.Generation = s.generations.Under(meta.Generation.Map)
 	meta.Payload = meta.Generation
 	meta.Where, meta.Path, meta.Inode, meta.Birth = objects.Inline, "", 0, 0
 	meta.CountAfter(old)

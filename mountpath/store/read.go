@@ -23,6 +23,15 @@ var errMoved = messages.ErrOvertaken
 // the same key may overtake it: messages.Overtaken, and it is to be asked in the
 // key's turn.
 func (s *Store) Head(key objects.Key) (*objects.Meta, error) {
+	return s.head(key, false)
+}
+
+// HeadMarked is Head for whom a delete marker is a record like another one.
+func (s *Store) HeadMarked(key objects.Key) (*objects.Meta, error) {
+	return s.head(key, true)
+}
+
+func (s *Store) head(key objects.Key, marked bool) (*objects.Meta, error) {
 	const op errs.Op = "store.Head"
 	one := s.reads.begin()
 	defer s.reads.end(one)
@@ -30,7 +39,7 @@ func (s *Store) Head(key objects.Key) (*objects.Meta, error) {
 	if err != nil {
 		return nil, err
 	}
-	if meta == nil || meta.Deleted {
+	if meta == nil || meta.Deleted && !marked {
 		return nil, noSuchKey(op, key)
 	}
 	return meta, nil
@@ -41,11 +50,20 @@ func (s *Store) Head(key objects.Key) (*objects.Meta, error) {
 // gets. Writers of
 // the same key may overtake it: messages.Overtaken, and OpenInTurn is to be asked.
 func (s *Store) Open(key objects.Key, room []byte) (*messages.ObjectOpened, error) {
+	return s.openTwice(key, room, false)
+}
+
+// OpenMarked is Open for whom a delete marker is an object without a payload.
+func (s *Store) OpenMarked(key objects.Key, room []byte) (*messages.ObjectOpened, error) {
+	return s.openTwice(key, room, true)
+}
+
+func (s *Store) openTwice(key objects.Key, room []byte, marked bool) (*messages.ObjectOpened, error) {
 	const op errs.Op = "store.Open"
 	var err error
 	for range 2 {
 		var opened *messages.ObjectOpened
-		if opened, err = s.open(op, key, room); err == nil || !errors.Is(err, errMoved) {
+		if opened, err = s.open(op, key, room, marked); err == nil || !errors.Is(err, errMoved) {
 			return opened, err
 		}
 	}
@@ -55,8 +73,17 @@ func (s *Store) Open(key objects.Key, room []byte) (*messages.ObjectOpened, erro
 // OpenInTurn is Open in the key's turn: a payload that is not where the record
 // says is damage, reported and never served.
 func (s *Store) OpenInTurn(key objects.Key, room []byte) (*messages.ObjectOpened, error) {
+	return s.openInTurn(key, room, false)
+}
+
+// OpenMarkedInTurn is OpenMarked in the key's turn.
+func (s *Store) OpenMarkedInTurn(key objects.Key, room []byte) (*messages.ObjectOpened, error) {
+	return s.openInTurn(key, room, true)
+}
+
+func (s *Store) openInTurn(key objects.Key, room []byte, marked bool) (*messages.ObjectOpened, error) {
 	const op errs.Op = "store.OpenInTurn"
-	opened, err := s.open(op, key, room)
+	opened, err := s.open(op, key, room, marked)
 	if err == errMoved { // itself: the payload was looked for, and is not there
 		err = errs.E(op, key, errs.Corrupt, errors.New("the payload that the record names is not there"))
 		s.onEvent(Event{Kind: Damaged, Key: key, Err: err})
@@ -64,17 +91,20 @@ func (s *Store) OpenInTurn(key objects.Key, room []byte) (*messages.ObjectOpened
 	return opened, err
 }
 
-func (s *Store) open(op errs.Op, key objects.Key, room []byte) (*messages.ObjectOpened, error) {
+func (s *Store) open(op errs.Op, key objects.Key, room []byte, marked bool) (*messages.ObjectOpened, error) {
 	one := s.reads.begin()
 	defer s.reads.end(one)
 	meta, err := s.current(op, key, objectKey(key))
 	if err != nil {
 		return nil, err
 	}
-	if meta == nil || meta.Deleted {
+	if meta == nil || meta.Deleted && !marked {
 		return nil, noSuchKey(op, key)
 	}
 	opened := &messages.ObjectOpened{Meta: meta}
+	if meta.Deleted {
+		return opened, nil
+	}
 	switch meta.Where {
 	case objects.Inline:
 		err = s.openInline(key, opened, room)

@@ -177,7 +177,7 @@ func (s *Store) forward(intent *layout.Intent, attribute *layout.Attribute, path
 	meta := &objects.Meta{
 		Generation: s.generations.Next(), Payload: intent.Payload, Where: objects.File,
 		Size: attribute.Size, XXHash: attribute.XXHash, ETag: attribute.ETag, Checksums: attribute.Checksums,
-		Modified: attribute.Modified, Draft: intent.Draft,
+		Modified: attribute.Modified, Draft: intent.Draft, Unsettled: s.shares,
 	}
 	if meta.Modified.IsZero() { // an attribute of an older release
 		meta.Modified = info.Modified

@@ -31,9 +31,12 @@ const LeaseTime = time.Hour
 
 // Options says what a store is made of. FS, Shared and Generations are needed.
 type Options struct {
-	FS            disk.FS
-	Shared        *index.Shared
-	Generations   *objects.Sequencer
+	FS          disk.FS
+	Shared      *index.Shared
+	Generations *objects.Sequencer
+	// Shares says that other nodes keep the same objects: what is settled after a crash
+	// may be here only, and its record says so.
+	Shares        bool
 	MemTableBytes int // of the index; 0: its default
 	InlineLimit   int // bytes; 0: DefaultInlineLimit
 	// BootID is another one after each start of the operating system. With an
@@ -82,6 +85,7 @@ type Store struct {
 	lock   io.Closer
 
 	generations *objects.Sequencer
+	shares      bool
 	inlineLimit int
 	now         func() time.Time
 	log         *logrus.Entry
@@ -122,7 +126,7 @@ type Store struct {
 func Open(o Options) (_ *Store, err error) {
 	const op errs.Op = "store.Open"
 	s := &Store{
-		fs: o.FS, generations: o.Generations, inlineLimit: o.InlineLimit, now: o.Now, log: o.Log, onEvent: o.OnEvent,
+		fs: o.FS, generations: o.Generations, shares: o.Shares, inlineLimit: o.InlineLimit, now: o.Now, log: o.Log, onEvent: o.OnEvent,
 	}
 	if s.inlineLimit == 0 {
 		s.inlineLimit = DefaultInlineLimit
