@@ -39,6 +39,16 @@ type ClusterView struct {
 	// Held says that no plan is begun by itself: by the settings of the node, or because one
 	// was canceled and none was asked for since.
 	Held bool
+	// Health is how the catalogue shows the nodes that are in it; only to be read.
+	Health map[smap.NodeID]NodeHealth
+	// Buckets is the version of the documents of buckets that the node has adopted.
+	Buckets uint64
+}
+
+// NodeHealth is how the catalogue shows a node.
+type NodeHealth struct {
+	Status string // passing, warning, critical, maintenance
+	Reason string // what the checks that do not pass say; may be minutes old
 }
 
 // Unready says why this node may not serve now; empty: it may.

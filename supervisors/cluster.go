@@ -20,6 +20,7 @@ import (
 	"github.com/troupe-storage/troupe/cluster/consul"
 	"github.com/troupe-storage/troupe/cluster/embedded"
 	"github.com/troupe-storage/troupe/cluster/member"
+	"github.com/troupe-storage/troupe/httpedge/native"
 	"github.com/troupe-storage/troupe/messages"
 	"github.com/troupe-storage/troupe/objects"
 	"github.com/troupe-storage/troupe/objects/errs"
@@ -200,7 +201,10 @@ func (n *Node) joinRoad(node embedded.Node) error {
 	n.config.Road = &Road{
 		Address: n.config.Intra, Socket: c.socket, Nodes: &c.nodes, Lanes: &c.lanes,
 		Server: c.identity.Server(), Client: c.identity.Client, Peer: authority.PeerOf,
-		Questions: map[string]func(*fasthttp.RequestCtx, string){member.ProbePath: n.answerProbe, member.RequestPath: n.answerRequest},
+		Questions: map[string]func(*fasthttp.RequestCtx, string){
+			member.ProbePath: n.answerProbe, member.RequestPath: n.answerRequest,
+			native.PeerPath: func(ctx *fasthttp.RequestCtx, _ string) { n.api.AnswerPeer(ctx) },
+		},
 	}
 	return nil
 }
@@ -229,7 +233,7 @@ func (n *Node) spawnCluster(documents *embedded.Documents) error {
 		Buckets:    c.buckets,
 		HasBuckets: func() bool { return len(n.buckets.Load().All()) > 0 },
 		NewLineage: embedded.NewID, Publish: n.publishView, Events: c.events,
-		Manual: n.config.Cluster.Plans == PlansManual,
+		Manual: n.config.Cluster.Plans == PlansManual, Trouble: n.trouble,
 	})
 	if err != nil {
 		return err

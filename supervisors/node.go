@@ -72,6 +72,7 @@ type Node struct {
 	buckets  atomic.Pointer[messages.BucketSet]
 	jobs     atomic.Pointer[xaction.Census]
 	gateway  *gateway.Gateway
+	api      *native.Handler
 	sockets  []net.Listener // bound and not yet an edge's
 	cluster  *membership    // what the node agrees on with others, and how; nil: it is alone
 	road     *intra.Road    // how requests get to others; nil: the node is alone
@@ -341,9 +342,11 @@ func (n *Node) listeners(registry gatherer, nodeID, clusterID string, started ti
 	nativeHandler := native.New(native.Config{
 		Gateway: n.gateway, Relay: n.edgeRoad(intra.NativeEdge), Roster: n.roster.Load, Metrics: registry, S3: s3Below.Handle, ExpectS3: s3Below.Expect, NodeID: nodeID,
 		ClusterID: clusterID, System: systemInfo, Capacity: n.capacity,
+		Cluster: n.Cluster, Peers: n.askPeer, Scheme: n.scheme("native"),
 		Unready: n.unready, Auth: signatures, Access: n.nativeAccess(), Pages: pages, Routes: n.nativeRoutes(),
 		Started: started, Now: n.clock.Now, Context: ctx,
 	})
+	n.api = nativeHandler
 	listeners := []httpedge.Listener{
 		{Name: "native", Address: n.native, Handler: nativeHandler.Handle, Expect: nativeHandler.Expect, MaxConnections: n.config.MaxConnections, Grace: stopGrace},
 		{Name: "s3", Address: n.s3, Handler: s3.Handle, Expect: s3.Expect, Failed: s3.ServeError, MaxConnections: n.config.MaxConnections, Grace: stopGrace},
@@ -375,6 +378,7 @@ func (n *Node) nativeRoutes() []native.Route {
 	routes := []native.Route{
 		native.LogRoute(n.config.Log),
 		native.MountpathsRoute(n.system, n.system.PID(nodeName+"/"+mountpath.Name)),
+		native.EventsRoute(n.clock, n.listen()),
 	}
 	routes = append(routes, native.ActorRoutes(n.system, nodeName+"/edges/native")...)
 	return append(routes, native.JobRoutes(n.system, n.system.PID(nodeName+"/"+xaction.Name))...)

@@ -58,6 +58,9 @@ type Config struct {
 	Publish func(*messages.ClusterView)
 	// Events are told what happens.
 	Events *Events
+	// Trouble says what is wrong with the node itself, for its check in the catalogue;
+	// empty: nothing. Called on every tick, on any goroutine. nil: nothing ever is.
+	Trouble func() string
 }
 
 // Membership is a node's place in its cluster. Safe for concurrent use.
@@ -96,6 +99,9 @@ func New(c Config) (*Membership, error) {
 	}
 	if c.HasBuckets == nil {
 		c.HasBuckets = func() bool { return false }
+	}
+	if c.Trouble == nil {
+		c.Trouble = func() string { return "" }
 	}
 	if c.CatchUp == nil {
 		c.CatchUp = func(context.Context, *smap.Smap) error { return nil }
@@ -193,7 +199,8 @@ type member struct {
 	refused     string
 	unconfirmed string
 	silent      []smap.NodeID
-	shown       string // why nothing is founded or restored, as logged last
+	shown       string         // why nothing is founded or restored, as logged last
+	health      cluster.Health // as the catalogue was told last
 }
 
 // tick says that it is time to look at what is known.
@@ -326,7 +333,7 @@ func (m *member) onTick(ctx actor.Context) {
 	m.listen()
 	m.probeAll(ctx)
 	m.want(ctx)
-	m.publish()
+	m.tellHealth(m.publish())
 	m.expire()
 	if m.now() < m.retry {
 		return
@@ -416,16 +423,19 @@ func (m *member) probeAll(ctx actor.Context) {
 }
 
 // publish shows what is known: to requests, and to other nodes.
-func (m *member) publish() {
+func (m *member) publish() *messages.ClusterView {
 	h, now := m.held, m.now()
 	out := &outgoing{records: h.records, leader: m.leader, probe: Probe{From: m.Record.ID, ClusterID: m.ClusterID}}
 	out.status = Status{Node: m.Record.ID, ClusterID: m.ClusterID, CaughtUp: m.caughtUp, Data: m.HasBuckets()}
 	view := &messages.ClusterView{
 		Self: m.Record.ID, ClusterID: m.ClusterID, Name: m.Name, Map: h.current, Nodes: make(map[smap.NodeID]messages.NodeAddresses),
-		Leader: m.leader, Unconfirmed: m.unconfirmed, Refused: m.refused, Silent: m.silent,
+		Leader: m.leader, Unconfirmed: m.unconfirmed, Refused: m.refused, Silent: m.silent, Health: make(map[smap.NodeID]messages.NodeHealth, len(m.catalogue)),
 	}
 	for id, r := range h.records {
 		view.Nodes[id] = r.Addresses
+	}
+	for id, c := range m.catalogue {
+		view.Health[id] = messages.NodeHealth{Status: string(c.Status), Reason: c.Reason}
 	}
 	if h.current != nil {
 		out.probe.Lineage, out.probe.Version = h.current.Lineage(), h.current.Version()
@@ -445,6 +455,7 @@ func (m *member) publish() {
 	view.Plan, view.Held = m.plan(out.status.Walk), m.Manual || m.wishes.Held
 	if m.Buckets != nil {
 		out.status.Buckets = m.Buckets.version.Load()
+		view.Buckets = out.status.Buckets
 		others := make(map[smap.NodeID]uint64, len(m.contacts))
 		for id, c := range m.contacts {
 			others[id] = c.status.Buckets
@@ -453,6 +464,23 @@ func (m *member) publish() {
 	}
 	h.out.Store(out)
 	m.Publish(view)
+	return view
+}
+
+// tellHealth has the catalogue say why the node does not serve, or not with all that it
+// has. It is a warning: the node passes requests on all the same.
+func (m *member) tellHealth(view *messages.ClusterView) {
+	health := cluster.Health{Status: cluster.Passing}
+	for _, why := range []string{view.Unready(), view.Refused, m.Trouble()} {
+		if why != "" {
+			health = cluster.Health{Status: cluster.Warning, Reason: why}
+			break
+		}
+	}
+	if health != m.health {
+		m.health = health
+		m.presence.SetHealth(health)
+	}
 }
 
 // emit tells of something that has happened.

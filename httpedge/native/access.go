@@ -49,25 +49,37 @@ func (r *Request) admit(guard Guard) error {
 		if pages := r.h.Pages; pages != nil && !r.h.Access.needed {
 			return pages.Judge(r.ctx)
 		}
+		if (r.method == get || r.method == head) && strings.HasPrefix(r.Header("Authorization"), signatureScheme) {
+			return r.admitSigned() // who holds the root pair may read what who holds the token may
+		}
 		return r.h.Access.allows(r.Header("Authorization"))
 	case Control:
-		caller, err := r.h.Auth.Authenticate(r.ctx)
-		if err != nil {
-			return err
-		}
-		if caller.Anonymous {
-			return Refuse(fasthttp.StatusForbidden, "", "%s %s needs a signature (version 4) of the root key pair", r.method, r.path)
-		}
-		if caller.Presigned {
-			// A link to the object v1/log of a bucket in virtual-host style would do here.
-			return Refuse(fasthttp.StatusForbidden, "", "%s %s needs a signature in the Authorization header: a presigned link is for an object", r.method, r.path)
-		}
-		if caller.Payload.Chunked() {
-			return errs.E("native.admit", r.path, errs.Invalid, errChunkedControl)
-		}
-		r.caller = caller
-		access.Of(r.ctx).SetRequester(caller.AccessKey, access.Signed{Version: "SigV4", Place: "AuthHeader"})
+		return r.admitSigned()
 	}
+	return nil
+}
+
+// signatureScheme begins the Authorization of a request that is signed.
+const signatureScheme = "AWS4-"
+
+// admitSigned judges whether the request is signed with the root pair.
+func (r *Request) admitSigned() error {
+	caller, err := r.h.Auth.Authenticate(r.ctx)
+	if err != nil {
+		return err
+	}
+	if caller.Anonymous {
+		return Refuse(fasthttp.StatusForbidden, "", "%s %s needs a signature (version 4) of the root key pair", r.method, r.path)
+	}
+	if caller.Presigned {
+		// A link to the object v1/log of a bucket in virtual-host style would do here.
+		return Refuse(fasthttp.StatusForbidden, "", "%s %s needs a signature in the Authorization header: a presigned link is for an object", r.method, r.path)
+	}
+	if caller.Payload.Chunked() {
+		return errs.E("native.admit", r.path, errs.Invalid, errChunkedControl)
+	}
+	r.caller = caller
+	access.Of(r.ctx).SetRequester(caller.AccessKey, access.Signed{Version: "SigV4", Place: "AuthHeader"})
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/troupe-storage/troupe/api/ais"
+	"github.com/troupe-storage/troupe/objects/smap"
 )
 
 // aisVersion is what clients compare themselves with: the AIStore whose API is
@@ -17,19 +18,19 @@ func daemon(r *Request) error {
 	if r.Rest() != "" {
 		return notImplemented("control of a node (" + r.path + ")")
 	}
-	return Verbs{get: func(r *Request) error { return r.tellNode(ais.TypeProxy) }, put: noControl}.Handle(r)
+	return Verbs{get: func(r *Request) error { return r.tellNode(ais.TypeProxy, r.Query("what")) }, put: noControl}.Handle(r)
 }
 
 // reverse answers queries to the node that a header names.
 func reverse(r *Request) error {
-	kind, err := r.h.role(r.Header("Ais-Node-Id"))
+	kind, node, err := r.h.role(r.Header("Ais-Node-Id"))
 	if err != nil {
 		return err
 	}
 	if r.Rest() != "" {
 		return notImplemented("control of a node (" + r.path + ")")
 	}
-	return Verbs{get: func(r *Request) error { return r.tellNode(kind) }, put: noControl}.Handle(r)
+	return Verbs{get: func(r *Request) error { return r.askNode(node, kind, r.Query("what")) }, put: noControl}.Handle(r)
 }
 
 func noControl(r *Request) error {
@@ -40,9 +41,41 @@ func noControl(r *Request) error {
 	return notImplemented("control action \"" + message.Action + "\"")
 }
 
-// tellNode answers GET with ?what= about one node.
-func (r *Request) tellNode(kind string) error {
-	switch what := r.Query("what"); what {
+// askNode answers GET with ?what= about a node that may be another one. Of one that is
+// not asked it tells what the map says.
+func (r *Request) askNode(node, kind, what string) error {
+	if node == r.h.NodeID {
+		return r.tellNode(kind, what)
+	}
+	view := r.h.view()
+	entry, ok := view.Map.Node(smap.NodeID(node))
+	if ok && entry.State.Away() {
+		switch what {
+		case "node_status", "status":
+			s := ais.NodeStatus{
+				NodeStats: ais.NodeStats{Node: r.nodeOf(view, kind, node), Tracker: map[string]int64{}, Capacity: ais.Capacity{Mountpaths: map[string]ais.MountpathCapacity{}}},
+				Status:    string(entry.State), Version: aisVersion, SmapVersion: r.h.smapVersion(),
+			}
+			r.describeCluster(&s.Cluster)
+			return r.JSON(s)
+		case "snode":
+			return r.JSON(r.nodeOf(view, kind, node))
+		}
+		return Refuse(fasthttp.StatusServiceUnavailable, "", "node %q is %s since version %d of the cluster map", node, entry.State, entry.Since)
+	}
+	answer, err := r.h.Peers(node, kind, what)
+	if err != nil {
+		return err
+	}
+	r.ctx.SetStatusCode(answer.Status)
+	r.ctx.SetContentType(answer.ContentType)
+	r.ctx.SetBody(answer.Body)
+	return nil
+}
+
+// tellNode answers GET with ?what= about this node.
+func (r *Request) tellNode(kind, what string) error {
+	switch what {
 	case "smap":
 		return r.JSON(r.smap())
 	case "bmd":
@@ -66,48 +99,6 @@ func (r *Request) tellNode(kind string) error {
 	}
 }
 
-// clusterRoute answers queries about the cluster.
-func clusterRoute(r *Request) error {
-	if r.Rest() != "" {
-		return notImplemented("control of the cluster (" + r.path + ")")
-	}
-	return Verbs{get: tellCluster, put: noControl, post: noControl}.Handle(r)
-}
-
-// tellCluster answers GET with ?what= about the cluster.
-func tellCluster(r *Request) error {
-	switch what := r.Query("what"); what {
-	case "smap":
-		return r.JSON(r.smap())
-	case "bmd":
-		return r.JSON(r.bmd())
-	case "snode":
-		return r.JSON(r.node(ais.TypeProxy))
-	case "sysinfo":
-		return r.JSON(map[string]any{
-			"proxy":  map[string]any{r.h.proxyID(): r.h.System()},
-			"target": map[string]any{r.h.targetID(): r.h.System()},
-		})
-	case "node_stats":
-		return r.JSON(map[string]any{
-			"proxy":  r.nodeStats(ais.TypeProxy),
-			"target": map[string]any{r.h.targetID(): r.nodeStats(ais.TypeTarget)},
-		})
-	case "mountpaths":
-		return r.JSON(map[string]any{"targets": map[string]any{r.h.targetID(): r.h.mountpaths()}})
-	case "backends":
-		return r.JSON([]string{})
-	case "target_ips":
-		return r.Text(r.net().Host)
-	case "remote":
-		return r.JSON(map[string]any{"a": nil, "ver": 0})
-	case "cluster_config", "status", "status_all", "running_all", "qryxstats":
-		return notImplemented("query \"what=" + what + "\" of the cluster")
-	default:
-		return Refuse(fasthttp.StatusBadRequest, "", "invalid query: what=%q", what)
-	}
-}
-
 // nodeStats are the counters of one role of this node.
 func (r *Request) nodeStats(kind string) ais.NodeStats {
 	stats := ais.NodeStats{
@@ -123,16 +114,26 @@ func (r *Request) nodeStats(kind string) ais.NodeStats {
 
 // nodeStatus is what one role of this node tells of itself.
 func (r *Request) nodeStatus(kind string) ais.NodeStatus {
-	primary := r.node(ais.TypeProxy)
 	s := ais.NodeStatus{
 		NodeStats: r.nodeStats(kind), Status: "online", Deployment: "linux", Version: aisVersion,
-		BuildTime: r.h.Started.UTC().Format(time.DateTime), System: r.h.System(), SmapVersion: smapVersion,
+		BuildTime: r.h.Started.UTC().Format(time.DateTime), System: r.h.System(), SmapVersion: r.h.smapVersion(),
 	}
-	s.Cluster.Smap.Primary = ais.SmapPrimary{PublicURL: primary.PublicNet.URL, ControlURL: primary.IntraControlNet.URL, ID: primary.ID}
-	s.Cluster.Smap.UUID, s.Cluster.Smap.Version = r.h.ClusterID, smapVersion
-	s.Cluster.BMD = ais.Version{UUID: r.h.ClusterID, Version: 1}
-	s.Cluster.Flags = ais.FlagsStarted
+	if view := r.h.view(); view != nil && view.Unready() != "" {
+		if entry, ok := view.Map.Node(view.Self); ok {
+			s.Status = string(entry.State)
+		}
+	}
+	r.describeCluster(&s.Cluster)
 	return s
+}
+
+// describeCluster fills in the cluster as this node sees it.
+func (r *Request) describeCluster(c *ais.ClusterInfo) {
+	primary := r.primary(r.h.view())
+	c.Smap.Primary = ais.SmapPrimary{PublicURL: primary.PublicNet.URL, ControlURL: primary.IntraControlNet.URL, ID: primary.ID}
+	c.Smap.UUID, c.Smap.Version = r.h.ClusterID, r.h.smapVersion()
+	c.BMD = ais.Version{UUID: r.h.ClusterID, Version: r.h.bmdVersion(0)}
+	c.Flags = ais.FlagsStarted
 }
 
 // mountpaths are this node's by state.
@@ -146,4 +147,33 @@ func (h *Handler) mountpaths() ais.Mountpaths {
 		}
 	}
 	return m
+}
+
+// PeerPath is where the intra listener answers what other nodes pass on of queries
+// about this one: GET, with the role and what is asked as kind and what.
+const PeerPath = "/v1/cluster/node"
+
+// PeerTarget is what a node is asked at the intra listener for.
+func PeerTarget(kind, what string) string {
+	return PeerPath + "?kind=" + string(fasthttp.AppendQuotedArg(nil, []byte(kind))) + "&what=" + string(fasthttp.AppendQuotedArg(nil, []byte(what)))
+}
+
+// AnswerPeer answers a query that another node passes on.
+func (h *Handler) AnswerPeer(ctx *fasthttp.RequestCtx) {
+	r := &Request{h: h, ctx: ctx, method: get, path: PeerPath}
+	kind := r.Query("kind")
+	err := error(Refuse(fasthttp.StatusBadRequest, "", "invalid query: kind=%q", kind))
+	if kind == ais.TypeProxy || kind == ais.TypeTarget {
+		err = r.tellNode(kind, r.Query("what"))
+	}
+	if err != nil {
+		r.fail(err)
+	}
+}
+
+// PeerAnswer is what another node answered.
+type PeerAnswer struct {
+	Status      int
+	ContentType string
+	Body        []byte
 }

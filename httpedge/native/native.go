@@ -34,7 +34,7 @@ import (
 )
 
 // Config is what the handler needs. Every field is required, but Unready, Access, Pages,
-// Routes and Relay.
+// Routes, Relay, and those of a cluster.
 type Config struct {
 	Gateway *gateway.Gateway
 	Roster  func() *messages.Roster
@@ -57,6 +57,13 @@ type Config struct {
 	NodeID string
 	// ClusterID is the uuid of the cluster map.
 	ClusterID string
+	// Cluster returns the cluster as the node sees it; nil, or nothing: it is alone.
+	Cluster func() *messages.ClusterView
+	// Peers has another node answer what is asked of it: kind is its role. Needed where
+	// Cluster is.
+	Peers func(node, kind, what string) (PeerAnswer, error)
+	// Scheme is how URLs of native listeners begin, all nodes' alike: http://
+	Scheme string
 	// System and Capacity tell of the machine and of the mountpaths; they may look
 	// at the system and must not block for long.
 	System   func() ais.SystemInfo

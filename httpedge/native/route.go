@@ -15,8 +15,8 @@ type Guard uint8
 const (
 	// Open is for everybody: whether the node is alive is no secret.
 	Open Guard = iota
-	// Data is for who may use the native API: holders of the token (Config.Access);
-	// where none is needed everybody, but for web pages of others (Config.Pages).
+	// Data is for who may use the native API: holders of the token (Config.Access), for
+	// reading also who signs with the root pair; where none is needed everybody, but for web pages of others (Config.Pages).
 	Data
 	// Control is for who signs with the root pair (signature v4, in the header),
 	// whatever the listener's address.

@@ -50,6 +50,50 @@ func TestToken(t *testing.T) {
 	response.Body.Close()
 }
 
+// Who signs with the root pair may read what the token is asked for otherwise: it is
+// what `troupe cluster` does. To change what the token protects it is not enough, and
+// another pair is good for nothing.
+func TestSignedInsteadOfToken(t *testing.T) {
+	n := start(t, func(c *supervisors.Config) { c.NativeAuth, c.NativeToken = supervisors.NativeAuthToken, token })
+	send := func(secret, method, path string) int {
+		t.Helper()
+		request, err := http.NewRequest(method, "http://"+n.Native()+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pair := sigv4.Credentials{AccessKey: supervisors.DefaultAccessKey, SecretKey: secret}
+		signature, err := sigv4.NewSigner(pair, "us-east-1").Sign(&sigv4.Outgoing{
+			Method: method, Path: path, Host: n.Native(), Payload: sigv4.Signed, PayloadSHA256: sigv4.EmptySHA256(),
+		}, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, h := range signature.Headers {
+			request.Header.Set(h.Name, h.Value)
+		}
+		response, err := http.DefaultTransport.RoundTrip(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		return response.StatusCode
+	}
+	for _, c := range []struct {
+		secret, method, path string
+		want                 int
+	}{
+		{supervisors.DefaultSecretKey, "GET", "/v1/cluster", 200},
+		{supervisors.DefaultSecretKey, "GET", "/v1/events", 404}, // of a node that is alone
+		{"another-secret", "GET", "/v1/cluster", 403},
+		{supervisors.DefaultSecretKey, "PUT", "/v1/objects/b/o", 401},
+		{supervisors.DefaultSecretKey, "DELETE", "/v1/objects/b/o", 401},
+	} {
+		if got := send(c.secret, c.method, c.path); got != c.want {
+			t.Errorf("%s %s: %d, want %d", c.method, c.path, got, c.want)
+		}
+	}
+}
+
 // Control takes requests that the root pair signed, and what they carry must be
 // what was signed.
 func TestControlIsSigned(t *testing.T) {

@@ -1,0 +1,90 @@
+package api
+
+import "time"
+
+// ClusterPath is where a node tells of its cluster: GET is answered by a Cluster.
+// With ?what= it answers what AIStore's clients ask there.
+const ClusterPath = "/v1/cluster"
+
+// EventsPath is where a node tells what happens in its cluster, for as long as the
+// client listens: server-sent events, whose data is a ClusterEvent each. A line that
+// is a comment comes every EventsBeat, so that a connection that is gone is noticed.
+const (
+	EventsPath = "/v1/events"
+	EventsBeat = 15 * time.Second
+)
+
+// Cluster is a cluster as one of its nodes sees it.
+type Cluster struct {
+	ID   string `json:"id"`
+	Name string `json:"name,omitempty"` // for people; absent: the node is alone, and belongs to none
+	Self string `json:"self"`           // the node that answers
+	// Version is that of the map that the node acts on; 0: it has none.
+	Version uint64 `json:"version"`
+	Lineage string `json:"lineage,omitempty"` // of the line of maps
+	Leader  string `json:"leader,omitempty"`  // as far as the node knows
+	// Unready says why the node that answers may not serve now, Unconfirmed why what all
+	// nodes agree on cannot be reached, Refused why the node does not follow what it finds
+	// there; absent: all is well.
+	Unready     string        `json:"unready,omitempty"`
+	Unconfirmed string        `json:"unconfirmed,omitempty"`
+	Refused     string        `json:"refused,omitempty"`
+	Nodes       []ClusterNode `json:"nodes"` // by id
+	Plan        *ClusterPlan  `json:"plan,omitempty"`
+	// Held says that no plan is begun by itself: by the node's settings, or because one was
+	// canceled and none was asked for since.
+	Held bool `json:"held,omitempty"`
+}
+
+// NodeAbsent is the state of a node that has told of itself and is in no map.
+const NodeAbsent = "absent"
+
+// ClusterNode is a node of a cluster.
+type ClusterNode struct {
+	ID    string `json:"id"`
+	State string `json:"state"`          // up, down, recovering, maintenance, draining; NodeAbsent
+	Since uint64 `json:"since"`          // version of the map that set it
+	Left  uint64 `json:"left,omitempty"` // version at which it stopped being in sync; absent while it serves
+	Owns  bool   `json:"owns"`           // keys are placed on it
+	// Silent: the node that answers has not reached it for three seconds.
+	Silent bool   `json:"silent,omitempty"`
+	Native string `json:"native,omitempty"` // host:port of its listeners
+	S3     string `json:"s3,omitempty"`
+	Intra  string `json:"intra,omitempty"`
+	// Health is how Consul shows it: passing, warning, critical, maintenance; absent: it
+	// is not in the catalogue. Reason is what the checks that do not pass say.
+	Health string `json:"health,omitempty"`
+	Reason string `json:"reason,omitempty"`
+}
+
+// ClusterPlan is a plan under way: keys go from one placement to another.
+type ClusterPlan struct {
+	Since    uint64         `json:"since"`    // version of the map that began it
+	From     []string       `json:"from"`     // who owned keys before
+	To       []string       `json:"to"`       // and who will at its end
+	Switched int            `json:"switched"` // slots that have gone over
+	Slots    int            `json:"slots"`    // of all
+	Paused   bool           `json:"paused,omitempty"`
+	Rate     JobRate        `json:"rate"`            // what each node copies in a second at most; 0: as it can
+	Waits    string         `json:"waits,omitempty"` // why no slot can go over now
+	Nodes    []PlanProgress `json:"nodes,omitempty"`
+}
+
+// PlanProgress is how far one node is with a plan.
+type PlanProgress struct {
+	Node    string `json:"node"`
+	Slots   int    `json:"slots"`   // that it has walked and that have not gone over yet
+	Objects int64  `json:"objects"` // copied to their next owners
+	Bytes   int64  `json:"bytes"`   // of their payloads
+	Failure string `json:"failure,omitempty"`
+}
+
+// ClusterEvent is something that has happened in the cluster, as one node saw it.
+type ClusterEvent struct {
+	At      time.Time `json:"at"`
+	Kind    string    `json:"kind"` // node-state, …: docs/cluster.md
+	Node    string    `json:"node,omitempty"`
+	State   string    `json:"state,omitempty"`
+	Version uint64    `json:"version,omitempty"` // of the map
+	Reason  string    `json:"reason,omitempty"`
+}
