@@ -276,4 +276,3 @@ func (w *world) until(what string, holds func() bool) {
 		}
 	}
 }
-
