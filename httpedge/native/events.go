@@ -95,7 +95,7 @@ func (b *eventBody) Read(p []byte) (int, error) {
 			return 0, io.EOF
 		}
 	}
-	if err := b.client.SetWriteDeadline(time.Now().Add(eventWriteTime)); err != nil {
+	if err := b.client.SetWriteDeadline(within(eventWriteTime)); err != nil {
 		return 0, err
 	}
 	n := copy(p, b.rest)

@@ -160,9 +160,12 @@ const (
 
 func (r *Request) drain() {
 	body := r.ctx.RequestBodyStream()
-	if body == nil || r.ctx.Request.Header.ContentLength() == 0 || r.ctx.SetReadDeadline(time.Now().Add(drainTime)) != nil {
+	if body == nil || r.ctx.Request.Header.ContentLength() == 0 || r.ctx.SetReadDeadline(within(drainTime)) != nil {
 		return
 	}
 	n, _ := io.CopyN(io.Discard, body, drainBytes) // whatever ends it, the answer is the same
 	access.Of(r.ctx).Received(n)
 }
+
+// within is the deadline of a socket: the kernel's, which takes its time.
+func within(d time.Duration) time.Time { return time.Now().Add(d) }
