@@ -21,7 +21,7 @@ const fetchBytes = 16 << 20
 // Fetch asks a node for a document at one of its Questions: a GET that changes nothing.
 // Target is a path with a query, encoded. An error is a *messages.NodeAway.
 func (r *Road) Fetch(node *messages.NodeView, target string) (Fetched, error) {
-	x, err := r.put(node, reads, []byte("GET "+target+" HTTP/1.1\r\nHost: "+node.ID+"\r\n\r\n"))
+	x, err := r.put(node, reads, []byte("GET "+target+" HTTP/1.1\r\nHost: "+node.ID+"\r\n\r\n"), answerTime)
 	if err != nil {
 		return Fetched{}, err
 	}
