@@ -173,6 +173,11 @@ func Start(config Config) (_ *Node, err error) {
 		return nil, err
 	}
 	n.gateway = gateway.New(gatewayConfig)
+	if n.road != nil {
+		if err := n.spawn(gateway.SettlerSpec(n.gateway)); err != nil {
+			return nil, err
+		}
+	}
 	if err := n.spawnJobs(documents); err != nil {
 		return nil, err
 	}

@@ -47,6 +47,7 @@ func (n *Node) openRoad(c *gateway.Config) error {
 	n.intra = n.config.Road.Socket.Addr().String()
 	n.road = intra.NewRoad(intra.Config{TLS: n.config.Road.Client, Clock: n.clock, Slabs: n.slabs, MaxConnections: n.config.MaxConnections})
 	c.Nodes, c.Peers, c.Lanes = n.config.Road.Nodes, n.road, n.lanes()
+	c.Settler = n.system.PID(nodeName + "/" + gateway.SettlerName)
 	return nil
 }
 

@@ -56,13 +56,18 @@ type Config struct {
 	// alone, for good; Nodes holds nil: it is alone for now.
 	Nodes *atomic.Pointer[messages.NodeSet]
 	Peers Peers
+	// Settler is told of settled records (SettlerSpec); needed with Peers.
+	Settler *actor.PID
 	// Lanes is the map that the node's write lanes act on, which is Nodes' or a later
 	// one; nil: Nodes.
 	Lanes *messages.LaneMap
 }
 
 // Gateway serves the edges of one node. Safe for concurrent use.
-type Gateway struct{ Config }
+type Gateway struct {
+	Config
+	copies
+}
 
 // New makes a gateway.
 func New(c Config) *Gateway { return &Gateway{Config: c} }
@@ -153,16 +158,23 @@ func (g *Gateway) Delete(_ context.Context, bucket *objects.BucketDoc, name, ver
 func (g *Gateway) DeleteHere(bucket *objects.BucketDoc, name, versionID string, c objects.Conditions) (messages.ObjectDeleted, error) {
 	const op errs.Op = "gateway.Delete"
 	key := objects.Key{Bucket: bucket.Bucket, Name: name}
-	return change(g, op, key, func(p *place) (messages.ObjectDeleted, error) {
-		before, err := g.deleteFormer(op, key, p, c)
-		if err != nil {
-			return messages.ObjectDeleted{}, err
-		}
-		m := &messages.DeleteObject{Key: key, VersionID: versionID, Conditions: c, Reply: messages.NewReply[messages.ObjectDeleted]()}
-		g.System.Root().Send(p.owner.Writer(p.digest), m)
-		deleted, err := m.Reply.WaitOn(g.System.Clock(), op, Deadline)
-		deleted.Existed = deleted.Existed || before.Existed
-		return deleted, err
+	charge, err := g.charged(op, bucket, name)
+	if err != nil {
+		return messages.ObjectDeleted{}, err
+	}
+	return agree(g, op, bucket, key, charge, func(fence messages.Fence) (written[messages.ObjectDeleted], error) {
+		deleted, err := change(g, op, key, func(p *place) (messages.ObjectDeleted, error) {
+			before, err := g.deleteFormer(op, key, p, c)
+			if err != nil {
+				return messages.ObjectDeleted{}, err
+			}
+			m := &messages.DeleteObject{Key: key, VersionID: versionID, Conditions: c, Fence: fence, Reply: messages.NewReply[messages.ObjectDeleted]()}
+			g.System.Root().Send(p.owner.Writer(p.digest), m)
+			deleted, err := m.Reply.WaitOn(g.System.Clock(), op, Deadline)
+			deleted.Existed = deleted.Existed || before.Existed
+			return deleted, err
+		})
+		return written[messages.ObjectDeleted]{value: deleted, record: deleted.Marker}, err
 	})
 }
 
@@ -188,17 +200,21 @@ func (g *Gateway) deleteFormer(op errs.Op, key objects.Key, p *place, c objects.
 // messages.DraftChange.
 func (g *Gateway) ChangeDraft(_ context.Context, bucket *objects.BucketDoc, name string, draft messages.DraftChange) (*objects.Meta, error) {
 	const op errs.Op = "gateway.ChangeDraft"
-	if err := g.ours(op, bucket, name); err != nil {
+	charge, err := g.charged(op, bucket, name)
+	if err != nil {
 		return nil, err
 	}
 	key := objects.Key{Bucket: bucket.Bucket, Name: name}
-	return change(g, op, key, func(p *place) (*objects.Meta, error) {
-		if err := g.settle(op, key, p); err != nil {
-			return nil, err
-		}
-		m := &messages.ChangeDraft{Key: key, Change: draft, Reply: messages.NewReply[*objects.Meta]()}
-		g.System.Root().Send(p.owner.Writer(p.digest), m)
-		return m.Reply.WaitOn(g.System.Clock(), op, Deadline)
+	return agree(g, op, bucket, key, charge, func(fence messages.Fence) (written[*objects.Meta], error) {
+		meta, err := change(g, op, key, func(p *place) (*objects.Meta, error) {
+			if err := g.settle(op, key, p); err != nil {
+				return nil, err
+			}
+			m := &messages.ChangeDraft{Key: key, Change: draft, Fence: fence, Reply: messages.NewReply[*objects.Meta]()}
+			g.System.Root().Send(p.owner.Writer(p.digest), m)
+			return m.Reply.WaitOn(g.System.Clock(), op, Deadline)
+		})
+		return written[*objects.Meta]{value: meta, record: meta}, err
 	})
 }
 
@@ -207,6 +223,7 @@ type ListRequest struct {
 	Prefix, After, Delimiter string
 	Limit                    int
 	Whole                    bool // entries hold the whole record
+	Markers                  messages.Markers
 }
 
 // List returns a page in byte order, merged from every mountpath of every node that
@@ -229,7 +246,7 @@ func (g *Gateway) list(bucket *objects.BucketDoc, r ListRequest) (*messages.Obje
 		return &messages.ObjectPage{}, nil
 	}
 	m := &messages.ListObjects{
-		Bucket: bucket.Bucket, Prefix: r.Prefix, After: r.After, Delimiter: r.Delimiter, Limit: r.Limit, Whole: r.Whole,
+		Bucket: bucket.Bucket, Prefix: r.Prefix, After: r.After, Delimiter: r.Delimiter, Limit: r.Limit, Whole: r.Whole, Markers: r.Markers,
 		Reply: messages.NewReply[*messages.ObjectPage](),
 	}
 	g.System.Root().Send(view.Actor, m)

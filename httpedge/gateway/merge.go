@@ -3,6 +3,7 @@ package gateway
 import (
 	"cmp"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/troupe-storage/troupe/messages"
 	"github.com/troupe-storage/troupe/objects"
 	"github.com/troupe-storage/troupe/objects/errs"
+	"github.com/troupe-storage/troupe/objects/smap"
 )
 
 // mapTime is how long a request that was refused waits for a newer map. Maps travel
@@ -50,6 +52,7 @@ func past(e *messages.ObjectEntry) string {
 
 // ListOurs returns this node's part of a page under a map.
 func (g *Gateway) ListOurs(set *messages.NodeSet, bucket *objects.BucketDoc, r ListRequest) (*NodePage, error) {
+	r.Markers = messages.UnsettledMarkers
 	page, err := g.list(bucket, r)
 	if err != nil {
 		return nil, err
@@ -58,14 +61,69 @@ func (g *Gateway) ListOurs(set *messages.NodeSet, bucket *objects.BucketDoc, r L
 	for i := range page.Entries {
 		e := &page.Entries[i]
 		if e.Meta != nil && !inCharge(set, bucket, e.Name) {
-			continue // left over from an earlier map
+			continue // another node's to show, or left over from an earlier map
 		}
 		part.Entries = append(part.Entries, *e)
+	}
+	if err := g.settleEntries(bucket, part); err != nil {
+		return nil, err
 	}
 	if page.More && len(page.Entries) > 0 {
 		part.Upto = past(&page.Entries[len(page.Entries)-1])
 	}
 	return part, nil
+}
+
+// listSettlers is how many entries of a page are settled at a time.
+const listSettlers = 16
+
+// settleEntries puts what is settled in place of the entries of a page that are not, and
+// takes delete markers out.
+func (g *Gateway) settleEntries(bucket *objects.BucketDoc, page *NodePage) error {
+	const op errs.Op = "gateway.settleEntries"
+	failures := make([]error, len(page.Entries))
+	var workers sync.WaitGroup
+	room := make(chan struct{}, listSettlers)
+	for i := range page.Entries {
+		e := &page.Entries[i]
+		key := objects.Key{Bucket: bucket.Bucket, Name: e.Name}
+		if e.Meta == nil || !e.Meta.Unsettled || g.settled.has(key, e.Meta.Generation) {
+			continue
+		}
+		room <- struct{}{}
+		workers.Go(func() {
+			defer func() { <-room }()
+			defer recovered(op, key, &failures[i])
+			record, err := g.settledEntry(op, bucket, key)
+			if failures[i] = err; err == nil {
+				e.Meta = record
+			}
+		})
+	}
+	workers.Wait()
+	if err := errors.Join(failures...); err != nil {
+		return err
+	}
+	page.Entries = slices.DeleteFunc(page.Entries, func(e messages.ObjectEntry) bool { return e.Meta != nil && e.Meta.Deleted })
+	return nil
+}
+
+// settledEntry settles a key for a listing; a delete marker: there is nothing.
+func (g *Gateway) settledEntry(op errs.Op, bucket *objects.BucketDoc, key objects.Key) (*objects.Meta, error) {
+	c, err := g.charged(op, bucket, key.Name)
+	if err != nil {
+		return nil, err
+	}
+	release, err := g.turns.take(op, key, g.System.Clock(), Deadline)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	record, err := g.settledRecord(op, bucket, key, c)
+	if record == nil && err == nil {
+		record = &objects.Meta{Deleted: true}
+	}
+	return record, err
 }
 
 // ListOurUploads is ListOurs for uploads under way.
@@ -104,20 +162,43 @@ type source[E any, P comparable] struct {
 // are more.
 type ask[E any, P comparable] func(node *messages.NodeView, after P) (entries []E, upto P, more bool, err error)
 
-// merge takes up to limit entries in order from all nodes that may be in charge of
-// keys, and says whether there are more. Equal entries of several nodes are one. It
-// fails rather than leave a node out.
-func merge[E any, P comparable](set *messages.NodeSet, limit int, begin P, ask ask[E, P], compare func(a, b *E) int) (merged []E, more bool, err error) {
-	var sources []*source[E, P]
+// needed returns the nodes without which a page of a bucket is not whole. The error names
+// one that cannot be asked: one that the map has down is in charge of nothing, and is
+// needed only where so many are not up that nobody may be in charge of a key.
+func needed(set *messages.NodeSet, bucket *objects.BucketDoc) ([]*messages.NodeView, error) {
+	var nodes []*messages.NodeView
+	var down *messages.NodeView
+	notUp := 0
 	for i := range set.Nodes {
 		node := &set.Nodes[i]
 		if !node.Owns {
 			continue
 		}
-		if node.Away != "" {
-			return nil, false, &messages.NodeAway{Node: node.ID, Reason: node.Away}
+		entry, _ := set.Map.Node(smap.NodeID(node.ID))
+		if !entry.State.Serves() {
+			notUp++
 		}
-		sources = append(sources, &source[E, P]{node: node, upto: begin, more: true})
+		switch {
+		case entry.State.Away():
+			down = node
+			continue
+		case node.Away != "":
+			return nil, &messages.NodeAway{Node: node.ID, Reason: node.Away}
+		}
+		nodes = append(nodes, node)
+	}
+	if down != nil && notUp >= bucket.Props.Owners() {
+		return nil, &messages.NodeAway{Node: down.ID, Reason: cmp.Or(down.Away, "it is down")}
+	}
+	return nodes, nil
+}
+
+// merge takes up to limit entries in order from several nodes, and says whether there
+// are more. Equal entries of several nodes are one.
+func merge[E any, P comparable](nodes []*messages.NodeView, limit int, begin P, ask ask[E, P], compare func(a, b *E) int) (merged []E, more bool, err error) {
+	sources := make([]*source[E, P], len(nodes))
+	for i, node := range nodes {
+		sources[i] = &source[E, P]{node: node, upto: begin, more: true}
 	}
 	for {
 		if err := refill(sources, ask); err != nil {
@@ -205,7 +286,11 @@ func (g *Gateway) listAll(op errs.Op, set *messages.NodeSet, bucket *objects.Buc
 			}
 			return part.Entries, part.Upto, part.Upto != "", nil
 		}
-		entries, more, err := merge(set, r.Limit, r.After, ask, func(a, b *messages.ObjectEntry) int { return strings.Compare(a.Name, b.Name) })
+		nodes, err := needed(set, bucket)
+		if err != nil {
+			return nil, err
+		}
+		entries, more, err := merge(nodes, r.Limit, r.After, ask, func(a, b *messages.ObjectEntry) int { return strings.Compare(a.Name, b.Name) })
 		if err != nil {
 			return nil, err
 		}
@@ -238,7 +323,11 @@ func (g *Gateway) listAllUploads(op errs.Op, set *messages.NodeSet, bucket *obje
 			}
 			return part.Uploads, upto, part.More, nil
 		}
-		uploads, more, err := merge(set, r.Limit, uploadPosition{r.AfterName, r.AfterID}, ask, func(a, b *objects.Upload) int {
+		nodes, err := needed(set, bucket)
+		if err != nil {
+			return nil, err
+		}
+		uploads, more, err := merge(nodes, r.Limit, uploadPosition{r.AfterName, r.AfterID}, ask, func(a, b *objects.Upload) int {
 			return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.ID, b.ID))
 		})
 		if err != nil {

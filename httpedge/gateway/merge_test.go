@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/troupe-storage/troupe/messages"
+	"github.com/troupe-storage/troupe/objects"
+	"github.com/troupe-storage/troupe/objects/smap"
 )
 
 // Pages merged from several nodes are the pages of one sorted list, whoever has which
@@ -54,7 +56,11 @@ func TestMergeIsOneSortedList(t *testing.T) {
 			}
 			return rest, upto, true, nil
 		}
-		got, more, err := merge(set, limit, begin, ask, func(a, b *string) int { return strings.Compare(*a, *b) })
+		var nodes []*messages.NodeView
+		for i := range set.Nodes {
+			nodes = append(nodes, &set.Nodes[i])
+		}
+		got, more, err := merge(nodes, limit, begin, ask, func(a, b *string) int { return strings.Compare(*a, *b) })
 		if err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
@@ -66,31 +72,62 @@ func TestMergeIsOneSortedList(t *testing.T) {
 }
 
 // A node that is away, or fails, is named rather than left out; one that owns nothing
-// is not asked.
+// is not asked, and one that is down only if too many are.
 func TestMergeLeavesNobodyOut(t *testing.T) {
-	asked := make(map[string]bool)
-	ask := func(node *messages.NodeView, _ string) ([]string, string, bool, error) {
-		asked[node.ID] = true
-		return nil, "", false, nil
+	single := &objects.BucketDoc{Props: objects.BucketProps{Copies: 1}}
+	double := &objects.BucketDoc{Props: objects.BucketProps{Copies: 2}}
+	m, err := smap.New("lineage", smap.Node{ID: "a", Digest: 1}, smap.Node{ID: "b", Digest: 2}, smap.Node{ID: "c", Digest: 3})
+	if err != nil {
+		t.Fatal(err)
 	}
-	compare := func(a, b *string) int { return strings.Compare(*a, *b) }
-	set := &messages.NodeSet{Nodes: []messages.NodeView{{ID: "a", Owns: true}, {ID: "b", Away: "it is down"}}}
-	if _, _, err := merge(set, 5, "", ask, compare); err != nil || asked["b"] {
-		t.Errorf("a node that owns nothing: %v, asked %v", err, asked)
+	set := &messages.NodeSet{Map: m, Nodes: []messages.NodeView{{ID: "a", Owns: true}, {ID: "b", Away: "it is silent"}, {ID: "c", Owns: true}}}
+	names := func(bucket *objects.BucketDoc) string {
+		t.Helper()
+		nodes, err := needed(set, bucket)
+		var away *messages.NodeAway
+		if errors.As(err, &away) {
+			return "without " + away.Node
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		var ids []string
+		for _, n := range nodes {
+			ids = append(ids, n.ID)
+		}
+		return strings.Join(ids, " ")
+	}
+	if got := names(double); got != "a c" {
+		t.Errorf("a node that owns nothing: %s", got)
 	}
 	set.Nodes[1].Owns = true
-	var away *messages.NodeAway
-	if _, _, err := merge(set, 5, "", ask, compare); !errors.As(err, &away) || away.Node != "b" {
-		t.Errorf("a node that is away: %v", err)
+	if got := names(double); got != "without b" {
+		t.Errorf("a node that is up and silent: %s", got)
 	}
-	set.Nodes[1].Away = ""
+	down := func(id smap.NodeID) {
+		node, _ := set.Map.Node(id)
+		if set.Map, err = set.Map.Change().SetState(id, node.Since, smap.Down).Done(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	down("b")
+	if got := names(double); got != "a c" {
+		t.Errorf("one of two copies is down: %s", got)
+	}
+	if got := names(single); got != "without b" {
+		t.Errorf("the only copy is down: %s", got)
+	}
+	down("c")
+	if got := names(double); got != "without c" {
+		t.Errorf("two copies are down: %s", got)
+	}
 	fail := errors.New("it fails")
-	_, _, err := merge(set, 5, "", func(node *messages.NodeView, after string) ([]string, string, bool, error) {
+	_, _, err = merge([]*messages.NodeView{{ID: "a"}, {ID: "b"}}, 5, "", func(node *messages.NodeView, _ string) ([]string, string, bool, error) {
 		if node.ID == "b" {
 			return nil, "", false, fail
 		}
-		return ask(node, after)
-	}, compare)
+		return nil, "", false, nil
+	}, func(a, b *string) int { return strings.Compare(*a, *b) })
 	if !errors.Is(err, fail) {
 		t.Errorf("a node that fails: %v", err)
 	}

@@ -14,7 +14,8 @@ import (
 // CreateUpload begins a multipart upload and returns its id.
 func (g *Gateway) CreateUpload(_ context.Context, bucket *objects.BucketDoc, name string, draft objects.Draft, wanted checksum.Wanted) (string, error) {
 	const op errs.Op = "gateway.CreateUpload"
-	if err := g.ours(op, bucket, name); err != nil {
+	charge, err := g.charged(op, bucket, name)
+	if err != nil {
 		return "", err
 	}
 	key := objects.Key{Bucket: bucket.Bucket, Name: name}
@@ -25,7 +26,7 @@ func (g *Gateway) CreateUpload(_ context.Context, bucket *objects.BucketDoc, nam
 	draft.Class = bucket.Props.Class()
 	upload := objects.Upload{ID: hex.EncodeToString(id[:]), Name: name, Initiated: g.Now(), Checksum: wanted, Draft: draft}
 	return change(g, op, key, func(p *place) (string, error) {
-		m := &messages.CreateUpload{Key: key, Upload: upload, Reply: messages.NewReply[struct{}]()}
+		m := &messages.CreateUpload{Key: key, Upload: upload, Fence: charge.fence(bucket, false), Reply: messages.NewReply[struct{}]()}
 		g.System.Root().Send(p.owner.Writer(p.digest), m)
 		_, err := m.Reply.WaitOn(g.System.Clock(), op, Deadline)
 		return upload.ID, err
@@ -46,7 +47,8 @@ type Complete struct {
 // CompleteUpload turns the parts of an upload into an object.
 func (g *Gateway) CompleteUpload(_ context.Context, bucket *objects.BucketDoc, c Complete) (objects.Receipt, error) {
 	const op errs.Op = "gateway.CompleteUpload"
-	if err := g.ours(op, bucket, c.Name); err != nil {
+	charge, err := g.charged(op, bucket, c.Name)
+	if err != nil {
 		return objects.Receipt{}, err
 	}
 	key := objects.Key{Bucket: bucket.Bucket, Name: c.Name}
@@ -54,7 +56,7 @@ func (g *Gateway) CompleteUpload(_ context.Context, bucket *objects.BucketDoc, c
 	if c.AnySize {
 		least = 1
 	}
-	return change(g, op, key, func(p *place) (objects.Receipt, error) {
+	complete := func(fence messages.Fence, p *place) (objects.Receipt, error) {
 		if err := g.settleUpload(op, key, c.UploadID, p); err != nil {
 			return objects.Receipt{}, err
 		}
@@ -63,27 +65,32 @@ func (g *Gateway) CompleteUpload(_ context.Context, bucket *objects.BucketDoc, c
 		}
 		m := &messages.CompleteUpload{
 			Key: key, UploadID: c.UploadID, Parts: c.Parts, MinPartSize: least, Size: c.Size, Checksum: c.Checksum,
-			Conditions: c.Conditions, ETag: bucket.Props.ETagKind(), Reply: messages.NewReply[objects.Receipt](),
+			Conditions: c.Conditions, ETag: bucket.Props.ETagKind(), Fence: fence, Reply: messages.NewReply[objects.Receipt](),
 		}
 		g.System.Root().Send(p.owner.Writer(p.digest), m)
 		return m.Reply.WaitOn(g.System.Clock(), op, Deadline)
+	}
+	return agree(g, op, bucket, key, charge, func(fence messages.Fence) (written[objects.Receipt], error) {
+		receipt, err := change(g, op, key, func(p *place) (objects.Receipt, error) { return complete(fence, p) })
+		return charge.receipt(receipt, nil), err
 	})
 }
 
 // AbortUpload ends an upload and reclaims its parts.
 func (g *Gateway) AbortUpload(_ context.Context, bucket *objects.BucketDoc, name, uploadID string) error {
 	const op errs.Op = "gateway.AbortUpload"
-	if err := g.ours(op, bucket, name); err != nil {
+	charge, err := g.charged(op, bucket, name)
+	if err != nil {
 		return err
 	}
 	key := objects.Key{Bucket: bucket.Bucket, Name: name}
 	abort := func(p *place, view *messages.MountpathView, former bool) error {
-		m := &messages.AbortUpload{Key: key, UploadID: uploadID, Former: former, Epoch: p.roster.Epoch, Reply: messages.NewReply[struct{}]()}
+		m := &messages.AbortUpload{Key: key, UploadID: uploadID, Former: former, Epoch: p.roster.Epoch, Fence: charge.fence(bucket, false), Reply: messages.NewReply[struct{}]()}
 		g.System.Root().Send(view.Writer(p.digest), m)
 		_, err := m.Reply.WaitOn(g.System.Clock(), op, Deadline)
 		return err
 	}
-	_, err := change(g, op, key, func(p *place) (struct{}, error) {
+	_, err = change(g, op, key, func(p *place) (struct{}, error) {
 		wasFormer := false
 		if p.former != nil {
 			if err := p.former.Closed(); err != nil {
@@ -107,7 +114,7 @@ func (g *Gateway) AbortUpload(_ context.Context, bucket *objects.BucketDoc, name
 // ListParts returns the parts of an upload with numbers after after, in order.
 func (g *Gateway) ListParts(_ context.Context, bucket *objects.BucketDoc, name, uploadID string, after, limit int) (*messages.PartPage, error) {
 	const op errs.Op = "gateway.ListParts"
-	if err := g.ours(op, bucket, name); err != nil {
+	if _, err := g.charged(op, bucket, name); err != nil {
 		return nil, err
 	}
 	key := objects.Key{Bucket: bucket.Bucket, Name: name}

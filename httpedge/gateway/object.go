@@ -27,6 +27,20 @@ func (g *Gateway) Head(_ context.Context, bucket *objects.BucketDoc, name, versi
 func (g *Gateway) HeadHere(bucket *objects.BucketDoc, name, versionID string) (*objects.Meta, error) {
 	const op errs.Op = "gateway.Head"
 	key := objects.Key{Bucket: bucket.Bucket, Name: name}
+	charge, err := g.charged(op, bucket, name)
+	if err != nil {
+		return nil, err
+	}
+	if charge.Plural() {
+		_, record, err := shown(g, op, bucket, key, charge, func() (struct{}, *objects.Meta, error) {
+			object, err := g.recordMarked(op, key)
+			if err != nil {
+				return struct{}{}, nil, err
+			}
+			return struct{}{}, object.Meta, nil
+		}, func(struct{}) {})
+		return record, err
+	}
 	opened, err := find(g, op, key, func(view *messages.MountpathView, digest uint64) (*messages.ObjectOpened, error) {
 		return g.openAt(op, &messages.OpenObject{Key: key, VersionID: versionID, RecordOnly: true}, view, digest)
 	})
@@ -57,6 +71,20 @@ func (g *Gateway) Open(_ context.Context, bucket *objects.BucketDoc, name, versi
 func (g *Gateway) OpenHere(bucket *objects.BucketDoc, name, versionID string) (*Object, error) {
 	const op errs.Op = "gateway.Open"
 	key := objects.Key{Bucket: bucket.Bucket, Name: name}
+	charge, err := g.charged(op, bucket, name)
+	if err != nil {
+		return nil, err
+	}
+	if charge.Plural() {
+		object, _, err := shown(g, op, bucket, key, charge, func() (*Object, *objects.Meta, error) {
+			object, err := g.openMarked(op, bucket, key)
+			if err != nil {
+				return nil, nil, err
+			}
+			return object, object.Meta, nil
+		}, (*Object).Close)
+		return object, err
+	}
 	if _, err := g.place(op, key); err != nil {
 		return nil, err
 	}

@@ -19,6 +19,7 @@ type Charge struct {
 	Epoch smap.Epoch
 	// AckSet are the nodes that must have a write, in the order of the key's owners.
 	AckSet []smap.NodeID
+	plural bool
 }
 
 // Ours reports whether this node is in charge.
@@ -89,21 +90,11 @@ func (g *Gateway) Charge(bucket *objects.BucketDoc, name string) (Charge, error)
 		return Charge{}, errs.E("gateway.Charge", key, errs.Offline, errNotJoined)
 	}
 	view := set.View(bucket, key.Digest())
-	c := Charge{Set: set, Node: set.Find(string(view.InCharge)), Epoch: view.Epoch, AckSet: view.AckSet}
+	c := Charge{Set: set, Node: set.Find(string(view.InCharge)), Epoch: view.Epoch, AckSet: view.AckSet, plural: isPlural(&view)}
 	if c.Node == nil {
 		return Charge{}, errs.E("gateway.Charge", key, errs.Offline, fmt.Errorf("no node is in charge of it now: of its owners (%v) none that has it serves", view.Owners))
 	}
 	return c, nil
-}
-
-// ours fails if another node is in charge of a key: the map changed after the edge
-// had looked. Nothing was applied yet, and the client may ask again.
-func (g *Gateway) ours(op errs.Op, bucket *objects.BucketDoc, name string) error {
-	c, err := g.Charge(bucket, name)
-	if err != nil || c.Ours() {
-		return err
-	}
-	return errs.E(op, objects.Key{Bucket: bucket.Bucket, Name: name}, errs.Busy, &messages.MapDiffers{Node: c.Set.Self, Version: c.Set.Version()})
 }
 
 // maxMaps bounds how often a request follows changes of the map that come while it is
@@ -119,10 +110,12 @@ func elsewhere[T any](g *Gateway, op errs.Op, bucket *objects.BucketDoc, name st
 		if err != nil {
 			return none, err
 		}
+		var value T
 		if c.Ours() {
-			return here()
+			value, err = here()
+		} else {
+			value, err = there(c)
 		}
-		value, err := there(c)
 		var differs *messages.MapDiffers
 		if !errors.As(err, &differs) {
 			return value, away(op, err)

@@ -45,11 +45,15 @@ func (p *Put) expected() (checksum.Expected, error) {
 // Put stores an object and answers when it is durable at the bucket's class.
 func (g *Gateway) Put(_ context.Context, bucket *objects.BucketDoc, put *Put) (objects.Receipt, error) {
 	const op errs.Op = "gateway.Put"
-	if err := g.ours(op, bucket, put.Name); err != nil {
+	charge, err := g.charged(op, bucket, put.Name)
+	if err != nil {
 		return objects.Receipt{}, err
 	}
 	key := objects.Key{Bucket: bucket.Bucket, Name: put.Name}
 	put.Draft.Class = bucket.Props.Class()
+	if charge.Plural() { // what others have, too, must not be lost here by a crash of the system
+		put.Draft.Class = objects.Synced
+	}
 	if put.Size > int64(g.InlineLimit) {
 		uploaded, err := g.stream(op, key, bucket, put, part{}, nil, 0)
 		return uploaded.Receipt, err
@@ -57,7 +61,7 @@ func (g *Gateway) Put(_ context.Context, bucket *objects.BucketDoc, put *Put) (o
 	if _, err := g.place(op, key); err != nil {
 		return objects.Receipt{}, err
 	}
-	return g.putSmall(op, key, bucket, put)
+	return g.putSmall(op, key, bucket, charge, put)
 }
 
 // before does what a write of an object needs at the key's former mountpath.
@@ -86,7 +90,7 @@ func (g *Gateway) before(op errs.Op, key objects.Key, c objects.Conditions, p *p
 
 // putSmall reads a payload that may fit the index into one slab. One that turns
 // out to be larger goes on as a stream that begins with that slab.
-func (g *Gateway) putSmall(op errs.Op, key objects.Key, bucket *objects.BucketDoc, put *Put) (objects.Receipt, error) {
+func (g *Gateway) putSmall(op errs.Op, key objects.Key, bucket *objects.BucketDoc, charge Charge, put *Put) (objects.Receipt, error) {
 	etag := bucket.Props.ETagKind()
 	window, err := g.Slabs.Lease(1)
 	if err != nil {
@@ -120,28 +124,40 @@ func (g *Gateway) putSmall(op errs.Op, key objects.Key, bucket *objects.BucketDo
 	meta := objects.Meta{
 		Size: sums.Size, XXHash: sums.XXHash, ETag: sums.ETag(), Checksums: sums.Values, Modified: g.Now(), Draft: put.Draft,
 	}
-	return change(g, op, key, func(p *place) (objects.Receipt, error) {
+	store := func(fence messages.Fence, p *place) (objects.Receipt, error) {
 		writes, err := g.before(op, key, put.Conditions, p)
 		if err != nil {
 			return objects.Receipt{}, err
 		}
-		meta.Writes = writes
 		m := &messages.PutObject{
-			Key: key, Conditions: put.Conditions, Window: window, Meta: meta, Reply: messages.NewReply[objects.Receipt](),
+			Key: key, Conditions: put.Conditions, Window: window, Meta: meta, Fence: fence, Reply: messages.NewReply[objects.Receipt](),
 		}
+		m.Meta.Writes = writes
 		g.System.Root().Send(p.owner.Writer(p.digest), m)
 		receipt, err := m.Reply.WaitOn(g.System.Clock(), op, Deadline)
 		if err == nil {
 			g.forget(key, p)
 		}
 		return receipt, err
+	}
+	return agree(g, op, bucket, key, charge, func(fence messages.Fence) (written[objects.Receipt], error) {
+		receipt, err := change(g, op, key, func(p *place) (objects.Receipt, error) { return store(fence, p) })
+		return charge.receipt(receipt, room[:n]), err
 	})
+}
+
+// receipt is a receipt with the nodes that will have the write, for agree.
+func (c Charge) receipt(r objects.Receipt, inline []byte) written[objects.Receipt] {
+	if c.Plural() {
+		r.Nodes = len(c.AckSet)
+	}
+	return written[objects.Receipt]{value: r, record: r.Meta, inline: inline}
 }
 
 // PutPart stores a part of a multipart upload.
 func (g *Gateway) PutPart(_ context.Context, bucket *objects.BucketDoc, uploadID string, number int, put *Put) (objects.Part, error) {
 	const op errs.Op = "gateway.PutPart"
-	if err := g.ours(op, bucket, put.Name); err != nil {
+	if _, err := g.charged(op, bucket, put.Name); err != nil {
 		return objects.Part{}, err
 	}
 	key := objects.Key{Bucket: bucket.Bucket, Name: put.Name}
@@ -219,13 +235,28 @@ func (g *Gateway) streamFrom(op errs.Op, key objects.Key, bucket *objects.Bucket
 		Size: expected.Size, Sent: s.size, MD5: expected.MD5, SHA256: expected.SHA256, Expect: expected.Values,
 		Modified: g.Now(), Reply: messages.NewReply[messages.Uploaded](),
 	}
-	finished = true
-	g.System.Root().Send(s.transfer, finish)
-	uploaded, err := finish.Reply.WaitOn(g.System.Clock(), op, sealTime)
-	if err == nil && p.number == 0 {
-		g.forget(key, &at)
+	commit := func(fence messages.Fence) (messages.Uploaded, error) {
+		finish.Fence, finished = fence, true
+		g.System.Root().Send(s.transfer, finish)
+		uploaded, err := finish.Reply.WaitOn(g.System.Clock(), op, sealTime)
+		if err == nil && p.number == 0 {
+			g.forget(key, &at)
+		}
+		return uploaded, err
 	}
-	return uploaded, err
+	charge, err := g.charged(op, bucket, put.Name) // the key's turn, and who is in charge, are asked for once the body is here
+	if err != nil {
+		return messages.Uploaded{}, err
+	}
+	if p.number > 0 {
+		return commit(charge.fence(bucket, false))
+	}
+	return agree(g, op, bucket, key, charge, func(fence messages.Fence) (written[messages.Uploaded], error) {
+		uploaded, err := commit(fence)
+		w := charge.receipt(uploaded.Receipt, nil)
+		uploaded.Receipt = w.value
+		return written[messages.Uploaded]{value: uploaded, record: w.record}, err
+	})
 }
 
 // open asks for a transfer, after what it depends on was moved to where it goes.

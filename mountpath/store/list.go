@@ -52,7 +52,7 @@ func (s *Store) List(r ListRequest) (*messages.ObjectPage, error) {
 			return nil, errs.E(op, objects.Key{Bucket: r.Bucket, Name: string(name)}, err, scan.Close())
 		}
 		meta := &metas[len(metas)-1]
-		if meta.Deleted && !r.shows(meta) {
+		if meta.Deleted && (!r.shows(meta) || r.rollUp(string(name)) != "") {
 			*meta = objects.Meta{}
 			metas = metas[:len(metas)-1]
 			ok = scan.Next()
@@ -62,7 +62,7 @@ func (s *Store) List(r ListRequest) (*messages.ObjectPage, error) {
 			page.More = true
 			break
 		}
-		if rolled := r.rollUp(string(name)); rolled != "" && !meta.Deleted {
+		if rolled := r.rollUp(string(name)); rolled != "" {
 			*meta = objects.Meta{}
 			metas = metas[:len(metas)-1]
 			page.Entries = append(page.Entries, messages.ObjectEntry{Name: rolled})
@@ -86,7 +86,8 @@ func (s *Store) List(r ListRequest) (*messages.ObjectPage, error) {
 	return page, nil
 }
 
-// shows reports whether the page has a delete marker.
+// shows reports whether the page has a delete marker, unless it would be rolled up: no
+// common prefix is made of one.
 func (r ListRequest) shows(marker *objects.Meta) bool {
 	return r.Markers == messages.AllMarkers || r.Markers == messages.UnsettledMarkers && marker.Unsettled
 }

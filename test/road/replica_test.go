@@ -62,6 +62,58 @@ func shows(t *testing.T, m *member, doc *objects.BucketDoc, name string) (*objec
 	return kept.Record, string(content)
 }
 
+// agrees compares what the nodes of each key have, delete markers included, and returns
+// how many keys there are.
+func (w *world) agrees(doc *objects.BucketDoc) int {
+	w.t.Helper()
+	names := make(map[string]bool)
+	for _, m := range w.members {
+		if m.Node == nil {
+			continue
+		}
+		for _, v := range m.Roster().Mountpaths {
+			list := &messages.ListObjects{Bucket: doc.Bucket, Limit: 100_000, Markers: messages.AllMarkers, Reply: messages.NewReply[*messages.ObjectPage]()}
+			m.System().Root().Send(v.Readers[0], list)
+			page, err := list.Reply.Wait("test.agrees", patience)
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			for _, e := range page.Entries {
+				names[e.Name] = true
+			}
+		}
+	}
+	for name := range names {
+		var first *objects.Meta
+		var firstBytes string
+		for _, id := range chargeOf(w.t, w.members[0], doc, name).AckSet {
+			m := w.find(string(id))
+			record, content := shows(w.t, m, doc, name)
+			if record == nil {
+				w.t.Fatalf("%s lacks %s", m.id, name)
+			}
+			if first == nil {
+				first, firstBytes = record, content
+				continue
+			}
+			if record.Generation != first.Generation || record.Deleted != first.Deleted || record.ETag != first.ETag || content != firstBytes || record.Writes != first.Writes || len(record.Tags) != len(first.Tags) {
+				w.t.Fatalf("%s has %d bytes of %+v for %s, and another node %d of %+v", m.id, len(content), record, name, len(firstBytes), first)
+			}
+		}
+	}
+	return len(names)
+}
+
+func (w *world) find(id string) *member {
+	for _, m := range w.members {
+		if m.id == id {
+			return m
+		}
+	}
+	w.t.Fatalf("there is no node %s", id)
+	return nil
+}
+
 // A node keeps a record of another as it is, with its payload, wherever that lies; a
 // greater one stays, an equal one is acknowledged, and nothing is done under another
 // epoch.

@@ -79,6 +79,7 @@ type twins struct {
 	alone   *world
 	random  *rand.Rand
 	seed    uint64
+	bucket  string
 }
 
 var changing = regexp.MustCompile(`<(LastModified|Initiated|RequestId|HostId|UploadId|NextUploadIdMarker|UploadIdMarker)>[^<]*</`)
@@ -125,14 +126,37 @@ func (w *twins) same(change func(r *s3client.Request, cluster bool), r s3client.
 }
 
 // Whatever a client asks, three nodes answer as one does: status, headers and body.
+// Of a bucket with copies all nodes of a key have the same afterwards.
 func TestClusterAnswersAsOneNode(t *testing.T) {
-	seed := rand.Uint64()
-	w := &twins{t: t, cluster: newWorld(t, 3), alone: newWorld(t, 1), random: rand.New(rand.NewPCG(seed, 1)), seed: seed}
+	cluster, alone := newWorld(t, 3), newWorld(t, 1)
+	for copies := 1; copies <= 3; copies++ {
+		t.Run(fmt.Sprint("copies=", copies), func(t *testing.T) {
+			seed := rand.Uint64()
+			w := &twins{t: t, cluster: cluster, alone: alone, random: rand.New(rand.NewPCG(seed, 1)), seed: seed, bucket: bucketName}
+			if copies == 1 {
+				w.answersAsOne()
+				return
+			}
+			w.bucket = fmt.Sprint("copies-", copies)
+			doc := cluster.share(w.bucket, objects.BucketProps{Copies: copies})
+			if err := alone.members[0].s3.CreateBucket(context.Background(), w.bucket); err != nil {
+				t.Fatal(err)
+			}
+			w.answersAsOne()
+			if n := cluster.agrees(doc); n == 0 {
+				t.Fatalf("seed %d: there is nothing in the bucket", seed)
+			}
+		})
+	}
+}
+
+// answersAsOne asks for everything.
+func (w *twins) answersAsOne() {
 	key := func() string { return fmt.Sprintf("p%d/q%d/%d", w.random.IntN(4), w.random.IntN(3), w.random.IntN(8)) }
 	object := func(method, name string, header ...objects.Pair) s3client.Request {
-		return s3client.Request{Method: method, Bucket: bucketName, Key: name, Header: header}
+		return s3client.Request{Method: method, Bucket: w.bucket, Key: name, Header: header}
 	}
-	for range 400 {
+	for range 250 {
 		switch name := key(); w.random.IntN(13) {
 		case 0, 1, 2:
 			r := object("PUT", name, objects.Pair{Name: "x-amz-meta-a", Value: "b  c"}, objects.Pair{Name: "Content-Type", Value: "text/x"})
@@ -147,7 +171,7 @@ func TestClusterAnswersAsOneNode(t *testing.T) {
 		case 6:
 			w.same(nil, object("DELETE", name))
 		case 7:
-			w.same(nil, object("PUT", name, objects.Pair{Name: "x-amz-copy-source", Value: "/" + bucketName + "/" + key()}))
+			w.same(nil, object("PUT", name, objects.Pair{Name: "x-amz-copy-source", Value: "/" + w.bucket + "/" + key()}))
 		case 8:
 			w.deleteSome(key)
 		case 9, 10:
@@ -183,7 +207,7 @@ func (w *twins) deleteSome(key func() string) {
 		b.WriteString("</Object>")
 	}
 	b.WriteString("</Delete>")
-	r := s3client.Request{Method: "POST", Bucket: bucketName, Query: "delete=", Body: []byte(b.String())}
+	r := s3client.Request{Method: "POST", Bucket: w.bucket, Query: "delete=", Body: []byte(b.String())}
 	r.Header = []objects.Pair{{Name: "Content-MD5", Value: contentMD5(r.Body)}}
 	w.same(nil, r)
 }
@@ -203,7 +227,7 @@ func (w *twins) list() {
 		if token != "" {
 			q = s3client.Query("continuation-token", token) + "&" + query
 		}
-		answer, _ := w.same(nil, s3client.Request{Method: "GET", Bucket: bucketName, Query: q})
+		answer, _ := w.same(nil, s3client.Request{Method: "GET", Bucket: w.bucket, Query: q})
 		var page struct{ NextContinuationToken string }
 		if err := xml.Unmarshal(answer.Body, &page); err != nil {
 			w.t.Fatal(err)
@@ -218,7 +242,7 @@ func (w *twins) list() {
 // multipart does an upload, each of its requests through another node, of which one
 // part is a copy.
 func (w *twins) multipart(name, source string) {
-	begun, alone := w.same(nil, s3client.Request{Method: "POST", Bucket: bucketName, Key: name, Query: "uploads="})
+	begun, alone := w.same(nil, s3client.Request{Method: "POST", Bucket: w.bucket, Key: name, Query: "uploads="})
 	ids := [2]string{}
 	var err error
 	if ids[0], err = s3client.UploadID(begun); err != nil {
@@ -237,14 +261,14 @@ func (w *twins) multipart(name, source string) {
 		}
 	}
 	request := func(method string) s3client.Request {
-		return s3client.Request{Method: method, Bucket: bucketName, Key: name}
+		return s3client.Request{Method: method, Bucket: w.bucket, Key: name}
 	}
-	w.same(nil, s3client.Request{Method: "GET", Bucket: bucketName, Query: "uploads="})
+	w.same(nil, s3client.Request{Method: "GET", Bucket: w.bucket, Query: "uploads="})
 	var list strings.Builder
 	for n := range 3 {
 		r := request("PUT")
 		if n == 2 {
-			r.Header = []objects.Pair{{Name: "x-amz-copy-source", Value: bucketName + "/" + source}}
+			r.Header = []objects.Pair{{Name: "x-amz-copy-source", Value: w.bucket + "/" + source}}
 		} else {
 			r.Body = payload(w.random.Uint64(), 1+w.random.IntN(300<<10))
 		}
