@@ -1,6 +1,7 @@
 package messages
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/troupe-storage/troupe/objects"
@@ -76,6 +77,29 @@ func (e *NodeAway) Public() string {
 		return "Node " + e.Node + " did not answer. The outcome is unknown: the request may or may not have been carried out."
 	}
 	return "Node " + e.Node + " is needed for this request and cannot be asked now. Nothing was changed."
+}
+
+// AgreementAway says that what all nodes agree on cannot be reached: nothing of it can be
+// changed now. It is of kind errs.Offline, whatever its cause is.
+type AgreementAway struct {
+	Cause error // for operators
+}
+
+// Error implements error.
+func (e *AgreementAway) Error() string {
+	return "Consul cannot be reached, and buckets change only while it can: " + e.Cause.Error()
+}
+
+// Unwrap returns the cause.
+func (e *AgreementAway) Unwrap() error { return e.Cause }
+
+// Public says it to clients.
+func (e *AgreementAway) Public() string {
+	const why = "Buckets cannot be changed now: this node does not reach Consul, where nodes agree on them. Requests for objects are served meanwhile."
+	if errors.Is(e.Cause, objects.ErrOutcomeUnknown) {
+		return why + " The outcome is unknown: the change may or may not have happened."
+	}
+	return why
 }
 
 // MapDiffers says that a node refused a request because it, or who asked, has an

@@ -82,7 +82,7 @@ func (b *Buckets) PutBucket(doc *objects.BucketDoc) error {
 	version, err := b.put(ctx, doc)
 	switch {
 	case errs.Is(errs.Offline, err) || errs.Is(errs.Canceled, err):
-		return errs.E(op, doc.Bucket, errs.Offline, fmt.Errorf("buckets change only while the cluster's agreed documents can be reached: %w", err))
+		return errs.E(op, doc.Bucket, errs.Offline, &messages.AgreementAway{Cause: err})
 	case err != nil:
 		return errs.E(op, doc.Bucket, err)
 	}

@@ -139,7 +139,7 @@ func TestBucketChangeProviderAway(t *testing.T) {
 		w.found("a", "b")
 		w.provider(func(n *node) { n.provider.Faults().Cut(true) })
 		err := w.nodes["a"].buckets.PutBucket(bucketDoc("photos", 1, 1))
-		if !errs.Is(errs.Offline, err) || !strings.Contains(err.Error(), "agreed documents") {
+		if !errs.Is(errs.Offline, err) || !strings.Contains(err.Error(), "Consul") {
 			t.Errorf("%v", err)
 		}
 		w.provider(func(n *node) { n.provider.Faults().Cut(false) })

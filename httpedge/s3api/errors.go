@@ -286,6 +286,7 @@ func errorOf(err error, t target) *Error {
 	var mismatch *checksum.Mismatch
 	var away *messages.MountpathAway
 	var node *messages.NodeAway
+	var agreement *messages.AgreementAway
 	is := func(sentinel error) bool { return errors.Is(err, sentinel) }
 	code := func(c string) *Error { return refuse(c, "").because(err) }
 	switch {
@@ -329,9 +330,11 @@ func errorOf(err error, t target) *Error {
 		return refuse(codeServiceUnavailable, away.Public()).because(err)
 	case errors.As(err, &node):
 		return refuse(codeServiceUnavailable, node.Public()).because(err)
+	case errors.As(err, &agreement):
+		return refuse(codeServiceUnavailable, agreement.Public()).because(err)
 	case is(objects.ErrOutcomeUnknown), is(messages.ErrNoAnswer):
-		return code(codeServiceUnavailable)
-	case isTimeout(err):
+		return refuse(codeServiceUnavailable, outcomeUnknown).because(err)
+	case isTimeout(err) && errs.KindOf(err) != errs.Offline:
 		return code(codeRequestTimeout)
 	}
 	switch errs.KindOf(err) {
@@ -371,6 +374,10 @@ func differs(m *checksum.Mismatch) *Error {
 	}
 	return refuse(codeBadDigest, "The "+m.What+" you specified did not match the calculated checksum.")
 }
+
+// outcomeUnknown is how an answer says that a write may have happened: clients that read
+// 503 without it know that it has not.
+const outcomeUnknown = "The outcome is unknown: the request may or may not have been carried out."
 
 // isTimeout reports whether a read of the client's body took too long.
 func isTimeout(err error) bool {

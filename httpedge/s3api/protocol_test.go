@@ -62,6 +62,9 @@ func TestErrorTable(t *testing.T) {
 		{errs.E("x", errs.Invalid, objects.ErrInvalidRange), 416, "InvalidRange"},
 		{errs.E("x", errs.Busy, objects.ErrOutcomeUnknown), 503, "ServiceUnavailable"},
 		{errs.E("x", errs.Busy, messages.ErrNoAnswer), 503, "ServiceUnavailable"},
+		// Consul's silence is not the client's.
+		{errs.E("x", errs.Offline, &messages.AgreementAway{Cause: context.DeadlineExceeded}), 503, "ServiceUnavailable"},
+		{errs.E("x", errs.Offline, context.DeadlineExceeded), 503, "ServiceUnavailable"},
 		{errs.E("x", errs.NotFound), 404, "NoSuchKey"},
 		{errs.E("x", errs.Exists), 409, "BucketAlreadyExists"},
 		{errs.E("x", errs.Denied), 403, "AccessDenied"},
