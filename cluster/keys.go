@@ -75,6 +75,13 @@ func (k Keys) Bucket(b objects.Bucket) string {
 // Buckets is the prefix of Bucket.
 func (k Keys) Buckets() string { return k.at("buckets") + "/" }
 
+// Destroyed is what is left of a bucket that was destroyed, by its id, until every node
+// has nothing of it any more.
+func (k Keys) Destroyed(id objects.BucketID) string { return k.at("destroyed", id.String()) }
+
+// AllDestroyed is the prefix of Destroyed.
+func (k Keys) AllDestroyed() string { return k.at("destroyed") + "/" }
+
 // Policy is the policy of a bucket, which may be larger than its document.
 func (k Keys) Policy(b objects.Bucket) string {
 	return k.at("policies", b.Provider, "@"+b.Namespace, b.Name)

@@ -174,14 +174,6 @@ func (n *Node) agreedBuckets(documents *embedded.Documents) (bucket.Documents, e
 	return buckets, err
 }
 
-// lasting says why buckets of the node cannot be destroyed; empty: they can.
-func (n *Node) lasting() string {
-	if n.cluster == nil {
-		return ""
-	}
-	return "buckets of a cluster of several nodes cannot be destroyed yet; delete what is in it"
-}
-
 // joinRoad makes the road of a node that belongs to a cluster: its certificate, and
 // what it knows of others.
 func (n *Node) joinRoad(node embedded.Node) error {

@@ -1,11 +1,15 @@
 package supervisors
 
 import (
+	"context"
 	"errors"
 	"strings"
 
+	"github.com/troupe-storage/troupe/actors/bucket"
+	"github.com/troupe-storage/troupe/httpedge/gateway"
 	"github.com/troupe-storage/troupe/httpedge/native"
 	"github.com/troupe-storage/troupe/messages"
+	"github.com/troupe-storage/troupe/objects"
 	"github.com/troupe-storage/troupe/objects/errs"
 )
 
@@ -45,4 +49,24 @@ func (n *Node) trouble() string {
 		}
 	}
 	return strings.Join(away, "; ")
+}
+
+// agreement is what changes of buckets need of other nodes.
+type agreement struct{ node *Node }
+
+// agreement returns nil where the node is alone.
+func (n *Node) agreement() bucket.Cluster {
+	if n.cluster == nil {
+		return nil
+	}
+	return agreement{n}
+}
+
+// Empty implements bucket.Cluster: the list of all nodes under one map has nothing.
+func (a agreement) Empty(doc *objects.BucketDoc) (bool, error) {
+	page, err := a.node.gateway.List(context.Background(), doc, gateway.ListRequest{Limit: 1})
+	if err != nil {
+		return false, err
+	}
+	return len(page.Entries) == 0, nil
 }

@@ -304,7 +304,7 @@ func (n *Node) spawnStorage(mounts []mountpath.Mount, documents *embedded.Docume
 		return err
 	}
 	err = n.spawn(bucket.Spec(bucket.Config{
-		System: n.system, Documents: agreed, Lasting: n.lasting(), Roster: &n.roster, Published: &n.buckets, Docs: docs, Now: n.clock.Now,
+		System: n.system, Documents: agreed, Cluster: n.agreement(), Roster: &n.roster, Published: &n.buckets, Docs: docs, Now: n.clock.Now,
 	}))
 	if err != nil {
 		return err

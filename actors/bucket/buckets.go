@@ -35,8 +35,16 @@ type Config struct {
 	// Docs are the documents as they were at start.
 	Docs []*objects.BucketDoc
 	Now  func() time.Time
-	// Lasting says why no bucket can be destroyed; empty: they can.
-	Lasting string
+	// Cluster is what changes of buckets need of other nodes; nil: the node is alone.
+	Cluster Cluster
+}
+
+// Cluster is what changes of buckets need of other nodes.
+type Cluster interface {
+	// Empty reports whether no node has an object of a bucket; errs.Offline if that cannot
+	// be told. Every node has the document, so that what it says holds from then on if the
+	// document says that nothing is written. Blocks.
+	Empty(doc *objects.BucketDoc) (bool, error)
 }
 
 // Name is the coordinator's among the node's children.
@@ -66,6 +74,11 @@ type buckets struct {
 
 	pids   map[string]*actor.PID    // bucket actors by name
 	pauses map[string]time.Duration // until the last attempt at a destruction, by name
+
+	// Of a cluster.
+	adopting  *adoption                 // that is under way; nil: none is
+	adoptions uint64                    // numbers them, and drops
+	drops     map[objects.BucketID]bool // destroyed buckets whose data is being removed
 }
 
 // Receive implements actor.Actor.
@@ -83,6 +96,14 @@ func (b *buckets) Receive(ctx actor.Context) {
 
 	case *messages.AdoptBuckets:
 		b.onAdoptBuckets(ctx, m)
+	case *adoptionEnded:
+		b.onAdoptionEnded(ctx, m)
+	case *dropDue:
+		b.drop(ctx, m.doc)
+	case *dropEnded:
+		b.onDropEnded(ctx, m)
+	case *reopenDue:
+		b.onReopenDue(ctx, m)
 
 	case *destructionDue:
 		b.onDestructionDue(ctx, m)
@@ -99,6 +120,7 @@ func (b *buckets) Receive(ctx actor.Context) {
 func (b *buckets) onStarted(ctx actor.Context) {
 	b.pids = make(map[string]*actor.PID)
 	b.pauses = make(map[string]time.Duration)
+	b.drops = make(map[objects.BucketID]bool)
 	for _, c := range b.docs.changing {
 		if ended := c.ended.Load(); ended != nil { // while nobody was here to be told
 			b.onBucketChanged(ctx, ended)
@@ -109,6 +131,8 @@ func (b *buckets) onStarted(ctx actor.Context) {
 		switch {
 		case doc.State == objects.BucketLive:
 			views = append(views, &messages.BucketView{Doc: doc, Actor: b.spawnBucket(ctx, doc)})
+		case b.Cluster != nil:
+			// It is shown once its lanes are sealed: the documents are adopted again.
 		case doc.State == objects.BucketDeleting && b.docs.changing[name] == nil:
 			// A crash interrupted its destruction.
 			b.finishDestruction(ctx, doc)
@@ -185,23 +209,6 @@ func (b *buckets) onCreateBucket(ctx actor.Context, m *messages.CreateBucket) {
 	b.change(ctx, m.Name, &change{doc: doc, goal: create, answer: m.Reply.Send})
 }
 
-// onAdoptBuckets shows requests the live buckets that nodes agreed on. One that a change
-// of this node's is about is shown, too: it is what the change has brought about, or
-// what came before it.
-func (b *buckets) onAdoptBuckets(ctx actor.Context, m *messages.AdoptBuckets) {
-	set := b.Published.Load()
-	for _, doc := range m.Docs {
-		have := b.docs.byName[doc.Name]
-		if doc.State != objects.BucketLive || have != nil && (have.ID != doc.ID || have.Version >= doc.Version) {
-			continue
-		}
-		b.docs.byName[doc.Name] = doc
-		set = set.With(&messages.BucketView{Doc: doc, Actor: b.spawnBucket(ctx, doc)})
-	}
-	b.Published.Store(set)
-	m.Reply.Send(struct{}{}, nil)
-}
-
 func (b *buckets) onDestroyBucket(ctx actor.Context, m *messages.DestroyBucket) {
 	const op errs.Op = "bucket.Destroy"
 	doc := b.docs.byName[m.Name]
@@ -210,8 +217,12 @@ func (b *buckets) onDestroyBucket(ctx actor.Context, m *messages.DestroyBucket) 
 		m.Fail(errs.E(op, m.Name, errs.Busy, errChanging))
 	case doc == nil:
 		m.Fail(errs.E(op, m.Name, errs.NotFound, objects.ErrNoSuchBucket))
-	case b.Lasting != "":
-		m.Fail(errs.E(op, m.Name, errs.Busy, errors.New(b.Lasting)))
+	case b.Cluster != nil:
+		c := &change{doc: doc, goal: destroyEverywhere, answer: func(_ *objects.BucketDoc, err error) { m.Reply.Send(struct{}{}, err) }}
+		if m.WithObjects {
+			c.goal = purgeEverywhere
+		}
+		b.change(ctx, m.Name, c)
 	default:
 		c := &change{doc: doc, goal: destroy, answer: func(_ *objects.BucketDoc, err error) {
 			m.Reply.Send(struct{}{}, err)
@@ -289,6 +300,8 @@ func (b *buckets) onBucketChanged(ctx actor.Context, m *bucketChanged) {
 	}
 	delete(b.docs.changing, m.name)
 	switch {
+	case b.Cluster != nil:
+		b.onAgreed(ctx, m)
 	case m.doc == nil:
 		if pid := b.pids[m.name]; pid != nil {
 			ctx.Stop(pid)

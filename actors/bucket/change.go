@@ -22,6 +22,10 @@ const (
 	setProps
 	destroy
 	destroyWithObjects
+	// Of a cluster.
+	destroyEverywhere
+	purgeEverywhere
+	reopen
 )
 
 // change is the worker of one change: it blocks on documents and lanes, tells
@@ -82,6 +86,12 @@ func (c *change) run() (*objects.BucketDoc, error) {
 		return c.destroy()
 	case destroyWithObjects:
 		return c.destroyWithObjects()
+	case destroyEverywhere:
+		return c.destroyEverywhere()
+	case purgeEverywhere:
+		return c.purgeEverywhere()
+	case reopen:
+		return c.doc, errs.Wrap(op, c.putState(objects.BucketLive))
 	default:
 		return c.doc, errs.E(op, c.doc.Bucket, errs.Internal, fmt.Errorf("goal %d", c.goal))
 	}

@@ -38,6 +38,8 @@ type BucketShelf interface {
 	Buckets() []*objects.BucketDoc
 	// AdoptBucket is durable when it returns; one that is not newer changes nothing.
 	AdoptBucket(doc *objects.BucketDoc) error
+	// Forget removes the document of a bucket that is destroyed.
+	Forget(id objects.BucketID) error
 }
 
 // BucketsConfig is what Buckets need. Every field is needed.
@@ -61,7 +63,14 @@ type Buckets struct {
 	keys  cluster.Keys
 
 	version atomic.Uint64 // that this node has adopted
-	others  atomic.Pointer[map[smap.NodeID]uint64]
+	others  atomic.Pointer[map[smap.NodeID]adoptedBuckets]
+	graves  graves
+}
+
+// adoptedBuckets is what a node has said of the documents of buckets.
+type adoptedBuckets struct {
+	version  uint64
+	dropping []objects.BucketID
 }
 
 // NewBuckets makes them. They adopt nothing until a Membership that was given them runs.
@@ -70,7 +79,9 @@ func NewBuckets(c BucketsConfig) (*Buckets, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Buckets{BucketsConfig: c, keys: keys, store: cluster.NewStore(c.Provider, cluster.Pace{Clock: c.Clock})}, nil
+	b := &Buckets{BucketsConfig: c, keys: keys, store: cluster.NewStore(c.Provider, cluster.Pace{Clock: c.Clock})}
+	b.graves.dropping, b.graves.dropped = make(map[objects.BucketID]bool), make(map[objects.BucketID]bool)
+	return b, nil
 }
 
 // PutBucket implements bucket.Documents: it changes the document by compare-and-set, and
@@ -86,7 +97,10 @@ func (b *Buckets) PutBucket(doc *objects.BucketDoc) error {
 	case err != nil:
 		return errs.E(op, doc.Bucket, err)
 	}
-	return errs.Wrap(op, b.await(ctx, doc, version))
+	if err := b.await(ctx, doc, version); err != nil || doc.State != objects.BucketDestroyed {
+		return errs.Wrap(op, err)
+	}
+	return errs.Wrap(op, b.bury(ctx, doc))
 }
 
 // put writes a document, if it follows the one that is there.
@@ -124,7 +138,7 @@ func (b *Buckets) put(ctx context.Context, doc *objects.BucketDoc) (version uint
 		if err != nil {
 			return 0, err
 		}
-		next, err := following(small, now, doc.Name)
+		next, err := b.following(small, now, doc.Name)
 		if err != nil {
 			return 0, err
 		}
@@ -132,7 +146,15 @@ func (b *Buckets) put(ctx context.Context, doc *objects.BucketDoc) (version uint
 		if err != nil {
 			return 0, err
 		}
-		err = b.store.Commit(ctx, was.Put(text), small.Put(line), now.Unchanged())
+		writes := []cluster.Write{was.Put(text)}
+		if doc.State == objects.BucketDestroyed {
+			if writes, err = b.burial(ctx, was, doc, next.Version); err != nil {
+				return 0, err
+			}
+		} else if err := b.vacant(ctx, doc, was.Exists()); err != nil { // after the version was read: see vacant
+			return 0, err
+		}
+		err = b.store.Commit(ctx, append(writes, small.Put(line), now.Unchanged())...)
 		if !errs.Is(errs.Conflict, err) || errors.Is(err, objects.ErrOutcomeUnknown) {
 			return next.Version, err
 		}
@@ -142,8 +164,10 @@ func (b *Buckets) put(ctx context.Context, doc *objects.BucketDoc) (version uint
 	}
 }
 
-// following is the next version of the buckets, under the map in force.
-func following(small, now cluster.Document, name string) (bucketsDocument, error) {
+// following is the next version of the buckets, under the map in force. It is later than
+// any that a node is known to have adopted: a provider that lost all counts from the
+// beginning.
+func (b *Buckets) following(small, now cluster.Document, name string) (bucketsDocument, error) {
 	var next bucketsDocument
 	var in versionDocument
 	if small.Exists() {
@@ -157,6 +181,10 @@ func following(small, now cluster.Document, name string) (bucketsDocument, error
 	if err := json.Unmarshal(now.Value, &in); err != nil {
 		return next, errs.E("member.following", now.Key, errs.Corrupt, err)
 	}
+	next.Version = max(next.Version, b.version.Load())
+	for _, other := range b.heard() {
+		next.Version = max(next.Version, other.version)
+	}
 	next.Version++
 	next.Smap = in.Version
 	next.Changed = append(slices.DeleteFunc(next.Changed, func(n string) bool { return n == name }), name)
@@ -165,7 +193,7 @@ func following(small, now cluster.Document, name string) (bucketsDocument, error
 }
 
 // heard are the versions that other nodes have adopted, as last heard.
-func (b *Buckets) heard() map[smap.NodeID]uint64 {
+func (b *Buckets) heard() map[smap.NodeID]adoptedBuckets {
 	if m := b.others.Load(); m != nil {
 		return *m
 	}
@@ -181,7 +209,7 @@ func (b *Buckets) await(ctx context.Context, doc *objects.BucketDoc, version uin
 		var late []string
 		view, others := b.View(), b.heard()
 		for _, node := range view.Map.Nodes() {
-			has := others[node.ID]
+			has := others[node.ID].version
 			if node.ID == view.Self {
 				has = b.version.Load()
 			}
@@ -197,10 +225,6 @@ func (b *Buckets) await(ctx context.Context, doc *objects.BucketDoc, version uin
 		}
 	}
 }
-
-// Forget implements bucket.Documents. Nothing is forgotten: what was destroyed stays
-// known until every node has confirmed it, which none does yet.
-func (b *Buckets) Forget(objects.BucketID) error { return nil }
 
 // follow adopts what is agreed on, until the context ends.
 func (b *Buckets) follow(ctx context.Context, pace cluster.Pace) {
@@ -245,6 +269,11 @@ func (b *Buckets) adopt(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// After the buckets: one that is destroyed in between is among both, not among neither.
+	destroyed, err := b.destroyed(limited)
+	if err != nil {
+		return err
+	}
 	view := b.View()
 	if view.Map == nil || view.Map.Version() < agreed.Smap {
 		return errs.E(op, errs.Busy, fmt.Errorf("they were changed under version %d of the map, which this node has not adopted", agreed.Smap))
@@ -257,7 +286,15 @@ func (b *Buckets) adopt(ctx context.Context) error {
 			return errs.E(op, d.Key, errs.Corrupt, err)
 		}
 		known[doc.ID] = doc.Version
-		docs = append(docs, doc)
+		if _, gone := destroyed[doc.ID]; !gone {
+			docs = append(docs, doc)
+		}
+	}
+	for id, grave := range destroyed {
+		known[id] = grave.Version
+		if b.graves.mark(id) {
+			docs = append(docs, &grave.BucketDoc)
+		}
 	}
 	for _, own := range b.Shelf.Buckets() { // of who founded the cluster, or lost where they were kept
 		if known[own.ID] < own.Version && own.State == objects.BucketLive {
@@ -275,7 +312,7 @@ func (b *Buckets) adopt(ctx context.Context) error {
 		return err
 	}
 	b.version.Store(agreed.Version)
-	return nil
+	return b.forget(destroyed)
 }
 
 // restore writes a document that this node has and the provider lacks, or has an older
@@ -302,6 +339,13 @@ func (b *Buckets) restore(ctx context.Context, own *objects.BucketDoc) error {
 			return nil
 		}
 	}
+	grave, err := b.store.Get(ctx, b.keys.Destroyed(own.ID))
+	if err != nil {
+		return err
+	}
+	if grave.Exists() { // since the list was read
+		return errs.E("member.restore", own.Bucket, errs.Busy, errors.New("it has just been destroyed"))
+	}
 	small, err := b.store.Get(ctx, b.keys.BucketsVersion())
 	if err != nil {
 		return err
@@ -310,7 +354,7 @@ func (b *Buckets) restore(ctx context.Context, own *objects.BucketDoc) error {
 	if err != nil {
 		return err
 	}
-	next, err := following(small, now, own.Name)
+	next, err := b.following(small, now, own.Name)
 	if err != nil {
 		return err
 	}
@@ -318,5 +362,5 @@ func (b *Buckets) restore(ctx context.Context, own *objects.BucketDoc) error {
 	if err != nil {
 		return err
 	}
-	return b.store.Commit(ctx, was.Put(text), small.Put(line), now.Unchanged())
+	return b.store.Commit(ctx, was.Put(text), grave.Unchanged(), small.Put(line), now.Unchanged())
 }

@@ -23,6 +23,42 @@ type shelf struct {
 	docs  map[objects.BucketID]*objects.BucketDoc
 	shown map[string]uint64 // versions by name
 	fail  error
+	keeps bool                      // what is destroyed is not dropped
+	drop  func(id objects.BucketID) // tells that there is nothing of a bucket any more
+}
+
+// Forget implements member.BucketShelf.
+func (s *shelf) Forget(id objects.BucketID) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.docs, id)
+	return nil
+}
+
+// state is that of a bucket's document on the disks; empty: there is none.
+func (s *shelf) state(id byte) objects.BucketState {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if d := s.docs[objects.BucketID{id}]; d != nil {
+		return d.State
+	}
+	return ""
+}
+
+// keep has what is destroyed stay, or go.
+func (s *shelf) keep(keeps bool) {
+	s.mu.Lock()
+	s.keeps = keeps
+	var gone []objects.BucketID
+	for id, d := range s.docs {
+		if d.State == objects.BucketDestroyed && !keeps {
+			gone = append(gone, id)
+		}
+	}
+	s.mu.Unlock()
+	for _, id := range gone {
+		s.drop(id)
+	}
 }
 
 // Buckets implements member.BucketShelf.
@@ -57,6 +93,12 @@ func (s *shelf) show(docs []*objects.BucketDoc) error {
 			return errors.New("it is shown before it is on the disks")
 		}
 		s.shown[d.Name] = max(s.shown[d.Name], d.Version)
+		if d.State == objects.BucketDestroyed {
+			delete(s.shown, d.Name)
+			if !s.keeps {
+				s.drop(d.ID)
+			}
+		}
 	}
 	return nil
 }
@@ -83,6 +125,7 @@ func (n *node) bucketsOf(t *testing.T, log *logrus.Entry) *member.Buckets {
 		Provider: n.provider, ClusterID: clusterID, Shelf: n.shelf, View: n.view.Load, Adopted: n.shelf.show, Clock: clock.NewSystem(), Log: log,
 	})
 	must(t, err)
+	n.shelf.drop = func(id objects.BucketID) { must(t, b.Forget(id)) }
 	return b
 }
 
@@ -165,5 +208,78 @@ func TestBucketsRestored(t *testing.T) {
 			})
 		})
 		must(t, w.nodes["a"].buckets.PutBucket(bucketDoc("one", 1, 2)))
+	})
+}
+
+// next is the document that follows one, in another state.
+func next(doc *objects.BucketDoc, state objects.BucketState) *objects.BucketDoc {
+	after := *doc
+	after.Version++
+	after.State = state
+	return &after
+}
+
+// A bucket that is destroyed is gone everywhere when that is answered, its name is free,
+// and nothing of it stays: not in what is agreed on, nor on the disks.
+func TestBucketDestroyed(t *testing.T) {
+	run(t, func(w *world) {
+		w.found("a", "b", "c")
+		doc := bucketDoc("photos", 1, 1)
+		must(t, w.nodes["a"].buckets.PutBucket(doc))
+		doc = next(doc, objects.BucketDeleting)
+		must(t, w.nodes["b"].buckets.PutBucket(doc))
+		gone := next(doc, objects.BucketDestroyed)
+		must(t, w.nodes["b"].buckets.PutBucket(gone))
+		for _, id := range w.order {
+			if got := w.nodes[id].shelf.version("photos"); got != 0 {
+				t.Errorf("%s shows version %d of what is destroyed", id, got)
+			}
+		}
+		if w.document(t, w.keys().Bucket(doc.Bucket)).Exists() || w.document(t, w.keys().Destroyed(doc.ID)).Exists() {
+			t.Error("something of it is still agreed on")
+		}
+		if err := w.nodes["a"].buckets.PutBucket(next(gone, objects.BucketLive)); !errors.Is(err, objects.ErrNoSuchBucket) {
+			t.Errorf("a change of what is destroyed: %v", err)
+		}
+	})
+}
+
+// A node that was away when a bucket was destroyed learns of it when it comes back, and
+// nothing of it comes back with the node. Until then nobody makes another bucket of the
+// name.
+func TestBucketDestroyedWhileAway(t *testing.T) {
+	run(t, func(w *world) {
+		w.found("a", "b", "c")
+		doc := bucketDoc("photos", 1, 1)
+		must(t, w.nodes["a"].buckets.PutBucket(doc))
+		w.nodes["c"].kill()
+		w.wait("c is down", func() bool { return w.agree("a up, b up, c down") })
+		gone := next(doc, objects.BucketDestroyed)
+		must(t, w.nodes["a"].buckets.PutBucket(gone))
+		if !w.document(t, w.keys().Destroyed(doc.ID)).Exists() {
+			t.Fatal("what c is to learn is not kept")
+		}
+		err := w.nodes["b"].buckets.PutBucket(bucketDoc("photos", 2, 1))
+		if !errs.Is(errs.Busy, err) || !strings.Contains(err.Error(), "c]") {
+			t.Errorf("another bucket of the name, while c has data of it: %v", err)
+		}
+		if err := w.nodes["b"].buckets.PutBucket(gone); err == nil {
+			t.Error("it is destroyed twice")
+		}
+		must(t, w.nodes["b"].buckets.PutBucket(bucketDoc("videos", 3, 1))) // control: other names are free
+		w.nodes["c"].shelf.keep(true)
+		w.start("c")
+		w.wait("c learns of it", func() bool { return w.nodes["c"].shelf.state(1) == objects.BucketDestroyed })
+		w.let(time.Minute)
+		if !w.document(t, w.keys().Destroyed(doc.ID)).Exists() {
+			t.Error("it is forgotten while c has data of it")
+		}
+		w.nodes["c"].shelf.keep(false)
+		w.wait("it is forgotten", func() bool { return !w.document(t, w.keys().Destroyed(doc.ID)).Exists() })
+		must(t, w.nodes["c"].buckets.PutBucket(bucketDoc("photos", 2, 1)))
+		for _, id := range w.order {
+			n := w.nodes[id]
+			w.wait(string(id)+" has nothing of it", func() bool { return n.shelf.state(1) == "" && n.shelf.state(2) == objects.BucketLive })
+		}
 	})
 }

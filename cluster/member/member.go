@@ -306,6 +306,7 @@ func (m *member) onStarted(ctx actor.Context) {
 	})
 	if m.Buckets != nil {
 		m.lasting(ctx, "watch-buckets", func(ctx context.Context) { m.Buckets.follow(ctx, m.Pace) })
+		m.lasting(ctx, "sweep-buckets", m.Buckets.sweepAll)
 	}
 	m.probeAll(ctx)
 	m.schedule(ctx)
@@ -454,11 +455,12 @@ func (m *member) publish() *messages.ClusterView {
 	out.status.Walk = m.Walked()
 	view.Plan, view.Held = m.plan(out.status.Walk), m.Manual || m.wishes.Held
 	if m.Buckets != nil {
-		out.status.Buckets = m.Buckets.version.Load()
+		out.status.Buckets = m.Buckets.version.Load() // before what is being dropped, which is marked first
+		out.status.Dropping = m.Buckets.graves.all()
 		view.Buckets = out.status.Buckets
-		others := make(map[smap.NodeID]uint64, len(m.contacts))
+		others := make(map[smap.NodeID]adoptedBuckets, len(m.contacts))
 		for id, c := range m.contacts {
-			others[id] = c.status.Buckets
+			others[id] = adoptedBuckets{c.status.Buckets, c.status.Dropping}
 		}
 		m.Buckets.others.Store(&others)
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 
 	"github.com/troupe-storage/troupe/messages"
+	"github.com/troupe-storage/troupe/objects"
 	"github.com/troupe-storage/troupe/objects/smap"
 )
 
@@ -47,6 +48,8 @@ type Status struct {
 	CaughtUp uint64 `json:"caught_up,omitempty"`
 	// Buckets is the version of the bucket documents that it has adopted.
 	Buckets uint64 `json:"buckets,omitempty"`
+	// Dropping are destroyed buckets, as of that version, of which the node still has data.
+	Dropping []objects.BucketID `json:"dropping,omitempty"`
 	// Walk is what the node did for the plan under way; nil: it has not begun to.
 	Walk *messages.PlanWalk `json:"walk,omitempty"`
 	// Data reports that it has buckets: keys of theirs are placed already.
