@@ -163,6 +163,10 @@ func keyOf(message any) (key objects.Key, ok bool) {
 		return m.Key, true
 	case *storeImport:
 		return m.key, true
+	case *messages.DropRecord:
+		return m.Key, true
+	case *messages.RemoveLeftover:
+		return m.Key, true
 	case *commitImport:
 		return m.key, true
 	case *messages.RemoveMoved:

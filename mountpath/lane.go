@@ -75,6 +75,12 @@ func (l *writeLane) Receive(ctx actor.Context) {
 		if m.take() {
 			m.Reply.Send(l.onStoreImport(m))
 		}
+	case *messages.DropRecord:
+		m.Reply.Send(struct{}{}, l.onDropRecord(m))
+	case *messages.RemoveLeftover:
+		m.Reply.Send(struct{}{}, l.onRemoveLeftover(m))
+	case *messages.CountWrites:
+		m.Reply.Send(l.custody.writes.of(m.Key), nil)
 	case *messages.SettleRecords:
 		m.Reply.Send(struct{}{}, l.onSettleRecords(m))
 

@@ -41,9 +41,10 @@ type membership struct {
 	peers      *member.HTTPPeers
 	membership *member.Membership
 	view       atomic.Pointer[messages.ClusterView]
-	nodes      atomic.Pointer[messages.NodeSet] // the same, for requests
-	lanes      messages.LaneMap                 // the same, for write lanes: never older
-	replaced   chan struct{}                    // of nodes
+	nodes      atomic.Pointer[messages.NodeSet]  // the same, for requests
+	lanes      messages.LaneMap                  // the same, for write lanes: never older
+	replaced   chan struct{}                     // of nodes
+	walked     atomic.Pointer[messages.PlanWalk] // what the node did for the plan under way
 	events     *member.Events
 	buckets    *member.Buckets
 }
@@ -194,7 +195,7 @@ func (n *Node) joinRoad(node embedded.Node) error {
 		Address: n.config.Intra, Socket: c.socket, Nodes: &c.nodes, Lanes: &c.lanes,
 		Server: c.identity.Server(), Client: c.identity.Client, Peer: authority.PeerOf,
 		Questions: map[string]func(*fasthttp.RequestCtx, string){
-			member.ProbePath: n.answerProbe, member.RequestPath: n.answerRequest,
+			member.ProbePath: n.answerProbe, member.RequestPath: n.answerRequest, EstimatePath: n.answerEstimate,
 			native.PeerPath: func(ctx *fasthttp.RequestCtx, _ string) { n.api.AnswerPeer(ctx) },
 		},
 	}
@@ -226,6 +227,7 @@ func (n *Node) spawnCluster(documents *embedded.Documents) error {
 		HasBuckets: func() bool { return len(n.buckets.Load().All()) > 0 },
 		NewLineage: embedded.NewID, Publish: n.publishView, Events: c.events,
 		Manual: n.config.Cluster.Plans == PlansManual, Trouble: n.trouble,
+		Walked: c.walked.Load, CatchUp: n.gateway.CatchUp, Follow: n.followPlans, Rule: n.planRule,
 	})
 	if err != nil {
 		return err
@@ -351,6 +353,19 @@ func (n *Node) answerRequest(ctx *fasthttp.RequestCtx, from string) {
 	}
 	ctx.SetContentType("application/json")
 	ctx.SetBody(answer)
+}
+
+// planRule is what the buckets ask of plans.
+func (n *Node) planRule() member.Rule {
+	var rule member.Rule
+	for i, bucket := range n.gateway.Buckets() {
+		copies, slack := bucket.Props.Owners(), bucket.Props.Owners()-bucket.Props.LeastCopies()
+		if i == 0 {
+			rule.Spare, rule.Slack = copies-1, slack
+		}
+		rule.Spare, rule.Slack, rule.Copies = min(rule.Spare, copies-1), min(rule.Slack, slack), max(rule.Copies, copies)
+	}
+	return rule
 }
 
 // ClusterRequest asks the leader of the node's cluster; see member.Membership.Request.

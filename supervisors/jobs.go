@@ -45,9 +45,7 @@ func (n *Node) restJobs() error {
 
 // jobKinds are the node's own kinds of jobs.
 func (n *Node) jobKinds() []xaction.Kind {
-	return []xaction.Kind{
-		n.moveKind(),
-	}
+	return append([]xaction.Kind{n.moveKind()}, n.rebalanceKind()...)
 }
 
 func (n *Node) moverConfig() mover.Config {

@@ -46,6 +46,9 @@ type Config struct {
 	// Walked is this node's report of what it did for the plan under way; called on every
 	// tick, on any goroutine. nil: no plan is ever walked here, and none gets on.
 	Walked func() *messages.PlanWalk
+	// Follow does what follows from the map and takes its time; in a goroutine of its own,
+	// until its context ends. nil: nothing does.
+	Follow func(ctx context.Context)
 	// Rule is what the buckets ask of plans, by the documents that the node has; called on
 	// every tick where it leads. nil: all of them have one copy.
 	Rule func() Rule
@@ -277,6 +280,9 @@ func (m *member) onStarted(ctx actor.Context) {
 	m.lasting(ctx, "watch-wishes", func(ctx context.Context) {
 		follow(ctx, cluster.WatchDocument(m.Provider, keys.Wishes(), m.Pace), func(doc cluster.Document, err error) { send(&wishesSeen{doc, err}) })
 	})
+	if m.Follow != nil {
+		m.lasting(ctx, "follow", m.Follow)
+	}
 	m.lasting(ctx, "presence", func(ctx context.Context) {
 		if err := m.presence.Run(ctx); err != nil {
 			panic(err) // it runs twice: a fault of the program

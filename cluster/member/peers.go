@@ -72,6 +72,12 @@ func (p *HTTPPeers) Probe(ctx context.Context, to Record, probe Probe) (Status, 
 	return status, nil
 }
 
+// Question asks a node at a path of its intra listener that is none of this package's: it
+// posts a text and returns the answer's.
+func (p *HTTPPeers) Question(ctx context.Context, to Record, path string, text []byte) ([]byte, error) {
+	return p.post(ctx, "member.Question", to, path, bytes.NewReader(text))
+}
+
 // post asks a node at a path, and returns the body of its answer.
 func (p *HTTPPeers) post(ctx context.Context, op errs.Op, to Record, path string, text io.Reader) ([]byte, error) {
 	if to.Addresses.Intra == "" {

@@ -58,6 +58,10 @@ type Peers interface {
 	Confirm(set *messages.NodeSet, node *messages.NodeView, keys []Confirmation) (denied []int, err error)
 	// Settled tells a node of records that all nodes have that must have them.
 	Settled(node *messages.NodeView, bucket *objects.BucketDoc, list []messages.Settlement) error
+	// Holdings is Gateway.Holdings at the node.
+	Holdings(set *messages.NodeSet, node *messages.NodeView, bucket *objects.BucketDoc, r HoldingsRequest) (*HoldingsPage, error)
+	// Drop is Gateway.DropHere at the node.
+	Drop(c Charge, bucket *objects.BucketDoc, name string, generation objects.Generation) error
 }
 
 // Confirmation asks whether a key is at an epoch.

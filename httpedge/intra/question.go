@@ -32,6 +32,9 @@ const (
 	pathShow    = "/question/show"
 	pathConfirm = "/question/confirm"
 	pathSettled = "/question/settled"
+	// Those of rebalance.go.
+	pathHoldings = "/question/holdings"
+	pathDrop     = "/question/drop"
 )
 
 const (
@@ -173,6 +176,10 @@ func (s *Server) question(ctx *fasthttp.RequestCtx) {
 		err = s.onConfirm(ctx)
 	case pathSettled:
 		err = s.onSettled(ctx)
+	case pathHoldings:
+		err = s.onHoldings(ctx)
+	case pathDrop:
+		err = s.onDrop(ctx)
 	default:
 		ctx.SetStatusCode(fasthttp.StatusNotFound)
 		return

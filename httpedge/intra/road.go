@@ -200,6 +200,9 @@ func (b *answerBody) Read(p []byte) (int, error) {
 	return 0, err
 }
 
+// Cut has a read that waits return soon; it may be called while one does.
+func (b *answerBody) Cut() { _ = b.SetReadDeadline(time.Unix(1, 0)) } // a connection that is gone ends the read, too
+
 // endChunked reads what follows the last chunk: trailers, which no node sends, and
 // an empty line.
 func (b *answerBody) endChunked() error {

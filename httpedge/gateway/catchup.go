@@ -1,0 +1,230 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/troupe-storage/troupe/messages"
+	"github.com/troupe-storage/troupe/objects"
+	"github.com/troupe-storage/troupe/objects/errs"
+	"github.com/troupe-storage/troupe/objects/smap"
+)
+
+// CatchUp makes what this node has of every key that it owns and is not in sync for equal
+// to what the node in charge of the key has: what that has replaces what is here, what
+// that lacks goes; only records of the present key epoch stay, for they are writes that
+// count on this node. The map is the one by which this node is recovering.
+//
+// It compares page by page, and asks about the keys that differ one by one. Keys that came
+// to this node by a switch meanwhile are compared, too: it ends when no key has changed
+// its owners since it began.
+//
+// A key of which nobody is in charge cannot be asked about, and not be told from one that
+// never was: then it fails with Offline, naming who is missing.
+func (g *Gateway) CatchUp(ctx context.Context, m *smap.Smap) error {
+	const op errs.Op = "gateway.CatchUp"
+	for {
+		set := g.lanes()
+		if set == nil || set.Map == nil || set.Version() < m.Version() {
+			return errs.E(op, errs.Busy, fmt.Errorf("the node does not act on version %d of the map yet", m.Version()))
+		}
+		for _, bucket := range g.Buckets() {
+			if bucket.Props.Owners() == 1 {
+				continue // this node is the only source
+			}
+			if err := g.catchUpBucket(ctx, bucket); err != nil {
+				return errs.E(op, bucket.Bucket, err)
+			}
+		}
+		if now := g.lanes(); samePlaces(set.Map, now.Map) {
+			return nil
+		}
+	}
+}
+
+// samePlaces reports whether every key has the same owners under two maps.
+func samePlaces(a, b *smap.Smap) bool {
+	nextA, _ := a.Next()
+	nextB, _ := b.Next()
+	return slices.Equal(a.Placement(), b.Placement()) && slices.Equal(nextA.Switched, nextB.Switched)
+}
+
+func (g *Gateway) catchUpBucket(ctx context.Context, bucket *objects.BucketDoc) error {
+	for after, more := "", true; more; {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		upto, err := g.catchUpPage(ctx, bucket, after)
+		if err != nil {
+			return err
+		}
+		after, more = upto, upto != ""
+	}
+	return nil
+}
+
+// missing says which node may have keys that this one owns and nobody can be asked about;
+// empty: there is no such node. Such a key has no owner that serves, and the last that
+// left is away.
+func missing(set *messages.NodeSet, copies int) string {
+	self, _ := set.Map.Node(smap.NodeID(set.Self))
+	not, last := 0, ""
+	for _, node := range set.Map.Nodes() {
+		if node.ID == self.ID || node.State.Serves() {
+			continue
+		}
+		not++
+		if node.State.Away() && node.Left > self.Left {
+			last = fmt.Sprintf("%s, which is %s", node.ID, node.State)
+		}
+	}
+	if not < copies-1 {
+		return ""
+	}
+	return last
+}
+
+// catchUpPage compares a page of this node's records, and returns how far it got.
+func (g *Gateway) catchUpPage(ctx context.Context, bucket *objects.BucketDoc, after string) (upto string, err error) {
+	const op errs.Op = "gateway.CatchUp"
+	set := g.lanes()
+	if who := missing(set, bucket.Props.Owners()); who != "" {
+		return "", errs.E(op, bucket.Bucket, errs.Offline, fmt.Errorf("keys that this node owns may be known to nobody but %s", who))
+	}
+	page, err := g.records(op, bucket, after, holdingRecords)
+	if err != nil {
+		return "", err
+	}
+	upto = told(page)
+	var nodes []*messages.NodeView
+	for _, node := range set.Map.Nodes() {
+		if string(node.ID) != set.Self && !node.State.Away() {
+			nodes = append(nodes, set.Find(string(node.ID)))
+		}
+	}
+	theirs, err := g.allHoldings(set, nodes, bucket, HoldingsRequest{Asker: set.Self, After: after, Upto: upto, To: smap.Slots - 1})
+	if err != nil {
+		return "", mapDiffers(op, bucket, err)
+	}
+	var differ []string
+	for i := range page.Entries {
+		e := &page.Entries[i]
+		digest, _ := keyOf(bucket, e.Name)
+		view := set.View(bucket, digest)
+		if !lacks(&view, set.Self) {
+			continue
+		}
+		source := theirs[view.InCharge]
+		if h, has := source[e.Name]; !has || h.Generation != e.Meta.Generation || h.Unsettled || e.Meta.Unsettled {
+			differ = append(differ, e.Name)
+		}
+		delete(source, e.Name)
+	}
+	for _, rest := range theirs {
+		for name := range rest {
+			differ = append(differ, name)
+		}
+	}
+	slices.Sort(differ)
+	for _, name := range differ {
+		if ctx.Err() != nil {
+			return "", context.Cause(ctx)
+		}
+		if err := g.catchUpKey(bucket, name); err != nil {
+			return "", err
+		}
+	}
+	return upto, nil
+}
+
+// catchUpKey makes what this node has of a key equal to what the node in charge has.
+func (g *Gateway) catchUpKey(bucket *objects.BucketDoc, name string) error {
+	const op errs.Op = "gateway.CatchUp"
+	key := objects.Key{Bucket: bucket.Bucket, Name: name}
+	var last error
+	for look := range maxLooks {
+		set := g.lanes()
+		view := set.View(bucket, key.Digest())
+		if !lacks(&view, set.Self) {
+			return nil
+		}
+		c := Charge{Set: set, Node: set.Find(string(view.InCharge)), Epoch: view.Epoch, AckSet: view.AckSet}
+		if c.Node == nil {
+			return errs.E(op, key, errs.Offline, errors.New("no node is in charge of it"))
+		}
+		done, err := g.equal(op, c, bucket, name)
+		var differs *messages.MapDiffers
+		switch {
+		case done && err == nil:
+			return nil
+		case errors.As(err, &differs):
+			g.AwaitMap(set)
+		case err != nil && !errs.Is(errs.Busy, err) && !errs.Is(errs.Conflict, err) || look == maxLooks-1:
+			return away(op, err)
+		}
+		last = err
+	}
+	return errs.E(op, key, errs.Busy, last, errors.New("it is written all the while"))
+}
+
+// equal asks the node in charge of a key, and does as it says. Not done: the answer may
+// not count any more, and it is to be asked again.
+func (g *Gateway) equal(op errs.Op, c Charge, bucket *objects.BucketDoc, name string) (done bool, err error) {
+	key := objects.Key{Bucket: bucket.Bucket, Name: name}
+	writes, err := g.countWrites(op, key) // before the question
+	if err != nil {
+		return false, err
+	}
+	own, err := g.Show(bucket, name, c.Epoch, false)
+	if err != nil {
+		return false, err
+	}
+	theirs, err := g.Peers.Show(c, bucket, name, false)
+	if err != nil {
+		return false, err
+	}
+	if theirs.Record != nil && theirs.Record.Unsettled {
+		// Who reads it there has it settled first.
+		if _, err := g.Peers.Record(c, bucket, name, ""); err != nil && !errs.Is(errs.NotFound, err) {
+			return false, err
+		}
+		return false, nil
+	}
+	guarded := own.Record != nil && own.Record.Generation.Map >= c.Epoch.Map
+	beyond := own.Record != nil && (theirs.Record == nil || own.Record.Generation.Compare(theirs.Record.Generation) > 0)
+	switch {
+	case beyond && guarded:
+		return true, nil
+	case beyond:
+		if err := g.DropHere(bucket, name, c.Epoch, own.Record.Generation, &writes); err != nil {
+			return false, err
+		}
+		return theirs.Record == nil, nil
+	case theirs.Record == nil:
+		return true, nil
+	}
+	stored, err := g.Accept(bucket, name, c.Epoch, theirs.Record, nil)
+	if err == nil && stored.NeedsPayload {
+		stored, err = g.fetch(c, bucket, name)
+	}
+	return stored.Has, err
+}
+
+// fetch has the node in charge send what it has of a key, with its payload, and keeps it.
+func (g *Gateway) fetch(c Charge, bucket *objects.BucketDoc, name string) (messages.Stored, error) {
+	kept, err := g.Peers.Show(c, bucket, name, true)
+	if err != nil || kept.Record == nil {
+		return messages.Stored{}, err
+	}
+	if kept.Body == nil {
+		return g.Accept(bucket, name, c.Epoch, kept.Record, nil)
+	}
+	cut := func() {}
+	if body, ok := kept.Body.(interface{ Cut() }); ok {
+		cut = body.Cut
+	}
+	stored, err := g.Accept(bucket, name, c.Epoch, kept.Record, &Arrival{Parts: kept.Parts, Body: kept.Body, Cut: cut})
+	return stored, errors.Join(err, kept.Body.Close())
+}

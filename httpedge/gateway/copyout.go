@@ -1,0 +1,151 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/troupe-storage/troupe/messages"
+	"github.com/troupe-storage/troupe/objects"
+	"github.com/troupe-storage/troupe/objects/errs"
+	"github.com/troupe-storage/troupe/objects/smap"
+)
+
+// withRecord is up to how many bytes a payload goes with its record, before the other
+// node has said that it needs it: a question costs more.
+const withRecord = 64 << 10
+
+// CopyOut makes what the next owners of a key have equal to what this node has, under the
+// map that its lanes act on, and returns how many bytes of payload were sent. It does
+// nothing for a key that this node is not in charge of, or that has no next owner.
+//
+// What is copied meanwhile may be written again: then the next owners are in the ack set
+// of the write, and keep what is greater. What they have beyond this node's goes, if it is
+// older than the key epoch: it was left over by an earlier plan.
+func (g *Gateway) CopyOut(_ context.Context, bucket *objects.BucketDoc, name string) (bytes int64, err error) {
+	const op errs.Op = "gateway.CopyOut"
+	key := objects.Key{Bucket: bucket.Bucket, Name: name}
+	set := g.lanes()
+	if set == nil || set.Map == nil {
+		return 0, errs.E(op, key, errs.Offline, errNotJoined)
+	}
+	view := set.View(bucket, key.Digest())
+	if string(view.InCharge) != set.Self {
+		return 0, nil
+	}
+	for _, id := range targets(set, &view) {
+		sent, err := g.copyTo(op, Charge{Set: set, Node: set.Find(string(id)), Epoch: view.Epoch, AckSet: view.AckSet}, bucket, name)
+		if err != nil {
+			return bytes, away(op, mapDiffers(op, bucket, err))
+		}
+		bytes += sent
+	}
+	return bytes, nil
+}
+
+// copyTo does CopyOut for one next owner.
+func (g *Gateway) copyTo(op errs.Op, c Charge, bucket *objects.BucketDoc, name string) (sent int64, err error) {
+	key := objects.Key{Bucket: bucket.Bucket, Name: name}
+	for range maxLooks {
+		kept, err := g.Show(bucket, name, c.Epoch, false)
+		if err != nil {
+			return 0, err
+		}
+		if kept.Record == nil {
+			theirs, err := g.Peers.Show(c, bucket, name, false)
+			if err != nil || theirs.Record == nil || theirs.Record.Generation.Map >= c.Epoch.Map {
+				return 0, err
+			}
+			return 0, g.Peers.Drop(c, bucket, name, theirs.Record.Generation)
+		}
+		stored := messages.Stored{NeedsPayload: true}
+		if kept.Record.Deleted || kept.Record.Size > withRecord {
+			if stored, err = g.Peers.Store(c, bucket, name, kept.Record, nil); err != nil {
+				return 0, err
+			}
+		}
+		if stored.NeedsPayload {
+			if stored, sent, err = g.sendWhole(c, bucket, name); err != nil {
+				return 0, err
+			}
+		}
+		switch here := stored.Here; {
+		case stored.Has:
+			return sent, nil
+		case here != nil && here.Generation.Map >= c.Epoch.Map:
+			return 0, nil // it was written meanwhile, and all of the ack set are sent it
+		case here != nil:
+			if err := g.Peers.Drop(c, bucket, name, here.Generation); err != nil {
+				return 0, err
+			}
+		}
+	}
+	return 0, errs.E(op, key, errs.Busy, fmt.Errorf("node %s has something else of it each time", c.Node.ID))
+}
+
+// sendWhole sends what this node has of a key with its payload.
+func (g *Gateway) sendWhole(c Charge, bucket *objects.BucketDoc, name string) (stored messages.Stored, sent int64, err error) {
+	kept, err := g.Show(bucket, name, c.Epoch, true)
+	switch {
+	case err != nil:
+		return stored, 0, err
+	case kept.Record == nil:
+		return stored, 0, nil
+	case kept.Body == nil:
+		stored, err = g.Peers.Store(c, bucket, name, kept.Record, nil)
+		return stored, 0, err
+	}
+	stored, err = g.Peers.Store(c, bucket, name, kept.Record, &Arrival{Parts: kept.Parts, Body: kept.Body})
+	return stored, kept.Record.Size, errors.Join(err, kept.Body.Close())
+}
+
+var (
+	errInSync  = errors.New("the node is a source of the key: what it has is not dropped")
+	errPresent = errors.New("the record is of the present key epoch: it may be a write that others count on")
+)
+
+// DropHere removes a record that the node in charge of its key lacks, or has an older one
+// of, under an epoch of the key, in its turn. It refuses (Conflict) what may count: a
+// record of the present epoch, or another generation than the one given. Writes, if not
+// nil, is what countWrites returned before that was found out. A *messages.MapDiffers has
+// changed nothing.
+func (g *Gateway) DropHere(bucket *objects.BucketDoc, name string, epoch smap.Epoch, generation objects.Generation, writes *uint64) error {
+	const op errs.Op = "gateway.Drop"
+	key := objects.Key{Bucket: bucket.Bucket, Name: name}
+	fence, err := g.holds(bucket, key, epoch)
+	if err != nil {
+		return err
+	}
+	view := fence.Set.View(bucket, key.Digest())
+	switch {
+	case slices.Contains(view.InSync, smap.NodeID(fence.Set.Self)):
+		return errs.E(op, key, errs.Conflict, errInSync)
+	case generation.Map >= epoch.Map:
+		return errs.E(op, key, errs.Conflict, errPresent)
+	}
+	_, err = change(g, op, key, func(p *place) (struct{}, error) {
+		if err := g.settle(op, key, p); err != nil {
+			return struct{}{}, err
+		}
+		m := &messages.DropRecord{Key: key, Generation: generation, Fence: fence, Reply: messages.NewReply[struct{}]()}
+		if writes != nil {
+			m.Counted, m.Writes = true, *writes
+		}
+		g.System.Root().Send(p.owner.Writer(p.digest), m)
+		return m.Reply.WaitOn(g.System.Clock(), op, Deadline)
+	})
+	return err
+}
+
+// countWrites returns a number that is another one once a write of the key has come.
+func (g *Gateway) countWrites(op errs.Op, key objects.Key) (uint64, error) {
+	return change(g, op, key, func(p *place) (uint64, error) {
+		m := &messages.CountWrites{Key: key, Reply: messages.NewReply[uint64]()}
+		g.System.Root().Send(p.owner.Writer(p.digest), m)
+		return m.Reply.WaitOn(g.System.Clock(), op, Deadline)
+	})
+}
+
+// LaneMap returns the nodes by the map that this node's lanes act on; nil: it is alone.
+func (g *Gateway) LaneMap() *messages.NodeSet { return g.lanes() }
