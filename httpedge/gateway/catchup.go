@@ -97,7 +97,7 @@ func (g *Gateway) catchUpPage(ctx context.Context, bucket *objects.BucketDoc, af
 	if err != nil {
 		return "", err
 	}
-	upto = told(page)
+	upto = positionOf(page)
 	var nodes []*messages.NodeView
 	for _, node := range set.Map.Nodes() {
 		if string(node.ID) != set.Self && !node.State.Away() {

@@ -53,8 +53,8 @@ func (g *Gateway) records(op errs.Op, bucket *objects.BucketDoc, after string, l
 	return m.Reply.WaitOn(g.System.Clock(), op, Deadline)
 }
 
-// told is the last position of a page of records; empty: there are no more after it.
-func told(page *messages.ObjectPage) string {
+// positionOf is the last position of a page of records; empty: there are no more after it.
+func positionOf(page *messages.ObjectPage) string {
 	if !page.More || len(page.Entries) == 0 {
 		return ""
 	}
@@ -74,7 +74,7 @@ func (g *Gateway) Holdings(set *messages.NodeSet, bucket *objects.BucketDoc, r H
 	if err != nil {
 		return nil, err
 	}
-	answer := &HoldingsPage{Told: told(page)}
+	answer := &HoldingsPage{Told: positionOf(page)}
 	for i := range page.Entries {
 		e := &page.Entries[i]
 		if r.Upto != "" && e.Name > r.Upto {
@@ -168,7 +168,7 @@ func (g *Gateway) Owed(r messages.OwedRequest) (*messages.OwedPage, error) {
 	if err != nil {
 		return nil, err
 	}
-	answer := &messages.OwedPage{Upto: told(page)}
+	answer := &messages.OwedPage{Upto: positionOf(page)}
 	var nodes []*messages.NodeView
 	for _, id := range next.Placement {
 		if node, in := set.Map.Node(id); in && string(id) != set.Self && !node.State.Away() {
@@ -227,7 +227,7 @@ func (g *Gateway) Tally(bucket *objects.BucketDoc, m *smap.Smap, after string) (
 	if err != nil {
 		return nil, err
 	}
-	tally := &messages.PlanTally{Upto: told(page)}
+	tally := &messages.PlanTally{Upto: positionOf(page)}
 	for i := range page.Entries {
 		e := &page.Entries[i]
 		digest, _ := keyOf(bucket, e.Name)

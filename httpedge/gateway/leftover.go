@@ -21,7 +21,7 @@ func (g *Gateway) Leftovers(bucket *objects.BucketDoc, after string) (*messages.
 	if err != nil {
 		return nil, err
 	}
-	answer := &messages.LeftoverPage{Upto: told(page)}
+	answer := &messages.LeftoverPage{Upto: positionOf(page)}
 	for i := range page.Entries {
 		e := &page.Entries[i]
 		if !holds(set, bucket, e.Name) {
