@@ -1,6 +1,7 @@
 package nodes
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -79,8 +80,7 @@ func Start(ctx context.Context, config Config) (c *Cluster, err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return c, fmt.Errorf("nodes.Start: %w", err)
 	}
-	// A secret for nodes that live as long as a test; anything of 32 bytes will do.
-	if err := os.WriteFile(c.secretFile(), []byte(strings.Repeat("0f", 32)+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(c.secretFile(), append(c.Secret(), '\n'), 0o600); err != nil {
 		return c, fmt.Errorf("nodes.Start: %w", err)
 	}
 	server := consul.Config{Binary: config.Consul, Dir: dir}
@@ -149,6 +149,10 @@ func (c *Cluster) Clients() []*s3client.Client {
 	}
 	return clients
 }
+
+// Secret is that of the cluster, whose nodes live as long as a test: anything of 32 bytes
+// will do.
+func (c *Cluster) Secret() []byte { return bytes.Repeat([]byte("0f"), 32) }
 
 func (c *Cluster) secretFile() string { return filepath.Join(c.config.Dir, "secret") }
 
