@@ -88,3 +88,79 @@ type ClusterEvent struct {
 	Version uint64    `json:"version,omitempty"` // of the map
 	Reason  string    `json:"reason,omitempty"`
 }
+
+const (
+	// SmapPath is where a node gives the map that it acts on, as it is agreed on: an Smap.
+	SmapPath = ClusterPath + "/smap"
+	// ClusterRequestsPath is where an operator asks for a change: POST of a
+	// ClusterRequest, answered by a ClusterOutcome. Every request is signed with the root
+	// pair; any node passes it on to the one that leads.
+	ClusterRequestsPath = ClusterPath + "/requests"
+)
+
+// Smap is the map of a cluster, as it is agreed on.
+type Smap struct {
+	Version        uint64     `json:"version"`
+	Lineage        string     `json:"lineage"`
+	Previous       string     `json:"previous,omitempty"` // hash of its predecessor
+	Nodes          []SmapNode `json:"nodes"`
+	Placement      []string   `json:"placement"` // who owns keys
+	PlacementSince uint64     `json:"placement_since"`
+	Next           *SmapNext  `json:"next,omitempty"`
+}
+
+// SmapNode is a node's entry.
+type SmapNode struct {
+	ID     string `json:"id"`
+	Digest string `json:"digest"` // what HRW weighs: 16 hexadecimal digits
+	State  string `json:"state"`
+	Since  uint64 `json:"since"`
+	Left   uint64 `json:"left,omitempty"`
+}
+
+// SmapNext is a plan under way.
+type SmapNext struct {
+	Placement []string     `json:"placement"`
+	Since     uint64       `json:"since"`
+	Switched  []SmapSwitch `json:"switched,omitempty"`
+}
+
+// SmapSwitch is a run of slots that have gone over, in a version of the map.
+type SmapSwitch struct {
+	From    uint16 `json:"from"`
+	To      uint16 `json:"to"` // inclusive
+	Version uint64 `json:"version"`
+}
+
+// Kinds of ClusterRequest.
+const (
+	ClusterJoin        = "join"        // give a node its part of the keys; no node: all that are up
+	ClusterDrain       = "drain"       // take all keys from a node, which serves until then
+	ClusterLeave       = "leave"       // drain it, and remove it then
+	ClusterRemove      = "remove"      // take a node out of the map that owns nothing
+	ClusterMaintenance = "maintenance" // take a node out of service; it keeps its keys
+	ClusterReturn      = "return"      // end maintenance
+	ClusterCancel      = "cancel"      // drop the plan under way
+	ClusterPause       = "pause"       // copy nothing for the plan for now
+	ClusterResume      = "resume"      // go on with that
+	ClusterLimit       = "limit"       // bound what each node copies in a second
+)
+
+// ClusterRequest is what an operator wants of a cluster.
+type ClusterRequest struct {
+	Kind   string   `json:"kind"`
+	Node   string   `json:"node,omitempty"`
+	Reason string   `json:"reason,omitempty"` // of maintenance, for people
+	Rate   *JobRate `json:"rate,omitempty"`   // of limit
+	Force  bool     `json:"force,omitempty"`  // although keys would have too few copies
+	// DryRun asks what would be decided, and changes nothing.
+	DryRun bool `json:"dry_run,omitempty"`
+}
+
+// ClusterOutcome is what the leader decided.
+type ClusterOutcome struct {
+	Leader    string   `json:"leader"`
+	Version   uint64   `json:"version"` // of the map with the decision in it
+	Placement []string `json:"placement,omitempty"`
+	Text      string   `json:"text"` // for people
+}

@@ -6,11 +6,14 @@ import (
 	"strings"
 
 	"github.com/troupe-storage/troupe/actors/bucket"
+	"github.com/troupe-storage/troupe/api"
+	"github.com/troupe-storage/troupe/cluster/member"
 	"github.com/troupe-storage/troupe/httpedge/gateway"
 	"github.com/troupe-storage/troupe/httpedge/native"
 	"github.com/troupe-storage/troupe/messages"
 	"github.com/troupe-storage/troupe/objects"
 	"github.com/troupe-storage/troupe/objects/errs"
+	"github.com/troupe-storage/troupe/objects/smap"
 )
 
 // What a node tells clients and Consul of its cluster.
@@ -37,6 +40,28 @@ func (n *Node) listen() native.Listen {
 	return func() (<-chan messages.ClusterEvent, func()) {
 		l := n.cluster.events.Listen()
 		return l.C, l.Close
+	}
+}
+
+// decide is how the leader of the cluster is asked; nil: the node is alone.
+func (n *Node) decide() native.Decide {
+	if n.cluster == nil {
+		return nil
+	}
+	return func(ctx context.Context, r api.ClusterRequest) (api.ClusterOutcome, error) {
+		request := member.Request{Kind: member.RequestKind(r.Kind), Node: smap.NodeID(r.Node), Reason: r.Reason, Force: r.Force, Dry: r.DryRun}
+		if r.Rate != nil {
+			request.Rate = messages.JobRate(*r.Rate)
+		}
+		o, err := n.ClusterRequest(ctx, request)
+		if err != nil {
+			return api.ClusterOutcome{}, err
+		}
+		outcome := api.ClusterOutcome{Leader: string(o.Leader), Version: o.Version, Text: o.Text}
+		for _, id := range o.Placement {
+			outcome.Placement = append(outcome.Placement, string(id))
+		}
+		return outcome, nil
 	}
 }
 

@@ -384,6 +384,7 @@ func (n *Node) nativeRoutes() []native.Route {
 		native.LogRoute(n.config.Log),
 		native.MountpathsRoute(n.system, n.system.PID(nodeName+"/"+mountpath.Name)),
 		native.EventsRoute(n.clock, n.listen()),
+		native.ClusterRequestsRoute(n.decide()),
 	}
 	routes = append(routes, native.ActorRoutes(n.system, nodeName+"/edges/native")...)
 	return append(routes, native.JobRoutes(n.system, n.system.PID(nodeName+"/"+xaction.Name))...)

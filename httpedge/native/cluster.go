@@ -15,6 +15,9 @@ import (
 
 // clusterRoute answers queries about the cluster.
 func clusterRoute(r *Request) error {
+	if r.Rest() == "smap" {
+		return Verbs{get: tellSmap}.Handle(r)
+	}
 	if r.Rest() != "" {
 		return notImplemented("control of the cluster (" + r.path + ")")
 	}

@@ -30,6 +30,8 @@ func (c *cluster) usage() string {
 	line("  rclone --s3-endpoint %s lsf :s3:hello", at(0).URL(at(0).S3))
 	line("  export TROUPE_ENDPOINT=%s TROUPE_NATIVE_ENDPOINT=%s", at(0).URL(at(0).S3), at(0).URL(at(0).Native))
 	line("  bin/troupe cp /etc/hostname troupe://hello/copy")
+	line("  bin/troupe cluster nodes")
+	line("  bin/troupe cluster events")
 	line("\nkill -9 %d and see: node %d is down within seconds, the others go on, and it is", at(1).PID(), at(1).number)
 	line("started again after %s. Logs are %s.", c.again, filepath.Join(c.dir, "node*", "node.log"))
 	line("\nCtrl-C ends all of it; so does `make cluster-stop` elsewhere. The data is kept.\n")

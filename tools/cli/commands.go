@@ -40,6 +40,7 @@ func commands(f *frame) []*cobra.Command {
 		),
 		group(GroupNode,
 			actorsCommand(f),
+			clusterCommand(f),
 			jobCommand(f),
 			storageCommand(append(storageCommands(f), f.program.Storage...)...),
 			versionCommand(f),
