@@ -2,8 +2,10 @@ package history
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -110,6 +112,8 @@ func (c *Client) write(ctx context.Context, at int, key string, op Op) error {
 	call := c.History.Begin(c.Number, at, key, op)
 	answer, err := c.Nodes[at].Do(ctx, request)
 	switch {
+	case unsent(err):
+		call.End(Answer{Outcome: Refused}, err.Error())
 	case err != nil:
 		call.End(Answer{Outcome: Unknown}, err.Error())
 	case answer.OK():
@@ -137,7 +141,14 @@ func (call *Call) retryable(answer *s3client.Answer) error {
 	return fmt.Errorf("%s of %s at node %d: %w", call.op.Do, call.key, call.at, answer.Err())
 }
 
-// ReadAll reads every key at every node, until each has answered.
+// unsent says whether a request was never sent, because there was no connection.
+func unsent(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "dial"
+}
+
+// ReadAll reads every key at every node, until each has answered. Nobody else may change
+// them meanwhile.
 func (c *Client) ReadAll(ctx context.Context) error {
 	for at := range c.Nodes {
 		for _, key := range c.Keys {

@@ -110,6 +110,26 @@ func (h *History) Count(outcome Outcome) int {
 	return n
 }
 
+// Present returns the keys that were there when they were last read, sorted.
+func (h *History) Present() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	last := map[string]*Call{}
+	for _, c := range h.calls {
+		if c.op.Do == Get && c.ended > 0 && c.answer.Outcome == Done && (last[c.key] == nil || last[c.key].ended < c.ended) {
+			last[c.key] = c
+		}
+	}
+	var keys []string
+	for key, c := range last {
+		if c.answer.Value != "" {
+			keys = append(keys, key)
+		}
+	}
+	slices.Sort(keys)
+	return keys
+}
+
 // Len returns how many calls have begun.
 func (h *History) Len() int {
 	h.mu.Lock()

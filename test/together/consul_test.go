@@ -16,7 +16,7 @@ import (
 // Consul is back, so are buckets, by themselves.
 func TestConsulAway(t *testing.T) {
 	w := newWorld(t, nodes.Config{})
-	l := w.startLoad(6, 64)
+	l := w.startLoad(bucket, 6, 64)
 	l.more(300)
 	for _, trouble := range []struct {
 		name     string

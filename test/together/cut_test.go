@@ -31,7 +31,7 @@ func TestCutOff(t *testing.T) {
 			}
 		}
 	}
-	l := w.startLoad(4, 48)
+	l := w.startLoad(bucket, 4, 48)
 	l.more(200)
 	const alone = 2
 	w.must(network.CutOff(alone))

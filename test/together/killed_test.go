@@ -30,7 +30,7 @@ func TestKilledWithOneCopy(t *testing.T) {
 			}
 		}
 	}
-	l := w.startLoad(4, 48)
+	l := w.startLoad(bucket, 4, 48)
 	l.more(200)
 	const dead = 1
 	w.must(w.Nodes[dead].Kill())

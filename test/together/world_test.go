@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -27,12 +28,15 @@ func TestMain(m *testing.M) { process.Main(m) }
 
 const bucket = "bucket"
 
-// world is a cluster with a bucket, and a client of each node.
+// world is a cluster with buckets, and a client of each node.
 type world struct {
 	*nodes.Cluster
 	t  *testing.T
 	s3 []*s3client.Client
 }
+
+// twice is a bucket whose objects are on two nodes each.
+const twice = "twice"
 
 func newWorld(t *testing.T, config nodes.Config) *world {
 	t.Helper()
@@ -44,6 +48,7 @@ func newWorld(t *testing.T, config nodes.Config) *world {
 		}
 	})
 	w.must(w.s3[0].CreateBucket(t.Context(), bucket))
+	w.must(w.CreateBucket(t.Context(), twice, 2))
 	return w
 }
 
@@ -66,6 +71,9 @@ func (w *world) get(at int, key string) (int, string) {
 // they are stopped.
 type load struct {
 	t       *testing.T
+	world   *world
+	bucket  string
+	seed    uint64
 	history *history.History
 	clients []*history.Client
 	stop    context.CancelFunc
@@ -81,14 +89,14 @@ const loadPace = 15 * time.Millisecond
 
 // startLoad lets clients loose on so many keys, each client on all nodes. Which node is in
 // charge of a key is as it comes.
-func (w *world) startLoad(clients, keys int) *load {
+func (w *world) startLoad(bucket string, clients, keys int) *load {
 	ctx, stop := context.WithCancel(w.t.Context())
-	l := &load{t: w.t, history: history.New(), stop: stop}
-	seed := rand.Uint64()
-	w.t.Logf("load: seed %d", seed)
+	l := &load{t: w.t, world: w, history: history.New(), stop: stop}
+	l.seed, l.bucket = rand.Uint64(), bucket
+	w.t.Logf("load: seed %d", l.seed)
 	for number := range clients {
 		c := &history.Client{
-			History: l.history, Number: number, Bucket: bucket, Nodes: w.s3, Random: rand.New(rand.NewPCG(seed, uint64(number))), Large: 100 << 10,
+			History: l.history, Number: number, Bucket: bucket, Nodes: w.s3, Random: rand.New(rand.NewPCG(l.seed, uint64(number))), Large: 100 << 10,
 		}
 		for i := range keys {
 			// A quarter of the keys is everybody's.
@@ -144,16 +152,27 @@ func (l *load) end() {
 	l.done.Wait()
 }
 
-// judge ends the load, reads everything at every node, and says what was wrong.
+// judge ends the load, reads and lists everything at every node, and says what was wrong.
 func (l *load) judge() {
 	l.t.Helper()
 	l.end()
 	if err := l.broken(); err != nil {
 		l.t.Error(err)
 	}
-	for _, c := range l.clients {
+	for _, c := range l.clients { // one after another: nobody changes anything
 		if err := c.ReadAll(l.t.Context()); err != nil {
 			l.t.Fatal(err)
+		}
+	}
+	want := l.history.Present()
+	for at, client := range l.world.s3 {
+		listed, err := client.List(l.t.Context(), l.bucket, "load/", 7)
+		var names []string
+		for _, o := range listed {
+			names = append(names, o.Key)
+		}
+		if err != nil || !slices.Equal(names, want) {
+			l.t.Errorf("node %d lists %q (%v), and what can be read is %q", at, names, err, want)
 		}
 	}
 	v := l.history.Judge()
@@ -171,6 +190,16 @@ func (l *load) refused() int { return l.history.Count(history.Refused) }
 
 // trouble is how many requests were not served.
 func (l *load) trouble() int { return l.refused() + l.history.Count(history.Unknown) }
+
+// keys are those of all clients.
+func (l *load) keys() []string {
+	var all []string
+	for _, c := range l.clients {
+		all = append(all, c.Keys...)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
 
 // ready is the status of a node's readiness.
 func (w *world) ready(at int) int {

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -148,6 +150,30 @@ func (c *Cluster) Clients() []*s3client.Client {
 		clients = append(clients, s3client.New(n.S3, c.Keys()))
 	}
 	return clients
+}
+
+// CreateBucket makes a bucket whose objects are on so many nodes each.
+func (c *Cluster) CreateBucket(ctx context.Context, bucket string, copies int) error {
+	const op = "nodes.CreateBucket"
+	n := c.Nodes[0]
+	body := fmt.Sprintf(`{"action":"create-bck","value":{"troupe":{"copies":%d}}}`, copies)
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, n.URL(n.Native)+"/v1/buckets/"+bucket, strings.NewReader(body))
+	if err != nil {
+		return fmt.Errorf("%s: %w", op, err)
+	}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return fmt.Errorf("%s: %w", op, err)
+	}
+	defer answer.Body.Close()
+	said, err := io.ReadAll(answer.Body)
+	if err != nil {
+		return fmt.Errorf("%s: %w", op, err)
+	}
+	if answer.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: %s: %s: %s", op, bucket, answer.Status, said)
+	}
+	return nil
 }
 
 // Secret is that of the cluster, whose nodes live as long as a test: anything of 32 bytes
