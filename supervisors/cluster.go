@@ -43,7 +43,6 @@ type membership struct {
 	view       atomic.Pointer[messages.ClusterView]
 	nodes      atomic.Pointer[messages.NodeSet]  // the same, for requests
 	lanes      messages.LaneMap                  // the same, for write lanes: never older
-	replaced   chan struct{}                     // of nodes
 	walked     atomic.Pointer[messages.PlanWalk] // what the node did for the plan under way
 	events     *member.Events
 	buckets    *member.Buckets
@@ -56,7 +55,7 @@ func (n *Node) openCluster() error {
 	if !c.enabled() {
 		return nil
 	}
-	n.cluster = &membership{provider: c.Provider, events: member.NewEvents(n.log), replaced: make(chan struct{})}
+	n.cluster = &membership{provider: c.Provider, events: member.NewEvents(n.log)}
 	n.cluster.view.Store(&messages.ClusterView{Name: c.Name})
 	var err error
 	if n.cluster.secret, err = c.secret(); err != nil {
@@ -189,7 +188,7 @@ func (n *Node) joinRoad(node embedded.Node) error {
 	if c.identity, err = authorized.Identity(node.NodeID, n.clock); err != nil {
 		return err
 	}
-	c.nodes.Store(&messages.NodeSet{Self: node.NodeID, Replaced: c.replaced})
+	c.nodes.Store(&messages.NodeSet{Self: node.NodeID})
 	c.lanes.Store(c.nodes.Load())
 	n.config.Road = &Road{
 		Address: n.config.Intra, Socket: c.socket, Nodes: &c.nodes, Lanes: &c.lanes,
@@ -235,29 +234,17 @@ func (n *Node) spawnCluster(documents *embedded.Documents) error {
 	return n.spawn(c.membership.Spec())
 }
 
-// publishView shows requests what the node knows of its cluster, and cuts what is under
-// way at nodes that are not asked any more. Called by the actor of membership alone,
-// and once before it is spawned.
+// publishView has the node act on what it knows of its cluster. Called by the actor of
+// membership alone, and once before it is spawned.
 func (n *Node) publishView(view *messages.ClusterView) {
 	c := n.cluster
 	c.view.Store(view)
-	before := c.nodes.Load()
+	before := c.lanes.Load()
 	set := n.nodeSet(view)
 	if set.Map == before.Map && slices.Equal(set.Nodes, before.Nodes) {
 		return
 	}
-	replaced := c.replaced
-	c.replaced = make(chan struct{})
-	set.Replaced = c.replaced
-	c.lanes.Store(set)
-	c.nodes.Store(set)
-	close(replaced)
-	for i := range set.Nodes {
-		node := &set.Nodes[i]
-		if was := before.Find(node.ID); node.Away != "" && was != nil && was.Away == "" {
-			n.CutNode(node.ID)
-		}
-	}
+	n.AdoptNodes(set)
 }
 
 // nodeSet is what a view of the cluster says to requests.

@@ -76,6 +76,7 @@ type Node struct {
 	sockets  []net.Listener // bound and not yet an edge's
 	cluster  *membership    // what the node agrees on with others, and how; nil: it is alone
 	road     *intra.Road    // how requests get to others; nil: the node is alone
+	adopting adopting       // what requests see of the others, and what is to come
 	cancel   context.CancelFunc
 
 	given       Config // with defaults, before anything was fitted to the machine
@@ -175,6 +176,9 @@ func Start(config Config) (_ *Node, err error) {
 	n.gateway = gateway.New(gatewayConfig)
 	if n.road != nil {
 		if err := n.spawn(gateway.SettlerSpec(n.gateway)); err != nil {
+			return nil, err
+		}
+		if err := n.spawnAdoption(); err != nil {
 			return nil, err
 		}
 	}

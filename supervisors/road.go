@@ -14,13 +14,14 @@ import (
 )
 
 // Road is how a node of a cluster gets to the others, and they to it. Every field is
-// required, but Socket, Lanes and Questions.
+// required, but Socket, Lanes, Questions and Peers.
 type Road struct {
 	Address string       // host:port of the intra listener
 	Socket  net.Listener // bound to it; nil: it is bound at the start
 	// Nodes are the cluster's nodes as this one sees them; nil inside: it is alone for now.
 	Nodes *atomic.Pointer[messages.NodeSet]
-	// Lanes are the nodes by the map that write lanes act on; nil: Nodes.
+	// Lanes are the nodes by the map that write lanes act on; nil: Nodes. Node.AdoptNodes
+	// stores to both, in the right order.
 	Lanes *messages.LaneMap
 	// Server is how the intra listener speaks TLS, so that nodes of the cluster get in
 	// and nobody else; Peer says which node is at the other end then.
@@ -30,6 +31,9 @@ type Road struct {
 	Client func(node string) *tls.Config
 	// Questions are further ones that nodes ask, by path.
 	Questions map[string]func(ctx *fasthttp.RequestCtx, node string)
+	// Peers stands between the node and those that it asks, to break that on purpose; nil:
+	// nothing does.
+	Peers func(gateway.Peers) gateway.Peers
 }
 
 // openRoad begins the road to other nodes, if there is one.
@@ -47,6 +51,9 @@ func (n *Node) openRoad(c *gateway.Config) error {
 	n.intra = n.config.Road.Socket.Addr().String()
 	n.road = intra.NewRoad(intra.Config{TLS: n.config.Road.Client, Clock: n.clock, Slabs: n.slabs, MaxConnections: n.config.MaxConnections})
 	c.Nodes, c.Peers, c.Lanes = n.config.Road.Nodes, n.road, n.lanes()
+	if n.config.Road.Peers != nil {
+		c.Peers = n.config.Road.Peers(n.road)
+	}
 	c.Settler = n.system.PID(nodeName + "/" + gateway.SettlerName)
 	return nil
 }

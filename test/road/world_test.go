@@ -21,6 +21,7 @@ import (
 
 	"github.com/troupe-storage/troupe/api/sigv4"
 	"github.com/troupe-storage/troupe/cluster/authority"
+	"github.com/troupe-storage/troupe/httpedge/gateway"
 	"github.com/troupe-storage/troupe/messages"
 	"github.com/troupe-storage/troupe/objects"
 	"github.com/troupe-storage/troupe/objects/clock"
@@ -40,6 +41,8 @@ type member struct {
 	*supervisors.Node
 	id    string
 	nodes atomic.Pointer[messages.NodeSet]
+	lanes messages.LaneMap // of a world whose map changes under way
+	peers broken           // likewise: what stands between it and the others
 	s3    *s3client.Client
 }
 
@@ -49,20 +52,31 @@ type world struct {
 	authority *authority.Authority
 	members   []*member
 	replaced  chan struct{}
+	moving    bool // nodes adopt maps as those of a cluster do
 }
 
 // newWorld starts nodes, each with a bucket. One node alone has no road.
-func newWorld(t *testing.T, count int) *world {
+func newWorld(t *testing.T, count int) *world { return begin(t, count, false) }
+
+// newMovingWorld is newWorld for maps that change while requests are under way.
+func newMovingWorld(t *testing.T, count int) *world { return begin(t, count, true) }
+
+func begin(t *testing.T, count int, moving bool) *world {
 	t.Helper()
 	a, err := authority.New("test", []byte("a secret that is long enough"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, authority: a}
+	w := &world{t: t, authority: a, moving: moving}
 	for i := range count {
 		w.members = append(w.members, w.start(fmt.Sprintf("n%d", i), count > 1))
 	}
-	if count > 1 {
+	switch {
+	case moving:
+		m := w.keys(1)
+		w.adopt(m)
+		w.awaitMap(m)
+	case count > 1:
 		w.publish(1)
 	}
 	return w
@@ -91,6 +105,13 @@ func (w *world) start(id string, road bool) *member {
 		config.Road = &supervisors.Road{
 			Address: "127.0.0.1:0", Nodes: &m.nodes, Server: identity.Server(), Client: identity.Client,
 			Peer: func(state tls.ConnectionState) (string, error) { return authority.PeerOf(state) },
+		}
+		if w.moving {
+			config.Road.Lanes = &m.lanes
+			config.Road.Peers = func(p gateway.Peers) gateway.Peers {
+				m.peers.Peers = p
+				return &m.peers
+			}
 		}
 	}
 	node, err := supervisors.Start(config)
@@ -211,4 +232,45 @@ func must(t *testing.T, answer *s3client.Answer, err error) *s3client.Answer {
 		t.Fatal(err)
 	}
 	return answer
+}
+
+// adopt has every node that runs adopt a map, as a cluster's membership does; those that
+// the map has down are not asked by the others. It does not wait.
+func (w *world) adopt(m *smap.Smap) {
+	for _, x := range w.members {
+		if x.Node != nil {
+			w.adoptAt(x, m)
+		}
+	}
+}
+
+// adoptAt has one node adopt a map.
+func (w *world) adoptAt(x *member, m *smap.Smap) {
+	set := &messages.NodeSet{Self: x.id, Map: m}
+	for _, y := range w.members {
+		view := messages.NodeView{ID: y.id, Owns: true}
+		entry, _ := m.Node(smap.NodeID(y.id))
+		switch {
+		case entry.State.Away() && y != x:
+			view.Away = "it is down"
+		case y.Node != nil:
+			view.Intra, view.S3, view.Native = y.Intra(), "http://"+y.S3(), "http://"+y.Native()
+		}
+		set.Nodes = append(set.Nodes, view)
+	}
+	x.AdoptNodes(set)
+}
+
+// awaitMap waits until requests at all nodes that run see a map.
+func (w *world) awaitMap(m *smap.Smap) {
+	w.t.Helper()
+	end := time.Now().Add(patience)
+	for _, x := range w.members {
+		for x.Node != nil && x.nodes.Load().Map != m {
+			if time.Now().After(end) {
+				w.t.Fatalf("node %s does not act on version %d", x.id, m.Version())
+			}
+			<-time.After(time.Millisecond)
+		}
+	}
 }
