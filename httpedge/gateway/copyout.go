@@ -20,9 +20,8 @@ const withRecord = 64 << 10
 // map that its lanes act on, and returns how many bytes of payload were sent. It does
 // nothing for a key that this node is not in charge of, or that has no next owner.
 //
-// What is copied meanwhile may be written again: then the next owners are in the ack set
-// of the write, and keep what is greater. What they have beyond this node's goes, if it is
-// older than the key epoch: it was left over by an earlier plan.
+// It is done in the key's turn, on what is settled. What the next owners have beyond this
+// node's goes, if it is older than the key epoch: it was left over by an earlier plan.
 func (g *Gateway) CopyOut(_ context.Context, bucket *objects.BucketDoc, name string) (bytes int64, err error) {
 	const op errs.Op = "gateway.CopyOut"
 	key := objects.Key{Bucket: bucket.Bucket, Name: name}
@@ -34,12 +33,40 @@ func (g *Gateway) CopyOut(_ context.Context, bucket *objects.BucketDoc, name str
 	if string(view.InCharge) != set.Self {
 		return 0, nil
 	}
-	for _, id := range targets(set, &view) {
-		sent, err := g.copyTo(op, Charge{Set: set, Node: set.Find(string(id)), Epoch: view.Epoch, AckSet: view.AckSet}, bucket, name)
-		if err != nil {
-			return bytes, away(op, mapDiffers(op, bucket, err))
+	c := Charge{Set: set, Node: set.Find(set.Self), Epoch: view.Epoch, AckSet: view.AckSet, plural: isPlural(&view)}
+	to := targets(set, &view)
+	fail := func(err error) (int64, error) { return bytes, away(op, mapDiffers(op, bucket, err)) }
+	if record, err := g.recordMarked(op, key); err == nil && record.Meta.Size > withRecord {
+		// A large payload goes first: writes of the key do not wait for it.
+		if bytes, err = g.copyAll(op, c, bucket, name, to); err != nil {
+			return fail(err)
 		}
+	}
+	release, err := g.turns.take(op, key, g.System.Clock(), Deadline)
+	if err != nil {
+		return fail(err)
+	}
+	defer release()
+	if _, err := g.settledRecord(op, bucket, key, c); err != nil {
+		return fail(err)
+	}
+	sent, err := g.copyAll(op, c, bucket, name, to)
+	bytes += sent
+	if err != nil {
+		return fail(err)
+	}
+	return bytes, nil
+}
+
+// copyAll does CopyOut for all next owners.
+func (g *Gateway) copyAll(op errs.Op, c Charge, bucket *objects.BucketDoc, name string, to []smap.NodeID) (bytes int64, err error) {
+	for _, id := range to {
+		c.Node = c.Set.Find(string(id))
+		sent, err := g.copyTo(op, c, bucket, name)
 		bytes += sent
+		if err != nil {
+			return bytes, err
+		}
 	}
 	return bytes, nil
 }
@@ -50,38 +77,41 @@ func (g *Gateway) copyTo(op errs.Op, c Charge, bucket *objects.BucketDoc, name s
 	for range maxLooks {
 		kept, err := g.Show(bucket, name, c.Epoch, false)
 		if err != nil {
-			return 0, err
+			return sent, err
 		}
 		if kept.Record == nil {
 			theirs, err := g.Peers.Show(c, bucket, name, false)
 			if err != nil || theirs.Record == nil || theirs.Record.Generation.Map >= c.Epoch.Map {
-				return 0, err
+				return sent, err
 			}
-			return 0, g.Peers.Drop(c, bucket, name, theirs.Record.Generation)
+			return sent, g.Peers.Drop(c, bucket, name, theirs.Record.Generation)
 		}
 		stored := messages.Stored{NeedsPayload: true}
 		if kept.Record.Deleted || kept.Record.Size > withRecord {
 			if stored, err = g.Peers.Store(c, bucket, name, kept.Record, nil); err != nil {
-				return 0, err
+				return sent, err
 			}
 		}
 		if stored.NeedsPayload {
-			if stored, sent, err = g.sendWhole(c, bucket, name); err != nil {
-				return 0, err
+			var bytes int64
+			stored, bytes, err = g.sendWhole(c, bucket, name)
+			sent += bytes
+			if err != nil {
+				return sent, err
 			}
 		}
 		switch here := stored.Here; {
 		case stored.Has:
 			return sent, nil
 		case here != nil && here.Generation.Map >= c.Epoch.Map:
-			return 0, nil // it was written meanwhile, and all of the ack set are sent it
+			return sent, nil // it was written meanwhile, and all of the ack set are sent it
 		case here != nil:
 			if err := g.Peers.Drop(c, bucket, name, here.Generation); err != nil {
-				return 0, err
+				return sent, err
 			}
 		}
 	}
-	return 0, errs.E(op, key, errs.Busy, fmt.Errorf("node %s has something else of it each time", c.Node.ID))
+	return sent, errs.E(op, key, errs.Busy, fmt.Errorf("node %s has something else of it each time", c.Node.ID))
 }
 
 // sendWhole sends what this node has of a key with its payload.

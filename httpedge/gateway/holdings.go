@@ -90,7 +90,8 @@ func (g *Gateway) Holdings(set *messages.NodeSet, bucket *objects.BucketDoc, r H
 			!r.Next && (string(view.InCharge) != set.Self || !lacks(&view, r.Asker)) {
 			continue
 		}
-		answer.Holdings = append(answer.Holdings, Holding{e.Name, e.Meta.Generation, e.Meta.Unsettled})
+		unsettled := e.Meta.Unsettled && !g.settled.has(objects.Key{Bucket: bucket.Bucket, Name: e.Name}, e.Meta.Generation)
+		answer.Holdings = append(answer.Holdings, Holding{e.Name, e.Meta.Generation, unsettled})
 	}
 	return answer, nil
 }

@@ -213,6 +213,9 @@ func (g *Gateway) Show(bucket *objects.BucketDoc, name string, epoch smap.Epoch,
 		return Kept{}, nil
 	}
 	kept := Kept{Record: object.Meta}
+	if kept.Record.Unsettled && g.settled.has(key, kept.Record.Generation) {
+		kept.Record.Unsettled = false // and is about to be noted as such
+	}
 	if !payload || object.Meta.Deleted {
 		object.Close()
 		return kept, nil

@@ -1,52 +1,126 @@
 package plan
 
 import (
+	"fmt"
+	"net/http"
 	"testing"
 
 	"github.com/troupe-storage/troupe/cluster/member"
+	"github.com/troupe-storage/troupe/messages"
 )
 
 // A node that joins is given its part, one that drains keeps nothing, and all objects
-// are there all the while: at every node, and on the disks of one node each.
+// are there all the while, though clients read and write: no read fails, at no node, and
+// afterwards each payload is on the disks of as many nodes as the bucket has copies.
 func TestJoinAndDrain(t *testing.T) {
-	w := newWorld(t)
-	w.found("a", "b", "c")
-	if err := w.nodes["a"].s3.CreateBucket(t.Context(), bucket); err != nil {
-		t.Fatal(err)
+	for _, copies := range []int{1, 2} {
+		t.Run(fmt.Sprint(copies), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.found("a", "b", "c")
+			w.create(copies)
+			want := w.fill(1, 150)
+			w.same("before", want)
+			load := w.begin(2, 2)
+			w.start("d")
+			w.wait("a plan begins", func() bool { return w.plan("a") != nil })
+			w.wait("the plan has ended", func() bool { return w.placed("a", "b", "c", "d") })
+			w.ask("d", member.Request{Kind: member.RequestDrain, Node: w.nodes["b"].id})
+			w.wait("b owns nothing", func() bool { return w.placed("a", "c", "d") })
+			load.end(want)
+			w.same("after draining", want)
+			w.wait("nothing is left over", func() bool { return w.settledDown(copies) })
+			if got := w.files("b"); len(got) != 0 {
+				t.Errorf("b has %d payloads", len(got))
+			}
+			w.even("a", "c", "d")
+		})
 	}
-	want := w.fill(1, 400)
-	w.same("before", want)
-	total := func() int {
-		sum := 0
-		for _, n := range w.running() {
-			sum += len(w.files(n.name))
-		}
-		return sum
-	}
-	files := total()
-	w.start("d")
-	w.wait("a plan begins", func() bool { return w.plan("a") != nil })
-	w.same("while it is under way", want)
-	w.wait("the plan has ended", func() bool { return w.placed("a", "b", "c", "d") })
-	w.same("after it", want)
-	w.wait("nothing is left over", func() bool { return total() == files })
-	w.even(files, "a", "b", "c", "d")
-
-	w.ask("d", member.Request{Kind: member.RequestDrain, Node: w.nodes["b"].id})
-	w.wait("b owns nothing", func() bool { return w.placed("a", "c", "d") })
-	w.same("after draining", want)
-	w.wait("b has nothing", func() bool { return len(w.files("b")) == 0 && total() == files })
-	w.even(files, "a", "c", "d")
 }
 
-// even fails unless each node has its part of the files, give or take what chance does
-// to so few.
-func (w *world) even(files int, names ...string) {
-	w.t.Helper()
-	for _, name := range names {
-		mean := float64(files) / float64(len(names))
-		if got := float64(len(w.files(name))); got < mean*0.7 || got > mean*1.3 {
-			w.t.Errorf("%s has %.0f files of %d, the mean is %.0f", name, got, files, mean)
+// A plan that is canceled leaves nothing behind, and what was deleted after it does not
+// come back with the next one.
+func TestCanceled(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.found("a", "b")
+	w.create(1)
+	want := w.fill(3, 160)
+	// So slow that it does not end by itself.
+	w.ask("a", member.Request{Kind: member.RequestLimit, Rate: messages.JobRate{Objects: 4}})
+	w.start("c")
+	w.wait("keys are copied", func() bool {
+		p := w.plan("a")
+		return p != nil && len(w.files("c")) > 0
+	})
+	w.ask("c", member.Request{Kind: member.RequestPause})
+	if w.settledDown(1) { // negative control of what is waited for below
+		t.Error("copies at c are not seen as left over")
+	}
+	w.ask("b", member.Request{Kind: member.RequestCancel})
+	w.wait("the plan is canceled", func() bool { return w.placed("a", "b") })
+	w.same("after canceling", want)
+	w.wait("nothing is left over", func() bool { return w.settledDown(1) })
+	if got := w.files("c"); len(got) != 0 {
+		t.Errorf("c has %d payloads", len(got))
+	}
+	for key := range want {
+		answer, err := w.nodes["b"].s3.Delete(t.Context(), bucket, key)
+		if err != nil || answer.Status != http.StatusNoContent {
+			t.Fatalf("deleting %s: %v, %v", key, err, answer)
+		}
+		if delete(want, key); len(want) == 80 {
+			break
 		}
 	}
+	w.ask("c", member.Request{Kind: member.RequestResume})
+	w.ask("c", member.Request{Kind: member.RequestLimit})
+	w.ask("c", member.Request{Kind: member.RequestJoin, Node: w.nodes["c"].id})
+	w.wait("c owns its part", func() bool { return w.placed("a", "b", "c") })
+	w.same("after joining", want)
+	w.wait("nothing is left over", func() bool { return w.settledDown(1) })
+}
+
+// Nodes are stopped in the middle of a plan, and go on with it when they are back; what
+// it would copy is counted before it is begun.
+func TestStoppedOnTheWay(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.found("a", "b", "c")
+	w.create(1)
+	want := w.fill(4, 240)
+	w.ask("a", member.Request{Kind: member.RequestLimit, Rate: messages.JobRate{Objects: 10}})
+	w.start("d")
+	dry := member.Request{Kind: member.RequestJoin, Dry: true}
+	w.wait("d is in", func() bool { v := w.nodes["d"].Cluster(); return v.Map != nil })
+	to := w.ask("d", dry).Placement
+	if len(to) == 4 {
+		estimate, err := w.nodes["b"].Estimate(t.Context(), to, messages.JobRate{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if estimate.Objects < 30 || estimate.Objects > 90 || estimate.Bytes == 0 || len(estimate.Nodes) != 3 {
+			t.Errorf("it would copy %+v; a quarter of %d objects is to go", estimate, len(want))
+		}
+	}
+	for round, name := range []string{"b", "d", "c"} {
+		w.wait("a plan is under way", func() bool { return w.plan("a") != nil && len(w.files("d")) > round })
+		w.stop(name)
+		w.wait(name+" is down", func() bool {
+			v := w.nodes["a"].Cluster()
+			n, _ := v.Map.Node(w.nodes[name].id)
+			return n.State == "down"
+		})
+		w.start(name)
+		w.wait(name+" is back", func() bool {
+			v := w.nodes["a"].Cluster()
+			n, _ := v.Map.Node(w.nodes[name].id)
+			return n.State == "up"
+		})
+	}
+	w.ask("a", member.Request{Kind: member.RequestLimit})
+	w.wait("the plan has ended", func() bool { return w.placed("a", "b", "c", "d") })
+	w.same("after it", want)
+	w.wait("nothing is left over", func() bool { return w.settledDown(1) })
+	w.even("a", "b", "c", "d")
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/troupe-storage/troupe/cluster/embedded"
 	"github.com/troupe-storage/troupe/cluster/member"
 	"github.com/troupe-storage/troupe/messages"
+	"github.com/troupe-storage/troupe/objects"
 	"github.com/troupe-storage/troupe/objects/clock"
 	"github.com/troupe-storage/troupe/objects/smap"
 	"github.com/troupe-storage/troupe/supervisors"
@@ -268,16 +269,16 @@ func difference(got, want []string) string {
 	return strings.Join(text[:min(len(text), 10)], " ")
 }
 
-// files are the payloads of the bucket's objects on a node's disks, by where they lie
-// below their mountpath: those that are not in the index.
+// files are the payloads of the bucket's objects on a node's disks, by the names of their
+// files: those that are not in the index.
 func (w *world) files(name string) []string {
 	var list []string
 	for _, dir := range w.nodes[name].config.Data {
 		err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
-			if err != nil || entry.IsDir() || !strings.Contains(entry.Name(), "object-") {
+			if err != nil || entry.IsDir() || !strings.HasPrefix(entry.Name(), "object-") {
 				return nil // it went meanwhile
 			}
-			list = append(list, strings.TrimPrefix(path, dir))
+			list = append(list, filepath.Join(filepath.Base(filepath.Dir(path)), entry.Name()))
 			return nil
 		})
 		if err != nil {
@@ -286,4 +287,57 @@ func (w *world) files(name string) []string {
 	}
 	slices.Sort(list)
 	return list
+}
+
+// settledDown reports whether nothing is left over at the nodes that run: neither a
+// record of a key that a node does not own, nor a payload on more disks, or fewer, than
+// the bucket has copies.
+func (w *world) settledDown(copies int) bool {
+	counts := make(map[string]int)
+	for _, n := range w.running() {
+		doc, err := n.Gateway().Bucket(bucket)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		page, err := n.Gateway().Leftovers(doc, "")
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if len(page.Leftovers) > 0 {
+			return false
+		}
+		for _, file := range w.files(n.name) {
+			counts[file]++
+		}
+	}
+	for _, count := range counts {
+		if count != copies {
+			return false
+		}
+	}
+	return true
+}
+
+// even fails unless each node has its part of the payloads, give or take what chance does
+// to so few.
+func (w *world) even(names ...string) {
+	w.t.Helper()
+	all := 0
+	for _, name := range names {
+		all += len(w.files(name))
+	}
+	for _, name := range names {
+		mean := float64(all) / float64(len(names))
+		if got := float64(len(w.files(name))); got < mean*0.7 || got > mean*1.3 {
+			w.t.Errorf("%s has %.0f payloads of %d, the mean is %.0f", name, got, all, mean)
+		}
+	}
+}
+
+// create makes the bucket, with copies on so many nodes.
+func (w *world) create(copies int) {
+	w.t.Helper()
+	if _, err := w.running()[0].Gateway().CreateBucket(w.t.Context(), bucket, objects.BucketProps{Copies: copies}); err != nil {
+		w.t.Fatal(err)
+	}
 }
