@@ -3,6 +3,7 @@ package supervisors
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -158,7 +159,7 @@ type Estimate struct {
 	Nodes     []NodeEstimate
 	Objects   int64
 	Bytes     int64
-	// Time is how long it takes at the limit that is set, or at assumedRate without one, by
+	// Time is how long it takes at the limit that is set, or by assumedObjects and assumedBytes without one, at
 	// the node that has the most to do.
 	Time time.Duration
 }
@@ -177,46 +178,69 @@ const (
 	assumedBytes   = 60 << 20
 )
 
+// estimateTries is how often nodes are asked again that act on another map for now.
+const estimateTries = 10
+
 // Estimate asks all nodes what a plan to a placement would have them copy; see
 // member.Outcome.Placement. It blocks until the context ends at most: a second for a
 // million keys.
 func (n *Node) Estimate(ctx context.Context, placement []smap.NodeID, rate messages.JobRate) (*Estimate, error) {
 	const op errs.Op = "supervisors.Estimate"
 	if n.cluster == nil || n.cluster.view.Load().Map == nil {
-		return nil, errs.E(op, errs.Invalid, fmt.Errorf("the node belongs to no cluster of several nodes"))
+		return nil, errs.E(op, errs.Invalid, errors.New("the node belongs to no cluster of several nodes"))
 	}
+	for try := 1; ; try++ {
+		nodes, err := n.estimateAll(ctx, placement)
+		if err == nil {
+			return estimated(placement, nodes, rate), nil
+		}
+		again := errs.Is(errs.Busy, err) || errs.Is(errs.Conflict, err)
+		if !again || try == estimateTries || !cluster.Pause(ctx, n.clock, planLook) {
+			return nil, errs.E(op, err)
+		}
+	}
+}
+
+// estimateAll asks all nodes that own keys, under one map.
+func (n *Node) estimateAll(ctx context.Context, placement []smap.NodeID) ([]NodeEstimate, error) {
 	view := n.cluster.view.Load()
 	if _, err := planned(view.Map, placement); err != nil {
 		return nil, err
 	}
-	e := &Estimate{Placement: placement}
+	var nodes []NodeEstimate
 	for _, id := range view.Map.Placement() {
-		e.Nodes = append(e.Nodes, NodeEstimate{Node: id})
+		nodes = append(nodes, NodeEstimate{Node: id})
 	}
-	failures := make([]error, len(e.Nodes))
+	failures := make([]error, len(nodes))
 	var asking sync.WaitGroup
-	for i := range e.Nodes {
-		asking.Go(func() { failures[i] = n.estimateOf(ctx, &e.Nodes[i], view, placement) })
+	for i := range nodes {
+		asking.Go(func() { failures[i] = n.estimateOf(ctx, &nodes[i], view, placement) })
 	}
 	asking.Wait()
 	for i, err := range failures {
 		if err != nil {
-			return nil, errs.E(op, string(e.Nodes[i].Node), err)
+			return nil, errs.E("supervisors.estimateAll", string(nodes[i].Node), err)
 		}
 	}
+	return nodes, nil
+}
+
+// estimated sums up what nodes counted.
+func estimated(placement []smap.NodeID, nodes []NodeEstimate, rate messages.JobRate) *Estimate {
+	e := &Estimate{Placement: placement, Nodes: nodes}
 	if rate.Objects == 0 {
 		rate.Objects = assumedObjects
 	}
 	if rate.Bytes == 0 {
 		rate.Bytes = assumedBytes
 	}
-	for _, node := range e.Nodes {
+	for _, node := range nodes {
 		e.Objects += node.Objects
 		e.Bytes += node.Bytes
 		seconds := max(float64(node.Objects)/float64(rate.Objects), float64(node.Bytes)/float64(rate.Bytes))
 		e.Time = max(e.Time, time.Duration(seconds*float64(time.Second)))
 	}
-	return e, nil
+	return e
 }
 
 // planned is a map with a plan to a placement, as it would be.

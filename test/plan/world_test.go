@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -39,6 +40,20 @@ type world struct {
 	t      *testing.T
 	memory *embedded.Memory
 	nodes  map[string]*node
+	// silent: a node did not answer another one for seconds, though nobody stopped it: the
+	// machine was too busy.
+	silent atomic.Bool
+}
+
+// Levels implements logrus.Hook.
+func (w *world) Levels() []logrus.Level { return logrus.AllLevels }
+
+// Fire implements logrus.Hook.
+func (w *world) Fire(e *logrus.Entry) error {
+	if e.Data["event"] == string(messages.ClusterNodeSilent) {
+		w.silent.Store(true)
+	}
+	return nil
 }
 
 // node is one node; its directories outlive it.
@@ -69,6 +84,7 @@ func (w *world) start(names ...string) {
 			dir := filepath.Join(w.t.TempDir(), name)
 			log := logrus.New()
 			log.SetOutput(io.Discard)
+			log.AddHook(w)
 			if testing.Verbose() {
 				log.SetOutput(os.Stderr)
 				log.SetFormatter(&logrus.TextFormatter{DisableColors: true, TimestampFormat: "15:04:05.000 " + name, FullTimestamp: true})
