@@ -169,7 +169,7 @@ func (i *importer) open(op errs.Op, m *messages.ImportObject) (*messages.ObjectO
 	}
 	digest := m.Key.Digest()
 	ask := func(lane *actor.PID) (*messages.ObjectOpened, error) {
-		open := &messages.OpenObject{Key: m.Key, Window: m.Window, Reply: messages.NewReply[*messages.ObjectOpened]()}
+		open := &messages.OpenObject{Key: m.Key, Window: m.Window, Tombstones: true, Reply: messages.NewReply[*messages.ObjectOpened]()}
 		i.system.Root().Send(lane, open)
 		return open.Reply.WaitOn(i.system.Clock(), op, exportTime)
 	}

@@ -111,9 +111,9 @@ func (g *Gateway) order(op errs.Op, key objects.Key, p *place) ([]*messages.Moun
 	return usual, nil
 }
 
-// record reads the record that one mountpath has of a key.
+// record reads the record that one mountpath has of a key, a delete marker too.
 func (g *Gateway) record(op errs.Op, key objects.Key, view *messages.MountpathView, digest uint64) (*objects.Meta, error) {
-	opened, err := g.openAt(op, &messages.OpenObject{Key: key, RecordOnly: true}, view, digest)
+	opened, err := g.openAt(op, &messages.OpenObject{Key: key, RecordOnly: true, Tombstones: true}, view, digest)
 	if err != nil {
 		return nil, err
 	}

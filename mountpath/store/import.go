@@ -175,6 +175,9 @@ func (s *Store) copyObject(op errs.Op, i *Import, opened *messages.ObjectOpened,
 	if err := s.mayImport(op, key, i); err != nil {
 		return err
 	}
+	if meta.Deleted {
+		return nil // it has no payload
+	}
 	switch meta.Where {
 	case objects.Inline:
 		return i.takeInline(op, inline)
@@ -425,9 +428,11 @@ func (s *Store) commitInIndex(op errs.Op, i *Import, old *objects.Meta) (Importe
 	indexKey, meta := objectKey(i.key), *i.meta
 	payloadKey := layout.PayloadKey(nil, i.key.Bucket.ID, i.key.Name, meta.Payload)
 	batch := s.index.NewBatch()
-	if meta.Where == objects.Inline {
+	switch {
+	case meta.Deleted:
+	case meta.Where == objects.Inline:
 		batch.Set(payloadKey, i.inline)
-	} else {
+	default:
 		if err := s.writeManifest(i.key, meta.Path, &meta, i.parts); err != nil {
 			batch.Close()
 			s.diskError(i.key, err)

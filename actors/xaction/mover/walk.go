@@ -151,7 +151,7 @@ func (w *walk) objects(bucket objects.Bucket) error {
 		if err != nil {
 			return err
 		}
-		list := &messages.ListObjects{Bucket: bucket, After: w.at.Name, Limit: pageNames, Reply: messages.NewReply[*messages.ObjectPage]()}
+		list := &messages.ListObjects{Bucket: bucket, After: w.at.Name, Limit: pageNames, Markers: messages.AllMarkers, Reply: messages.NewReply[*messages.ObjectPage]()}
 		w.System.Root().Send(from.Readers[0], list)
 		page, err := list.Reply.WaitOn(w.System.Clock(), op, laneTime)
 		if err != nil {
