@@ -191,7 +191,7 @@ func (n *Node) joinRoad(node embedded.Node) error {
 	c.nodes.Store(&messages.NodeSet{Self: node.NodeID})
 	c.lanes.Store(c.nodes.Load())
 	n.config.Road = &Road{
-		Address: n.config.Intra, Socket: c.socket, Nodes: &c.nodes, Lanes: &c.lanes,
+		Address: n.config.Intra, Socket: c.socket, Dial: n.config.Cluster.Dial, Nodes: &c.nodes, Lanes: &c.lanes,
 		Server: c.identity.Server(), Client: c.identity.Client, Peer: authority.PeerOf,
 		Questions: map[string]func(*fasthttp.RequestCtx, string){
 			member.ProbePath: n.answerProbe, member.RequestPath: n.answerRequest, EstimatePath: n.answerEstimate,
@@ -207,7 +207,7 @@ func (n *Node) spawnCluster(documents *embedded.Documents) error {
 		return nil
 	}
 	c, node := n.cluster, documents.Node()
-	c.peers = member.NewHTTPPeers(c.identity.Client)
+	c.peers = member.NewHTTPPeers(c.identity.Client, n.config.Cluster.Dial)
 	registration, err := n.registration()
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package supervisors
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"net"
 	"os"
@@ -42,6 +43,8 @@ type ClusterConfig struct {
 	Plans string
 	// Provider, if not nil, takes the place of Consul; for tests. The node does not close it.
 	Provider cluster.Provider
+	// Dial, if not nil, makes the connections to other nodes, below TLS; for tests.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // How plans begin.

@@ -1,6 +1,7 @@
 package supervisors
 
 import (
+	"context"
 	"crypto/tls"
 	"net"
 	"sync/atomic"
@@ -14,7 +15,7 @@ import (
 )
 
 // Road is how a node of a cluster gets to the others, and they to it. Every field is
-// required, but Socket, Lanes, Questions and Peers.
+// required, but Socket, Dial, Lanes, Questions and Peers.
 type Road struct {
 	Address string       // host:port of the intra listener
 	Socket  net.Listener // bound to it; nil: it is bound at the start
@@ -29,6 +30,8 @@ type Road struct {
 	Peer   func(tls.ConnectionState) (node string, err error)
 	// Client is how a connection to a node is made.
 	Client func(node string) *tls.Config
+	// Dial makes connections to other nodes, below TLS; nil: a net.Dialer does.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Questions are further ones that nodes ask, by path.
 	Questions map[string]func(ctx *fasthttp.RequestCtx, node string)
 	// Peers stands between the node and those that it asks, to break that on purpose; nil:
@@ -49,7 +52,7 @@ func (n *Node) openRoad(c *gateway.Config) error {
 		n.config.Road.Socket = socket
 	}
 	n.intra = n.config.Road.Socket.Addr().String()
-	n.road = intra.NewRoad(intra.Config{TLS: n.config.Road.Client, Clock: n.clock, Slabs: n.slabs, MaxConnections: n.config.MaxConnections})
+	n.road = intra.NewRoad(intra.Config{Dial: n.config.Road.Dial, TLS: n.config.Road.Client, Clock: n.clock, Slabs: n.slabs, MaxConnections: n.config.MaxConnections})
 	c.Nodes, c.Peers, c.Lanes = n.config.Road.Nodes, n.road, n.lanes()
 	if n.config.Road.Peers != nil {
 		c.Peers = n.config.Road.Peers(n.road)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"sync"
 	"time"
@@ -29,15 +30,19 @@ const (
 // HTTPPeers asks other nodes over their intra listeners. Safe for concurrent use.
 type HTTPPeers struct {
 	client func(node string) *tls.Config
+	dial   Dial
 
 	mu    sync.Mutex
 	nodes map[smap.NodeID]*http.Client
 }
 
+// Dial makes a connection to an address, below TLS.
+type Dial func(ctx context.Context, network, address string) (net.Conn, error)
+
 // NewHTTPPeers makes them. Client says how a connection to a node is made, so that
-// nobody else answers in its place.
-func NewHTTPPeers(client func(node string) *tls.Config) *HTTPPeers {
-	return &HTTPPeers{client: client, nodes: make(map[smap.NodeID]*http.Client)}
+// nobody else answers in its place; dial, if not nil, makes what is below it.
+func NewHTTPPeers(client func(node string) *tls.Config, dial Dial) *HTTPPeers {
+	return &HTTPPeers{client: client, dial: dial, nodes: make(map[smap.NodeID]*http.Client)}
 }
 
 // of returns the client for one node.
@@ -47,7 +52,7 @@ func (p *HTTPPeers) of(id smap.NodeID) *http.Client {
 	c := p.nodes[id]
 	if c == nil {
 		c = &http.Client{Transport: &http.Transport{
-			TLSClientConfig: p.client(string(id)), MaxConnsPerHost: 2 + maxAsked, MaxIdleConnsPerHost: 1, IdleConnTimeout: time.Minute,
+			DialContext: p.dial, TLSClientConfig: p.client(string(id)), MaxConnsPerHost: 2 + maxAsked, MaxIdleConnsPerHost: 1, IdleConnTimeout: time.Minute,
 		}}
 		p.nodes[id] = c
 	}

@@ -40,6 +40,7 @@ type link struct {
 type peer struct {
 	node, address string
 	config        *tls.Config
+	dialer        func(ctx context.Context, network, address string) (net.Conn, error)
 	clock         clock.Clock
 	slots         chan struct{} // one for each connection in use
 
@@ -115,7 +116,7 @@ func (p *peer) register(l *link) error {
 func (p *peer) dial() (*link, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), dialTime)
 	defer cancel()
-	raw, err := new(net.Dialer).DialContext(ctx, "tcp", p.address)
+	raw, err := p.dialer(ctx, "tcp", p.address)
 	if err != nil {
 		return nil, err
 	}
@@ -218,7 +219,7 @@ func (r *Road) of(node *messages.NodeView) (*peer, error) {
 			go p.close()
 		}
 		p = &peer{
-			node: node.ID, address: node.Intra, config: r.TLS(node.ID), clock: r.Clock,
+			node: node.ID, address: node.Intra, config: r.TLS(node.ID), dialer: r.Dial, clock: r.Clock,
 			slots: make(chan struct{}, r.MaxConnections), inUse: make(map[*link]struct{}),
 		}
 		ps.byNode[node.ID] = p

@@ -1,10 +1,12 @@
 package intra
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http/httputil"
 	"strconv"
 	"time"
@@ -34,8 +36,10 @@ const (
 // maxInterim bounds the answers of status 1xx before one that counts.
 const maxInterim = 8
 
-// Config is what a road needs. Every field is required, but MaxConnections.
+// Config is what a road needs. Every field is required, but Dial and MaxConnections.
 type Config struct {
+	// Dial makes connections to other nodes, below TLS; nil: a net.Dialer does.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// TLS returns how a connection to a node is made, so that it is that node and no
 	// other, and knows who asks.
 	TLS   func(node string) *tls.Config
@@ -60,6 +64,9 @@ type Road struct {
 func NewRoad(c Config) *Road {
 	if c.MaxConnections == 0 {
 		c.MaxConnections = defaultConnections
+	}
+	if c.Dial == nil {
+		c.Dial = new(net.Dialer).DialContext
 	}
 	return &Road{Config: c, peers: peers{byNode: make(map[string]*peer)}}
 }

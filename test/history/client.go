@@ -24,8 +24,10 @@ type Client struct {
 	Number  int
 	Bucket  string
 	Keys    []string
-	Nodes   []*s3client.Client
-	Random  *rand.Rand
+	// Nodes is how many there are to ask, Node the way to each.
+	Nodes  int
+	Node   func(at int) *s3client.Client
+	Random *rand.Rand
 	// Large is of how many bytes the largest value is.
 	Large int
 
@@ -35,7 +37,7 @@ type Client struct {
 // Step makes one random request to one of the nodes. An error is something that a client
 // must never be told, whatever broke.
 func (c *Client) Step(ctx context.Context) error {
-	at := c.Random.IntN(len(c.Nodes))
+	at := c.Random.IntN(c.Nodes)
 	key := c.Keys[c.Random.IntN(len(c.Keys))]
 	switch n := c.Random.IntN(20); {
 	case n < 10:
@@ -79,7 +81,7 @@ func (c *Client) Get(ctx context.Context, at int, key string) error {
 	ctx, cancel := context.WithTimeout(ctx, requestWithin)
 	defer cancel()
 	call := c.History.Begin(c.Number, at, key, Op{Do: Get})
-	answer, err := c.Nodes[at].Get(ctx, c.Bucket, key)
+	answer, err := c.Node(at).Get(ctx, c.Bucket, key)
 	switch {
 	case err != nil:
 		call.End(Answer{Outcome: Refused}, err.Error())
@@ -110,7 +112,7 @@ func (c *Client) write(ctx context.Context, at int, key string, op Op) error {
 		request.Header = []objects.Pair{{Name: "If-None-Match", Value: "*"}}
 	}
 	call := c.History.Begin(c.Number, at, key, op)
-	answer, err := c.Nodes[at].Do(ctx, request)
+	answer, err := c.Node(at).Do(ctx, request)
 	switch {
 	case unsent(err):
 		call.End(Answer{Outcome: Refused}, err.Error())

@@ -17,7 +17,7 @@ import (
 func TestConsulAway(t *testing.T) {
 	w := newWorld(t, nodes.Config{})
 	l := w.startLoad(bucket, 6, 64)
-	l.more(300)
+	l.More(300)
 	for _, trouble := range []struct {
 		name     string
 		begin    func() error
@@ -28,7 +28,7 @@ func TestConsulAway(t *testing.T) {
 		{"killed", w.Consul.Kill, func() error { return w.Consul.Restart(t.Context()) }, "killed"},
 	} {
 		w.must(trouble.begin())
-		l.more(500)
+		l.More(500)
 		var asked sync.WaitGroup
 		for i := range w.Nodes {
 			asked.Go(func() { w.refusesBucket(i, trouble.newNames) })
@@ -39,7 +39,7 @@ func TestConsulAway(t *testing.T) {
 				t.Errorf("Consul is %s: node %d is not ready: %d", trouble.name, i, status)
 			}
 		}
-		l.more(500)
+		l.More(500)
 		w.must(trouble.end())
 		back := time.Now()
 		for i := range w.Nodes {
@@ -57,11 +57,11 @@ func TestConsulAway(t *testing.T) {
 		}
 		t.Logf("Consul was %s: buckets were made at every node %.1f s after it was back", trouble.name, time.Since(back).Seconds())
 	}
-	l.end()
-	if n := l.trouble(); n > 0 {
-		t.Errorf("%d requests of %d were not served while Consul was away", n, l.history.Len())
+	l.End()
+	if n := l.Trouble(); n > 0 {
+		t.Errorf("%d requests of %d were not served while Consul was away", n, l.History.Len())
 	}
-	l.judge()
+	l.Judge()
 	w.must(w.AwaitStates(t.Context(), "up up up"))
 }
 

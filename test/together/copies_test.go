@@ -36,26 +36,26 @@ func (w *world) killInTurn(count int) {
 	w.t.Helper()
 	ctx := w.t.Context()
 	l := w.startLoad(twice, 6, 96)
-	first := int(l.seed % uint64(len(w.Nodes)))
-	l.more(300)
+	first := int(l.Seed % uint64(len(w.Nodes)))
+	l.More(300)
 	for number := range count {
 		dead := (first + number) % len(w.Nodes)
 		killed := time.Now()
 		w.must(w.Nodes[dead].Kill())
 		states := []string{"up up up", "down up up", "up down up", "up up down"}
 		w.must(w.AwaitStates(ctx, states[1+dead]))
-		l.more(300)
-		outage, key := l.history.Longest(l.keys(), killed)
+		l.More(300)
+		outage, key := l.History.Longest(l.Keys(), killed)
 		w.t.Logf("node %d was killed: the longest that a key was not served is %.1f s (%s)", dead, outage.Seconds(), key)
 		if outage > failover {
 			w.t.Errorf("node %d was killed: %s was not served for %s", dead, key, outage)
 		}
 		w.must(w.Nodes[dead].Restart(ctx))
 		w.must(w.AwaitStates(ctx, states[0]))
-		l.more(300)
+		l.More(300)
 	}
-	if l.trouble() == 0 {
+	if l.Trouble() == 0 {
 		w.t.Error("the load met no trouble: it did not ask for keys of the nodes that were killed")
 	}
-	l.judge()
+	l.Judge()
 }

@@ -32,7 +32,7 @@ func TestCutOff(t *testing.T) {
 		}
 	}
 	l := w.startLoad(bucket, 4, 48)
-	l.more(200)
+	l.More(200)
 	const alone = 2
 	w.must(network.CutOff(alone))
 	w.must(w.AwaitStates(ctx, "up up down"))
@@ -52,18 +52,18 @@ func TestCutOff(t *testing.T) {
 	if answer, err := w.s3[alone].Do(ctx, request("PUT", "made-alone")); err != nil || answer.Status != http.StatusServiceUnavailable {
 		t.Errorf("a bucket at the node that is cut off: %v %+v", err, answer)
 	}
-	l.more(100)
+	l.More(100)
 	w.must(network.Join(alone))
 	w.must(w.AwaitStates(ctx, "up up up"))
-	l.more(200)
+	l.More(200)
 
 	w.must(network.Cut(0, 1)) // both reach the third, and Consul
 	w.must(w.AwaitMap(ctx, "one of two that do not reach each other is down", w.oneDown))
-	l.more(100)
+	l.More(100)
 	w.must(network.Mend(0, 1))
 	w.must(w.AwaitStates(ctx, "up up up"))
-	l.more(200)
-	l.judge()
+	l.More(200)
+	l.Judge()
 	for at := range w.Nodes {
 		for _, of := range names {
 			for _, name := range of {

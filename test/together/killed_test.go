@@ -31,7 +31,7 @@ func TestKilledWithOneCopy(t *testing.T) {
 		}
 	}
 	l := w.startLoad(bucket, 4, 48)
-	l.more(200)
+	l.More(200)
 	const dead = 1
 	w.must(w.Nodes[dead].Kill())
 	look := func(when string) {
@@ -69,14 +69,14 @@ func TestKilledWithOneCopy(t *testing.T) {
 	look("just killed")
 	w.must(w.AwaitStates(ctx, "up down up"))
 	look("down")
-	l.more(200)
+	l.More(200)
 	w.must(w.Nodes[dead].Restart(ctx))
 	w.must(w.AwaitStates(ctx, "up up up"))
-	l.more(200)
-	if l.trouble() == 0 {
+	l.More(200)
+	if l.Trouble() == 0 {
 		t.Error("the load met no trouble: it did not ask for keys of the node that was killed")
 	}
-	l.judge()
+	l.Judge()
 	for at := range w.Nodes {
 		for _, of := range names {
 			for _, name := range of {

@@ -7,14 +7,9 @@
 package together
 
 import (
-	"context"
-	"fmt"
 	"math/rand/v2"
 	"net/http"
-	"slices"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/troupe-storage/troupe/objects/smap"
 	"github.com/troupe-storage/troupe/test/history"
@@ -67,138 +62,12 @@ func (w *world) get(at int, key string) (int, string) {
 	return answer.Status, string(answer.Body)
 }
 
-// load is clients that do random things to keys of their own and to keys of all, until
-// they are stopped.
-type load struct {
-	t       *testing.T
-	world   *world
-	bucket  string
-	seed    uint64
-	history *history.History
-	clients []*history.Client
-	stop    context.CancelFunc
-	done    sync.WaitGroup
-
-	mu     sync.Mutex
-	failed []error
-}
-
-// loadPace is between two requests of a client: a node that refuses at once is not asked
-// so often that nobody can judge what happened.
-const loadPace = 15 * time.Millisecond
-
-// startLoad lets clients loose on so many keys, each client on all nodes. Which node is in
-// charge of a key is as it comes.
-func (w *world) startLoad(bucket string, clients, keys int) *load {
-	ctx, stop := context.WithCancel(w.t.Context())
-	l := &load{t: w.t, world: w, history: history.New(), stop: stop}
-	l.seed, l.bucket = rand.Uint64(), bucket
-	w.t.Logf("load: seed %d", l.seed)
-	for number := range clients {
-		c := &history.Client{
-			History: l.history, Number: number, Bucket: bucket, Nodes: w.s3, Random: rand.New(rand.NewPCG(l.seed, uint64(number))), Large: 100 << 10,
-		}
-		for i := range keys {
-			// A quarter of the keys is everybody's.
-			if name := fmt.Sprintf("load/%d", i); i%4 == 0 || i%clients == number {
-				c.Keys = append(c.Keys, name)
-			}
-		}
-		l.clients = append(l.clients, c)
-		l.done.Go(func() {
-			pace := time.NewTicker(loadPace)
-			defer pace.Stop()
-			for ctx.Err() == nil {
-				<-pace.C
-				if err := c.Step(context.WithoutCancel(ctx)); err != nil {
-					l.mu.Lock()
-					l.failed = append(l.failed, err)
-					l.mu.Unlock()
-					return
-				}
-			}
-		})
-	}
-	w.t.Cleanup(l.end)
-	return l
-}
-
-// more waits until so many requests more have been made.
-func (l *load) more(count int) {
-	l.t.Helper()
-	until := l.history.Len() + count
-	if err := nodes.Await(l.t.Context(), "load goes on", func() (bool, string) {
-		return l.history.Len() >= until || l.broken() != nil, fmt.Sprint(l.history.Len())
-	}); err != nil {
-		l.t.Fatal(err)
-	}
-	if err := l.broken(); err != nil {
-		l.t.Fatal(err)
-	}
-}
-
-// broken is the first thing that no client must ever be told; nil: there was none.
-func (l *load) broken() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.failed) == 0 {
-		return nil
-	}
-	return l.failed[0]
-}
-
-func (l *load) end() {
-	l.stop()
-	l.done.Wait()
-}
-
-// judge ends the load, reads and lists everything at every node, and says what was wrong.
-func (l *load) judge() {
-	l.t.Helper()
-	l.end()
-	if err := l.broken(); err != nil {
-		l.t.Error(err)
-	}
-	for _, c := range l.clients { // one after another: nobody changes anything
-		if err := c.ReadAll(l.t.Context()); err != nil {
-			l.t.Fatal(err)
-		}
-	}
-	want := l.history.Present()
-	for at, client := range l.world.s3 {
-		listed, err := client.List(l.t.Context(), l.bucket, "load/", 7)
-		var names []string
-		for _, o := range listed {
-			names = append(names, o.Key)
-		}
-		if err != nil || !slices.Equal(names, want) {
-			l.t.Errorf("node %d lists %q (%v), and what can be read is %q", at, names, err, want)
-		}
-	}
-	v := l.history.Judge()
-	if v.Wrong != "" {
-		l.t.Error(v.Wrong)
-	}
-	if len(v.Undecided) > 0 {
-		l.t.Errorf("undecided: %q", v.Undecided)
-	}
-	l.t.Logf("%d calls, %d refused, %d of unknown outcome; %d keys judged", l.history.Len(), l.refused(), l.history.Count(history.Unknown), v.Keys)
-}
-
-// refused is how many requests did nothing.
-func (l *load) refused() int { return l.history.Count(history.Refused) }
-
-// trouble is how many requests were not served.
-func (l *load) trouble() int { return l.refused() + l.history.Count(history.Unknown) }
-
-// keys are those of all clients.
-func (l *load) keys() []string {
-	var all []string
-	for _, c := range l.clients {
-		all = append(all, c.Keys...)
-	}
-	slices.Sort(all)
-	return slices.Compact(all)
+// startLoad lets clients loose on the keys of a bucket, through all nodes.
+func (w *world) startLoad(bucket string, clients, keys int) *history.Load {
+	return history.StartLoad(w.t, history.LoadConfig{
+		Bucket: bucket, Clients: clients, Keys: keys, Nodes: len(w.s3), Node: func(at int) *s3client.Client { return w.s3[at] },
+		Large: 100 << 10, Seed: rand.Uint64(),
+	})
 }
 
 // ready is the status of a node's readiness.
