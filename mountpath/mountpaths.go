@@ -59,14 +59,15 @@ type Mount struct {
 	Why   string       // why Store is nil
 	// Disabled says that an operator has disabled it: Store is nil on purpose.
 	Disabled bool
-	// ReadOnly says that Store is nil because the filesystem took no writes: it is
-	// opened when it does.
+	// ReadOnly says that Store is nil because the filesystem took no writes, and could
+	// not be opened to be read either: it is opened when it does.
 	ReadOnly bool
 	// Events is where Store's events are put; the coordinator empties it.
 	Events <-chan store.Event
 
 	// Open opens the store: after Close, or of a mountpath that was missing. It
-	// checks the directory as a start does, and brings its documents up to date.
+	// checks the directory as a start does, and brings its documents up to date. On a
+	// filesystem that takes no writes the store is one that is only read.
 	Open func() (*store.Store, error)
 	// Close closes the store that is open; nobody uses it any more.
 	Close func() error
@@ -342,7 +343,7 @@ func (s *mountpaths) onOpened(ctx actor.Context, m *opened) {
 		p.retry = s.System.Clock().AfterFunc(openPause, s.sender(ctx, &tryAgain{p}))
 	case p.reopens:
 		p.reopens = false
-		reason := "its index stopped and cannot be opened again: " + m.err.Error()
+		reason := "its index cannot be opened again: " + m.err.Error()
 		s.become(p, report{state: messages.MountpathDisabled, reason: reason})
 		s.record(ctx, p, reason, false)
 	default: // enabling it failed: it stays what it was
@@ -392,7 +393,7 @@ func (s *mountpaths) onCoordinating(ctx actor.Context, m *coordinating) {
 	if p.phase != serving || p.mount.Store != m.store {
 		return
 	}
-	s.become(p, healthy())
+	s.become(p, freshly(m.store))
 	s.settleWaiters(p)
 	s.reveal(ctx, p)
 	if p.retired {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync/atomic"
+	"syscall"
 
 	"github.com/troupe-storage/troupe/cluster/embedded"
 	"github.com/troupe-storage/troupe/mountpath/disk"
@@ -88,10 +89,17 @@ func (m *mount) look(config Config, others []*mount) error {
 	} else {
 		m.trouble, err = errs.E(op, path, errs.IO, err), nil
 	}
-	if err != nil || m.trouble != nil {
+	if err != nil || m.trouble != nil && !m.isReadOnly() {
 		err = errors.Join(err, m.closeFiles())
 	}
 	return err
+}
+
+// isReadOnly reports whether what was looked at is a mountpath whose filesystem takes
+// no writes now: it is open, and what is stored on it can be read. Its documents are
+// not used: they could not be kept up to date.
+func (m *mount) isReadOnly() bool {
+	return m.linux != nil && m.format != nil && errors.Is(m.trouble, syscall.EROFS)
 }
 
 // openFiles opens the directory that is at the path now.
@@ -201,9 +209,10 @@ func (s shelf) Remove(name string) error {
 	return s.use(func(x store.Shelf) error { return x.Remove(name) })
 }
 
-// openStore opens the store of a mount that was looked at.
+// openStore opens the store of a mount that was looked at: to be read only, if its
+// filesystem takes no writes.
 func (m *mount) openStore(o store.Options) (*store.Store, error) {
-	o.FS, o.Lifetime = m.fs, m.lifetime
+	o.FS, o.Lifetime, o.ReadOnly = m.fs, m.lifetime, m.isReadOnly()
 	o.Log = o.Log.WithField("mountpath", m.path)
 	o.OnEvent = func(e store.Event) {
 		select {
@@ -250,7 +259,10 @@ type opener struct {
 
 // open opens a mountpath again, or one that was missing, as a start does: it is
 // looked at anew, must still be the mountpath of the id, gets its documents brought
-// up to date, is settled, and loses what it has of buckets that are destroyed.
+// up to date, is settled, and loses what it has of buckets that are destroyed. While
+// its filesystem takes no writes it is opened to be read, and none of that is done;
+// one that an operator disabled stays so, because the documents on it would not say
+// that it is in use again.
 func (o *opener) open(m *mount, id string) (*store.Store, error) {
 	s, err := o.tryOpen(m, id)
 	if err != nil {
@@ -265,7 +277,7 @@ func (o *opener) tryOpen(m *mount, id string) (*store.Store, error) {
 		return nil, errs.E(op, err)
 	}
 	switch node := o.documents.Node(); {
-	case m.trouble != nil:
+	case m.trouble != nil && (!m.isReadOnly() || isDisabled(node.Mountpaths, id)):
 		return nil, errs.E(op, m.path, errs.Offline, m.trouble)
 	case m.format == nil:
 		return nil, errs.E(op, m.path, errs.Offline, errMissing)
@@ -273,6 +285,13 @@ func (o *opener) tryOpen(m *mount, id string) (*store.Store, error) {
 		return nil, errs.E(op, m.path, errs.Invalid, foreign(m.format, node))
 	case m.format.MountpathID != id:
 		return nil, errs.E(op, m.path, errs.Invalid, fmt.Errorf("it is mountpath %s, and %s is wanted here", m.format.MountpathID, id))
+	}
+	if m.isReadOnly() {
+		s, err := m.openStore(o.options)
+		if err != nil {
+			return nil, errs.E(op, m.path, errs.Offline, errors.Join(m.trouble, err))
+		}
+		return s, nil
 	}
 	if err := o.documents.Attach(m.shelf(), m.path); err != nil {
 		return nil, errs.E(op, err)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/troupe-storage/troupe/cluster/embedded"
@@ -201,8 +200,8 @@ func adopt(documents *embedded.Documents, mounts []*mount) error {
 	return nil
 }
 
-// openStores opens every mountpath's store, side by side. One that cannot be
-// opened is offline with the reason; only when none can the node does not start.
+// openStores opens every mountpath's store, side by side: to be read only where the
+// filesystem takes no writes. One that cannot be opened is offline with the reason; only when none can the node does not start.
 func (o *opener) openStores(all []embedded.Mountpath) ([]mountpath.Mount, error) {
 	result := make([]mountpath.Mount, len(all))
 	var group sync.WaitGroup
@@ -213,8 +212,8 @@ func (o *opener) openStores(all []embedded.Mountpath) ([]mountpath.Mount, error)
 		switch {
 		case r.Disabled:
 			r.Why = named.Disabled
-		case m.trouble != nil:
-			r.Why, r.ReadOnly = m.trouble.Error(), errors.Is(m.trouble, syscall.EROFS)
+		case m.trouble != nil && !m.isReadOnly():
+			r.Why = m.trouble.Error()
 		case m.linux == nil:
 			r.Why = "it is missing: no directory that was given holds it; is its disk mounted?"
 		case m.format == nil:
@@ -225,8 +224,11 @@ func (o *opener) openStores(all []embedded.Mountpath) ([]mountpath.Mount, error)
 		default:
 			group.Go(func() {
 				var err error
-				if r.Store, err = m.openStore(o.options); err != nil {
-					r.Why = err.Error()
+				if r.Store, err = m.openStore(o.options); err == nil {
+					return
+				}
+				if r.Why = err.Error(); m.isReadOnly() {
+					r.ReadOnly, r.Why = true, errors.Join(m.trouble, err, m.closeFiles()).Error()
 				}
 			})
 		}
@@ -278,7 +280,7 @@ func dropDestroyed(documents *embedded.Documents, mounts []mountpath.Mount) erro
 		}
 		everywhere := true
 		for _, m := range mounts {
-			if m.Store == nil {
+			if m.Store == nil || m.Store.ReadOnly() {
 				everywhere = false
 				continue
 			}

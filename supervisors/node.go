@@ -252,8 +252,11 @@ func (n *Node) openDisks(now time.Time) ([]mountpath.Mount, *embedded.Documents,
 		return nil, nil, err
 	}
 	for _, m := range mounts {
-		if m.Store == nil {
+		switch {
+		case m.Store == nil:
 			n.log.WithFields(logrus.Fields{"mountpath": m.Path, "reason": m.Why}).Error("mountpath is offline; its keys answer 503")
+		case m.Store.ReadOnly():
+			n.log.WithField("mountpath", m.Path).Error("mountpath is read-only: its keys are read, and answer 503 to writes until its filesystem takes them")
 		}
 	}
 	return mounts, documents, dropDestroyed(documents, mounts)

@@ -27,7 +27,7 @@ func (s *Store) Probe(step func()) error {
 	for at := 0; at < len(written); at += 8 {
 		binary.BigEndian.PutUint64(written[at:], s.probes.Add(1))
 	}
-	return try(s.fs, written, step)
+	return try(s.disk, written, step)
 }
 
 // Try is Probe for a filesystem that no store is open on.

@@ -187,6 +187,12 @@ func (s *shelter) others(broken int) {
 func (s *shelter) whole() {
 	s.Helper()
 	s.others(-1)
+	s.listed()
+}
+
+// listed checks that everything is listed.
+func (s *shelter) listed() {
+	s.Helper()
 	content, _, err := s.c.do("GET", "/photos", "list-type=2", nil)
 	if err != nil {
 		s.Errorf("a listing: %v", err)
@@ -459,9 +465,9 @@ func TestDeadIndexIsOpenedAgain(t *testing.T) {
 	s.close()
 }
 
-// A disk that is read-only when the node starts is missing, with the reason; it is in
-// use by itself when it takes writes, with all its objects. What an operator disabled
-// meanwhile is not.
+// A disk that is read-only when the node starts is read and listed and refuses writes,
+// with the reason; it takes them by itself when it can, with all its objects. What an
+// operator disabled meanwhile is not.
 func TestReadOnlyAtTheStart(t *testing.T) {
 	for _, disabled := range []bool{false, true} {
 		t.Run(fmt.Sprintf("disabled %t", disabled), func(t *testing.T) {
@@ -474,10 +480,24 @@ func TestReadOnlyAtTheStart(t *testing.T) {
 			}
 			s.node = start(t, s.dir, s.disks, func(config *supervisors.Config) { config.Faults = desk })
 			s.connect()
-			if m := s.mountpath(1); m.State != "missing" || !strings.Contains(m.Reason, "read-only") || m.Readable || m.Writable {
+			if m := s.mountpath(1); m.State != "read-only" || !strings.Contains(m.Reason, "takes no writes") || !m.Readable || m.Writable {
 				t.Errorf("a disk that was read-only at the start: %+v", m)
 			}
 			s.others(1)
+			for key, on := range s.on {
+				if got, err := s.c.get("photos", key); on == 1 && (err != nil || etagOf(got) != etagOf(s.held[key])) {
+					t.Errorf("a read of a disk that is read-only: %v", err)
+				}
+			}
+			s.listed()
+			key := s.keyOn(1)
+			for what, err := range map[string]error{
+				"a large write": s.c.put("photos", key, s.held[key]), "a small write": s.c.put("photos", key, []byte("x")), "a delete": s.c.delete("photos", key),
+			} {
+				if f := s.refused(err); f.status != http.StatusServiceUnavailable || !strings.Contains(f.body, "read-only") {
+					t.Errorf("%s: %v", what, f)
+				}
+			}
 			hits := readOnly.Hits()
 			eventually(t, time.Minute, func() (struct{}, error) { // it is tried, in vain
 				if readOnly.Hits() == hits {
@@ -485,7 +505,7 @@ func TestReadOnlyAtTheStart(t *testing.T) {
 				}
 				return struct{}{}, nil
 			})
-			if m := s.mountpath(1); m.State != "missing" {
+			if m := s.mountpath(1); m.State != "read-only" {
 				t.Errorf("a disk that is read-only: %+v", m)
 			}
 			if disabled {
