@@ -54,7 +54,8 @@ func (l Limits) withDefaults() Limits {
 // about it later. Its functions block on disks and are called one at a time.
 type Mount struct {
 	ID    string
-	Path  string       // as configured, for people
+	Path  string       // for people: absolute, symbolic links resolved
+	Given string       // likewise, as it was given
 	Store *store.Store // nil: it is not open
 	Why   string       // why Store is nil
 	// Disabled says that an operator has disabled it: Store is nil on purpose.
@@ -451,6 +452,10 @@ func (s *mountpaths) onEnableMountpath(ctx actor.Context, m *messages.EnableMoun
 	switch {
 	case err != nil:
 		m.Fail(err)
+	case p.phase == serving && p.waiting == nil && p.recording == 0 && p.mount.Store.ReadOnly():
+		// Another filesystem may be mounted there by now: it is looked at anew.
+		p.waiting, p.reopens, p.attempts = m.Reply, true, 0
+		s.stop(ctx, p)
 	case p.phase == serving && p.waiting == nil:
 		m.Reply.Send(p.status(), nil)
 	case p.phase == working && p.awaits && p.waiting == nil: // it is being tried
@@ -467,16 +472,21 @@ func (s *mountpaths) onEnableMountpath(ctx actor.Context, m *messages.EnableMoun
 
 func (s *mountpaths) onListMountpaths(m *messages.ListMountpaths) {
 	var all []messages.MountpathStatus
+	states := s.System.Actors()
 	for _, p := range s.places {
-		all = append(all, s.statusOf(p))
+		status := s.statusOf(p)
+		p.showSuspended(&status, states)
+		all = append(all, status)
 	}
 	m.Reply.Send(all, nil)
 }
 
-// find returns the mountpath of a path or an id.
+// find returns the mountpath of a path, which may be relative to where the node was
+// started, or of an id.
 func (s *mountpaths) find(op errs.Op, path string) (*place, error) {
+	absolute := s.Set.Resolve(path)
 	for _, p := range s.places {
-		if !p.retired && (p.mount.Path == path || p.mount.ID == path) {
+		if !p.retired && (p.isAt(absolute) || p.mount.ID == path) {
 			return p, nil
 		}
 	}

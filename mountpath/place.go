@@ -98,6 +98,9 @@ func (p *place) note(now time.Time, next report) (changed bool) {
 	return was.state != next.state || was.reason != next.reason || was.writable != next.writable || was.readable != next.readable
 }
 
+// isAt reports whether the mountpath is at an absolute path.
+func (p *place) isAt(path string) bool { return p.mount.Path == path || p.mount.Given == path }
+
 // show is the mountpath as the roster has it.
 func (p *place) show() messages.MountpathView {
 	v := p.view

@@ -21,6 +21,7 @@ import (
 // current, which anyone may read, it belongs to who opens or closes it.
 type mount struct {
 	path   string // absolute, symbolic links resolved; never changes
+	given  string // as it was given, absolute; never changes
 	root   os.FileInfo
 	linux  *disk.Linux    // nil: it is not open, so that its filesystem can be unmounted
 	fs     disk.FS        // linux, or what the fault desk put around it
@@ -46,8 +47,8 @@ type mount struct {
 // fails faster is judged by those.
 const eventRoom = 64
 
-func newMount(path string, seals *store.Seals) *mount {
-	return &mount{path: path, events: make(chan store.Event, eventRoom), lifetime: &store.Lifetime{Seals: seals}}
+func newMount(at directory, seals *store.Seals) *mount {
+	return &mount{path: at.path, given: at.given, events: make(chan store.Event, eventRoom), lifetime: &store.Lifetime{Seals: seals}}
 }
 
 // look opens the directory and reads what it is. A mount that cannot be used for a

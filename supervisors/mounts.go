@@ -26,16 +26,16 @@ func findMounts(config Config, seals *store.Seals) (mounts []*mount, err error) 
 		}
 	}()
 	for _, dir := range config.Data {
-		path, made, err := resolve(dir)
+		at, err := resolve(dir)
 		if err != nil {
 			return mounts, errs.E(op, dir, errs.IO, err)
 		}
-		m := newMount(path, seals)
+		m := newMount(at, seals)
 		if err := m.look(config, mounts); err != nil {
 			return append(mounts, m), errs.E(op, dir, err)
 		}
-		if m.trouble != nil && made != nil {
-			m.trouble = errs.E(op, dir, errs.IO, made)
+		if m.trouble != nil && at.made != nil {
+			m.trouble = errs.E(op, dir, errs.IO, at.made)
 		}
 		mounts = append(mounts, m)
 	}
@@ -247,7 +247,7 @@ func (o *opener) openStores(all []embedded.Mountpath) ([]mountpath.Mount, error)
 // describe is what the supervisor of mountpaths gets of a mount.
 func (o *opener) describe(m *mount, named embedded.Mountpath) mountpath.Mount {
 	return mountpath.Mount{
-		ID: named.ID, Path: named.Path, Events: m.events, Disabled: named.Disabled != "",
+		ID: named.ID, Path: named.Path, Given: m.given, Events: m.events, Disabled: named.Disabled != "",
 		Open:  func() (*store.Store, error) { return o.open(m, named.ID) },
 		Close: m.closeStore,
 		Away:  func(reason string, byOperator bool) error { return o.documents.SetAway(named.ID, reason, byOperator) },
@@ -267,7 +267,7 @@ func (o *opener) mountOf(named embedded.Mountpath) *mount {
 			return m
 		}
 	}
-	m := newMount(named.Path, &o.seals)
+	m := newMount(directory{given: named.Path, path: named.Path}, &o.seals)
 	o.mounts.add(m)
 	return m
 }
