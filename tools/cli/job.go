@@ -15,6 +15,7 @@ import (
 	"github.com/troupe-storage/troupe/api"
 	"github.com/troupe-storage/troupe/api/jobs"
 	"github.com/troupe-storage/troupe/objects/errs"
+	"github.com/troupe-storage/troupe/tools/terminal"
 )
 
 // jobCommand holds what is asked of a node about its jobs.
@@ -361,7 +362,7 @@ const jobLook = time.Second
 func (s *Session) waitForJob(ctx context.Context, c jobs.Client, id string, timeout time.Duration) error {
 	look := time.Minute
 	var shown *jobBar
-	if !s.Quiet() && !s.Out.JSON && isTerminal(s.Out.note) {
+	if !s.Quiet() && !s.Out.JSON && terminal.Is(s.Out.note) {
 		shown, look = newJobBar(s.Out), jobLook
 		defer shown.close()
 	}
