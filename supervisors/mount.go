@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"syscall"
 
@@ -256,6 +257,9 @@ type opener struct {
 	options   store.Options
 	mounts    *mountList
 	seals     store.Seals
+	planned   int // mountpaths that the node's start divided descriptors among
+
+	dividing sync.Mutex
 }
 
 // open opens a mountpath again, or one that was missing, as a start does: it is
@@ -287,17 +291,20 @@ func (o *opener) tryOpen(m *mount, id string) (*store.Store, error) {
 	case m.format.MountpathID != id:
 		return nil, errs.E(op, m.path, errs.Invalid, fmt.Errorf("it is mountpath %s, and %s is wanted here", m.format.MountpathID, id))
 	}
+	options := o.options
+	options.MemTableBytes = o.memTableBytes(len(o.documents.Node().Mountpaths))
 	if m.isReadOnly() {
-		s, err := m.openStore(o.options)
+		s, err := m.openStore(options)
 		if err != nil {
 			return nil, errs.E(op, m.path, errs.Offline, errors.Join(m.trouble, err))
 		}
+		o.divide()
 		return s, nil
 	}
 	if err := o.documents.Attach(m.shelf(), m.path); err != nil {
 		return nil, errs.E(op, err)
 	}
-	s, err := m.openStore(o.options)
+	s, err := m.openStore(options)
 	if err == nil {
 		err = o.dropDestroyed(s)
 	}
@@ -305,6 +312,7 @@ func (o *opener) tryOpen(m *mount, id string) (*store.Store, error) {
 		err = errors.Join(err, m.closeStore())
 		return nil, errs.E(op, m.path, err, o.documents.SetAway(id, err.Error(), false))
 	}
+	o.divide()
 	return s, nil
 }
 

@@ -105,11 +105,17 @@ func (o *opener) join(dir string) (_ mountpath.Mount, _ *messages.Transition, er
 	if m.trouble != nil {
 		return mountpath.Mount{}, nil, errs.E(op, path, errs.Offline, m.trouble, at.made)
 	}
+	mountpaths := len(o.documents.Node().Mountpaths) + 1
+	if err := o.checkDescriptors(path, mountpaths); err != nil {
+		return mountpath.Mount{}, nil, errs.E(op, path, err)
+	}
 	if err := o.format(m, o.options.Now()); err != nil {
 		return mountpath.Mount{}, nil, errs.E(op, err)
 	}
 	id := m.format.MountpathID
-	s, err := m.openStore(o.options)
+	options := o.options
+	options.MemTableBytes = o.memTableBytes(mountpaths)
+	s, err := m.openStore(options)
 	if err != nil {
 		return mountpath.Mount{}, nil, errs.E(op, path, err)
 	}
@@ -118,6 +124,7 @@ func (o *opener) join(dir string) (_ mountpath.Mount, _ *messages.Transition, er
 		return mountpath.Mount{}, nil, errs.E(op, path, err)
 	}
 	o.mounts.add(m)
+	o.divide()
 	mount := o.describe(m, embedded.Mountpath{ID: id, Path: path})
 	mount.Store = s
 	return mount, transitionOf(node.Transition), nil
@@ -183,7 +190,9 @@ func (o *opener) retire(id string) error {
 			continue
 		}
 		o.mounts.remove(m)
-		return errs.Wrap(op, errors.Join(m.close(), m.wipe(bucketNames(o.documents))))
+		err := errors.Join(m.close(), m.wipe(bucketNames(o.documents)))
+		o.divide()
+		return errs.Wrap(op, err)
 	}
 	return nil
 }
@@ -199,6 +208,7 @@ func bucketNames(documents *embedded.Documents) []string {
 
 // drop forgets a mountpath that cannot be used, as it is.
 func (o *opener) drop(id string) error {
+	defer o.divide()
 	for _, m := range o.mounts.all() {
 		if m.format != nil && m.format.MountpathID == id {
 			o.mounts.remove(m)

@@ -239,6 +239,7 @@ func (n *Node) openDisks(now time.Time) ([]mountpath.Mount, *embedded.Documents,
 	budget := budgetOf(n.config.MemoryBytes, len(all))
 	n.shared = index.NewShared(budget.blockCache, len(all))
 	documents.LiveBy(n.clock)
+	o.planned = len(all)
 	o.documents, o.options = documents, store.Options{
 		Shared: n.shared, Generations: objects.NewSequencer(1, node.Start),
 		BootID:        bootID(),
@@ -461,21 +462,4 @@ func (n *Node) Stop() error {
 		n.slabs = nil
 	}
 	return errors.Join(failures...)
-}
-
-// budget is a node's memory, a line per consumer.
-type budget struct {
-	slabs      int   // number of slabs
-	blockCache int64 // bytes of index blocks
-	heap       int64 // limit of Go's heap
-}
-
-// budgetOf divides the memory: three eighths for payloads on their way, an
-// eighth for blocks of the indexes, an eighth for their memtables (two of each
-// index), and the rest for the heap.
-func budgetOf(memory int64, mountpaths int) budget {
-	memtables := 2 * int64(mountpaths) * int64(index.MemTableBytes(memory, mountpaths))
-	slabs := memory * 3 / 8
-	cache := memory / 8
-	return budget{slabs: int(slabs / slab.Bytes), blockCache: cache, heap: max(memory-slabs-cache-memtables, memory/4)}
 }

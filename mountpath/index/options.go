@@ -134,7 +134,7 @@ func pebbleOptions(o Options, a *adapter, events *pebble.EventListener) *pebble.
 		EventListener:      events,
 
 		MemTableSize:                uint64(o.MemTableBytes),
-		MemTableStopWritesThreshold: memTables,
+		MemTableStopWritesThreshold: MemTables,
 		FlushDelayDeleteRange:       rangeDeleteFlush,
 
 		L0CompactionThreshold: 4,

@@ -264,6 +264,9 @@ func (s *Store) Index() *index.Index { return s.index }
 // ReadOnly reports whether the store was opened to be read only.
 func (s *Store) ReadOnly() bool { return s.readOnly }
 
+// MemTableBytes returns the size of each of the index's memtables.
+func (s *Store) MemTableBytes() int { return s.memTableBytes }
+
 // InlineLimit returns the largest payload that goes into the index, in bytes.
 func (s *Store) InlineLimit() int { return s.inlineLimit }
 
