@@ -14,6 +14,7 @@ import (
 	"github.com/troupe-storage/troupe/api/storage"
 	"github.com/troupe-storage/troupe/supervisors"
 	"github.com/troupe-storage/troupe/supervisors/faults"
+	"github.com/troupe-storage/troupe/test/states"
 )
 
 // shelter is a node with objects on each of its disks, and what they hold.
@@ -124,38 +125,13 @@ func (s *shelter) breaks(d int, fault faults.Disk, when ...faults.When) *faults.
 // mountpath returns what the node says of a disk.
 func (s *shelter) mountpath(d int) storage.Mountpath {
 	s.Helper()
-	all, err := s.c.storage.List(s.Context())
-	if err != nil {
-		s.Fatal(err)
-	}
-	for _, m := range all {
-		if m.Path == s.path(d) {
-			return m
-		}
-	}
-	s.Fatalf("no mountpath is at %s: %+v", s.path(d), all)
-	return storage.Mountpath{}
+	return states.Of(s, s.c.storage, s.path(d))
 }
 
 // becomes waits until a disk is in one of the states.
-func (s *shelter) becomes(d int, within time.Duration, states ...string) storage.Mountpath {
+func (s *shelter) becomes(d int, within time.Duration, wanted ...string) storage.Mountpath {
 	s.Helper()
-	look := time.NewTicker(20 * time.Millisecond)
-	defer look.Stop()
-	over := time.After(within)
-	for {
-		m := s.mountpath(d)
-		for _, state := range states {
-			if m.State == state {
-				return m
-			}
-		}
-		select {
-		case <-look.C:
-		case <-over:
-			s.Fatalf("disk %d is not %v after %s: %+v", d, states, within, m)
-		}
-	}
+	return states.Await(s, within, func() storage.Mountpath { return s.mountpath(d) }, wanted...)
 }
 
 // others reads and writes the keys of all disks but one: none may fail.
