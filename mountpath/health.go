@@ -276,7 +276,7 @@ func (h *health) reopens() bool {
 	if h.failing != "" {
 		return h.good >= goodProbes && len(h.recent) == 0
 	}
-	return h.viewed || h.fullness != store.Exhausted
+	return h.fullness != store.Exhausted
 }
 
 // report says what all of it comes to.
@@ -296,8 +296,13 @@ func (h *health) report() report {
 		r.state, r.reason, r.writable = messages.MountpathFailing, "it does not answer: a probe does not return", false
 	case h.readOnly:
 		r.state, r.reason, r.writable = messages.MountpathReadOnly, readOnlyReason, false
+		if h.viewed && h.full {
+			r.reason = "the filesystem has no room for any write"
+		}
 	case h.failing != "":
 		r.state, r.reason = messages.MountpathFailing, h.failing
+	case h.viewed && h.fullness == store.Exhausted:
+		r.state, r.reason = messages.MountpathFull, "writes and deletes wait for room"
 	case h.viewed:
 		r.state, r.reason = messages.MountpathReadOnly, "the filesystem takes writes again; the mountpath is being opened for them"
 	case h.died != nil: // for want of room

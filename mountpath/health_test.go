@@ -211,7 +211,12 @@ func TestHealth(t *testing.T) {
 		{"opened read-only, and it is full", func(p *patient) {
 			p.viewed, p.readOnly = true, true
 			p.after(long, idle, fails(syscall.ENOSPC))
-		}, messages.MountpathReadOnly, "takes no writes", false, true, false},
+		}, messages.MountpathReadOnly, "no room for any write", false, true, false},
+		{"opened read-only, and there is hardly any room", func(p *patient) {
+			p.viewed, p.readOnly = true, true
+			p.measured(store.Exhausted)
+			p.after(long, idle, well)
+		}, messages.MountpathFull, "wait for room", false, true, false},
 		{"opened read-only, and it is writable", func(p *patient) {
 			p.viewed, p.readOnly = true, true
 			p.after(2*time.Second, idle, well)

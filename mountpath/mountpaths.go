@@ -4,7 +4,6 @@ import (
 	"errors"
 	"strconv"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -349,7 +348,7 @@ func (s *mountpaths) onOpened(ctx actor.Context, m *opened) {
 		s.record(ctx, p, reason, false)
 	default: // enabling it failed: it stays what it was
 		p.answer(messages.MountpathStatus{}, m.err)
-		if p.awaits = p.awaits && errors.Is(m.err, syscall.EROFS); p.awaits {
+		if p.awaits = p.awaits && store.TakesNoWrites(m.err); p.awaits {
 			s.awaitWrites(ctx, p)
 		}
 	}

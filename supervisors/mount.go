@@ -98,10 +98,10 @@ func (m *mount) look(config Config, others []*mount) error {
 }
 
 // isReadOnly reports whether what was looked at is a mountpath whose filesystem takes
-// no writes now: it is open, and what is stored on it can be read. Its documents are
-// not used: they could not be kept up to date.
+// no writes now, not even small ones: it is open, and what is stored on it can be read.
+// Its documents are not used: they could not be kept up to date.
 func (m *mount) isReadOnly() bool {
-	return m.linux != nil && m.format != nil && errors.Is(m.trouble, syscall.EROFS)
+	return m.linux != nil && m.format != nil && store.TakesNoWrites(m.trouble)
 }
 
 // openFiles opens the directory that is at the path now.
@@ -155,11 +155,15 @@ func (m *mount) read() error {
 		return nil
 	}
 	m.format = format
-	if err := m.linux.CheckAttributes(); errs.Is(errs.Invalid, err) {
-		return errs.E(op, m.path, err)
-	}
 	if err := store.Try(m.fs); err != nil {
 		m.trouble = errs.E(op, m.path, err)
+		return nil
+	}
+	switch err := m.linux.CheckAttributes(); {
+	case errors.Is(err, syscall.ENOSPC): // it had attributes when it was formatted
+		m.trouble = errs.E(op, m.path, err)
+	case errs.Is(errs.Invalid, err):
+		return errs.E(op, m.path, err)
 	}
 	return nil
 }

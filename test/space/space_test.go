@@ -193,6 +193,27 @@ func (t *tenant) awaitRoom(since time.Time, what string) {
 	}
 }
 
+// refusedOne writes all that is stored once more, and returns a key that is refused:
+// some must be, as of a mountpath that takes no writes, and some must not.
+func (t *tenant) refusedOne() (refused string) {
+	t.Helper()
+	written := 0
+	for key, body := range t.stored {
+		switch answer := t.put(key, body); {
+		case answer.OK():
+			written++
+		case answer.Status == 503 && strings.Contains(string(answer.Body), "takes no writes"):
+			refused = key
+		default:
+			t.Errorf("put of %s: %d: %.300s", key, answer.Status, answer.Body)
+		}
+	}
+	if refused == "" || written == 0 {
+		t.Fatalf("%q was refused, and %d writes were not", refused, written)
+	}
+	return refused
+}
+
 // awaitWrites puts an object that is stored until that works, and reports how long it
 // took.
 func (t *tenant) awaitWrites(key, what string) {
@@ -442,24 +463,41 @@ func TestReadOnlyAtTheStart(t *testing.T) {
 	must(tenant.volume.TakeNoWrites())
 	must(tenant.node.Restart(t.Context()))
 	tenant.readAll("read-only")
-	refused, written := "", 0
-	for key, body := range tenant.stored {
-		switch answer := tenant.put(key, body); {
-		case answer.OK():
-			written++
-		case answer.Status == 503 && strings.Contains(string(answer.Body), "read-only"):
-			refused = key
-		default:
-			t.Errorf("put of %s: %d: %.300s", key, answer.Status, answer.Body)
-		}
-	}
-	if refused == "" || written == 0 {
-		t.Fatalf("%q was refused, and %d writes were not", refused, written)
-	}
+	refused := tenant.refusedOne()
 	tenant.readAll("after writes were refused")
 	must(tenant.volume.TakeWrites())
 	tenant.awaitWrites(refused, "the filesystem takes writes again")
 	tenant.readAll("writable")
+	for key := range maps.Clone(tenant.stored) {
+		tenant.delete(key)
+	}
+	must(tenant.node.Stop(t.Context()))
+}
+
+// A disk that is full to the last block when the node starts, after a kill, is read and
+// listed, and costs the keys of no other; it takes writes with room again, by itself.
+func TestFullAtTheStart(t *testing.T) {
+	tenant := newTenant(t, volume.Config{Kind: volume.Ext4, Bytes: 256 << 20}, t.TempDir())
+	for i := range 40 {
+		if answer := tenant.put(fmt.Sprintf("keep/%d", i), bytes.Repeat([]byte{byte(i)}, 1+i*5000)); !answer.OK() {
+			t.Fatal(answer.Err())
+		}
+	}
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(tenant.node.Kill())
+	takeAll(t, tenant.volume, filepath.Join(tenant.volume.Path, "ballast"))
+	must(tenant.node.Restart(t.Context()))
+	tenant.readAll("full")
+	refused := tenant.refusedOne()
+	tenant.readAll("after writes were refused")
+	must(os.Remove(filepath.Join(tenant.volume.Path, "ballast")))
+	tenant.awaitWrites(refused, "somebody else has left")
+	tenant.readAll("with room again")
 	for key := range maps.Clone(tenant.stored) {
 		tenant.delete(key)
 	}
