@@ -85,7 +85,7 @@ func TestPowerCuts(t *testing.T) {
 	}
 	c.finish()
 	t.Logf("%s in %s; next history %d", c.summary(), time.Since(began).Round(time.Second), seed)
-	if !t.Failed() && (c.views.Load() == 0 || c.busy.Load() == 0) {
+	if !t.Failed() && want >= 500 && (c.views.Load() == 0 || c.busy.Load() == 0) {
 		t.Error("the control: no state with an interrupted write was read before it was recovered")
 	}
 }
