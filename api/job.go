@@ -101,9 +101,11 @@ type StartJob struct {
 
 // JobAction asks something of a job.
 type JobAction struct {
-	// Action is "pause", "resume" or "stop"; or "start", which takes up a job that
-	// failed or was stopped, from its last checkpoint.
-	Action string `json:"action"`
+	// Action is "pause", "resume" or "stop"; "start", which takes up a job that
+	// failed or was stopped, from its last checkpoint; or "limit", which makes Rate the
+	// job's from now on.
+	Action string   `json:"action"`
+	Rate   *JobRate `json:"rate,omitempty"` // of limit; nil: no bound any more
 }
 
 // The actions.
@@ -112,4 +114,5 @@ const (
 	JobResume = "resume"
 	JobStop   = "stop"
 	JobStart  = "start"
+	JobLimit  = "limit"
 )

@@ -134,6 +134,20 @@ type StopJob struct {
 // Fail implements Failer.
 func (m *StopJob) Fail(err error) { m.Reply.Fail(err) }
 
+// LimitJob bounds what a job does in a second from now on, in place of what bounded it
+// so far: the step under way ends, and the next one begins when the new rate allows
+// it. Of a job that failed or was stopped it counts when it is restarted. Sent to the
+// xactions coordinator; answered once that is durable. Invalid, NotFound, or Conflict
+// if the job is finished.
+type LimitJob struct {
+	ID    string
+	Rate  JobRate // zero: none
+	Reply Reply[*Job]
+}
+
+// Fail implements Failer.
+func (m *LimitJob) Fail(err error) { m.Reply.Fail(err) }
+
 // GetJob asks for one job; NotFound if there is none, or not any more.
 type GetJob struct {
 	ID    string

@@ -32,6 +32,9 @@ const (
 	MountpathJoining MountpathState = "joining"
 	// MountpathLeaving: likewise, and its keys move to the others.
 	MountpathLeaving MountpathState = "leaving"
+	// MountpathSuspended: its disk is ok, and actors of it are suspended by control:
+	// what they are asked is refused. Of MountpathStatus only.
+	MountpathSuspended MountpathState = "suspended"
 )
 
 // MountpathChange is one change of a mountpath's state.
@@ -68,6 +71,8 @@ type MountpathStatus struct {
 	Changes []MountpathChange // the last ones, oldest first
 
 	Job string // id of the job that moves its keys, or keys to it; empty: none
+
+	Suspended int // actors of it that are suspended by control; in a list only
 }
 
 // ListMountpaths asks for the state of every mountpath. Sent by an edge to the
@@ -85,7 +90,7 @@ func (m *ListMountpaths) Fail(err error) { m.Reply.Fail(err) }
 // so, which takes as long as its calls under way. A failure (NotFound, Busy) says
 // what to do; one that is disabled already is none.
 type DisableMountpath struct {
-	Path  string // or the id
+	Path  string // or the id; may be relative to where the node was started
 	Reply Reply[MountpathStatus]
 }
 
@@ -97,7 +102,7 @@ func (m *DisableMountpath) Fail(err error) { m.Reply.Fail(err) }
 // answered when it is at work, or with the reason why it cannot be (NotFound,
 // Invalid, Busy, Offline, Corrupt). One that is in use is no failure.
 type EnableMountpath struct {
-	Path  string // or the id
+	Path  string // or the id; may be relative to where the node was started
 	Reply Reply[MountpathStatus]
 }
 

@@ -59,7 +59,7 @@ type coordinator struct {
 func newCoordinator(c Config, mount Mount, custody *custody, changed func(report), started func()) *coordinator {
 	return &coordinator{
 		system: c.System, limits: c.Limits, md5: c.MD5, roster: c.Published, nodes: c.Nodes, mount: mount, custody: custody, changed: changed, started: started,
-		transfers: make(map[string]incoming), report: healthy(),
+		transfers: make(map[string]incoming), health: newHealth(mount.Store), report: freshly(mount.Store),
 	}
 }
 

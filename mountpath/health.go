@@ -43,6 +43,9 @@ const (
 	badProbes  = 3
 )
 
+// readOnlyReason is the reason of a mountpath that is read-only.
+const readOnlyReason = "the filesystem takes no writes"
+
 // report is what a mountpath's health comes to.
 type report struct {
 	state    messages.MountpathState
@@ -75,6 +78,9 @@ type health struct {
 
 	died  error // what the index died of; nil: it lives
 	chain int   // reopenings left
+	// viewed says that the store was opened to be read only, because the filesystem took
+	// no writes: another one follows when it does.
+	viewed bool
 
 	fullness store.Fullness
 
@@ -148,6 +154,11 @@ func (h *health) forget(now time.Duration) {
 	}
 }
 
+// newHealth judges the disk of a store that has just been opened.
+func newHealth(s *store.Store) health {
+	return health{viewed: s.ReadOnly(), readOnly: s.ReadOnly()}
+}
+
 // turnedReadOnly notes that the filesystem refused a write as one that takes none.
 func (h *health) turnedReadOnly() { h.readOnly, h.good = true, 0 }
 
@@ -205,7 +216,7 @@ func (h *health) rate(now, moving time.Duration, moved int64) {
 
 // suspicious reports whether there is a reason to probe.
 func (h *health) suspicious() bool {
-	return len(h.recent) > 0 || h.oldest >= suspectAfter || h.failing != "" || h.slow != "" || h.readOnly || h.died != nil
+	return len(h.recent) > 0 || h.oldest >= suspectAfter || h.failing != "" || h.slow != "" || h.readOnly || h.viewed || h.died != nil
 }
 
 // probeDue reports whether to probe now, and takes it that it is done.
@@ -257,9 +268,9 @@ func (h *health) probeEnded(now, longest time.Duration, err error) {
 }
 
 // reopens reports whether the index may be opened again: the disk has answered
-// since, and what stopped it has passed.
+// since, and what stopped it, or kept it from being written, has passed.
 func (h *health) reopens() bool {
-	if h.died == nil || h.good == 0 || h.full || h.readOnly || h.gone != "" {
+	if h.died == nil && !h.viewed || h.good == 0 || h.full || h.readOnly || h.gone != "" {
 		return false
 	}
 	if h.failing != "" {
@@ -270,9 +281,9 @@ func (h *health) reopens() bool {
 
 // report says what all of it comes to.
 func (h *health) report() report {
-	r := report{state: messages.MountpathOK, writable: h.died == nil, readable: true, probe: h.probed, errors: h.errors}
+	r := report{state: messages.MountpathOK, writable: h.died == nil && !h.viewed, readable: true, probe: h.probed, errors: h.errors}
 	reopens := h.reopens()
-	if reopens && h.chain == 0 {
+	if reopens && h.died != nil && h.chain == 0 {
 		h.disable(fmt.Sprintf("its index stopped (%v), and has been opened again as often as one process may; restart the node", h.died))
 		reopens = false
 	}
@@ -284,9 +295,16 @@ func (h *health) report() report {
 	case h.hung:
 		r.state, r.reason, r.writable = messages.MountpathFailing, "it does not answer: a probe does not return", false
 	case h.readOnly:
-		r.state, r.reason, r.writable = messages.MountpathReadOnly, "the filesystem takes no writes", false
+		r.state, r.reason, r.writable = messages.MountpathReadOnly, readOnlyReason, false
+		if h.viewed && h.full {
+			r.reason = "the filesystem has no room for any write"
+		}
 	case h.failing != "":
 		r.state, r.reason = messages.MountpathFailing, h.failing
+	case h.viewed && h.fullness == store.Exhausted:
+		r.state, r.reason = messages.MountpathFull, "writes and deletes wait for room"
+	case h.viewed:
+		r.state, r.reason = messages.MountpathReadOnly, "the filesystem takes writes again; the mountpath is being opened for them"
 	case h.died != nil: // for want of room
 		r.state, r.reason = messages.MountpathFull, fmt.Sprintf("its index stopped: %v", h.died)
 	case h.slow != "":

@@ -203,6 +203,29 @@ func TestHealth(t *testing.T) {
 			p.after(2*time.Second, idle, well)
 		}, messages.MountpathOK, "", true, true, false},
 
+		{"opened read-only", func(p *patient) { p.viewed, p.readOnly = true, true }, messages.MountpathReadOnly, "takes no writes", false, true, false},
+		{"opened read-only goes on", func(p *patient) {
+			p.viewed, p.readOnly = true, true
+			p.after(long, idle, fails(syscall.EROFS))
+		}, messages.MountpathReadOnly, "takes no writes", false, true, false},
+		{"opened read-only, and it is full", func(p *patient) {
+			p.viewed, p.readOnly = true, true
+			p.after(long, idle, fails(syscall.ENOSPC))
+		}, messages.MountpathReadOnly, "no room for any write", false, true, false},
+		{"opened read-only, and there is hardly any room", func(p *patient) {
+			p.viewed, p.readOnly = true, true
+			p.measured(store.Exhausted)
+			p.after(long, idle, well)
+		}, messages.MountpathFull, "wait for room", false, true, false},
+		{"opened read-only, and it is writable", func(p *patient) {
+			p.viewed, p.readOnly = true, true
+			p.after(2*time.Second, idle, well)
+		}, messages.MountpathReadOnly, "takes writes again", false, true, true},
+		{"opened read-only, and what a probe reads fails", func(p *patient) {
+			p.viewed, p.readOnly = true, true
+			p.after(long, idle, fails(syscall.EIO))
+		}, messages.MountpathDisabled, "probes in a row failed", false, false, false},
+
 		{"the index died", func(p *patient) { p.indexDied(syscall.EIO, 3) }, messages.MountpathFailing, "index stopped", false, true, false},
 		{"the index died, the disk is well", func(p *patient) {
 			p.indexDied(syscall.EIO, 3)

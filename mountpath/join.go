@@ -23,7 +23,8 @@ func (s *mountpaths) onAddMountpath(ctx actor.Context, m *messages.AddMountpath)
 		}
 		return
 	}
-	if slices.ContainsFunc(s.places, func(p *place) bool { return p.retired && p.mount.Path == m.Path }) {
+	absolute := s.Set.Resolve(m.Path)
+	if slices.ContainsFunc(s.places, func(p *place) bool { return p.retired && p.isAt(absolute) }) {
 		m.Fail(errs.E(op, m.Path, errs.Conflict, errors.New("it has just left the node and is being wiped; add it when it has gone from the list")))
 		return
 	}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"strconv"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
@@ -54,19 +53,21 @@ func (l Limits) withDefaults() Limits {
 // about it later. Its functions block on disks and are called one at a time.
 type Mount struct {
 	ID    string
-	Path  string       // as configured, for people
+	Path  string       // for people: absolute, symbolic links resolved
+	Given string       // likewise, as it was given
 	Store *store.Store // nil: it is not open
 	Why   string       // why Store is nil
 	// Disabled says that an operator has disabled it: Store is nil on purpose.
 	Disabled bool
-	// ReadOnly says that Store is nil because the filesystem took no writes: it is
-	// opened when it does.
+	// ReadOnly says that Store is nil because the filesystem took no writes, and could
+	// not be opened to be read either: it is opened when it does.
 	ReadOnly bool
 	// Events is where Store's events are put; the coordinator empties it.
 	Events <-chan store.Event
 
 	// Open opens the store: after Close, or of a mountpath that was missing. It
-	// checks the directory as a start does, and brings its documents up to date.
+	// checks the directory as a start does, and brings its documents up to date. On a
+	// filesystem that takes no writes the store is one that is only read.
 	Open func() (*store.Store, error)
 	// Close closes the store that is open; nobody uses it any more.
 	Close func() error
@@ -344,12 +345,12 @@ func (s *mountpaths) onOpened(ctx actor.Context, m *opened) {
 		p.retry = s.System.Clock().AfterFunc(openPause, s.sender(ctx, &tryAgain{p}))
 	case p.reopens:
 		p.reopens = false
-		reason := "its index stopped and cannot be opened again: " + m.err.Error()
+		reason := "its index cannot be opened again: " + m.err.Error()
 		s.become(p, report{state: messages.MountpathDisabled, reason: reason})
 		s.record(ctx, p, reason, false)
 	default: // enabling it failed: it stays what it was
 		p.answer(messages.MountpathStatus{}, m.err)
-		if p.awaits = p.awaits && errors.Is(m.err, syscall.EROFS); p.awaits {
+		if p.awaits = p.awaits && store.TakesNoWrites(m.err); p.awaits {
 			s.awaitWrites(ctx, p)
 		}
 	}
@@ -394,7 +395,7 @@ func (s *mountpaths) onCoordinating(ctx actor.Context, m *coordinating) {
 	if p.phase != serving || p.mount.Store != m.store {
 		return
 	}
-	s.become(p, healthy())
+	s.become(p, freshly(m.store))
 	s.settleWaiters(p)
 	s.reveal(ctx, p)
 	if p.retired {
@@ -452,6 +453,10 @@ func (s *mountpaths) onEnableMountpath(ctx actor.Context, m *messages.EnableMoun
 	switch {
 	case err != nil:
 		m.Fail(err)
+	case p.phase == serving && p.waiting == nil && p.recording == 0 && p.mount.Store.ReadOnly():
+		// Another filesystem may be mounted there by now: it is looked at anew.
+		p.waiting, p.reopens, p.attempts = m.Reply, true, 0
+		s.stop(ctx, p)
 	case p.phase == serving && p.waiting == nil:
 		m.Reply.Send(p.status(), nil)
 	case p.phase == working && p.awaits && p.waiting == nil: // it is being tried
@@ -468,16 +473,21 @@ func (s *mountpaths) onEnableMountpath(ctx actor.Context, m *messages.EnableMoun
 
 func (s *mountpaths) onListMountpaths(m *messages.ListMountpaths) {
 	var all []messages.MountpathStatus
+	states := s.System.Actors()
 	for _, p := range s.places {
-		all = append(all, s.statusOf(p))
+		status := s.statusOf(p)
+		p.showSuspended(&status, states)
+		all = append(all, status)
 	}
 	m.Reply.Send(all, nil)
 }
 
-// find returns the mountpath of a path or an id.
+// find returns the mountpath of a path, which may be relative to where the node was
+// started, or of an id.
 func (s *mountpaths) find(op errs.Op, path string) (*place, error) {
+	absolute := s.Set.Resolve(path)
 	for _, p := range s.places {
-		if !p.retired && (p.mount.Path == path || p.mount.ID == path) {
+		if !p.retired && (p.isAt(absolute) || p.mount.ID == path) {
 			return p, nil
 		}
 	}

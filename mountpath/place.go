@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/troupe-storage/troupe/messages"
+	"github.com/troupe-storage/troupe/mountpath/store"
 	"github.com/troupe-storage/troupe/objects/clock"
 )
 
@@ -37,7 +38,7 @@ type place struct {
 	counts     map[messages.MountpathState]uint64
 	byOperator bool // it is disabled because somebody wants it so
 	reopens    bool // it is to be opened again after it is closed
-	awaits     bool // it was read-only when the node started, and is tried until it can be opened
+	awaits     bool // it was read-only when the node started and could not be read, and is tried until it can be opened
 	attempts   int  // to do that
 	retry      clock.Timer
 	recording  int  // workers that write the documents
@@ -53,12 +54,23 @@ func healthy() report {
 	return report{state: messages.MountpathOK, writable: true, readable: true}
 }
 
+// freshly is the report of a mountpath whose store has just been opened.
+func freshly(s *store.Store) report {
+	r := healthy()
+	if s.ReadOnly() {
+		r.state, r.reason, r.writable = messages.MountpathReadOnly, readOnlyReason, false
+	}
+	return r
+}
+
 func newPlace(number int, m Mount, now time.Time) *place {
 	p := &place{
 		number: number, mount: m, custody: newCustody(), report: healthy(), since: now, byOperator: m.Disabled,
 		view: messages.MountpathView{ID: m.ID, Path: m.Path}, counts: make(map[messages.MountpathState]uint64),
 	}
-	if m.Store == nil {
+	if m.Store != nil {
+		p.note(now, freshly(m.Store))
+	} else {
 		p.phase = away
 		state := messages.MountpathMissing
 		if m.Disabled {
@@ -85,6 +97,9 @@ func (p *place) note(now time.Time, next report) (changed bool) {
 	}
 	return was.state != next.state || was.reason != next.reason || was.writable != next.writable || was.readable != next.readable
 }
+
+// isAt reports whether the mountpath is at an absolute path.
+func (p *place) isAt(path string) bool { return p.mount.Path == path || p.mount.Given == path }
 
 // show is the mountpath as the roster has it.
 func (p *place) show() messages.MountpathView {

@@ -12,6 +12,9 @@ import (
 // Set changes which mountpaths a node has: directories and documents. Its functions
 // block on disks and are called one at a time.
 type Set struct {
+	// Resolve makes a path absolute that is relative to where the node was started. It
+	// asks no disk.
+	Resolve func(path string) string
 	// Join checks a directory as a start does, makes it a mountpath, opens it, and has
 	// the documents begin the transition to the set with it.
 	Join func(path string) (Mount, *messages.Transition, error)

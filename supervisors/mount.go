@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
+	"syscall"
 
 	"github.com/troupe-storage/troupe/cluster/embedded"
 	"github.com/troupe-storage/troupe/mountpath/disk"
@@ -20,6 +22,7 @@ import (
 // current, which anyone may read, it belongs to who opens or closes it.
 type mount struct {
 	path   string // absolute, symbolic links resolved; never changes
+	given  string // as it was given, absolute; never changes
 	root   os.FileInfo
 	linux  *disk.Linux    // nil: it is not open, so that its filesystem can be unmounted
 	fs     disk.FS        // linux, or what the fault desk put around it
@@ -45,8 +48,8 @@ type mount struct {
 // fails faster is judged by those.
 const eventRoom = 64
 
-func newMount(path string, seals *store.Seals) *mount {
-	return &mount{path: path, events: make(chan store.Event, eventRoom), lifetime: &store.Lifetime{Seals: seals}}
+func newMount(at directory, seals *store.Seals) *mount {
+	return &mount{path: at.path, given: at.given, events: make(chan store.Event, eventRoom), lifetime: &store.Lifetime{Seals: seals}}
 }
 
 // look opens the directory and reads what it is. A mount that cannot be used for a
@@ -88,10 +91,17 @@ func (m *mount) look(config Config, others []*mount) error {
 	} else {
 		m.trouble, err = errs.E(op, path, errs.IO, err), nil
 	}
-	if err != nil || m.trouble != nil {
+	if err != nil || m.trouble != nil && !m.isReadOnly() {
 		err = errors.Join(err, m.closeFiles())
 	}
 	return err
+}
+
+// isReadOnly reports whether what was looked at is a mountpath whose filesystem takes
+// no writes now, not even small ones: it is open, and what is stored on it can be read.
+// Its documents are not used: they could not be kept up to date.
+func (m *mount) isReadOnly() bool {
+	return m.linux != nil && m.format != nil && store.TakesNoWrites(m.trouble)
 }
 
 // openFiles opens the directory that is at the path now.
@@ -145,11 +155,15 @@ func (m *mount) read() error {
 		return nil
 	}
 	m.format = format
-	if err := m.linux.CheckAttributes(); errs.Is(errs.Invalid, err) {
-		return errs.E(op, m.path, err)
-	}
 	if err := store.Try(m.fs); err != nil {
 		m.trouble = errs.E(op, m.path, err)
+		return nil
+	}
+	switch err := m.linux.CheckAttributes(); {
+	case errors.Is(err, syscall.ENOSPC): // it had attributes when it was formatted
+		m.trouble = errs.E(op, m.path, err)
+	case errs.Is(errs.Invalid, err):
+		return errs.E(op, m.path, err)
 	}
 	return nil
 }
@@ -201,9 +215,10 @@ func (s shelf) Remove(name string) error {
 	return s.use(func(x store.Shelf) error { return x.Remove(name) })
 }
 
-// openStore opens the store of a mount that was looked at.
+// openStore opens the store of a mount that was looked at: to be read only, if its
+// filesystem takes no writes.
 func (m *mount) openStore(o store.Options) (*store.Store, error) {
-	o.FS, o.Lifetime = m.fs, m.lifetime
+	o.FS, o.Lifetime, o.ReadOnly = m.fs, m.lifetime, m.isReadOnly()
 	o.Log = o.Log.WithField("mountpath", m.path)
 	o.OnEvent = func(e store.Event) {
 		select {
@@ -246,11 +261,17 @@ type opener struct {
 	options   store.Options
 	mounts    *mountList
 	seals     store.Seals
+	planned   int // mountpaths that the node's start divided descriptors among
+
+	dividing sync.Mutex
 }
 
 // open opens a mountpath again, or one that was missing, as a start does: it is
 // looked at anew, must still be the mountpath of the id, gets its documents brought
-// up to date, is settled, and loses what it has of buckets that are destroyed.
+// up to date, is settled, and loses what it has of buckets that are destroyed. While
+// its filesystem takes no writes it is opened to be read, and none of that is done;
+// one that an operator disabled stays so, because the documents on it would not say
+// that it is in use again.
 func (o *opener) open(m *mount, id string) (*store.Store, error) {
 	s, err := o.tryOpen(m, id)
 	if err != nil {
@@ -265,7 +286,7 @@ func (o *opener) tryOpen(m *mount, id string) (*store.Store, error) {
 		return nil, errs.E(op, err)
 	}
 	switch node := o.documents.Node(); {
-	case m.trouble != nil:
+	case m.trouble != nil && (!m.isReadOnly() || isDisabled(node.Mountpaths, id)):
 		return nil, errs.E(op, m.path, errs.Offline, m.trouble)
 	case m.format == nil:
 		return nil, errs.E(op, m.path, errs.Offline, errMissing)
@@ -274,10 +295,20 @@ func (o *opener) tryOpen(m *mount, id string) (*store.Store, error) {
 	case m.format.MountpathID != id:
 		return nil, errs.E(op, m.path, errs.Invalid, fmt.Errorf("it is mountpath %s, and %s is wanted here", m.format.MountpathID, id))
 	}
+	options := o.options
+	options.MemTableBytes = o.memTableBytes(len(o.documents.Node().Mountpaths))
+	if m.isReadOnly() {
+		s, err := m.openStore(options)
+		if err != nil {
+			return nil, errs.E(op, m.path, errs.Offline, errors.Join(m.trouble, err))
+		}
+		o.divide()
+		return s, nil
+	}
 	if err := o.documents.Attach(m.shelf(), m.path); err != nil {
 		return nil, errs.E(op, err)
 	}
-	s, err := m.openStore(o.options)
+	s, err := m.openStore(options)
 	if err == nil {
 		err = o.dropDestroyed(s)
 	}
@@ -285,6 +316,7 @@ func (o *opener) tryOpen(m *mount, id string) (*store.Store, error) {
 		err = errors.Join(err, m.closeStore())
 		return nil, errs.E(op, m.path, err, o.documents.SetAway(id, err.Error(), false))
 	}
+	o.divide()
 	return s, nil
 }
 

@@ -24,6 +24,8 @@ func (o *opener) set() mountpath.Set {
 		return transitionOf(node.Transition), err
 	}
 	return mountpath.Set{
+		Resolve: fromHere(),
+
 		Join:   o.join,
 		Leave:  func(id string) (*messages.Transition, error) { return transition(o.documents.Leave(id)) },
 		Turn:   func() (*messages.Transition, error) { return transition(o.documents.Turn()) },
@@ -52,28 +54,46 @@ func transitionOf(t *embedded.Transition) *messages.Transition {
 	return &messages.Transition{From: t.From, To: t.To, Job: t.Job, Turned: t.Turned}
 }
 
-// resolve makes a directory if there is none, and returns its path as mounts have
-// it. made says why it could not be made; then it shows itself when it is looked at.
-func resolve(dir string) (path string, made, err error) {
-	if path, err = filepath.Abs(dir); err != nil {
-		return "", nil, err
+// directory is where a mountpath is to be.
+type directory struct {
+	given string // absolute
+	path  string // symbolic links resolved
+	made  error  // why it could not be made; then it shows itself when it is looked at
+}
+
+// resolve makes a directory if there is none, and returns its paths.
+func resolve(dir string) (d directory, err error) {
+	if d.given, err = filepath.Abs(dir); err != nil {
+		return d, err
 	}
-	made = os.MkdirAll(path, 0o755)
-	if resolved, err := filepath.EvalSymlinks(path); err == nil {
-		path = resolved
+	d.path, d.made = d.given, os.MkdirAll(d.given, 0o755)
+	if resolved, err := filepath.EvalSymlinks(d.given); err == nil {
+		d.path = resolved
 	}
-	return path, made, nil
+	return d, nil
+}
+
+// fromHere returns what makes paths absolute that are relative to where the node was
+// started, as resolve does and with no disk asked.
+func fromHere() func(path string) string {
+	here, err := os.Getwd()
+	return func(path string) string {
+		if filepath.IsAbs(path) || err != nil { // nobody can say then what a relative one means
+			return filepath.Clean(path)
+		}
+		return filepath.Join(here, path)
+	}
 }
 
 // join makes a directory a mountpath of the running node: checked as at a start,
 // formatted, opened, and named by the documents, which begin the transition.
 func (o *opener) join(dir string) (_ mountpath.Mount, _ *messages.Transition, err error) {
 	const op errs.Op = "supervisors.join"
-	path, made, err := resolve(dir)
+	at, err := resolve(dir)
 	if err != nil {
 		return mountpath.Mount{}, nil, errs.E(op, dir, errs.Invalid, err)
 	}
-	m := newMount(path, &o.seals)
+	m, path := newMount(at, &o.seals), at.path
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, m.close())
@@ -83,13 +103,19 @@ func (o *opener) join(dir string) (_ mountpath.Mount, _ *messages.Transition, er
 		return mountpath.Mount{}, nil, errs.E(op, err)
 	}
 	if m.trouble != nil {
-		return mountpath.Mount{}, nil, errs.E(op, path, errs.Offline, m.trouble, made)
+		return mountpath.Mount{}, nil, errs.E(op, path, errs.Offline, m.trouble, at.made)
+	}
+	mountpaths := len(o.documents.Node().Mountpaths) + 1
+	if err := o.checkDescriptors(path, mountpaths); err != nil {
+		return mountpath.Mount{}, nil, errs.E(op, path, err)
 	}
 	if err := o.format(m, o.options.Now()); err != nil {
 		return mountpath.Mount{}, nil, errs.E(op, err)
 	}
 	id := m.format.MountpathID
-	s, err := m.openStore(o.options)
+	options := o.options
+	options.MemTableBytes = o.memTableBytes(mountpaths)
+	s, err := m.openStore(options)
 	if err != nil {
 		return mountpath.Mount{}, nil, errs.E(op, path, err)
 	}
@@ -98,6 +124,7 @@ func (o *opener) join(dir string) (_ mountpath.Mount, _ *messages.Transition, er
 		return mountpath.Mount{}, nil, errs.E(op, path, err)
 	}
 	o.mounts.add(m)
+	o.divide()
 	mount := o.describe(m, embedded.Mountpath{ID: id, Path: path})
 	mount.Store = s
 	return mount, transitionOf(node.Transition), nil
@@ -163,7 +190,9 @@ func (o *opener) retire(id string) error {
 			continue
 		}
 		o.mounts.remove(m)
-		return errs.Wrap(op, errors.Join(m.close(), m.wipe(bucketNames(o.documents))))
+		err := errors.Join(m.close(), m.wipe(bucketNames(o.documents)))
+		o.divide()
+		return errs.Wrap(op, err)
 	}
 	return nil
 }
@@ -179,6 +208,7 @@ func bucketNames(documents *embedded.Documents) []string {
 
 // drop forgets a mountpath that cannot be used, as it is.
 func (o *opener) drop(id string) error {
+	defer o.divide()
 	for _, m := range o.mounts.all() {
 		if m.format != nil && m.format.MountpathID == id {
 			o.mounts.remove(m)

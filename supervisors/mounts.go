@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/troupe-storage/troupe/cluster/embedded"
@@ -27,16 +26,16 @@ func findMounts(config Config, seals *store.Seals) (mounts []*mount, err error) 
 		}
 	}()
 	for _, dir := range config.Data {
-		path, made, err := resolve(dir)
+		at, err := resolve(dir)
 		if err != nil {
 			return mounts, errs.E(op, dir, errs.IO, err)
 		}
-		m := newMount(path, seals)
+		m := newMount(at, seals)
 		if err := m.look(config, mounts); err != nil {
 			return append(mounts, m), errs.E(op, dir, err)
 		}
-		if m.trouble != nil && made != nil {
-			m.trouble = errs.E(op, dir, errs.IO, made)
+		if m.trouble != nil && at.made != nil {
+			m.trouble = errs.E(op, dir, errs.IO, at.made)
 		}
 		mounts = append(mounts, m)
 	}
@@ -212,8 +211,8 @@ func adopt(documents *embedded.Documents, mounts []*mount) error {
 	return nil
 }
 
-// openStores opens every mountpath's store, side by side. One that cannot be
-// opened is offline with the reason; only when none can the node does not start.
+// openStores opens every mountpath's store, side by side: to be read only where the
+// filesystem takes no writes. One that cannot be opened is offline with the reason; only when none can the node does not start.
 func (o *opener) openStores(all []embedded.Mountpath) ([]mountpath.Mount, error) {
 	result := make([]mountpath.Mount, len(all))
 	var group sync.WaitGroup
@@ -224,8 +223,8 @@ func (o *opener) openStores(all []embedded.Mountpath) ([]mountpath.Mount, error)
 		switch {
 		case r.Disabled:
 			r.Why = named.Disabled
-		case m.trouble != nil:
-			r.Why, r.ReadOnly = m.trouble.Error(), errors.Is(m.trouble, syscall.EROFS)
+		case m.trouble != nil && !m.isReadOnly():
+			r.Why = m.trouble.Error()
 		case m.linux == nil:
 			r.Why = "it is missing: no directory that was given holds it; is its disk mounted?"
 		case m.format == nil:
@@ -236,8 +235,11 @@ func (o *opener) openStores(all []embedded.Mountpath) ([]mountpath.Mount, error)
 		default:
 			group.Go(func() {
 				var err error
-				if r.Store, err = m.openStore(o.options); err != nil {
-					r.Why = err.Error()
+				if r.Store, err = m.openStore(o.options); err == nil {
+					return
+				}
+				if r.Why = err.Error(); m.isReadOnly() {
+					r.ReadOnly, r.Why = true, errors.Join(m.trouble, err, m.closeFiles()).Error()
 				}
 			})
 		}
@@ -256,7 +258,7 @@ func (o *opener) openStores(all []embedded.Mountpath) ([]mountpath.Mount, error)
 // describe is what the supervisor of mountpaths gets of a mount.
 func (o *opener) describe(m *mount, named embedded.Mountpath) mountpath.Mount {
 	return mountpath.Mount{
-		ID: named.ID, Path: named.Path, Events: m.events, Disabled: named.Disabled != "",
+		ID: named.ID, Path: named.Path, Given: m.given, Events: m.events, Disabled: named.Disabled != "",
 		Open:  func() (*store.Store, error) { return o.open(m, named.ID) },
 		Close: m.closeStore,
 		Away:  func(reason string, byOperator bool) error { return o.documents.SetAway(named.ID, reason, byOperator) },
@@ -276,7 +278,7 @@ func (o *opener) mountOf(named embedded.Mountpath) *mount {
 			return m
 		}
 	}
-	m := newMount(named.Path, &o.seals)
+	m := newMount(directory{given: named.Path, path: named.Path}, &o.seals)
 	o.mounts.add(m)
 	return m
 }
@@ -289,7 +291,7 @@ func dropDestroyed(documents *embedded.Documents, mounts []mountpath.Mount) erro
 		}
 		everywhere := true
 		for _, m := range mounts {
-			if m.Store == nil {
+			if m.Store == nil || m.Store.ReadOnly() {
 				everywhere = false
 				continue
 			}

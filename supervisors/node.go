@@ -270,6 +270,7 @@ func (n *Node) openDisks(now time.Time) ([]mountpath.Mount, *embedded.Documents,
 	budget := budgetOf(n.config.MemoryBytes, len(all))
 	n.shared = index.NewShared(budget.blockCache, len(all))
 	documents.LiveBy(n.clock)
+	o.planned = len(all)
 	o.documents, o.options = documents, store.Options{
 		Shared: n.shared, Generations: n.generations, Shares: n.config.Road != nil || n.cluster != nil,
 		BootID:        bootID(),
@@ -283,8 +284,11 @@ func (n *Node) openDisks(now time.Time) ([]mountpath.Mount, *embedded.Documents,
 		return nil, nil, err
 	}
 	for _, m := range mounts {
-		if m.Store == nil {
+		switch {
+		case m.Store == nil:
 			n.log.WithFields(logrus.Fields{"mountpath": m.Path, "reason": m.Why}).Error("mountpath is offline; its keys answer 503")
+		case m.Store.ReadOnly():
+			n.log.WithField("mountpath", m.Path).Error("mountpath is read-only: its keys are read, and answer 503 to writes until its filesystem takes them")
 		}
 	}
 	return mounts, documents, dropDestroyed(documents, mounts)
@@ -510,21 +514,4 @@ func (n *Node) Stop() error {
 		n.slabs = nil
 	}
 	return errors.Join(failures...)
-}
-
-// budget is a node's memory, a line per consumer.
-type budget struct {
-	slabs      int   // number of slabs
-	blockCache int64 // bytes of index blocks
-	heap       int64 // limit of Go's heap
-}
-
-// budgetOf divides the memory: three eighths for payloads on their way, an
-// eighth for blocks of the indexes, an eighth for their memtables (two of each
-// index), and the rest for the heap.
-func budgetOf(memory int64, mountpaths int) budget {
-	memtables := 2 * int64(mountpaths) * int64(index.MemTableBytes(memory, mountpaths))
-	slabs := memory * 3 / 8
-	cache := memory / 8
-	return budget{slabs: int(slabs / slab.Bytes), blockCache: cache, heap: max(memory-slabs-cache-memtables, memory/4)}
 }

@@ -1,6 +1,7 @@
 package bucket
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"sync/atomic"
@@ -104,8 +105,8 @@ func (c *change) destroy() (*objects.BucketDoc, error) {
 	const op errs.Op = "bucket.destroy"
 	roster := c.config.Roster.Load()
 	for _, m := range roster.Mountpaths {
-		if m.Offline != "" {
-			return c.doc, errs.E(op, c.doc.Bucket, errs.Offline, fmt.Errorf("mountpath %s: %s; whether the bucket is empty cannot be told", m.Path, m.Offline))
+		if why := cmp.Or(m.Offline, m.ReadOnly); why != "" {
+			return c.doc, errs.E(op, c.doc.Bucket, errs.Offline, fmt.Errorf("mountpath %s: %s; the bucket cannot be destroyed there", m.Path, why))
 		}
 	}
 	unseal := func(cause error) (*objects.BucketDoc, error) {
@@ -135,8 +136,8 @@ func (c *change) destroyWithObjects() (*objects.BucketDoc, error) {
 	const op errs.Op = "bucket.destroyWithObjects"
 	roster := c.config.Roster.Load()
 	for _, m := range roster.Mountpaths {
-		if m.Offline != "" {
-			return c.doc, errs.E(op, c.doc.Bucket, errs.Offline, fmt.Errorf("mountpath %s: %s; what the bucket has there cannot be destroyed", m.Path, m.Offline))
+		if why := cmp.Or(m.Offline, m.ReadOnly); why != "" {
+			return c.doc, errs.E(op, c.doc.Bucket, errs.Offline, fmt.Errorf("mountpath %s: %s; what the bucket has there cannot be destroyed", m.Path, why))
 		}
 	}
 	if err := c.seal(roster); err != nil {

@@ -18,8 +18,8 @@ func (x *xactions) onStartJob(ctx actor.Context, m *messages.StartJob) {
 		m.Fail(errs.E(op, m.Kind, errs.Invalid, fmt.Errorf("there is no such kind of job; there are: %s", x.kinds)))
 		return
 	}
-	if m.Rate.Objects < 0 || m.Rate.Bytes < 0 {
-		m.Fail(errs.E(op, m.Kind, errs.Invalid, errors.New("a rate is not negative")))
+	if err := checkRate(m.Rate); err != nil {
+		m.Fail(errs.E(op, m.Kind, err))
 		return
 	}
 	parameters, target, err := kind.check(m.Parameters)
@@ -35,13 +35,17 @@ func (x *xactions) onStartJob(ctx actor.Context, m *messages.StartJob) {
 		ID: kind.Prefix + newID(), Kind: kind.Name, Bucket: target.Bucket, Parameters: parameters,
 		State: messages.JobQueued, Created: x.System.Clock().Now().UTC(),
 	}}
-	if m.Rate != (messages.JobRate{}) {
-		r := rate(m.Rate)
-		e.doc.Rate = &r
-	}
+	e.doc.setRate(m.Rate)
 	x.jobs.byID[e.doc.ID] = e
 	x.touch(e)
 	x.answer(op, e, m.Reply)
+}
+
+func checkRate(rate messages.JobRate) error {
+	if rate.Objects < 0 || rate.Bytes < 0 {
+		return errs.E("xaction.checkRate", errs.Invalid, errors.New("a rate is not negative"))
+	}
+	return nil
 }
 
 // newID makes the random part of a job's id: 13 characters of 5 bits each.
@@ -166,6 +170,30 @@ func (x *xactions) onStopJob(ctx actor.Context, m *messages.StopJob) {
 	default:
 		x.end(e, messages.JobStopped, "")
 		x.forget()
+	}
+	x.answer(op, e, m.Reply)
+}
+
+func (x *xactions) onLimitJob(m *messages.LimitJob) {
+	const op errs.Op = "xaction.LimitJob"
+	e := x.find(op, m.ID, m)
+	if e == nil {
+		return
+	}
+	if err := checkRate(m.Rate); err != nil {
+		m.Fail(errs.E(op, m.ID, err))
+		return
+	}
+	if e.doc.State == messages.JobFinished {
+		m.Fail(errs.E(op, m.ID, errs.Conflict, errors.New("the job is finished")))
+		return
+	}
+	if e.doc.rate() != m.Rate {
+		e.doc.setRate(m.Rate)
+		if e.limit != nil {
+			e.limit.set(m.Rate)
+		}
+		x.touch(e)
 	}
 	x.answer(op, e, m.Reply)
 }

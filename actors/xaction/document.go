@@ -97,15 +97,30 @@ func decode(id string, content []byte) (*document, error) {
 	return d, nil
 }
 
+// rate returns how fast the job may be.
+func (d *document) rate() messages.JobRate {
+	if d.Rate == nil {
+		return messages.JobRate{}
+	}
+	return messages.JobRate(*d.Rate)
+}
+
+// setRate changes how fast the job may be.
+func (d *document) setRate(to messages.JobRate) {
+	d.Rate = nil
+	if to != (messages.JobRate{}) {
+		r := rate(to)
+		d.Rate = &r
+	}
+}
+
 // snapshot returns what others see.
 func (d *document) snapshot() *messages.Job {
 	job := &messages.Job{
 		ID: d.ID, Kind: d.Kind, Bucket: d.Bucket, Parameters: slices.Clone(d.Parameters), State: d.State, Err: d.Err,
 		Created: d.Created, Runs: d.Runs, Idle: d.State.Ended() || d.State == messages.JobQueued, Progress: d.Progress.message(),
 	}
-	if d.Rate != nil {
-		job.Rate = messages.JobRate(*d.Rate)
-	}
+	job.Rate = d.rate()
 	if d.Started != nil {
 		job.Started = *d.Started
 	}

@@ -38,6 +38,7 @@ type entry struct {
 	serial uint64
 	ledger *ledger
 	hold   *hold     // closed before a pause is answered, so that no step begins after it
+	limit  *limit    // of the document's rate
 	ended  *jobEnded // what the run told, before its actor is gone
 
 	// What is on its way to the disk.

@@ -127,7 +127,7 @@ func (x *xactions) newJob(self *actor.PID, e *entry) *job {
 	id, root := e.doc.ID, x.System.Root()
 	j := &job{system: x.System, kind: e.kind, cancel: cancel, tell: self, serial: e.serial}
 	j.run = &Run{
-		id: id, parameters: e.doc.Parameters, restored: e.doc.Checkpoint, ledger: e.ledger, hold: e.hold, ctx: run,
+		id: id, parameters: e.doc.Parameters, restored: e.doc.Checkpoint, ledger: e.ledger, hold: e.hold, limit: e.limit, ctx: run,
 		objects: x.Objects, clock: x.System.Clock(),
 		log: x.System.Log().WithFields(logrus.Fields{"job": id, "kind": e.kind.Name}),
 		sync: func() messages.Reply[struct{}] {
@@ -135,9 +135,6 @@ func (x *xactions) newJob(self *actor.PID, e *entry) *job {
 			root.Send(self, m)
 			return m.reply
 		},
-	}
-	if e.doc.Rate != nil {
-		j.run.pace.rate = messages.JobRate(*e.doc.Rate)
 	}
 	return j
 }

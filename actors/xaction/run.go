@@ -28,6 +28,7 @@ type Run struct {
 	restored   *checkpoint // nil: from the beginning
 	ledger     *ledger
 	hold       *hold
+	limit      *limit
 	pace       pace
 	ctx        context.Context
 	sync       func() messages.Reply[struct{}]
@@ -117,11 +118,10 @@ func (r *Run) Failed(name string, err error) { r.ledger.failed(name, err) }
 func (r *Run) Idle(idle bool) { r.ledger.setIdle(idle) }
 
 // Turn asks for leave to begin the next step: it waits while the job is paused and
-// as long as its rate demands. ErrStop: the job is to end. Run calls it between
-// steps that take seconds at most.
+// as long as its rate demands, which may change meanwhile. ErrStop: the job is to
+// end. Run calls it between steps that take seconds at most.
 func (r *Run) Turn() error {
-	done := r.ledger.amount()
-	due := r.pace.due(done, r.clock.Now())
+	done, began := r.ledger.amount(), r.clock.Now()
 	for {
 		if r.ctx.Err() != nil {
 			return context.Cause(r.ctx)
@@ -135,22 +135,30 @@ func (r *Run) Turn() error {
 			r.ledger.setIdle(false)
 			continue
 		}
+		rate, changed := r.limit.now()
+		due := r.pace.due(done, rate, began)
 		wait := due.Sub(r.clock.Now())
 		if wait <= 0 {
+			r.pace.give(done, due)
 			return nil
 		}
-		if err := r.Wait(wait); err != nil {
+		if err := r.waitUnless(changed, wait); err != nil {
 			return err
 		}
 	}
 }
 
 // Wait waits so long, or until the job is to end: ErrStop.
-func (r *Run) Wait(d time.Duration) error {
+func (r *Run) Wait(d time.Duration) error { return r.waitUnless(nil, d) }
+
+// waitUnless is Wait that also ends when a channel is closed.
+func (r *Run) waitUnless(closed <-chan struct{}, d time.Duration) error {
 	over, timer := r.clock.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-over:
+		return nil
+	case <-closed:
 		return nil
 	case <-r.ctx.Done():
 		return context.Cause(r.ctx)
@@ -187,34 +195,61 @@ func (h *hold) closed() <-chan struct{} {
 	return h.opened
 }
 
+// limit is how fast a job may be, which changes while it runs. Safe for concurrent
+// use.
+type limit struct {
+	mu      sync.Mutex
+	rate    messages.JobRate
+	changed chan struct{} // closed when the rate changes
+}
+
+func newLimit(rate messages.JobRate) *limit {
+	return &limit{rate: rate, changed: make(chan struct{})}
+}
+
+func (l *limit) set(rate messages.JobRate) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.rate = rate
+	close(l.changed)
+	l.changed = make(chan struct{})
+}
+
+// now returns the rate, and a channel that is closed when it is another one.
+func (l *limit) now() (messages.JobRate, <-chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.rate, l.changed
+}
+
 // pace spreads work over time: what was done between two turns takes at least as
 // long as the rate says. Nothing is saved up while the job does less.
 type pace struct {
-	rate  messages.JobRate
 	last  Amount    // done at the last turn
 	since time.Time // when the last turn was given, or was due if that is later
 }
 
-// due returns when the next step may begin, after so much was done.
-func (p *pace) due(done Amount, now time.Time) time.Time {
+// due returns when the turn may be given that was asked for at a time, after so much
+// was done, at a rate.
+func (p *pace) due(done Amount, rate messages.JobRate, asked time.Time) time.Time {
 	if p.since.IsZero() {
-		p.last, p.since = done, now
-		return now
+		return asked
 	}
 	var least time.Duration
-	if p.rate.Objects > 0 {
-		least = max(least, span(done.Objects-p.last.Objects, p.rate.Objects))
+	if rate.Objects > 0 {
+		least = max(least, span(done.Objects-p.last.Objects, rate.Objects))
 	}
-	if p.rate.Bytes > 0 {
-		least = max(least, span(done.Bytes-p.last.Bytes, p.rate.Bytes))
+	if rate.Bytes > 0 {
+		least = max(least, span(done.Bytes-p.last.Bytes, rate.Bytes))
 	}
-	due := p.since.Add(least)
-	if due.Before(now) {
-		due = now
+	if due := p.since.Add(least); due.After(asked) {
+		return due
 	}
-	p.last, p.since = done, due
-	return due
+	return asked
 }
+
+// give notes that a turn is given that was due then, after so much was done.
+func (p *pace) give(done Amount, due time.Time) { p.last, p.since = done, due }
 
 // span is how long n takes at so many a second; at most an hour, so that one large
 // step does not look like a job that hangs.

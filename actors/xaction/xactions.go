@@ -121,6 +121,8 @@ func (x *xactions) Receive(ctx actor.Context) {
 		x.onResumeJob(ctx, m)
 	case *messages.StopJob:
 		x.onStopJob(ctx, m)
+	case *messages.LimitJob:
+		x.onLimitJob(m)
 	case *messages.RestJobs:
 		x.onRestJobs(ctx, m)
 
@@ -175,7 +177,7 @@ func (x *xactions) takeUp(e *entry) {
 	if e.ledger != nil {
 		e.ledger.writeTo(&e.doc)
 	}
-	e.pid, e.ledger, e.hold, e.ended = nil, nil, nil, nil
+	e.pid, e.ledger, e.hold, e.limit, e.ended = nil, nil, nil, nil, nil
 	if e.touched { // by a message on which this actor failed
 		e.touched = false
 		x.touch(e)
@@ -229,6 +231,7 @@ func (x *xactions) begin(ctx actor.Context, e *entry) {
 	e.doc.Runs++
 	x.jobs.serial++
 	e.serial, e.ledger, e.hold, e.recorded, e.ended = x.jobs.serial, newLedger(&e.doc, x.System.Clock()), &hold{}, 0, nil
+	e.limit = newLimit(e.doc.rate())
 	j := x.newJob(ctx.Self(), e)
 	pid, err := x.System.Spawn(ctx, actors.Spec{Name: e.doc.Kind + "-" + e.doc.ID, Kind: "job", New: func() actor.Actor { return j }, Policy: j.policy()})
 	if err != nil {
@@ -288,7 +291,7 @@ func (x *xactions) conclude(e *entry) {
 	stopped := e.doc.State == messages.JobStopping
 	e.ledger.writeTo(&e.doc)
 	told := e.ended
-	e.pid, e.ledger, e.hold, e.ended = nil, nil, nil, nil
+	e.pid, e.ledger, e.hold, e.limit, e.ended = nil, nil, nil, nil, nil
 	switch {
 	case x.resting != nil && !stopped && (told == nil || errors.Is(told.err, ErrStop)):
 		x.touch(e) // it goes on with the next start

@@ -71,3 +71,11 @@ func (c Client) Do(ctx context.Context, id, action string) (api.Job, error) {
 	err := c.Control.Post(ctx, api.JobsPath+"/"+id, nil, api.JobAction{Action: action}, &job)
 	return job, err
 }
+
+// Limit bounds what a job does in a second from now on, in place of what bounded it;
+// zero: nothing does.
+func (c Client) Limit(ctx context.Context, id string, rate api.JobRate) (api.Job, error) {
+	var job api.Job
+	err := c.Control.Post(ctx, api.JobsPath+"/"+id, nil, api.JobAction{Action: api.JobLimit, Rate: &rate}, &job)
+	return job, err
+}

@@ -44,7 +44,7 @@ type Mountpaths struct {
 type Mountpath struct {
 	ID       string    `json:"id"`
 	Path     string    `json:"path"`
-	State    string    `json:"state"` // ok, full, slow, read-only, failing, disabled, missing; joining or leaving for ok while objects move
+	State    string    `json:"state"` // ok, full, slow, read-only, failing, disabled, missing; for ok: joining or leaving while objects move, suspended while actors of it are
 	Reason   string    `json:"reason,omitempty"`
 	Since    time.Time `json:"since"`
 	Readable bool      `json:"readable"`
@@ -68,6 +68,8 @@ type Mountpath struct {
 	Changes      []Change `json:"changes,omitempty"` // the last ones, oldest first
 
 	Job string `json:"job,omitempty"` // id of the job that moves its objects, or objects to it
+
+	SuspendedActors int `json:"suspended_actors,omitempty"` // of its actors, by control; in a list only
 }
 
 // Change is one change of a mountpath's state.

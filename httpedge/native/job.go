@@ -106,9 +106,18 @@ func (j *jobs) act(r *Request, id string) error {
 		m = &messages.StopJob{ID: id, Reply: reply}
 	case api.JobStart:
 		m = &messages.RestartJob{ID: id, Reply: reply}
+	case api.JobLimit:
+		limit := &messages.LimitJob{ID: id, Reply: reply}
+		if body.Rate != nil {
+			limit.Rate = messages.JobRate(*body.Rate)
+		}
+		m = limit
 	default:
 		return Refuse(fasthttp.StatusBadRequest, "", "action %q: it is one of %s", body.Action,
-			strings.Join([]string{api.JobPause, api.JobResume, api.JobStop, api.JobStart}, ", "))
+			strings.Join([]string{api.JobPause, api.JobResume, api.JobStop, api.JobStart, api.JobLimit}, ", "))
+	}
+	if body.Rate != nil && body.Action != api.JobLimit {
+		return Refuse(fasthttp.StatusBadRequest, "", "action %q takes no rate; %s does", body.Action, api.JobLimit)
 	}
 	return j.ask(r, "native.JobAction", m, reply)
 }

@@ -186,7 +186,7 @@ func flatten(paths map[string]json.RawMessage, at string, value json.RawMessage,
 // isSection reports whether the path is that of an object in the properties.
 func isSection(paths map[string]json.RawMessage, path string) bool {
 	for p := range paths {
-		if strings.HasPrefix(p, path+".") {
+		if rest, below := strings.CutPrefix(p, path); below && strings.HasPrefix(rest, ".") {
 			return true
 		}
 	}

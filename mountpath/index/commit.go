@@ -3,6 +3,7 @@ package index
 import (
 	"errors"
 	"fmt"
+	"syscall"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -18,6 +19,7 @@ var (
 	errStillInFlight = errors.New("a write of the key is under way")
 	errQueueFull     = errors.New("too many commits are waiting")
 	errClosed        = errors.New("the index is closed")
+	errReadOnly      = fmt.Errorf("the index was opened to be read: %w", syscall.EROFS)
 )
 
 // Pending is a commit under way. Wait is called once, by one goroutine.
@@ -82,6 +84,10 @@ func (x *Index) begin(b *Batch, keys [][]byte) *Pending {
 		panic("index: a batch of another index")
 	}
 	if b.Len() == 0 {
+		return p
+	}
+	if x.options.ReadOnly {
+		p.err = errs.E("index.Commit", errs.Offline, errReadOnly)
 		return p
 	}
 	if err := x.instance.err(); err != nil {

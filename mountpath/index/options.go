@@ -50,8 +50,8 @@ type Options struct {
 	MustExist bool
 
 	// ReadOnly opens what is there, replaying its logs in memory, and changes
-	// nothing on the disk: FS may be a disk.View. Nothing may be committed. An
-	// index that is not there is NotFound.
+	// nothing on the disk: FS may be a disk.View. Commits are refused, as Offline
+	// around EROFS. An index that is not there is NotFound.
 	ReadOnly bool
 
 	// Node is the node's caches, which must outlive the index. Required.
@@ -134,7 +134,7 @@ func pebbleOptions(o Options, a *adapter, events *pebble.EventListener) *pebble.
 		EventListener:      events,
 
 		MemTableSize:                uint64(o.MemTableBytes),
-		MemTableStopWritesThreshold: memTables,
+		MemTableStopWritesThreshold: MemTables,
 		FlushDelayDeleteRange:       rangeDeleteFlush,
 
 		L0CompactionThreshold: 4,

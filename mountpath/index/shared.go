@@ -14,9 +14,14 @@ const (
 	// MinMemTableBytes is what Pebble starts with; below it, it only rotates.
 	MinMemTableBytes = 256 << 10
 
-	// memTables is how many memtables one index may hold at once: one that
+	// MemTables is how many memtables one index may hold at once: one that
 	// takes writes and one that is being flushed. Beyond it writes stall.
-	memTables = 2
+	MemTables = 2
+
+	// spareIndexes is for how many indexes more than a node begins with there is room
+	// for memtables that does not come from its blocks. A room that nobody has costs
+	// nothing; beyond them blocks give way.
+	spareIndexes = 256
 
 	// sharedFiles is how many tables and blobs a node keeps open: 512 of them at
 	// 4 to 64 MiB are more than a million small objects. It is a line of the
@@ -43,16 +48,16 @@ type Shared struct {
 	reserved []func() // one for each mountpath whose index is not open: gives its memtables' room back
 }
 
-// NewShared makes the caches of a node with so many mountpaths. Memtables take
-// their room from the block cache, so it is made larger by what they need: at
-// least blockCacheBytes are left for blocks, whatever the memtables hold.
+// NewShared makes the caches of a node with so many mountpaths, and room for more.
+// Memtables take their room from the block cache, so it is made larger by what they
+// need: at least blockCacheBytes are left for blocks, whatever the memtables hold.
 // The caller closes it after the last index.
 func NewShared(blockCacheBytes int64, mountpaths int) *Shared {
-	const room = memTables * MaxMemTableBytes
-	limit := blockCacheBytes + int64(mountpaths)*room
-	s := &Shared{cache: pebble.NewCache(limit), limit: limit}
+	const room = MemTables * MaxMemTableBytes
+	indexes := mountpaths + spareIndexes
+	s := &Shared{cache: pebble.NewCache(blockCacheBytes + int64(indexes)*room), limit: blockCacheBytes + int64(mountpaths)*room}
 	s.files = pebble.NewFileCache(runtime.GOMAXPROCS(0), sharedFiles)
-	for range mountpaths {
+	for range indexes {
 		s.reserved = append(s.reserved, s.cache.Reserve(room))
 	}
 	return s
@@ -69,14 +74,14 @@ func (s *Shared) attach(memTableBytes int) (detach func()) {
 		s.reserved = s.reserved[:n-1]
 	}
 	giveBack := func() {}
-	if rest := memTables * (MaxMemTableBytes - memTableBytes); rest > 0 {
+	if rest := MemTables * (MaxMemTableBytes - memTableBytes); rest > 0 {
 		giveBack = s.cache.Reserve(rest)
 	}
 	return sync.OnceFunc(func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		giveBack()
-		s.reserved = append(s.reserved, s.cache.Reserve(memTables*MaxMemTableBytes))
+		s.reserved = append(s.reserved, s.cache.Reserve(MemTables*MaxMemTableBytes))
 	})
 }
 

@@ -27,7 +27,7 @@ func (s *Store) Probe(step func()) error {
 	for at := 0; at < len(written); at += 8 {
 		binary.BigEndian.PutUint64(written[at:], s.probes.Add(1))
 	}
-	return try(s.fs, written, step)
+	return try(s.disk, written, step)
 }
 
 // Try is Probe for a filesystem that no store is open on.
@@ -36,7 +36,7 @@ func Try(fs disk.FS) error { return try(fs, make([]byte, probeBytes), func() {})
 func try(fs disk.FS, written []byte, step func()) error {
 	const op errs.Op = "store.Probe"
 	err := tryWrite(fs, written, step)
-	if takesNoWrites(err) {
+	if TakesNoWrites(err) {
 		if reading := tryRead(fs, step); reading != nil {
 			err = reading
 		}
@@ -47,9 +47,9 @@ func try(fs disk.FS, written []byte, step func()) error {
 	return nil
 }
 
-// takesNoWrites reports whether an error says that a disk answers and takes no
-// writes now.
-func takesNoWrites(err error) bool {
+// TakesNoWrites reports whether an error says that a disk answers and takes no
+// writes now: it is read-only, or has no room.
+func TakesNoWrites(err error) bool {
 	return errors.Is(err, syscall.EROFS) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 

@@ -133,7 +133,7 @@ type payloadFile struct {
 // coldFrom is what a read takes that was not in memory.
 const coldFrom = time.Millisecond
 
-// ReadAt implements io.ReaderAt.
+// ReadAt implements io.ReaderAt. Failures of the disk have their kind.
 func (f *payloadFile) ReadAt(p []byte, offset int64) (int, error) {
 	s := f.store
 	one := s.reads.begin()
@@ -143,6 +143,7 @@ func (f *payloadFile) ReadAt(p []byte, offset int64) (int, error) {
 	s.moved.call(one.since, ended, int64(n))
 	if err != nil && err != io.EOF {
 		s.diskError(f.key, err)
+		err = failed("store.ReadAt", f.key, err)
 	}
 	return n, err
 }

@@ -119,24 +119,7 @@ func (s *Store) journal(key []byte) ([]byte, error) {
 
 // relaxedWrites returns what is in the journal.
 func (s *Store) relaxedWrites() ([]*layout.Intent, error) {
-	lower, upper := layout.RelaxedBounds(objects.Generation{})
-	scan, err := s.index.Scan(lower, upper)
-	if err != nil {
-		return nil, err
-	}
-	var writes []*layout.Intent
-	for scan.Next() {
-		value, err := scan.Value()
-		var write *layout.Intent
-		if err == nil {
-			write, err = layout.DecodeIntent(value)
-		}
-		if err != nil {
-			return nil, errors.Join(err, scan.Close())
-		}
-		writes = append(writes, write)
-	}
-	return writes, errors.Join(scan.Err(), scan.Close())
+	return s.journaled(layout.RelaxedBounds(objects.Generation{}))
 }
 
 // verifyRelaxed makes sure that the object of a relaxed write is whole; else the

@@ -30,10 +30,23 @@ func (s *Store) recover(bootID string) error {
 
 func (s *Store) settleIntents() error {
 	const op errs.Op = "store.settleIntents"
-	lower, upper := []byte{layout.KindIntent}, []byte{layout.KindIntent + 1}
-	scan, err := s.index.Scan(lower, upper)
+	intents, err := s.journaled([]byte{layout.KindIntent}, []byte{layout.KindIntent + 1})
 	if err != nil {
 		return errs.E(op, err)
+	}
+	for _, intent := range intents {
+		if _, err := s.settle(intent); err != nil { // loadReclaims finds the entry
+			return errs.E(op, intent.Key, err)
+		}
+	}
+	return nil
+}
+
+// journaled returns the intents that are written between two keys of the index.
+func (s *Store) journaled(lower, upper []byte) ([]*layout.Intent, error) {
+	scan, err := s.index.Scan(lower, upper)
+	if err != nil {
+		return nil, err
 	}
 	var intents []*layout.Intent
 	for scan.Next() {
@@ -43,19 +56,11 @@ func (s *Store) settleIntents() error {
 			intent, err = layout.DecodeIntent(value)
 		}
 		if err != nil {
-			return errs.E(op, errors.Join(err, scan.Close()))
+			return nil, errors.Join(err, scan.Close())
 		}
 		intents = append(intents, intent)
 	}
-	if err := errors.Join(scan.Err(), scan.Close()); err != nil {
-		return errs.E(op, err)
-	}
-	for _, intent := range intents {
-		if _, err := s.settle(intent); err != nil { // loadReclaims finds the entry
-			return errs.E(op, intent.Key, err)
-		}
-	}
-	return nil
+	return intents, errors.Join(scan.Err(), scan.Close())
 }
 
 // settle decides what became of one large write that a crash interrupted. m is

@@ -103,7 +103,7 @@ func (s *Store) MeasureSpace() error {
 		s.log.WithField("free_bytes", space.FreeBytes).WithField("free_files", space.FreeFiles).Warn("the mountpath is now " + fullness.String())
 	}
 	deleted := s.deletedBytes.Load()
-	if fullness == Roomy || s.index.Err() != nil || deleted < int64(s.memTableBytes) && (was == fullness || fullness != Full) {
+	if fullness == Roomy || s.readOnly || s.index.Err() != nil || deleted < int64(s.memTableBytes) && (was == fullness || fullness != Full) {
 		return nil
 	}
 	s.deletedBytes.Add(-deleted)

@@ -42,6 +42,8 @@ type Options struct {
 	// BootID is another one after each start of the operating system. With an
 	// empty one every open is taken to follow a crash of the system.
 	BootID string
+	// ReadOnly opens a store on a filesystem that takes no writes now: see Open.
+	ReadOnly bool
 	// Lifetime is what the process remembers of the mountpath; nil: nothing, this
 	// is its only store.
 	Lifetime *Lifetime
@@ -79,10 +81,14 @@ const (
 // Store is one mountpath's objects. Methods are safe for concurrent use, but
 // those that change a key run in the key's turn (see the package comment).
 type Store struct {
-	fs     disk.FS
+	fs     disk.FS // with readOnly a view of disk
+	disk   disk.FS // to be probed
 	index  *index.Index
 	format *layout.Format
 	lock   io.Closer
+	// readOnly says that nothing is written, not even once the filesystem takes writes
+	// again: another store must follow then.
+	readOnly bool
 
 	generations *objects.Sequencer
 	shares      bool
@@ -123,10 +129,17 @@ type Store struct {
 // Open takes the mountpath's lock, opens its index, settles what a crash left
 // and returns a store that serves. It takes time in proportion to what was in
 // flight, not to what is stored. The mountpath must have been formatted.
+//
+// With ReadOnly nothing on the disk is changed and nothing is settled: what is
+// stored is read, writes are refused (Offline, around EROFS), and keys whose writes a
+// crash interrupted are Busy: see survey. For as long as it is open the store stays so.
 func Open(o Options) (_ *Store, err error) {
 	const op errs.Op = "store.Open"
 	s := &Store{
-		fs: o.FS, generations: o.Generations, shares: o.Shares, inlineLimit: o.InlineLimit, now: o.Now, log: o.Log, onEvent: o.OnEvent,
+		fs: o.FS, disk: o.FS, readOnly: o.ReadOnly, generations: o.Generations, shares: o.Shares, inlineLimit: o.InlineLimit, now: o.Now, log: o.Log, onEvent: o.OnEvent,
+	}
+	if s.readOnly {
+		s.fs = disk.View(o.FS)
 	}
 	if s.inlineLimit == 0 {
 		s.inlineLimit = DefaultInlineLimit
@@ -177,6 +190,15 @@ func Open(o Options) (_ *Store, err error) {
 	} else if !errors.Is(statErr, fs.ErrNotExist) {
 		return nil, errs.E(op, kindOf(statErr), statErr)
 	}
+	if s.readOnly {
+		if err = s.openIndex(o); err == nil {
+			err = s.survey(o.BootID)
+		}
+		if err != nil {
+			return nil, errs.E(op, err)
+		}
+		return s, nil
+	}
 	if err = s.makeDirectories(); err != nil {
 		return nil, errs.E(op, err)
 	}
@@ -199,7 +221,7 @@ func (s *Store) openIndex(o Options) error {
 	}
 	made := err == nil
 	s.index, err = s.lifetime.openIndex(index.Options{
-		FS: s.fs, Dir: layout.IndexDir, MustExist: made, Node: o.Shared, MemTableBytes: o.MemTableBytes, Log: s.log,
+		FS: s.fs, Dir: layout.IndexDir, MustExist: made, ReadOnly: s.readOnly, Node: o.Shared, MemTableBytes: o.MemTableBytes, Log: s.log,
 		OnEvent: s.onIndexEvent,
 	})
 	if errs.Is(errs.Corrupt, err) {
@@ -208,7 +230,7 @@ func (s *Store) openIndex(o Options) error {
 	if err != nil {
 		return errs.E(op, err)
 	}
-	if !made {
+	if !made && !s.readOnly {
 		return errs.Wrap(op, WriteFile(s.fs, layout.IndexMadeFile, []byte("1\n")))
 	}
 	return nil
@@ -242,6 +264,12 @@ func (s *Store) Format() layout.Format { return *s.format }
 
 // Index returns the index, for metrics, compaction and tests.
 func (s *Store) Index() *index.Index { return s.index }
+
+// ReadOnly reports whether the store was opened to be read only.
+func (s *Store) ReadOnly() bool { return s.readOnly }
+
+// MemTableBytes returns the size of each of the index's memtables.
+func (s *Store) MemTableBytes() int { return s.memTableBytes }
 
 // InlineLimit returns the largest payload that goes into the index, in bytes.
 func (s *Store) InlineLimit() int { return s.inlineLimit }

@@ -95,9 +95,13 @@ func (s *Store) Unsettled() (keys, intents int) {
 // Settle settles the open intents of the keys wanted, as opening the mountpath
 // does: goes forward where the rename happened, and back where it did not. In
 // these keys' turn. What fails stays and may be tried again; on a dead index
-// nothing can be settled: errs.Offline.
+// nothing can be settled: errs.Offline. What a store that is only read has found is
+// left to the one that follows it.
 func (s *Store) Settle(wanted func(objects.Key) bool) error {
 	const op errs.Op = "store.Settle"
+	if s.readOnly {
+		return nil
+	}
 	intents := s.unsettled.of(wanted)
 	if len(intents) == 0 {
 		return nil

@@ -64,7 +64,7 @@ func (e DiskEffect) calls() ([]disk.Call, bool) {
 	case ReadOnly:
 		return []disk.Call{
 			disk.CallCreate, disk.CallLink, disk.CallRename, disk.CallReceive, disk.CallRemove, disk.CallRemoveDir,
-			disk.CallMkdir, disk.CallWrite, disk.CallTruncate, disk.CallPreallocate, disk.CallSetAttr, disk.CallLock,
+			disk.CallMkdir, disk.CallWrite, disk.CallTruncate, disk.CallPreallocate, disk.CallSetAttr,
 		}, true
 	}
 	return nil, false

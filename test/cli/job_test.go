@@ -82,8 +82,19 @@ func TestJobs(t *testing.T) {
 	}
 	shown = c.want(0, "job", "show", limited).out
 	contains(t, shown, "limit", "1 B/s", "rate", " objects/s, ", "time left")
+
+	// It is given another limit while it runs, then none, and ends as it can.
+	contains(t, c.want(2, "job", "limit", limited).err, "--objects-per-second", "--bytes-per-second")
+	contains(t, c.want(3, "job", "limit", "nobody", "--bytes-per-second", "1").err, "no such job")
+	contains(t, c.want(0, "job", "limit", limited, "--objects-per-second", "3").out, limited+" is running: 3.0 objects/s, 1 B/s")
+	if both := c.job("show", limited); both.Rate == nil || both.Rate.Objects != 3 || both.Rate.Bytes != 1 {
+		t.Errorf("a limit beside another one: %+v", both.Rate)
+	}
+	c.want(0, "job", "pause", limited)
+	contains(t, c.want(0, "job", "limit", limited, "--objects-per-second", "0", "--bytes-per-second", "1000000").out, limited+" is paused: 976.6 KiB/s")
 	c.want(0, "job", "stop", limited)
 	c.want(1, "job", "wait", limited)
+	contains(t, c.want(0, "job", "limit", limited, "--bytes-per-second", "0").out, limited+" is stopped: no limit")
 
 	// The first one goes on where it was, without a limit, and ends.
 	c.want(0, "job", "restart", id)
@@ -94,6 +105,7 @@ func TestJobs(t *testing.T) {
 	contains(t, c.want(0, "job", "show", id).out, "state", "finished")
 	contains(t, c.want(0, "job", "list").out, "KIND", id, "finished", limited, "stopped")
 	contains(t, c.want(1, "job", "restart", id).err, "is finished")
+	contains(t, c.want(1, "job", "limit", id, "--bytes-per-second", "1").err, "is finished")
 	for i := range objectCount {
 		if got := c.object("photos", fmt.Sprint(i)); string(got) != "meow" {
 			t.Errorf("object %d is %q", i, got)

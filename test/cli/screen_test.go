@@ -102,3 +102,41 @@ func (c *cluster) readable(before, after []string, code, width int) {
 	}
 	c.t.Logf("%d columns, before:\n%s\nafter:\n%s", width, shown, left)
 }
+
+// On a terminal `troupe bench` shows how far it is, and its tables fit: no line is
+// broken, and nothing is left of the bar, also after Ctrl-C.
+func TestBenchOnAScreen(t *testing.T) {
+	c := start(t)
+	for _, width := range []int{80, 200} {
+		t.Run(fmt.Sprint(width), func(t *testing.T) {
+			c := *c
+			c.t = t
+			before, after, _ := c.onScreen(width, func(screen string) bool {
+				return strings.Contains(screen, "GET") && strings.Contains(screen, "/s eta ")
+			},
+				"bench", "--endpoint", "http://"+c.node.S3, "--access-key", process.AccessKey, "--secret-key", process.SecretKey,
+				"--op", "get=3,put=1", "--size", "4KiB", "--keys", "100", "--connections", "2", "--duration", "2m")
+			shown, left := strings.Join(before, "\n"), strings.Join(after, "\n")
+			if !strings.Contains(shown, "[") || !strings.Contains(shown, "%") {
+				t.Errorf("there was no bar:\n%s", shown)
+			}
+			if strings.Contains(left, "eta") || strings.Contains(left, "[") {
+				t.Errorf("the bar is left:\n%s", left)
+			}
+			tables := 0
+			for _, line := range after {
+				if strings.HasPrefix(line, "| op") {
+					tables++
+				}
+				if strings.HasPrefix(line, "|") != strings.HasSuffix(line, "|") || len(line) > width {
+					t.Errorf("%d columns: %q is broken in\n%s", width, line, left)
+				}
+			}
+			if tables == 0 || (tables == 1) != (width == 200) {
+				t.Errorf("%d columns: %d tables\n%s", width, tables, left)
+			}
+			contains(t, left, "client CPU", "RSS", "interrupted: figures so far")
+			t.Logf("%d columns\n%s\n%s", width, shown, left)
+		})
+	}
+}

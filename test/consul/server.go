@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -58,12 +57,10 @@ type Server struct {
 	// Address is HOST:PORT of its API, over restarts.
 	Address string
 
-	config  Config
-	client  *http.Client
-	ports   []int
-	process *os.Process
-	ended   chan struct{} // closed when the process has ended
-	exit    error         // why it ended; valid once ended is closed
+	config Config
+	client *http.Client
+	ports  []int
+	child  *process.Child // nil: it is not running
 }
 
 // Start starts a server and returns when it can be written to. The caller kills it.
@@ -175,7 +172,7 @@ func (s *Server) Restart(ctx context.Context) error {
 
 // begin starts the process once, and returns when it can be written to.
 func (s *Server) begin(ctx context.Context) error {
-	if s.process != nil {
+	if s.child != nil {
 		return errors.New("consul.Restart: the server is still running")
 	}
 	settings, err := s.settings()
@@ -194,24 +191,11 @@ func (s *Server) begin(ctx context.Context) error {
 	command := exec.Command(s.config.Binary, "agent", "-config-file", file)
 	command.Dir = s.config.Dir
 	command.Stdout, command.Stderr = log, log
-	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	started := make(chan error)
-	s.ended = make(chan struct{})
-	go func() {
-		// The kernel sends Pdeathsig when the *thread* that forked ends: this goroutine
-		// keeps its thread until the server is gone.
-		runtime.LockOSThread()
-		err := command.Start()
-		started <- err
-		if err == nil {
-			s.exit = command.Wait()
-		}
-		close(s.ended)
-	}()
-	if err := <-started; err != nil {
+	child, err := process.Begin(command)
+	if err != nil {
 		return fmt.Errorf("consul.Restart: %w", err)
 	}
-	s.process = command.Process
+	s.child = child
 	if err := s.awaitReady(ctx); err != nil {
 		return errors.Join(err, s.Kill())
 	}
@@ -241,8 +225,8 @@ func (s *Server) awaitReady(ctx context.Context) error {
 			said = err
 		}
 		select {
-		case <-s.ended:
-			return fmt.Errorf("consul.awaitReady: the server ended before it was ready: %w\n%s", s.exit, s.Log())
+		case <-s.child.Ended():
+			return fmt.Errorf("consul.awaitReady: the server ended before it was ready: %w\n%s", s.child.Exit(), s.Log())
 		case <-ctx.Done():
 			return fmt.Errorf("consul.awaitReady: %w; its last answer: %w\n%s", ctx.Err(), said, s.Log())
 		case <-probe.C:
@@ -285,17 +269,17 @@ func (s *Server) Pause(ctx context.Context) error {
 	if err := s.signal(syscall.SIGSTOP); err != nil {
 		return err
 	}
-	return process.AwaitStopped(ctx, s.process.Pid)
+	return process.AwaitStopped(ctx, s.child.PID())
 }
 
 // Continue lets a paused process go on.
 func (s *Server) Continue() error { return s.signal(syscall.SIGCONT) }
 
 func (s *Server) signal(signal syscall.Signal) error {
-	if s.process == nil {
+	if s.child == nil {
 		return errors.New("consul.signal: the server is not running")
 	}
-	if err := s.process.Signal(signal); err != nil {
+	if err := s.child.Signal(signal); err != nil {
 		return fmt.Errorf("consul.signal: %w", err)
 	}
 	return nil
@@ -304,29 +288,29 @@ func (s *Server) signal(signal syscall.Signal) error {
 // Kill ends the process with SIGKILL and waits until it is gone. A server that is not
 // running is no error.
 func (s *Server) Kill() error {
-	if s.process == nil {
+	if s.child == nil {
 		return nil
 	}
 	err := s.signal(syscall.SIGKILL)
 	if err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("consul.Kill: %w", err)
 	}
-	<-s.ended
-	s.process = nil
+	<-s.child.Ended()
+	s.child = nil
 	return nil
 }
 
 // Stop asks the server to end, and waits for it. One that is not running is no error.
 func (s *Server) Stop(ctx context.Context) error {
-	if s.process == nil {
+	if s.child == nil {
 		return nil
 	}
-	if err := s.process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+	if err := s.child.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return errors.Join(fmt.Errorf("consul.Stop: %w", err), s.Kill())
 	}
 	select {
-	case <-s.ended:
-		s.process = nil
+	case <-s.child.Ended():
+		s.child = nil
 		return nil
 	case <-ctx.Done():
 		return errors.Join(fmt.Errorf("consul.Stop: %w", ctx.Err()), s.Kill())
@@ -335,11 +319,11 @@ func (s *Server) Stop(ctx context.Context) error {
 
 // Running says whether the process is there.
 func (s *Server) Running() bool {
-	if s.process == nil {
+	if s.child == nil {
 		return false
 	}
 	select {
-	case <-s.ended:
+	case <-s.child.Ended():
 		return false
 	default:
 		return true
@@ -348,7 +332,7 @@ func (s *Server) Running() bool {
 
 // Wipe removes the data of a server that is not running.
 func (s *Server) Wipe() error {
-	if s.process != nil {
+	if s.child != nil {
 		return errors.New("consul.Wipe: the server is still running")
 	}
 	if err := os.RemoveAll(s.dataDir()); err != nil {

@@ -85,6 +85,9 @@ func TestPowerCuts(t *testing.T) {
 	}
 	c.finish()
 	t.Logf("%s in %s; next history %d", c.summary(), time.Since(began).Round(time.Second), seed)
+	if !t.Failed() && want >= 500 && (c.views.Load() == 0 || c.busy.Load() == 0) {
+		t.Error("the control: no state with an interrupted write was read before it was recovered")
+	}
 }
 
 // TestPowerCutsSoak looks at a million crash states.
@@ -127,6 +130,7 @@ type checker struct {
 	stop    atomic.Bool
 
 	states, histories, recoveries, steps atomic.Int64
+	views, busy                          atomic.Int64 // states that were read first, and keys in them that were busy
 	violations                           atomic.Int64
 	first                                atomic.Pointer[string]
 }
@@ -153,8 +157,8 @@ func (c *checker) finish() {
 }
 
 func (c *checker) summary() string {
-	return fmt.Sprintf("%d crash states of %d histories (%d steps), %d of them cuts of the recovery; %d violations",
-		c.states.Load(), c.histories.Load(), c.steps.Load(), c.recoveries.Load(), c.violations.Load())
+	return fmt.Sprintf("%d crash states of %d histories (%d steps), %d of them cuts of the recovery, %d read first with %d keys busy; %d violations",
+		c.states.Load(), c.histories.Load(), c.steps.Load(), c.recoveries.Load(), c.views.Load(), c.busy.Load(), c.violations.Load())
 }
 
 // violation reports what is wrong with the state that a cut left. In a control it

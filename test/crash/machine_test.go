@@ -22,6 +22,8 @@ type machine struct {
 	start  uint64 // the start counter: greater with every opening
 	store  *store.Store
 
+	readOnly bool // the filesystem takes no writes, and the store is only read
+
 	onEvent func(store.Event) // nil: nobody is told
 }
 
@@ -41,7 +43,7 @@ func (m *machine) open() (err error) {
 	m.start++
 	m.store, err = store.Open(store.Options{
 		FS: m.fs, Shared: m.shared, Generations: objects.NewSequencer(1, m.start),
-		MemTableBytes: index.MinMemTableBytes, BootID: m.boot, InlineLimit: m.inline, Now: func() time.Time { return time.Unix(epoch, 0) },
+		MemTableBytes: index.MinMemTableBytes, BootID: m.boot, ReadOnly: m.readOnly, InlineLimit: m.inline, Now: func() time.Time { return time.Unix(epoch, 0) },
 		OnEvent: m.onEvent,
 	})
 	return err

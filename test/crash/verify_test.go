@@ -44,6 +44,10 @@ func (v *verifier) check(c *cut) {
 func (v *verifier) state(c *cut, left *disk.Mem, depth int) error {
 	v.checker.states.Add(1)
 	m := &machine{fs: left, shared: v.shared, inline: c.inline, start: c.start + 1 + uint64(depth), boot: fmt.Sprint("after cut ", depth)}
+	viewed, err := v.view(c, left, m)
+	if err != nil {
+		return fmt.Errorf("opened to be read only: %w", err)
+	}
 	if depth < deepest && v.random.IntN(6) == 0 {
 		again, where, err := cutWithin(v.checker.t, left, v.random, 40, m.open)
 		if err != nil {
@@ -73,6 +77,11 @@ func (v *verifier) state(c *cut, left *disk.Mem, depth int) error {
 	})
 	for _, violation := range expectation.Check(found) {
 		return violation
+	}
+	for cell, was := range viewed {
+		if !was.Equal(found[cell]) {
+			return fmt.Errorf("%w: read only %s was %s, is %s", errNotTheSame, cell, was, found[cell])
+		}
 	}
 	if v.random.IntN(4) == 0 {
 		if err := v.goOn(m, left, live, found); err != nil {

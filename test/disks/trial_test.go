@@ -18,6 +18,7 @@ import (
 	"github.com/troupe-storage/troupe/api/storage"
 	"github.com/troupe-storage/troupe/test/process"
 	"github.com/troupe-storage/troupe/test/s3client"
+	"github.com/troupe-storage/troupe/test/states"
 	"github.com/troupe-storage/troupe/test/volume"
 )
 
@@ -247,24 +248,9 @@ func (t *trial) mountpath() storage.Mountpath {
 }
 
 // becomes waits until the disk is in one of the states.
-func (t *trial) becomes(states ...string) storage.Mountpath {
+func (t *trial) becomes(wanted ...string) storage.Mountpath {
 	t.Helper()
-	look := time.NewTicker(20 * time.Millisecond)
-	defer look.Stop()
-	over := time.After(patience)
-	for {
-		m := t.mountpath()
-		for _, state := range states {
-			if m.State == state {
-				return m
-			}
-		}
-		select {
-		case <-look.C:
-		case <-over:
-			t.Fatalf("the disk is not %v after %s: %+v", states, patience, m)
-		}
-	}
+	return states.Await(t, patience, t.mountpath, wanted...)
 }
 
 // held is what the node's process holds now: threads, and resident bytes.

@@ -84,6 +84,10 @@ func newDisks(t *testing.T, mountpaths int) *disks {
 	for _, m := range d.roster.Load().Mountpaths {
 		must(d.system.Await(waitTime, m.Coordinator.Id))
 	}
+	// The roster is the test's from now on: a mountpath that is called slow on a busy
+	// machine must not have another one published.
+	_, err = d.system.Control(pid.Id, messages.SuspendActor)
+	must(err)
 	spec, err := xaction.Spec(xaction.Config{System: d.system, Store: forgetful{}, Kinds: []xaction.Kind{mover.Kind(config)}})
 	must(err)
 	jobs, err := d.system.Spawn(d.system.Root(), spec)

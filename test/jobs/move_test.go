@@ -79,6 +79,7 @@ func TestObjectsMoveAwayAndBack(t *testing.T) {
 	}
 	want := make(map[string]stored)
 	const objectsEach = 40
+	const fewest = 10 // of a mountpath's third of 98, which is 33 give or take 5
 	for i := range objectsEach {
 		seed := uint64(i)
 		for kind, size := range map[string]int{"inline": 100 + i, "file": 20_000 + i} {
@@ -131,7 +132,7 @@ func TestObjectsMoveAwayAndBack(t *testing.T) {
 	c = n.s3(t)
 	away := n.get(t, id, waitTime)
 	wantState(t, away, "finished")
-	if away.Progress.Errors != 0 || away.Progress.Objects < 20 || away.Progress.TotalObjects == 0 {
+	if away.Progress.Errors != 0 || away.Progress.Objects < fewest || away.Progress.TotalObjects == 0 {
 		t.Errorf("moved as %+v", away)
 	}
 	for name, w := range want {
@@ -141,7 +142,7 @@ func TestObjectsMoveAwayAndBack(t *testing.T) {
 	}
 	back := n.get(t, n.change(t, storage.Add, last), waitTime)
 	wantState(t, back, "finished")
-	if back.Progress.Objects < 20 {
+	if back.Progress.Objects < fewest {
 		t.Errorf("%d things went to the mountpath that was added", back.Progress.Objects)
 	}
 	for name, w := range want {

@@ -131,9 +131,14 @@ func TestKill(t *testing.T) {
 
 // TestKillSoak is TestKill with 500 kills.
 func TestKillSoak(t *testing.T) {
-	slice := soak.Begin(t, soak.Row{Name: "kill", Unit: "kills", Goal: 500})
+	trials(t, soak.Row{Name: "kill", Unit: "kills", Goal: 500}, (*trial).kills)
+}
+
+// trials runs a slice of a row of kills.
+func trials(t *testing.T, row soak.Row, run func(*trial, cycles)) {
+	slice := soak.Begin(t, row)
 	trial := newTrial(t, slice.Next())
-	trial.kills(slice)
+	run(trial, slice)
 	trial.count(slice)
 }
 

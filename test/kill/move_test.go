@@ -42,10 +42,7 @@ func TestKillWhileMoving(t *testing.T) {
 
 // TestKillWhileMovingSoak is TestKillWhileMoving with 300 kills.
 func TestKillWhileMovingSoak(t *testing.T) {
-	slice := soak.Begin(t, soak.Row{Name: "kill-while-moving", Unit: "kills", Goal: 300})
-	trial := newTrial(t, slice.Next())
-	trial.movesUnderKills(slice)
-	trial.count(slice)
+	trials(t, soak.Row{Name: "kill-while-moving", Unit: "kills", Goal: 300}, (*trial).movesUnderKills)
 }
 
 func (t *trial) movesUnderKills(cycles cycles) {

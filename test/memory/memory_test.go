@@ -24,6 +24,9 @@ import (
 	"github.com/troupe-storage/troupe/test/soak"
 )
 
+// TestMain builds the binary once.
+func TestMain(m *testing.M) { process.Main(m) }
+
 const (
 	bucket        = "memory"
 	uploads       = 200
@@ -68,11 +71,7 @@ func TestUploadsWithinBudgetSoak(t *testing.T) {
 }
 
 func uploadsWithinBudget(t *testing.T, cutAt int64) {
-	binary, err := process.Build(t.Context(), t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	node := process.ForTest(t, process.Config{Binary: binary, Args: []string{"--memory", "256MiB"}})
+	node := process.ForTest(t, process.Config{Args: []string{"--memory", "256MiB"}})
 	client := process.ClientForTest(t, node, bucket)
 	small := bytes.Repeat([]byte("small"), 800)
 	if answer, err := client.Put(t.Context(), bucket, "small", small); err != nil || !answer.OK() {
@@ -106,8 +105,8 @@ func uploadsWithinBudget(t *testing.T, cutAt int64) {
 		t.Errorf("%d files are there, want that of one object: %q, %v", len(files), files[:min(len(files), 5)], err)
 	}
 	peak, err := node.ResidentPeak()
-	if err != nil || peak > residentLimit {
-		t.Errorf("the node had %d MiB resident, %v; at most %d MiB", peak>>20, err, int64(residentLimit)>>20)
+	if err := errors.Join(err, judge(peak)); err != nil {
+		t.Error(err)
 	}
 	t.Logf("%d uploads of 1 GiB cut at %d MiB in %s: %d sent, %d told to come back; beside them %d small reads, %d of them told to come back, the slowest %s; at most %d MiB resident",
 		uploads, cutAt>>20, took.Round(time.Millisecond), counts[cut], counts[refused], read.done, read.refused, read.slowest.Round(time.Millisecond), peak>>20)
@@ -119,6 +118,60 @@ func uploadsWithinBudget(t *testing.T, cutAt int64) {
 	}
 	if err := node.Stop(t.Context()); err != nil {
 		t.Error(err)
+	}
+}
+
+// judge says what is wrong with a node that had so much resident at most.
+func judge(peak int64) error {
+	if peak > residentLimit {
+		return fmt.Errorf("the node had %d MiB resident, at most %d MiB", peak>>20, int64(residentLimit)>>20)
+	}
+	return nil
+}
+
+// Negative control: uploads that a node lets in because its budget is another one, with
+// their windows as bounded as ever, are found. A judge of memory that does not see them
+// would see nothing.
+func TestUploadsWithinBudgetFindsMore(t *testing.T) {
+	const (
+		many       = 800 // with four slabs each 400 MiB
+		mountpaths = 8   // for each of which 128 are let in
+		sent       = 1 << 20
+	)
+	node := process.ForTest(t, process.Config{Mountpaths: mountpaths, Args: []string{"--memory", "4GiB"}})
+	client := process.ClientForTest(t, node, bucket)
+	idle, err := node.ResidentPeak()
+	if err := errors.Join(err, judge(idle)); err != nil {
+		t.Fatalf("before there was an upload: %v", err)
+	}
+	var group sync.WaitGroup
+	for i := range many {
+		group.Go(func() {
+			conn, _, err := begin(client, fmt.Sprintf("upload/%d", i), sent)
+			if err != nil {
+				t.Errorf("upload %d: %v", i, err)
+				return
+			}
+			t.Cleanup(func() { conn.Close() }) //nolint:errcheck // it is cut off
+		})
+	}
+	group.Wait()
+	look := time.NewTicker(50 * time.Millisecond)
+	defer look.Stop()
+	for over := time.After(time.Minute); ; {
+		peak, err := node.ResidentPeak()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if found := judge(peak); found != nil {
+			t.Logf("idle %d MiB; with %d uploads under way: %v", idle>>20, many, found)
+			return
+		}
+		select {
+		case <-look.C:
+		case <-over:
+			t.Fatalf("%d uploads are under way in a node that is not bounded, and nobody notices: %d MiB", many, peak>>20)
+		}
 	}
 }
 
@@ -143,25 +196,37 @@ func uploadAll(t *testing.T, client *s3client.Client, cutAt int64) map[outcome]i
 	return counts
 }
 
-// upload declares 1 GiB, sends some of it, and goes away.
-func upload(client *s3client.Client, key string, cutAt int64) (outcome, error) {
+// begin declares 1 GiB and sends some of it. Ended says that the node has hung up.
+func begin(client *s3client.Client, key string, bytes int64) (conn net.Conn, ended bool, err error) {
 	head, _, err := client.Head(s3client.Request{Method: "PUT", Bucket: bucket, Key: key})
 	if err != nil {
-		return cut, err
+		return nil, false, err
 	}
-	conn, err := net.Dial("tcp", client.Address)
+	conn, err = net.Dial("tcp", client.Address)
+	if err != nil {
+		return nil, false, err
+	}
+	_, err = io.WriteString(conn, head+fmt.Sprintf("Content-Length: %d\r\n\r\n", declaredBytes))
+	block := make([]byte, 256<<10)
+	for sent := int64(0); err == nil && sent < bytes; sent += int64(len(block)) {
+		_, err = conn.Write(block)
+	}
+	if errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) {
+		return conn, true, nil
+	}
+	if err != nil {
+		return nil, false, errors.Join(err, conn.Close())
+	}
+	return conn, false, nil
+}
+
+// upload declares 1 GiB, sends some of it, and goes away.
+func upload(client *s3client.Client, key string, cutAt int64) (outcome, error) {
+	conn, ended, err := begin(client, key, cutAt)
 	if err != nil {
 		return cut, err
 	}
 	defer conn.Close()
-	_, err = io.WriteString(conn, head+fmt.Sprintf("Content-Length: %d\r\n\r\n", declaredBytes))
-	block := make([]byte, 256<<10)
-	for sent := int64(0); err == nil && sent < cutAt; sent += int64(len(block)) {
-		_, err = conn.Write(block)
-	}
-	if err != nil && !errors.Is(err, syscall.EPIPE) && !errors.Is(err, syscall.ECONNRESET) {
-		return cut, err
-	}
 	// An answer that came before the body's end is a refusal. A closed connection
 	// may have lost it.
 	if deadline := conn.SetReadDeadline(time.Now().Add(50 * time.Millisecond)); deadline != nil {
@@ -174,7 +239,7 @@ func upload(client *s3client.Client, key string, cutAt int64) (outcome, error) {
 			return refused, fmt.Errorf("answered before its end: %.300s", answer)
 		}
 		return refused, nil
-	case err != nil:
+	case ended:
 		return refused, nil
 	case !errors.Is(readErr, os.ErrDeadlineExceeded):
 		return refused, fmt.Errorf("the node hung up without an answer: %w", readErr)

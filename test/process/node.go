@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -82,10 +81,8 @@ type Node struct {
 	// Mountpaths are the directories that the node was given.
 	Mountpaths []string
 
-	config  Config
-	process *os.Process
-	ended   chan struct{} // closed when the process has ended
-	exit    error         // why it ended; valid once ended is closed
+	config Config
+	child  *Child // nil: it is not running
 }
 
 // Start starts a node and returns when it is ready. The caller ends it with
@@ -154,7 +151,7 @@ func (n *Node) Restart(ctx context.Context) error {
 
 // Launch starts the process as Restart does, and does not wait for it.
 func (n *Node) Launch() error {
-	if n.process != nil {
+	if n.child != nil {
 		return errors.New("process.Restart: the node is still running")
 	}
 	log, err := os.OpenFile(n.LogPath(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
@@ -181,27 +178,11 @@ func (n *Node) Launch() error {
 	command.Env = append(os.Environ(), "TROUPE_ROOT_ACCESS_KEY="+AccessKey, "TROUPE_ROOT_SECRET_KEY="+SecretKey)
 	command.Env = append(command.Env, n.config.Env...)
 	command.Stdout, command.Stderr = log, log
-	// A process group of its own: Ctrl-C in a terminal reaches the test, which
-	// then ends the node in its own way.
-	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-
-	started := make(chan error)
-	n.ended = make(chan struct{})
-	go func() {
-		// The kernel sends Pdeathsig when the *thread* that forked ends: this
-		// goroutine keeps its thread until the node is gone.
-		runtime.LockOSThread()
-		err := command.Start()
-		started <- err
-		if err == nil {
-			n.exit = command.Wait()
-		}
-		close(n.ended)
-	}()
-	if err := <-started; err != nil {
+	child, err := Begin(command)
+	if err != nil {
 		return fmt.Errorf("process.Restart: %w", err)
 	}
-	n.process = command.Process
+	n.child = child
 	return nil
 }
 
@@ -234,8 +215,8 @@ func (n *Node) AwaitReady(ctx context.Context) error {
 			said = err
 		}
 		select {
-		case <-n.ended:
-			return fmt.Errorf("process.AwaitReady: the node ended before it was ready: %w\n%s", n.exit, n.Log())
+		case <-n.child.Ended():
+			return fmt.Errorf("process.AwaitReady: the node ended before it was ready: %w\n%s", n.child.Exit(), n.Log())
 		case <-ctx.Done():
 			return fmt.Errorf("process.AwaitReady: %w; its last answer: %w\n%s", ctx.Err(), said, n.Log())
 		case <-probe.C:
@@ -246,11 +227,11 @@ func (n *Node) AwaitReady(ctx context.Context) error {
 // Running says whether the process is there. It is false after Stop and Kill,
 // and after the process ended by itself.
 func (n *Node) Running() bool {
-	if n.process == nil {
+	if n.child == nil {
 		return false
 	}
 	select {
-	case <-n.ended:
+	case <-n.child.Ended():
 		return false
 	default:
 		return true
@@ -258,29 +239,31 @@ func (n *Node) Running() bool {
 }
 
 // PID is the process id of a running node.
-func (n *Node) PID() int { return n.process.Pid }
+func (n *Node) PID() int { return n.child.PID() }
 
 // Stop asks the node to end, as a service manager does, and waits for it. An
 // exit code other than 0, an end before Stop, and no end in time are errors,
 // which carry the node's log. The process is gone afterwards in any case.
 func (n *Node) Stop(ctx context.Context) error {
-	if n.process == nil {
+	if n.child == nil {
 		return errors.New("process.Stop: the node is not running")
 	}
 	if !n.Running() {
-		n.process = nil
-		return fmt.Errorf("process.Stop: the node had ended by itself: %w\n%s", n.exit, n.Log())
+		exit := n.child.Exit()
+		n.child = nil
+		return fmt.Errorf("process.Stop: the node had ended by itself: %w\n%s", exit, n.Log())
 	}
-	if err := n.process.Signal(syscall.SIGTERM); err != nil {
+	if err := n.child.Signal(syscall.SIGTERM); err != nil {
 		return errors.Join(fmt.Errorf("process.Stop: %w", err), n.Kill())
 	}
 	ctx, cancel := context.WithTimeout(ctx, stopWithin)
 	defer cancel()
 	select {
-	case <-n.ended:
-		n.process = nil
-		if n.exit != nil {
-			return fmt.Errorf("process.Stop: %w\n%s", n.exit, n.Log())
+	case <-n.child.Ended():
+		exit := n.child.Exit()
+		n.child = nil
+		if exit != nil {
+			return fmt.Errorf("process.Stop: %w\n%s", exit, n.Log())
 		}
 		return nil
 	case <-ctx.Done():
@@ -291,10 +274,10 @@ func (n *Node) Stop(ctx context.Context) error {
 
 // Signal sends the process a signal, and waits for nothing.
 func (n *Node) Signal(signal syscall.Signal) error {
-	if n.process == nil {
+	if n.child == nil {
 		return errors.New("process.Signal: the node is not running")
 	}
-	if err := n.process.Signal(signal); err != nil {
+	if err := n.child.Signal(signal); err != nil {
 		return fmt.Errorf("process.Signal: %w", err)
 	}
 	return nil
@@ -303,33 +286,34 @@ func (n *Node) Signal(signal syscall.Signal) error {
 // Wait waits until the process has ended by itself, or by a signal that was sent,
 // and returns its exit code; -1 where a signal ended it at once.
 func (n *Node) Wait(ctx context.Context) (code int, err error) {
-	if n.process == nil {
+	if n.child == nil {
 		return 0, errors.New("process.Wait: the node is not running")
 	}
 	ctx, cancel := context.WithTimeout(ctx, stopWithin)
 	defer cancel()
 	select {
-	case <-n.ended:
+	case <-n.child.Ended():
 	case <-ctx.Done():
 		return 0, fmt.Errorf("process.Wait: the node did not end: %w", ctx.Err())
 	}
-	n.process = nil
+	ended := n.child.Exit()
+	n.child = nil
 	var exit *exec.ExitError
 	switch {
-	case n.exit == nil:
+	case ended == nil:
 		return 0, nil
-	case errors.As(n.exit, &exit):
+	case errors.As(ended, &exit):
 		return exit.ExitCode(), nil
 	}
-	return 0, fmt.Errorf("process.Wait: %w", n.exit)
+	return 0, fmt.Errorf("process.Wait: %w", ended)
 }
 
 // stacks makes a Go process that hangs write the stacks of its goroutines, and
 // returns the log with them.
 func (n *Node) stacks() string {
-	if err := n.process.Signal(syscall.SIGQUIT); err == nil {
+	if err := n.child.Signal(syscall.SIGQUIT); err == nil {
 		select {
-		case <-n.ended:
+		case <-n.child.Ended():
 		case <-time.After(5 * time.Second):
 		}
 	}
@@ -339,15 +323,15 @@ func (n *Node) stacks() string {
 // Kill ends the process with SIGKILL and waits until it is gone. A node that
 // is not running is no error.
 func (n *Node) Kill() error {
-	if n.process == nil {
+	if n.child == nil {
 		return nil
 	}
-	err := n.process.Signal(syscall.SIGKILL)
+	err := n.child.Signal(syscall.SIGKILL)
 	if err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("process.Kill: %w", err)
 	}
-	<-n.ended
-	n.process = nil
+	<-n.child.Ended()
+	n.child = nil
 	return nil
 }
 

@@ -7,8 +7,10 @@ package space_test
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -32,7 +34,7 @@ const looksEvery = 300 * time.Millisecond
 // TestMain builds the binary once.
 func TestMain(m *testing.M) { process.Main(m) }
 
-// tenant is one node on one volume, and what was acknowledged of it.
+// tenant is one node on one volume, and perhaps directories beside it, and what was acknowledged of it.
 type tenant struct {
 	*testing.T
 	volume *volume.Volume
@@ -43,7 +45,7 @@ type tenant struct {
 	stored map[string][]byte
 }
 
-func newTenant(t *testing.T, config volume.Config) *tenant {
+func newTenant(t *testing.T, config volume.Config, beside ...string) *tenant {
 	t.Helper()
 	if err := volume.Check(config.Kind); err != nil {
 		process.Missing(t, "%v", err)
@@ -59,7 +61,7 @@ func newTenant(t *testing.T, config volume.Config) *tenant {
 		}
 	})
 	node := process.ForTest(t, process.Config{
-		Data: []string{filepath.Join(v.Path, "d")}, Args: []string{"--memory", "64MiB", "--min-part", "1"},
+		Data: append([]string{filepath.Join(v.Path, "d")}, beside...), Args: []string{"--memory", "64MiB", "--min-part", "1"},
 	})
 	return &tenant{T: t, volume: v, node: node, client: process.ClientForTest(t, node, bucket), stored: make(map[string][]byte)}
 }
@@ -189,6 +191,43 @@ func (t *tenant) awaitRoom(since time.Time, what string) {
 		}
 		<-probe.C
 	}
+}
+
+// refusedOne writes all that is stored once more, and returns a key that is refused:
+// some must be, as of a mountpath that takes no writes, and some must not.
+func (t *tenant) refusedOne() (refused string) {
+	t.Helper()
+	written := 0
+	for key, body := range t.stored {
+		switch answer := t.put(key, body); {
+		case answer.OK():
+			written++
+		case answer.Status == 503 && strings.Contains(string(answer.Body), "takes no writes"):
+			refused = key
+		default:
+			t.Errorf("put of %s: %d: %.300s", key, answer.Status, answer.Body)
+		}
+	}
+	if refused == "" || written == 0 {
+		t.Fatalf("%q was refused, and %d writes were not", refused, written)
+	}
+	return refused
+}
+
+// awaitWrites puts an object that is stored until that works, and reports how long it
+// took.
+func (t *tenant) awaitWrites(key, what string) {
+	t.Helper()
+	since := time.Now()
+	look := time.NewTicker(50 * time.Millisecond)
+	defer look.Stop()
+	for answer := t.put(key, t.stored[key]); !answer.OK(); answer = t.put(key, t.stored[key]) {
+		if time.Since(since) > backWithin {
+			t.Fatalf("%s: %s is refused yet after %s: %v", what, key, backWithin, answer.Err())
+		}
+		<-look.C
+	}
+	t.Logf("%s: writes work again after %s", what, time.Since(since).Round(10*time.Millisecond))
 }
 
 // tip takes the little room that a write smaller than those that filled the disk
@@ -401,4 +440,66 @@ func TestReadOnlyDisk(t *testing.T) {
 	if err := tenant.node.Stop(t.Context()); err != nil {
 		t.Error(err)
 	}
+}
+
+// A filesystem that is mounted read-only when the node starts, after a kill, is read
+// and listed: what its index has in its log, too. Writes of its keys are refused with
+// the reason, those of others are not, and once it takes writes so do all keys, with
+// nobody's help.
+func TestReadOnlyAtTheStart(t *testing.T) {
+	tenant := newTenant(t, volume.Config{Kind: volume.Ext4, Bytes: 256 << 20}, t.TempDir())
+	for i := range 40 {
+		if answer := tenant.put(fmt.Sprintf("keep/%d", i), bytes.Repeat([]byte{byte(i)}, 1+i*5000)); !answer.OK() {
+			t.Fatal(answer.Err())
+		}
+	}
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(tenant.node.Kill())
+	must(tenant.volume.TakeNoWrites())
+	must(tenant.node.Restart(t.Context()))
+	tenant.readAll("read-only")
+	refused := tenant.refusedOne()
+	tenant.readAll("after writes were refused")
+	must(tenant.volume.TakeWrites())
+	tenant.awaitWrites(refused, "the filesystem takes writes again")
+	tenant.readAll("writable")
+	for key := range maps.Clone(tenant.stored) {
+		tenant.delete(key)
+	}
+	must(tenant.node.Stop(t.Context()))
+}
+
+// A disk that is full to the last block when the node starts, after a kill, is read and
+// listed, and costs the keys of no other; it takes writes with room again, by itself.
+func TestFullAtTheStart(t *testing.T) {
+	tenant := newTenant(t, volume.Config{Kind: volume.Ext4, Bytes: 256 << 20}, t.TempDir())
+	for i := range 40 {
+		if answer := tenant.put(fmt.Sprintf("keep/%d", i), bytes.Repeat([]byte{byte(i)}, 1+i*5000)); !answer.OK() {
+			t.Fatal(answer.Err())
+		}
+	}
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(tenant.node.Kill())
+	takeAll(t, tenant.volume, filepath.Join(tenant.volume.Path, "ballast"))
+	must(tenant.node.Restart(t.Context()))
+	tenant.readAll("full")
+	refused := tenant.refusedOne()
+	tenant.readAll("after writes were refused")
+	must(os.Remove(filepath.Join(tenant.volume.Path, "ballast")))
+	tenant.awaitWrites(refused, "somebody else has left")
+	tenant.readAll("with room again")
+	for key := range maps.Clone(tenant.stored) {
+		tenant.delete(key)
+	}
+	must(tenant.node.Stop(t.Context()))
 }

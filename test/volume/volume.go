@@ -200,6 +200,20 @@ func (v *Volume) Fail() error {
 	return nil
 }
 
+// TakeNoWrites mounts the filesystem anew in its place, so that it takes no writes.
+// It fails while a file is open to be written.
+func (v *Volume) TakeNoWrites() error { return v.remount("ro") }
+
+// TakeWrites ends that, under whoever reads.
+func (v *Volume) TakeWrites() error { return v.remount("rw") }
+
+func (v *Volume) remount(how string) error {
+	if err := run("mount", "-o", "remount,"+how, v.Path); err != nil {
+		return fmt.Errorf("volume.remount: %w", err)
+	}
+	return nil
+}
+
 // device returns the loop device that is mounted.
 func (v *Volume) device() (string, error) {
 	mounts, err := os.ReadFile("/proc/self/mounts")

@@ -13,6 +13,7 @@ import (
 	"github.com/troupe-storage/troupe/api"
 	"github.com/troupe-storage/troupe/api/client"
 	"github.com/troupe-storage/troupe/objects/errs"
+	"github.com/troupe-storage/troupe/tools/terminal"
 )
 
 // leastEvery is how often the tree may be drawn at most.
@@ -41,7 +42,7 @@ PATTERN chooses by address: node/edges/*, node/mountpaths/d0/w*; one that ends i
 			return Usage("--every %s: at least %s", every, leastEvery)
 		}
 		view := actorsView{pattern: strings.Join(args, ""), all: all, endpoint: s.native.Host, colours: s.colours()}
-		if !once && !s.Out.JSON && isTerminal(s.Program.Out) {
+		if !once && !s.Out.JSON && terminal.Is(s.Program.Out) {
 			return s.watchActors(ctx, view, every)
 		}
 		control, err := s.Control()
@@ -87,7 +88,7 @@ PATTERN chooses by address: node/edges/*, node/mountpaths/d0/w*; one that ends i
 
 // colours reports whether answers may be coloured.
 func (s *Session) colours() bool {
-	return isTerminal(s.Program.Out) && s.Program.Getenv("NO_COLOR") == "" && s.Program.Getenv("TERM") != "dumb"
+	return terminal.Is(s.Program.Out) && s.Program.Getenv("NO_COLOR") == "" && s.Program.Getenv("TERM") != "dumb"
 }
 
 func inspectActorCommand(f *frame) *cobra.Command {

@@ -4,22 +4,19 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
+
+	"github.com/troupe-storage/troupe/tools/terminal"
 )
 
 // Bars of single files are shown for large ones, as many at a time as leave room
 // for what was on the screen.
 const maxFileBars = 6
-
-// refreshEvery is how often bars are drawn: often enough to look alive, seldom
-// enough to cost nothing over a slow line.
-const refreshEvery = 150 * time.Millisecond
 
 // bars shows progress on a terminal: one bar over everything, and one for each of
 // the first few large files under way. Safe for concurrent use.
@@ -34,7 +31,7 @@ type bars struct {
 	files, ended atomic.Int64
 	bytes, size  atomic.Int64
 	shown        atomic.Int64 // bars of files
-	speed        speed
+	speed        terminal.Speed
 }
 
 // bar is the bar of one file; nil: the file has none.
@@ -43,30 +40,22 @@ type bar struct{ bar *mpb.Bar }
 // newBars begins to draw; close ends it.
 func newBars(out *Output) *bars {
 	b := &bars{out: out}
-	b.progress = mpb.New(mpb.WithOutput(out.note), mpb.WithRefreshRate(refreshEvery), mpb.WithAutoRefresh())
-	b.total = b.progress.New(0, barStyle(),
+	b.progress = terminal.NewBars(out.note)
+	b.total = b.progress.New(0, terminal.BarStyle(),
 		mpb.BarPriority(1<<20), // the last line
 		mpb.PrependDecorators(decor.Any(func(decor.Statistics) string {
-			return fmt.Sprintf("%s%d/%d ", lineStart, b.ended.Load(), b.files.Load())
+			return fmt.Sprintf("%s%d/%d ", terminal.LineStart, b.ended.Load(), b.files.Load())
 		})),
 		mpb.AppendDecorators(decor.Any(func(s decor.Statistics) string { return b.figures(s.AvailableWidth) })))
 	out.putAbove(b.progress)
 	return b
 }
 
-// lineStart begins every line that is drawn, and bareScreen ends the drawing: the terminal echoes
-// Ctrl-C where the cursor is, behind the bars, and what is drawn and taken away next
-// would begin in that column. mpb itself only moves up.
-const (
-	lineStart  = "\r"
-	bareScreen = "\r\x1b[J"
-)
-
 // putAbove has everything that people are told stand above bars.
 func (o *Output) putAbove(progress *mpb.Progress) {
 	o.mutex.Lock()
 	defer o.mutex.Unlock()
-	o.above = func(text string) { fmt.Fprintln(progress, lineStart+text) }
+	o.above = func(text string) { fmt.Fprintln(progress, terminal.LineStart+text) }
 }
 
 // takeAway waits until bars that have been aborted are gone, with all that is left of
@@ -78,48 +67,21 @@ func (o *Output) takeAway(progress *mpb.Progress) {
 	progress.Wait()
 	o.mutex.Lock()
 	defer o.mutex.Unlock()
-	io.WriteString(o.note, bareScreen) //nolint:errcheck // as all that is told on standard error
-}
-
-func barStyle() mpb.BarFillerBuilder {
-	return mpb.BarStyle().Lbound("[").Filler("=").Tip(">").Padding("-").Rbound("]")
+	io.WriteString(o.note, terminal.BareScreen) //nolint:errcheck // as all that is told on standard error
 }
 
 // figures are what stands behind the bar of everything. What the width has no
 // room for is left out, the least important first.
 func (b *bars) figures(width int) string {
 	done, size := b.bytes.Load(), b.size.Load()
-	rate := b.speed.rate()
+	rate := b.speed.Rate()
 	parts := []string{
-		percent(done, size),
+		terminal.Percent(done, size),
 		fmt.Sprintf("%9s/%-9s", humanBytes(done), humanBytes(size)),
 		fmt.Sprintf("%9s/s", humanBytes(int64(rate))),
 		"eta " + remaining(size-done, rate),
 	}
-	return fitFigures(parts, width)
-}
-
-// fitFigures puts figures behind a bar, the most important first, as many as the
-// width has room for beside the bar.
-func fitFigures(parts []string, width int) string {
-	const leastBar = 12
-	text := ""
-	for _, part := range parts {
-		next := text + " " + part
-		if text != "" && len(next)+leastBar > width {
-			break
-		}
-		text = next
-	}
-	return text
-}
-
-// percent writes how much of something is done.
-func percent(done, size int64) string {
-	if size <= 0 {
-		return "  0%"
-	}
-	return fmt.Sprintf("%3d%%", min(done*100/size, 100))
+	return terminal.FitFigures(parts, width)
 }
 
 // remaining writes how long the rest takes.
@@ -141,7 +103,7 @@ func (b *bars) foundOne(size int64) {
 
 // moved is told of bytes that passed.
 func (b *bars) moved(n int64) {
-	b.speed.add(n)
+	b.speed.Add(n)
 	b.total.SetCurrent(b.bytes.Add(n))
 }
 
@@ -159,12 +121,12 @@ func (b *bars) begin(k task) *bar {
 	if name.remote {
 		label = printable(name.key)
 	}
-	return &bar{b.progress.New(max(k.size, 1), barStyle(), mpb.BarRemoveOnComplete(),
+	return &bar{b.progress.New(max(k.size, 1), terminal.BarStyle(), mpb.BarRemoveOnComplete(),
 		mpb.PrependDecorators(decor.Any(func(s decor.Statistics) string {
-			return lineStart + fitLeft(label, min(40, s.AvailableWidth*3/10)) + " "
+			return terminal.LineStart + fitLeft(label, min(40, s.AvailableWidth*3/10)) + " "
 		})),
 		mpb.AppendDecorators(decor.Any(func(s decor.Statistics) string {
-			return fmt.Sprintf(" %s %9s/%-9s", percent(s.Current, s.Total), humanBytes(s.Current), humanBytes(s.Total))
+			return fmt.Sprintf(" %s %9s/%-9s", terminal.Percent(s.Current, s.Total), humanBytes(s.Current), humanBytes(s.Total))
 		})))}
 }
 
@@ -203,41 +165,6 @@ func fitLeft(text string, width int) string {
 	}
 	runes := []rune(text)
 	return "…" + string(runes[n-max(width-1, 0):])
-}
-
-// speed is the rate of the last few seconds. Safe for concurrent use.
-type speed struct {
-	bytes atomic.Int64
-
-	mutex   sync.Mutex
-	samples []sample // the oldest first
-}
-
-type sample struct {
-	at    time.Time
-	bytes int64
-}
-
-// speedWindow is over how long the rate is taken.
-const speedWindow = 5 * time.Second
-
-func (s *speed) add(n int64) { s.bytes.Add(n) }
-
-// rate returns bytes per second, and takes a sample.
-func (s *speed) rate() float64 {
-	s.mutex.Lock()
-	defer s.mutex.Unlock()
-	now := sample{time.Now(), s.bytes.Load()}
-	s.samples = append(s.samples, now)
-	for len(s.samples) > 2 && now.at.Sub(s.samples[0].at) > speedWindow {
-		s.samples = s.samples[1:]
-	}
-	first := s.samples[0]
-	elapsed := now.at.Sub(first.at).Seconds()
-	if elapsed < 0.2 {
-		return 0
-	}
-	return max(float64(now.bytes-first.bytes)/elapsed, 0)
 }
 
 // etaText writes an estimate: nobody knows tenths of seconds of it.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/troupe-storage/troupe/api/client"
 	"github.com/troupe-storage/troupe/objects/errs"
+	"github.com/troupe-storage/troupe/tools/terminal"
 )
 
 // Program is what surrounds the commands: main fills it from the process, a test
@@ -196,9 +197,9 @@ func (f *frame) printError(err error, code int) {
 		}
 	}
 	width := terminalSize(f.program.Err).width
-	fmt.Fprintln(f.program.Err, "troupe:", fold(message, len(foldIndent), width))
+	fmt.Fprintln(f.program.Err, "troupe:", terminal.Fold(message, len(terminal.Indent), width))
 	if hint != "" {
-		fmt.Fprintln(f.program.Err, foldIndent+fold(printable(hint), len(foldIndent), width))
+		fmt.Fprintln(f.program.Err, terminal.Indent+terminal.Fold(printable(hint), len(terminal.Indent), width))
 	}
 }
 

@@ -15,13 +15,14 @@ import (
 	"github.com/troupe-storage/troupe/api"
 	"github.com/troupe-storage/troupe/api/jobs"
 	"github.com/troupe-storage/troupe/objects/errs"
+	"github.com/troupe-storage/troupe/tools/terminal"
 )
 
 // jobCommand holds what is asked of a node about its jobs.
 func jobCommand(f *frame) *cobra.Command {
 	command := &cobra.Command{
 		Use:   "job",
-		Short: "List, start, pause, resume, stop and wait for the jobs of a node",
+		Short: "List, start, pause, resume, stop, limit and wait for the jobs of a node",
 		Args:  cobra.NoArgs,
 		RunE:  func(command *cobra.Command, _ []string) error { return command.Help() },
 	}
@@ -34,6 +35,7 @@ func jobCommand(f *frame) *cobra.Command {
 		jobActionCommand(f, "resume", api.JobResume, "Let a paused job go on"),
 		jobActionCommand(f, "stop", api.JobStop, "End a job at its next step"),
 		jobActionCommand(f, "restart", api.JobStart, "Take up a job that failed or was stopped, from its last checkpoint"),
+		jobLimitCommand(f),
 		jobWaitCommand(f),
 	)
 	return command
@@ -234,8 +236,7 @@ and anything else as text.`,
 	flags := command.Flags()
 	flags.StringVar(&parameters, "parameters", "", "parameters of the kind, a JSON object")
 	flags.StringArrayVar(&sets, "set", nil, "one parameter, NAME=VALUE; repeatable")
-	flags.Int64Var(&rate.Objects, "objects-per-second", 0, "deal with at most so many objects in a second")
-	flags.Int64Var(&rate.Bytes, "bytes-per-second", 0, "deal with at most so many bytes in a second")
+	addJobRate(command, &rate)
 	flags.BoolVar(&wait, "wait", false, "wait until it has ended, and fail if it does")
 	return command
 }
@@ -284,6 +285,59 @@ func jobActionCommand(f *frame, name, action, short string) *cobra.Command {
 	})
 }
 
+func jobLimitCommand(f *frame) *cobra.Command {
+	var rate api.JobRate
+	var command *cobra.Command
+	command = withJobs(f, &cobra.Command{
+		Use:   "limit ID",
+		Short: "Change how fast a job may be, while it runs too",
+		Long: `Change how much a job may do in a second, from now on and over restarts. A limit that is
+not given stays as it is; 0 lifts it. ` + "`troupe job show`" + ` has the limit, and the rate that there is.`,
+		Example: "  troupe job limit ab2cdefg3hijk --bytes-per-second 50000000\n  troupe job limit ab2cdefg3hijk --bytes-per-second 0",
+		Args:    cobra.ExactArgs(1),
+	}, func(ctx context.Context, s *Session, c jobs.Client, args []string) error {
+		objects, bytes := command.Flags().Changed(flagObjectsPerSecond), command.Flags().Changed(flagBytesPerSecond)
+		if !objects && !bytes {
+			return Usage("give --%s, --%s or both", flagObjectsPerSecond, flagBytesPerSecond)
+		}
+		if !objects || !bytes {
+			j, err := c.Get(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			if j.Rate != nil && !objects {
+				rate.Objects = j.Rate.Objects
+			}
+			if j.Rate != nil && !bytes {
+				rate.Bytes = j.Rate.Bytes
+			}
+		}
+		j, err := c.Limit(ctx, args[0], rate)
+		if err != nil {
+			return err
+		}
+		limit := limitText(&j)
+		if limit == "" {
+			limit = "no limit"
+		}
+		return s.Out.Line(j, j.ID+" is "+j.State+": "+limit)
+	})
+	addJobRate(command, &rate)
+	return command
+}
+
+const (
+	flagObjectsPerSecond = "objects-per-second"
+	flagBytesPerSecond   = "bytes-per-second"
+)
+
+// addJobRate gives a command the flags of a job's limit.
+func addJobRate(command *cobra.Command, rate *api.JobRate) {
+	flags := command.Flags()
+	flags.Int64Var(&rate.Objects, flagObjectsPerSecond, 0, "deal with at most so many objects in a second")
+	flags.Int64Var(&rate.Bytes, flagBytesPerSecond, 0, "deal with at most so many bytes in a second")
+}
+
 func jobWaitCommand(f *frame) *cobra.Command {
 	var timeout time.Duration
 	command := withJobs(f, &cobra.Command{
@@ -308,7 +362,7 @@ const jobLook = time.Second
 func (s *Session) waitForJob(ctx context.Context, c jobs.Client, id string, timeout time.Duration) error {
 	look := time.Minute
 	var shown *jobBar
-	if !s.Quiet() && !s.Out.JSON && isTerminal(s.Out.note) {
+	if !s.Quiet() && !s.Out.JSON && terminal.Is(s.Out.note) {
 		shown, look = newJobBar(s.Out), jobLook
 		defer shown.close()
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/vbauerster/mpb/v8/decor"
 
 	"github.com/troupe-storage/troupe/api"
+	"github.com/troupe-storage/troupe/tools/terminal"
 )
 
 // jobBar shows the progress of a job on a terminal; nil shows nothing. Where the
@@ -26,10 +27,10 @@ type jobBar struct {
 // newJobBar begins to draw; close ends it.
 func newJobBar(out *Output) *jobBar {
 	b := &jobBar{out: out}
-	b.progress = mpb.New(mpb.WithOutput(out.note), mpb.WithRefreshRate(refreshEvery), mpb.WithAutoRefresh())
-	b.bar = b.progress.New(0, barStyle(), // of a total that is known here it could only complete
+	b.progress = terminal.NewBars(out.note)
+	b.bar = b.progress.New(0, terminal.BarStyle(), // of a total that is known here it could only complete
 		mpb.PrependDecorators(decor.Any(func(decor.Statistics) string {
-			return lineStart + b.text(func(j *api.Job) string { return j.Kind + " " + j.State + " " })
+			return terminal.LineStart + b.text(func(j *api.Job) string { return j.Kind + " " + j.State + " " })
 		})),
 		mpb.AppendDecorators(decor.Any(func(s decor.Statistics) string {
 			return b.text(func(j *api.Job) string { return jobFigures(j, s.AvailableWidth) })
@@ -45,7 +46,7 @@ func jobFigures(j *api.Job, width int) string {
 	objects, bytes := strconv.FormatInt(p.Objects, 10), humanBytes(p.Bytes)
 	var parts []string
 	if done, total := shareOf(j); total > 0 {
-		parts = append(parts, percent(done, total))
+		parts = append(parts, terminal.Percent(done, total))
 	}
 	if p.TotalObjects > 0 {
 		objects += "/" + strconv.FormatInt(p.TotalObjects, 10)
@@ -60,7 +61,7 @@ func jobFigures(j *api.Job, width int) string {
 	if tempoText(j) != "" {
 		parts = append(parts, " "+bytesPerSecond(p.BytesPerSecond), " "+objectsPerSecond(p.ObjectsPerSecond))
 	}
-	return fitFigures(append(parts, " "+bytes), width)
+	return terminal.FitFigures(append(parts, " "+bytes), width)
 }
 
 func (b *jobBar) text(of func(*api.Job) string) string {

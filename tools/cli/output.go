@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/troupe-storage/troupe/objects/errs"
+	"github.com/troupe-storage/troupe/tools/terminal"
 )
 
 // Output is where a command's answer goes: to people, or as JSON to programs. Safe for
@@ -161,7 +162,7 @@ func (o *Output) Note(format string, args ...any) {
 func (o *Output) Warn(format string, args ...any) {
 	o.mutex.Lock()
 	defer o.mutex.Unlock()
-	text := fold(fmt.Sprintf(format, args...), 0, terminalSize(o.note).width)
+	text := terminal.Fold(fmt.Sprintf(format, args...), 0, terminalSize(o.note).width)
 	if o.above != nil {
 		o.above(text)
 		return

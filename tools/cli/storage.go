@@ -34,7 +34,7 @@ func storageAddCommand(f *frame) *cobra.Command {
 		Short: short,
 		Long: short + `.
 
-The directory, of the node's machine, is made if there is none; it is checked as at a start, formatted and opened. A job moves
+The directory, of the node's machine and relative to where the node was started, is made if there is none; it is checked as at a start, formatted and opened. A job moves
 objects to it, its even share; meanwhile everything is read and written as always. Give it to troupe serve with --data from the
 next start on. "troupe storage remove" while the job moves turns the change round.`,
 		Example: "  troupe storage add /disks/4\n  troupe storage add --wait /disks/4",
@@ -79,16 +79,13 @@ func changeStorage(ctx context.Context, s *Session, action storage.Action, wait 
 	if err != nil {
 		return err
 	}
-	m, err := storage.Client{Control: control}.Do(ctx, action)
+	m, err := doStorage(ctx, control, action)
 	if err != nil {
 		return err
 	}
-	text := m.Path + " is " + m.State
-	switch {
-	case m.Job != "":
-		text += ": job " + m.Job + " moves objects"
-	case m.Reason != "":
-		text += ": " + m.Reason
+	text := isNow(m)
+	if m.Job != "" {
+		text = m.Path + " is " + m.State + ": job " + m.Job + " moves objects"
 	}
 	if wait && m.Job != "" {
 		s.Out.Note("%s", text)
@@ -138,15 +135,29 @@ func storageActionCommand(f *frame, action, short, long string) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		m, err := storage.Client{Control: control}.Do(ctx, storage.Action{Action: action, Path: args[0]})
-		if errs.Is(errs.NotFound, err) && client.Code(err) != "NoSuchBucket" {
-			return Advise(err, "see which there are with `troupe storage list`")
-		}
+		m, err := doStorage(ctx, control, storage.Action{Action: action, Path: args[0]})
 		if err != nil {
 			return err
 		}
-		return s.Out.Line(m, m.Path+" is "+m.State)
+		return s.Out.Line(m, isNow(m))
 	})
+}
+
+// doStorage carries out an action on a mountpath.
+func doStorage(ctx context.Context, control client.Control, action storage.Action) (storage.Mountpath, error) {
+	m, err := storage.Client{Control: control}.Do(ctx, action)
+	if errs.Is(errs.NotFound, err) && client.Code(err) != "NoSuchBucket" {
+		err = Advise(err, "see which there are with `troupe storage list`")
+	}
+	return m, err
+}
+
+// isNow says what a mountpath is, for people.
+func isNow(m storage.Mountpath) string {
+	if m.Reason == "" {
+		return m.Path + " is " + m.State
+	}
+	return m.Path + " is " + m.State + ": " + m.Reason
 }
 
 // binaryBytes writes a number of bytes for people: "3.5 GiB".

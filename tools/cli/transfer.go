@@ -14,6 +14,7 @@ import (
 	"github.com/troupe-storage/troupe/api/client"
 	"github.com/troupe-storage/troupe/api/s3"
 	"github.com/troupe-storage/troupe/objects/errs"
+	"github.com/troupe-storage/troupe/tools/terminal"
 )
 
 // transferOp is what a task does.
@@ -100,7 +101,7 @@ func newTransfers(s *Session, o transferOptions) (*transfers, error) {
 		stateDirectory: stateDirectory(s.Program),
 		resume:         "run the same command again: large files go on from the parts that are there; --skip-same leaves out files that are done",
 	}
-	if !s.options.quiet && !s.Out.JSON && !o.dryRun && !o.plain && isTerminal(s.Out.note) {
+	if !s.options.quiet && !s.Out.JSON && !o.dryRun && !o.plain && terminal.Is(s.Out.note) {
 		t.bars = newBars(s.Out)
 	}
 	return t, nil

@@ -2,7 +2,6 @@ package loader
 
 import (
 	"fmt"
-	"io"
 	"math"
 	"time"
 )
@@ -169,7 +168,7 @@ func signTest(wins, losses int) float64 {
 }
 
 // writeComparisons prints a table for each comparison.
-func writeComparisons(to io.Writer, comparisons []Comparison) error {
+func writeComparisons(to sheet, comparisons []Comparison) error {
 	for _, c := range comparisons {
 		pairs, undecided := fmt.Sprintf("medians of %d pairs [lowest, highest]", c.Pairs), "too close to call"
 		if c.Pairs < verdictPairs {
@@ -178,7 +177,7 @@ func writeComparisons(to io.Writer, comparisons []Comparison) error {
 		if c.Pairs == 1 {
 			pairs = "one pair"
 		}
-		if _, err := fmt.Fprintf(to, "\n%s, %d connections: %s and %s, %s\n\n", c.Load, c.Connections, c.Who, c.Against, pairs); err != nil {
+		if err := to.text("\n%s, %d connections: %s and %s, %s\n", c.Load, c.Connections, c.Who, c.Against, pairs); err != nil {
 			return err
 		}
 		t := table{head: []string{"figure", c.Who, c.Against, "ratio", "better"}}
@@ -192,7 +191,7 @@ func writeComparisons(to io.Writer, comparisons []Comparison) error {
 			}
 			t.add(figure.Name, figure.show(figure.First), figure.show(figure.Second), ratio, better)
 		}
-		if err := t.write(to); err != nil {
+		if err := to.table(t); err != nil {
 			return err
 		}
 	}

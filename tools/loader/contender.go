@@ -173,7 +173,7 @@ func (n *session) fill(ctx context.Context, c *contender) error {
 	fill := c.load
 	fill.Mix, fill.Keys.Order, fill.Rate, fill.RampTo = Only(Put), Sequential, 0, 0
 	fill.Ops, fill.Duration, fill.Bytes = c.load.Keys.Count, 0, 0
-	result, err := Run(ctx, fill, Observed{})
+	result, err := n.progress.run(ctx, c.who+" putting keys", fill, Observed{})
 	if err != nil {
 		return err
 	}
@@ -196,11 +196,11 @@ func (n *session) turn(ctx context.Context, c *contender, connections int) (*Res
 	if n.warmup > 0 {
 		warm := load
 		warm.Duration, warm.Ops, warm.Bytes, warm.RampTo = n.warmup, 0, 0, 0
-		if _, err := Run(ctx, warm, Observed{}); err != nil {
+		if _, err := n.progress.run(ctx, c.who+" warming up", warm, Observed{}); err != nil {
 			return nil, err
 		}
 	}
-	result, err := Run(ctx, load, c.observed)
+	result, err := n.progress.run(ctx, c.who+" "+load.Mix.String(), load, c.observed)
 	if err != nil {
 		return nil, err
 	}
@@ -221,7 +221,7 @@ func (n *session) clean(ctx context.Context, c contender) error {
 	load.Mix, load.Keys.Order, load.Rate, load.RampTo = Only(Delete), Sequential, 0, 0
 	load.Duration, load.Ops, load.Bytes = 0, 0, 0
 	if load.Keys.Count > 0 {
-		result, err := Run(ctx, load, Observed{})
+		result, err := n.progress.run(ctx, c.who+" deleting", load, Observed{})
 		if err != nil {
 			return err
 		}

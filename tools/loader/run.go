@@ -11,10 +11,14 @@ import (
 	"github.com/troupe-storage/troupe/objects/errs"
 )
 
-// Observed is what a run may look at besides the answers. Every field may be nil.
+// Observed is what a run may look at besides the answers, and who looks at it. Every
+// field may be nil.
 type Observed struct {
 	Server *Process // whose CPU and memory, with its descendants', are the server's
 	Debt   *Debt    // waited for after a load that writes
+	// Watch is called when the run begins, with what tells how it stands: until Run
+	// returns, and for several at a time.
+	Watch func(now func() Standing)
 }
 
 // run is one load being driven. Its counters are shared by the workers.
@@ -36,6 +40,7 @@ type run struct {
 	failures atomic.Uint64
 	synced   atomic.Bool // a receipt said so
 	relaxed  atomic.Bool
+	paying   atomic.Bool // the server's debt is waited for
 }
 
 // Run drives a load and returns what came of it, with the server's figures where
@@ -101,6 +106,9 @@ func (r *run) drive(ctx context.Context, workers []*worker, observed Observed) (
 	if r.load.Duration > 0 {
 		r.end = r.began.Add(r.load.Duration)
 	}
+	if observed.Watch != nil {
+		observed.Watch(r.standing)
+	}
 	var working sync.WaitGroup
 	for _, w := range workers {
 		working.Go(func() { w.work(ctx) })
@@ -117,6 +125,7 @@ func (r *run) drive(ctx context.Context, workers []*worker, observed Observed) (
 	result.Interrupted = ctx.Err() != nil
 	result.ClientCPU = clientCPU - before.client
 	if r.load.Mix.changes() && observed.Debt != nil && ctx.Err() == nil {
+		r.paying.Store(true)
 		result.Debt, result.Drain = observed.Debt.Wait(ctx)
 	}
 	if observed.Server != nil {

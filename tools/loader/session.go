@@ -26,7 +26,7 @@ type session struct {
 	*settings
 	bareLine []string // command line of the bare handler
 	out      io.Writer
-	progress io.Writer
+	progress *meter
 
 	secured *tls.Config // of HTTPS endpoints; nil: as the system has it
 	servers []contender // the server, and the one that it is compared with
@@ -62,7 +62,7 @@ func runSession(ctx context.Context, s *settings, bareLine []string, out, progre
 		return errs.E(op, errs.IO, err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(directory)) }()
-	n := &session{settings: s, bareLine: bareLine, out: out, progress: progress}
+	n := &session{settings: s, bareLine: bareLine, out: out, progress: newMeter(progress)}
 	if n.secured, err = s.security.config(); err != nil {
 		return errs.E(op, err)
 	}
@@ -247,10 +247,10 @@ func (n *session) runSuite(ctx context.Context, environment Environment) error {
 	load.Duration, load.Ops, load.Bytes, load.ListKeys = 0, 0, 0, defaultListKeys
 	suite := Suite{
 		Load: load, Native: server.native, Observed: server.observed, Bare: n.bare, Name: load.Bucket,
-		Segment: n.segment, PutBytes: putBytes, Pairs: n.pairs, Rows: filter, Progress: n.progress,
+		Segment: n.segment, PutBytes: putBytes, Pairs: n.pairs, Rows: filter, meter: n.progress,
 	}
 	rows := suite.Run(ctx)
-	err = errors.Join(writeRows(n.out, environment, rows), n.writeJSON(document{Environment: environment, Rows: rows}))
+	err = errors.Join(writeRows(newSheet(n.out), environment, rows), n.writeJSON(document{Environment: environment, Rows: rows}))
 	if err != nil {
 		return errs.E(op, errs.IO, err)
 	}

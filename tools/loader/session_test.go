@@ -133,7 +133,7 @@ func TestRowsThatCannotBeMeasured(t *testing.T) {
 	bare := &bareServer{Child: &Child{}, endpoint: serve(t, NewBare(t.TempDir()).Server())}
 	load := Load{Endpoint: endpoint, AccessKey: testAccess, SecretKey: testSecret, Connections: 2}
 	suite := Suite{
-		Load: load, Bare: bare, Name: "rows", Segment: 10 * time.Millisecond, PutBytes: 64 << 10, Pairs: 1, Progress: io.Discard,
+		Load: load, Bare: bare, Name: "rows", Segment: 10 * time.Millisecond, PutBytes: 64 << 10, Pairs: 1, meter: newMeter(io.Discard),
 		groups: []group{newGroup(4096, objects.Relaxed, objects.ETagMD5, []Row{{Operation: Put}})},
 	}
 	if rows := suite.Run(t.Context()); !strings.Contains(rows[0].Reason, "native") {
@@ -153,7 +153,7 @@ func TestRowsThatCannotBeMeasured(t *testing.T) {
 		t.Errorf("no process: %+v", rows)
 	}
 	var out bytes.Buffer
-	if err := writeRows(&out, Environment{}, suite.Run(t.Context())); err != nil || !strings.Contains(out.String(), "not measured") {
+	if err := writeRows(newSheet(&out), Environment{}, suite.Run(t.Context())); err != nil || !strings.Contains(out.String(), "not measured") {
 		t.Errorf("%v\n%s", err, &out)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"regexp"
 	"slices"
 	"time"
@@ -25,8 +24,8 @@ type Suite struct {
 	PutBytes int64         // that a PUT row writes in all; figures are taken over at least 1 GiB
 	Pairs    int           // how often server and bare handler take turns in a row
 	Rows     *regexp.Regexp
-	Progress io.Writer // one line for each segment
 
+	meter  *meter  // of what is under way, and a line for each segment
 	groups []group // of the table; set by tests only
 }
 
@@ -138,7 +137,7 @@ func (s *Suite) group(ctx context.Context, g group, wanted []Row) []RowResult {
 		results = append(results, result)
 	}
 	if err := RemoveBucket(ctx, st.bare[BareFile]); err != nil && ctx.Err() == nil {
-		fmt.Fprintln(s.Progress, "bare handler:", err)
+		fmt.Fprintln(s.meter, "bare handler:", err)
 	}
 	return results
 }
@@ -173,7 +172,7 @@ func (st *stage) prepare(ctx context.Context, wanted []Row) error {
 // fill puts objects that no row measures.
 func (st *stage) fill(ctx context.Context, load Load, stored *uint64, size int64) error {
 	load.Mix, load.Ops = Only(Put), uint64(max(size/st.group.size, 1))
-	result, err := Run(ctx, load, Observed{})
+	result, err := st.meter.run(ctx, "objects for the next rows", load, Observed{})
 	if err != nil {
 		return err
 	}
@@ -243,11 +242,11 @@ func (st *stage) segment(ctx context.Context, load Load, row Row, pair int, stor
 			// Payload files are not in the page cache when they were just written.
 			warm.Duration, warm.Ops, warm.Keys.Order = 0, *stored, Sequential
 		}
-		if _, err := Run(ctx, warm, Observed{}); err != nil {
+		if _, err := st.meter.run(ctx, row.Name()+", warming up", warm, Observed{}); err != nil {
 			return nil, err
 		}
 	}
-	result, err := Run(ctx, load, observed)
+	result, err := st.meter.run(ctx, row.Name()+" "+string(row.Class), load, observed)
 	if err != nil {
 		return nil, err
 	}
@@ -259,7 +258,7 @@ func (st *stage) segment(ctx context.Context, load Load, row Row, pair int, stor
 		who = "bare handler, " + load.Bucket
 	}
 	micros, _ := result.ServerMicros()
-	fmt.Fprintf(st.Progress, "%-28s %-8s %-40s %8d ops %6d errors %9.1f µs/op\n", row.Name(), row.Class, who, result.Ops, result.Errors, micros)
+	fmt.Fprintf(st.meter, "%-28s %-8s %-40s %8d ops %6d errors %9.1f µs/op\n", row.Name(), row.Class, who, result.Ops, result.Errors, micros)
 	if err := result.Failed(); err != nil {
 		return nil, err
 	}

@@ -2,64 +2,9 @@ package loader
 
 import (
 	"fmt"
-	"io"
 	"strings"
 	"time"
 )
-
-// table is rows of text that are printed as a Markdown table, aligned to be read
-// as it is.
-type table struct {
-	head []string
-	rows [][]string
-}
-
-func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
-
-// write prints the table. The first column is aligned left, the others right.
-func (t *table) write(to io.Writer) error {
-	widths := make([]int, len(t.head))
-	for _, row := range append([][]string{t.head}, t.rows...) {
-		for i, cell := range row {
-			widths[i] = max(widths[i], len([]rune(escapeCell(cell))), 3)
-		}
-	}
-	var out strings.Builder
-	line := func(row []string) {
-		for i, width := range widths {
-			cell := ""
-			if i < len(row) {
-				cell = escapeCell(row[i])
-			}
-			space := strings.Repeat(" ", width-len([]rune(cell)))
-			if i == 0 {
-				out.WriteString("| " + cell + space + " ")
-			} else {
-				out.WriteString("| " + space + cell + " ")
-			}
-		}
-		out.WriteString("|\n")
-	}
-	line(t.head)
-	for i, width := range widths {
-		if i == 0 {
-			out.WriteString("|" + strings.Repeat("-", width+2))
-		} else {
-			out.WriteString("|" + strings.Repeat("-", width+1) + ":")
-		}
-	}
-	out.WriteString("|\n")
-	for _, row := range t.rows {
-		line(row)
-	}
-	_, err := io.WriteString(to, out.String())
-	return err
-}
-
-// escapeCell keeps a cell in its cell.
-func escapeCell(cell string) string {
-	return strings.NewReplacer("|", `\|`, "\n", " ", "\r", " ").Replace(cell)
-}
 
 // namedResult is a run and whom it was against.
 type namedResult struct {
@@ -70,8 +15,8 @@ type namedResult struct {
 
 // writeRuns prints single runs: one line for each kind of operation. CPU and
 // memory are the process's, so they stand on the line of the whole run.
-func writeRuns(to io.Writer, runs []namedResult) error {
-	t := table{head: []string{
+func writeRuns(to sheet, runs []namedResult) error {
+	t := table{keys: 4, head: []string{
 		"op", "size", "class", "connections", "ops", "errors", "ops/s", "MB/s", "p50", "p99", "server CPU µs/op", "client CPU µs/op", "RSS",
 	}}
 	for _, run := range runs {
@@ -102,7 +47,7 @@ func writeRuns(to io.Writer, runs []namedResult) error {
 			fmt.Sprintf("%.0f", r.OpsPerSecond()), fmt.Sprintf("%.1f", r.MegabytesPerSecond()),
 			short(r.Latency.P50), short(r.Latency.P99), micros, fmt.Sprintf("%.1f", r.ClientMicros()), resident)
 	}
-	if err := t.write(to); err != nil {
+	if err := to.table(t); err != nil {
 		return err
 	}
 	written := make(map[string]bool)
@@ -112,7 +57,7 @@ func writeRuns(to io.Writer, runs []namedResult) error {
 				continue
 			}
 			written[note] = true
-			if _, err := fmt.Fprint(to, note); err != nil {
+			if err := to.text("%s", note); err != nil {
 				return err
 			}
 		}
@@ -143,18 +88,18 @@ func notesOf(run namedResult) []string {
 		notes = append(notes, fmt.Sprintf("%d × %s, first: %s", failure.Count, failure.Code, failure.Example))
 	}
 	for i, note := range notes {
-		notes[i] = fmt.Sprintf("- %s: %s\n", run.Who, note)
+		notes[i] = fmt.Sprintf("- %s: %s", run.Who, note)
 	}
 	return notes
 }
 
 // writeRows prints the reference table: bare handler, Troupe and target, server
 // CPU in µs per operation, with misses in bold.
-func writeRows(to io.Writer, environment Environment, rows []RowResult) error {
-	if _, err := fmt.Fprintf(to, "%s\n\nServer CPU in µs per operation.\n\n", environment); err != nil {
+func writeRows(to sheet, environment Environment, rows []RowResult) error {
+	if err := to.text("%s\n\nServer CPU in µs per operation.\n", environment); err != nil {
 		return err
 	}
-	t := table{head: []string{
+	t := table{keys: 2, head: []string{
 		"operation", "class", "bare handler", "Troupe", "target", "", "ratio (target)", "ops/s", "MB/s", "p50", "p99", "errors", "RSS",
 	}}
 	var notes []string
@@ -186,11 +131,11 @@ func writeRows(to io.Writer, environment Environment, rows []RowResult) error {
 			}
 		}
 	}
-	if err := t.write(to); err != nil {
+	if err := to.table(t); err != nil {
 		return err
 	}
 	for _, note := range notes {
-		if _, err := fmt.Fprintf(to, "- %s\n", escapeCell(note)); err != nil {
+		if err := to.text("- %s", escapeCell(note)); err != nil {
 			return err
 		}
 	}

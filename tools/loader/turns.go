@@ -87,7 +87,8 @@ func (n *session) runLoads(ctx context.Context, environment Environment) error {
 		}
 	}
 	d := document{Environment: environment, Runs: runs, Comparisons: n.compare(contenders, runs)}
-	if err := errors.Join(writeRuns(n.out, runs), writeComparisons(n.out, d.Comparisons), n.writeJSON(d), n.writePlot(d)); err != nil {
+	to := newSheet(n.out)
+	if err := errors.Join(writeRuns(to, runs), writeComparisons(to, d.Comparisons), n.writeJSON(d), n.writePlot(d)); err != nil {
 		return errs.E(op, errs.IO, err)
 	}
 	if n.cleanup && ctx.Err() == nil {

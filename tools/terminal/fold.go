@@ -1,32 +1,32 @@
-package cli
+package terminal
 
 import (
 	"strings"
 	"unicode/utf8"
 )
 
-// foldIndent is how far the lines of an error stand in, behind "troupe: ".
-const foldIndent = "        "
+// Indent is how far the lines of an error stand in, behind "troupe: ".
+const Indent = "        "
 
-// fold breaks a text at its spaces, so that no line has more columns than the width
+// Fold breaks a text at its spaces, so that no line has more columns than the width
 // where that can be. The first line begins in a column, and the others behind the
 // indent. What stands in backquotes is a command, and stays whole to be copied. Width 0: nothing is
 // known of the screen, and nothing is broken. The text's own line ends stay.
-func fold(text string, column, width int) string {
+func Fold(text string, column, width int) string {
 	var b strings.Builder
 	for i, line := range strings.Split(text, "\n") {
 		at := column
 		if i > 0 {
-			b.WriteString("\n" + foldIndent)
-			at = len(foldIndent)
+			b.WriteString("\n" + Indent)
+			at = len(Indent)
 		}
 		for j, word := range words(line) {
 			columns := utf8.RuneCountInString(word)
 			switch {
 			case j == 0:
 			case width > 0 && at+1+columns > width:
-				b.WriteString("\n" + foldIndent)
-				at = len(foldIndent)
+				b.WriteString("\n" + Indent)
+				at = len(Indent)
 			default:
 				b.WriteByte(' ')
 				at++
