@@ -32,6 +32,9 @@ func (n *Node) askPeer(node, kind, what string) (native.PeerAnswer, error) {
 	return native.PeerAnswer(fetched), nil
 }
 
+// askForMap has the node ask another one for its map.
+func (n *Node) askForMap(node string) { n.cluster.membership.AskForMap(smap.NodeID(node)) }
+
 // listen is how clients listen to what happens in the cluster; nil: the node is alone.
 func (n *Node) listen() native.Listen {
 	if n.cluster == nil {
