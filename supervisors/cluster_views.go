@@ -3,6 +3,7 @@ package supervisors
 import (
 	"context"
 	"errors"
+	"math"
 	"strings"
 
 	"github.com/troupe-storage/troupe/actors/bucket"
@@ -64,6 +65,14 @@ func (n *Node) decide() native.Decide {
 		for _, id := range o.Placement {
 			outcome.Placement = append(outcome.Placement, string(id))
 		}
+		if moves := r.Kind == api.ClusterJoin || r.Kind == api.ClusterDrain || r.Kind == api.ClusterLeave; !r.DryRun || !moves || len(o.Placement) == 0 {
+			return outcome, nil
+		}
+		e, err := n.Estimate(ctx, o.Placement, request.Rate)
+		if err != nil {
+			return outcome, err
+		}
+		outcome.Estimate = &api.ClusterEstimate{Objects: e.Objects, Bytes: e.Bytes, Seconds: int64(math.Ceil(e.Time.Seconds()))}
 		return outcome, nil
 	}
 }
