@@ -17,7 +17,7 @@ export GOFLAGS := $(strip $(GOFLAGS) -trimpath)
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 FOLDERS := $(wildcard objects messages api backend actors mountpath cluster httpedge supervisors tools cmd test)
 # The suites that start processes of the real binary; a race detector sees nothing of them.
-PROCESSES := /test/(process/nodes|together|cli|clients|demo|disks|edges|extension|hostile|kill|lifecycle|loopback|membership|memory|million|offline|space|tour|volume)$$
+PROCESSES := /test/(process/nodes|together|plan|cli|clients|demo|disks|edges|extension|hostile|kill|lifecycle|loopback|membership|memory|million|offline|space|tour|volume)$$
 
 NATIVE ?= 127.0.0.1:8080
 S3 ?= 127.0.0.1:9000

@@ -163,4 +163,16 @@ type ClusterOutcome struct {
 	Version   uint64   `json:"version"` // of the map with the decision in it
 	Placement []string `json:"placement,omitempty"`
 	Text      string   `json:"text"` // for people
+	// Estimate is what a plan to that placement would copy; of a dry run of join, drain and
+	// leave.
+	Estimate *ClusterEstimate `json:"estimate,omitempty"`
+}
+
+// ClusterEstimate is what a plan would copy, as all nodes have counted it.
+type ClusterEstimate struct {
+	Objects int64 `json:"objects"` // copies, each counted
+	Bytes   int64 `json:"bytes"`   // of their payloads
+	// Seconds is how long it takes the node that has the most to copy, at the limit that is
+	// set, or at 200 objects and 60 MiB a second.
+	Seconds int64 `json:"seconds"`
 }

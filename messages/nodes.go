@@ -82,11 +82,17 @@ func (e *NodeAway) Public() string {
 // AgreementAway says that what all nodes agree on cannot be reached: nothing of it can be
 // changed now. It is of kind errs.Offline, whatever its cause is.
 type AgreementAway struct {
-	Cause error // for operators
+	// Reading: nothing is to be changed; whether a bucket exists that the node does not
+	// know cannot be told.
+	Reading bool
+	Cause   error // for operators
 }
 
 // Error implements error.
 func (e *AgreementAway) Error() string {
+	if e.Reading {
+		return "the node does not know the bucket, and cannot tell whether it exists: " + e.Cause.Error()
+	}
 	return "Consul cannot be reached, and buckets change only while it can: " + e.Cause.Error()
 }
 
@@ -95,6 +101,9 @@ func (e *AgreementAway) Unwrap() error { return e.Cause }
 
 // Public says it to clients.
 func (e *AgreementAway) Public() string {
+	if e.Reading {
+		return "This node does not know the bucket, and cannot tell whether it exists: it does not reach Consul, where nodes agree on buckets. Buckets that it knows are served meanwhile."
+	}
 	const why = "Buckets cannot be changed now: this node does not reach Consul, where nodes agree on them. Requests for objects are served meanwhile."
 	if errors.Is(e.Cause, objects.ErrOutcomeUnknown) {
 		return why + " The outcome is unknown: the change may or may not have happened."

@@ -3,6 +3,7 @@ package supervisors
 import (
 	"context"
 	"errors"
+	"math"
 	"strings"
 
 	"github.com/troupe-storage/troupe/actors/bucket"
@@ -31,6 +32,9 @@ func (n *Node) askPeer(node, kind, what string) (native.PeerAnswer, error) {
 	}
 	return native.PeerAnswer(fetched), nil
 }
+
+// askForMap has the node ask another one for its map.
+func (n *Node) askForMap(node string) { n.cluster.membership.AskForMap(smap.NodeID(node)) }
 
 // listen is how clients listen to what happens in the cluster; nil: the node is alone.
 func (n *Node) listen() native.Listen {
@@ -61,6 +65,14 @@ func (n *Node) decide() native.Decide {
 		for _, id := range o.Placement {
 			outcome.Placement = append(outcome.Placement, string(id))
 		}
+		if moves := r.Kind == api.ClusterJoin || r.Kind == api.ClusterDrain || r.Kind == api.ClusterLeave; !r.DryRun || !moves || len(o.Placement) == 0 {
+			return outcome, nil
+		}
+		e, err := n.Estimate(ctx, o.Placement, request.Rate)
+		if err != nil {
+			return outcome, err
+		}
+		outcome.Estimate = &api.ClusterEstimate{Objects: e.Objects, Bytes: e.Bytes, Seconds: int64(math.Ceil(e.Time.Seconds()))}
 		return outcome, nil
 	}
 }

@@ -170,6 +170,9 @@ func Start(config Config) (_ *Node, err error) {
 		BucketsActor: n.system.PID(nodeName + "/" + bucket.Name),
 		InlineLimit:  config.InlineBytes, MinPartBytes: config.MinPartBytes, Now: n.clock.Now,
 	}
+	if n.cluster != nil {
+		gatewayConfig.Agreed, gatewayConfig.Newer = n.cluster.buckets.Current, n.askForMap
+	}
 	if err := n.openRoad(&gatewayConfig); err != nil {
 		return nil, err
 	}

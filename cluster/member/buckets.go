@@ -65,6 +65,7 @@ type Buckets struct {
 	version atomic.Uint64 // that this node has adopted
 	others  atomic.Pointer[map[smap.NodeID]adoptedBuckets]
 	graves  graves
+	looks   looks
 }
 
 // adoptedBuckets is what a node has said of the documents of buckets.
@@ -80,6 +81,7 @@ func NewBuckets(c BucketsConfig) (*Buckets, error) {
 		return nil, err
 	}
 	b := &Buckets{BucketsConfig: c, keys: keys, store: cluster.NewStore(c.Provider, cluster.Pace{Clock: c.Clock})}
+	b.looks.reading = make(chan struct{}, 1)
 	b.graves.dropping, b.graves.dropped = make(map[objects.BucketID]bool), make(map[objects.BucketID]bool)
 	return b, nil
 }

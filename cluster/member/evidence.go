@@ -146,7 +146,8 @@ func (e evidence) undecided(id smap.NodeID, by map[smap.NodeID][]smap.Complaint)
 func (e evidence) unreached(by map[smap.NodeID][]smap.Complaint) []smap.NodeID {
 	var ids []smap.NodeID
 	for _, node := range e.current.Nodes() {
-		if _, reports := by[node.ID]; reports || !node.State.Serves() {
+		// Writes wait for one that is recovering, too.
+		if _, reports := by[node.ID]; reports || node.State.Away() {
 			continue
 		}
 		all := true

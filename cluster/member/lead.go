@@ -92,15 +92,20 @@ func (m *member) onProbed(ctx actor.Context, msg *probed) {
 		m.contacts[msg.id] = c.failed(msg.began, msg.err)
 		return
 	}
-	text := msg.status.Map
+	told := msg.status
 	msg.status.Map = nil
 	m.contacts[msg.id] = c.answered(msg.began, msg.status)
-	if len(text) == 0 || msg.status.Version <= versionOf(m.newest()) {
+	m.learn(ctx, msg.id, told)
+}
+
+// learn considers the map that a node has answered with, if it is later than this node's.
+func (m *member) learn(ctx actor.Context, id smap.NodeID, status Status) {
+	if len(status.Map) == 0 || status.Version <= versionOf(m.newest()) {
 		return
 	}
-	next, err := smap.Parse(text)
+	next, err := smap.Parse(status.Map)
 	if err != nil {
-		m.refuse(fmt.Sprintf("the map of %s cannot be read: %v", msg.id, err))
+		m.refuse(fmt.Sprintf("the map of %s cannot be read: %v", id, err))
 		return
 	}
 	if current := m.newest(); current == nil || current.Lineage() == next.Lineage() {

@@ -202,8 +202,9 @@ type member struct {
 	refused     string
 	unconfirmed string
 	silent      []smap.NodeID
-	shown       string         // why nothing is founded or restored, as logged last
-	health      cluster.Health // as the catalogue was told last
+	shown       string               // why nothing is founded or restored, as logged last
+	wanted      map[smap.NodeID]bool // who is being asked for its map
+	health      cluster.Health       // as the catalogue was told last
 }
 
 // tick says that it is time to look at what is known.
@@ -250,6 +251,10 @@ func (m *member) Receive(ctx actor.Context) {
 	case *wishesSeen:
 		m.onWishesSeen(msg)
 
+	case *mapWanted:
+		m.onMapWanted(ctx, msg)
+	case *mapAsked:
+		m.onMapAsked(ctx, msg)
 	case *leadWon:
 		m.onLeadWon(ctx, msg)
 	case *leadLost:
@@ -266,6 +271,7 @@ func (m *member) onStarted(ctx actor.Context) {
 	m.contacts = make(map[smap.NodeID]contact)
 	m.probers = make(map[smap.NodeID]*actor.PID)
 	m.catalogue = make(map[smap.NodeID]cluster.Member)
+	m.wanted = make(map[smap.NodeID]bool)
 	m.store = cluster.NewStore(m.Provider, m.Pace)
 	keys, err := cluster.NewKeys(m.ClusterID)
 	if err == nil {

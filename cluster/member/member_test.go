@@ -86,6 +86,26 @@ func TestKilledAndBack(t *testing.T) {
 	}
 }
 
+// A node that dies while it recovers is written down as any other: writes wait for it, and
+// nobody else would end that.
+func TestKilledWhileRecovering(t *testing.T) {
+	run(t, func(w *world) {
+		w.found("a", "b", "c", "d")
+		w.nodes["b"].kill()
+		w.wait("it is down", func() bool { return w.agree("a up, b down, c up, d up") })
+		w.nodes["b"].behind.Store(true)
+		w.start("b")
+		w.wait("it recovers", func() bool { return w.agree("a up, b recovering, c up, d up") })
+		w.nodes["b"].kill()
+		if took := w.wait("it is down again", func() bool { return w.agree("a up, b down, c up, d up") }); took > 6*time.Second {
+			t.Errorf("it is down after %s", took)
+		}
+		w.nodes["b"].behind.Store(false)
+		w.start("b")
+		w.wait("it is back", func() bool { return w.agree("a up, b up, c up, d up") })
+	})
+}
+
 func (w *world) anyBut(id smap.NodeID) smap.NodeID {
 	for _, other := range w.order {
 		if other != id {

@@ -57,6 +57,7 @@ type node struct {
 	shelf    *shelf
 	buckets  *member.Buckets
 	catches  atomic.Int64
+	behind   atomic.Bool // it never catches up
 	manual   bool
 	walk     atomic.Pointer[func(*messages.ClusterView) *messages.PlanWalk] // what it reports; nil: nothing
 	log      *bytes.Buffer
@@ -175,7 +176,13 @@ func (n *node) start() {
 		Buckets:    n.buckets,
 		HasBuckets: func() bool { return n.data.Load() || len(n.shelf.Buckets()) > 0 }, NewLineage: embedded.NewID, Publish: n.view.Store, Events: n.events,
 		Manual: n.manual, Walked: n.walked,
-		CatchUp: func(context.Context, *smap.Smap) error { n.catches.Add(1); return nil },
+		CatchUp: func(ctx context.Context, _ *smap.Smap) error {
+			n.catches.Add(1)
+			if n.behind.Load() {
+				<-ctx.Done()
+			}
+			return ctx.Err()
+		},
 	})
 	must(t, err)
 	n.world.mu.Lock()

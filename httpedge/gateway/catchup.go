@@ -160,7 +160,7 @@ func (g *Gateway) catchUpKey(bucket *objects.BucketDoc, name string) error {
 		case done && err == nil:
 			return nil
 		case errors.As(err, &differs):
-			g.AwaitMap(set)
+			g.AwaitMap(set, differs)
 		case err != nil && !errs.Is(errs.Busy, err) && !errs.Is(errs.Conflict, err) || look == maxLooks-1:
 			return away(op, err)
 		}

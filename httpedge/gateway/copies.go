@@ -225,7 +225,7 @@ func (g *Gateway) storeAt(op errs.Op, bucket *objects.BucketDoc, key objects.Key
 		if !errors.As(err, &differs) || try == maxStores {
 			return stored, err
 		}
-		g.AwaitMap(c.Set)
+		g.AwaitMap(c.Set, differs)
 		fence := c.fence(bucket, false)
 		if g.still(op, bucket, key, &fence) != nil {
 			return stored, err // it is this node's map that was older

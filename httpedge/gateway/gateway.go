@@ -56,6 +56,13 @@ type Config struct {
 	// alone, for good; Nodes holds nil: it is alone for now.
 	Nodes *atomic.Pointer[messages.NodeSet]
 	Peers Peers
+	// Agreed returns once the node shows all buckets that nodes had agreed on when it was
+	// called; an error says that this cannot be told. It blocks for seconds at most. nil: the
+	// node knows all there are.
+	Agreed func() error
+	// Newer has the node ask another one for its map, which is a later one; it does not
+	// block. nil: maps come by themselves.
+	Newer func(node string)
 	// Settler is told of settled records (SettlerSpec); needed with Peers.
 	Settler *actor.PID
 	// Lanes is the map that the node's write lanes act on, which is Nodes' or a later
@@ -86,6 +93,18 @@ func (g *Gateway) Buckets() []*objects.BucketDoc {
 // Bucket finds a live bucket by name; errs.NotFound (objects.ErrNoSuchBucket) if
 // there is none.
 func (g *Gateway) Bucket(name string) (*objects.BucketDoc, error) {
+	doc, err := g.KnownBucket(name)
+	if err == nil || g.Agreed == nil {
+		return doc, err
+	}
+	if away := g.Agreed(); away != nil {
+		return nil, errs.E("gateway.Bucket", name, errs.Offline, away)
+	}
+	return g.KnownBucket(name)
+}
+
+// KnownBucket is Bucket by what this node knows already.
+func (g *Gateway) KnownBucket(name string) (*objects.BucketDoc, error) {
 	view := g.Config.Buckets.Load().Find(name)
 	if view == nil {
 		return nil, errs.E("gateway.Bucket", name, errs.NotFound, objects.ErrNoSuchBucket)

@@ -18,6 +18,10 @@ import (
 // in milliseconds; where the other node is the older one, it is asked again then.
 const mapTime = 250 * time.Millisecond
 
+// newerTime is how long it waits for a map that another node is known to have: that node
+// is asked for it, and every mountpath must have it first.
+const newerTime = 2 * time.Second
+
 // NodePage is a node's part of a page: the objects that it is in charge of.
 type NodePage struct {
 	Entries []messages.ObjectEntry
@@ -260,7 +264,7 @@ func underOneMap[T any](g *Gateway, op errs.Op, bucket *objects.BucketDoc, set *
 		if look == maxMaps {
 			return page, errs.E(op, bucket.Bucket, errs.Busy, err)
 		}
-		g.AwaitMap(set)
+		g.AwaitMap(set, differs)
 		set = g.nodes()
 	}
 }

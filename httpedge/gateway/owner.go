@@ -127,7 +127,7 @@ func elsewhere[T any](g *Gateway, op errs.Op, bucket *objects.BucketDoc, name st
 		if look == maxMaps {
 			return none, errs.E(op, objects.Key{Bucket: bucket.Bucket, Name: name}, errs.Busy, err)
 		}
-		g.AwaitMap(c.Set)
+		g.AwaitMap(c.Set, differs)
 	}
 }
 
@@ -140,10 +140,15 @@ func away(op errs.Op, err error) error {
 	return err
 }
 
-// AwaitMap waits a moment for a map later than that of set, after a node has said
-// that there is another.
-func (g *Gateway) AwaitMap(set *messages.NodeSet) {
-	late, timer := g.System.Clock().NewTimer(mapTime)
+// AwaitMap waits for a map later than that of set, after a node has refused a request
+// because of its own. Where that node has a later one, it is asked for it.
+func (g *Gateway) AwaitMap(set *messages.NodeSet, differs *messages.MapDiffers) {
+	wait := mapTime
+	if differs.Version > set.Version() && g.Newer != nil {
+		g.Newer(differs.Node)
+		wait = newerTime
+	}
+	late, timer := g.System.Clock().NewTimer(wait)
 	defer timer.Stop()
 	select {
 	case <-set.Replaced:

@@ -58,6 +58,9 @@ func (e *Edge) Judge(ctx *fasthttp.RequestCtx, bucket *objects.BucketDoc, name s
 	if c.Set != nil && c.Ours() && c.Epoch == relayed.Epoch {
 		return false, nil
 	}
+	if newer := e.gateway.Newer; newer != nil && c.Set != nil && relayed.Map > c.Set.Version() {
+		newer(relayed.By) // it will ask again
+	}
 	refuse(ctx, c.Set)
 	return true, nil
 }
@@ -128,7 +131,7 @@ func (e *Edge) Relay(ctx *fasthttp.RequestCtx, bucket *objects.BucketDoc, name, 
 		if look == maxMaps || c.consumed && c.small == nil {
 			return false, errs.E(op, key, errs.Busy, err)
 		}
-		e.gateway.AwaitMap(at.Set)
+		e.gateway.AwaitMap(at.Set, differs)
 	}
 }
 

@@ -234,7 +234,7 @@ func (s *Server) bucket(a about) (*objects.BucketDoc, *messages.NodeSet, error) 
 	if set == nil {
 		return nil, nil, &messages.MapDiffers{}
 	}
-	doc, err := s.Gateway.Bucket(a.Bucket)
+	doc, err := s.Gateway.KnownBucket(a.Bucket)
 	if err != nil || doc.Version != a.Document || !a.ID.IsZero() && doc.ID != a.ID {
 		return nil, nil, &messages.MapDiffers{Node: set.Self, Version: set.Version()}
 	}

@@ -1,9 +1,12 @@
 package s3api
 
 import (
+	"errors"
 	"strings"
 
 	"github.com/valyala/fasthttp"
+
+	"github.com/troupe-storage/troupe/objects"
 )
 
 // redirectHeader asks to be sent to the node in charge of a key: "yes".
@@ -19,8 +22,11 @@ func (r *request) relay() (answered bool, err error) {
 		return false, nil
 	}
 	bucket, err := r.h.config.Gateway.Bucket(r.target.bucket)
+	if errors.Is(err, objects.ErrNoSuchBucket) {
+		return false, nil
+	}
 	if err != nil {
-		return false, nil //nolint:nilerr // see above
+		return false, err
 	}
 	head := &r.ctx.Request.Header
 	if strings.EqualFold(string(head.Peek(redirectHeader)), "yes") && r.h.addressing.bucketOf(string(head.Host())) == "" {

@@ -70,15 +70,22 @@ type Complaint struct {
 	Since     uint64 // of the entry of About that it was made under
 }
 
-// Accused returns whom to write down because of complaints: of each pair the one
-// with more complaints about it or by it, then the lower id, until no complaint
-// is left. Complaints of and about nodes that do not serve, and about an earlier
-// life of an entry, count for nothing.
+// Accused returns whom to write down because of complaints: of each pair the one that
+// is recovering, then the one with more complaints about it or by it, then the lower id,
+// until no complaint is left. Complaints of and about nodes that are away, and about an
+// earlier life of an entry, count for nothing. One that is recovering counts: all writes
+// of its keys wait for it.
 func (m *Smap) Accused(complaints []Complaint) []NodeID {
 	stands := func(c Complaint) bool {
 		by, ok := m.Node(c.By)
 		about, okay := m.Node(c.About)
-		return ok && okay && by.State.Serves() && about.State.Serves() && about.Since == c.Since && c.By != c.About
+		return ok && okay && !by.State.Away() && !about.State.Away() && about.Since == c.Since && c.By != c.About
+	}
+	recovers := func(id NodeID) int { // 0: it does
+		if node, _ := m.Node(id); node.State == Recovering {
+			return 0
+		}
+		return 1
 	}
 	left := slices.DeleteFunc(slices.Clone(complaints), func(c Complaint) bool { return !stands(c) })
 	var accused []NodeID
@@ -97,7 +104,7 @@ func (m *Smap) Accused(complaints []Complaint) []NodeID {
 			ids = append(ids, c.By, c.About)
 		}
 		worst := slices.MinFunc(ids, func(a, b NodeID) int {
-			return cmp.Or(cmp.Compare(len(counts[b]), len(counts[a])), cmp.Compare(a, b))
+			return cmp.Or(cmp.Compare(recovers(a), recovers(b)), cmp.Compare(len(counts[b]), len(counts[a])), cmp.Compare(a, b))
 		})
 		accused = append(accused, worst)
 		left = slices.DeleteFunc(left, func(c Complaint) bool { return c.By == worst || c.About == worst })

@@ -58,6 +58,29 @@ func TestAccused(t *testing.T) {
 	}
 }
 
+// Writes wait for a node that is recovering as for any other: it is accused, and of two
+// that do not speak rather than one that serves. One that is away is not accused again.
+func TestAccusedWhileRecovering(t *testing.T) {
+	m := done(t, founded(t, 4).Change().SetState("n3", 1, Down).SetState("n4", 1, Down))
+	m = done(t, m.Change().SetState("n3", m.Version(), Recovering))
+	since := m.Version()
+	for _, test := range []struct {
+		what       string
+		complaints []Complaint
+		want       []NodeID
+	}{
+		{"about it", []Complaint{{"n1", "n3", since}}, []NodeID{"n3"}},
+		{"by it", []Complaint{{"n3", "n1", 1}}, []NodeID{"n3"}},
+		{"by it, and one that others do not reach either", []Complaint{{"n3", "n1", 1}, {"n2", "n1", 1}}, []NodeID{"n1", "n3"}},
+		{"of its earlier life", []Complaint{{"n1", "n3", 1}}, nil},
+		{"about one that is down", []Complaint{{"n1", "n4", since - 1}}, nil},
+	} {
+		if got := m.Accused(test.complaints); !slices.Equal(got, test.want) {
+			t.Errorf("%s: %v, want %v", test.what, got, test.want)
+		}
+	}
+}
+
 // A slot switches on reports of all that can be in charge, made since the last
 // change of a state, and only while enough nodes are up.
 func TestMaySwitch(t *testing.T) {

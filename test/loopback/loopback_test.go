@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -144,6 +145,8 @@ func TestCluster(t *testing.T) {
 		t.Errorf("the secret: %v, %v", info, err)
 	}
 
+	pasted(t, s)
+
 	// A second one on the same directory is refused and harms nothing.
 	err := run(t.Context(), s, &output{wrote: make(chan struct{}, 1)})
 	if err == nil || !strings.Contains(err.Error(), "make cluster-stop") {
@@ -172,6 +175,54 @@ func TestCluster(t *testing.T) {
 	}
 	r.end()
 	r.stopped()
+}
+
+// pasted runs what README.md has one paste below "Many nodes", with the ports and the
+// directory of this cluster.
+func pasted(t *testing.T, s settings) {
+	t.Helper()
+	root, err := process.ModuleRoot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, part, _ := strings.Cut(string(readme), "\n## Many nodes\n")
+	part, _, _ = strings.Cut(part, "\n## ")
+	_, block, _ := strings.Cut(part, "```sh\n")
+	block, _, there := strings.Cut(block, "```")
+	if !there || !strings.Contains(part, "make cluster") {
+		t.Fatal("README.md has no commands for many nodes")
+	}
+	path, err := process.ToolsPath()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := process.LookTool(path, "aws"); err != nil {
+		process.Missing(t, "%v", err)
+	}
+	block = regexp.MustCompile(`127\.0\.0\.1:21(\d{3})`).ReplaceAllStringFunc(block, func(address string) string {
+		port, err := strconv.Atoi(address[strings.LastIndexByte(address, ':')+1:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return loopback(port - 21000 + s.port)
+	})
+	block = strings.NewReplacer("bin/troupe", process.Built(), "data/cluster", s.dir, "data/parts", filepath.Join(t.TempDir(), "parts"), "cut -d/ -f3", "grep -o 'node[0-9]'").Replace(block)
+	shell := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", block)
+	shell.Dir = root
+	shell.Env = append(os.Environ(), "PATH="+path, "AWS_CONFIG_FILE=/dev/null", "AWS_SHARED_CREDENTIALS_FILE=/dev/null", "AWS_CA_BUNDLE=", "TROUPE_CA_FILE=")
+	said, err := shell.CombinedOutput()
+	if err != nil {
+		t.Fatalf("what README.md has one paste: %v\n%s\n%s", err, block, said)
+	}
+	for _, want := range []string{"3 up", "leads", "node1", "node2", "node3"} {
+		if !strings.Contains(string(said), want) {
+			t.Errorf("what README.md has one paste does not show %q:\n%s", want, said)
+		}
+	}
 }
 
 // A directory that nobody uses has nothing to end, and one that is used is not taken

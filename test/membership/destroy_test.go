@@ -124,4 +124,19 @@ func TestBucketsAreDestroyed(t *testing.T) {
 			t.Errorf("%s lists %v, %v", name, list, err)
 		}
 	}
+
+	// Without Consul nobody can tell whether a bucket that this node does not know exists.
+	if err := w.server.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	w.wait("all know that Consul is away", func(v *messages.ClusterView) bool { return v.Unconfirmed != "" })
+	for name, want := range map[string]int{"photos": http.StatusNotFound, "nobody": http.StatusServiceUnavailable} {
+		answer, err := two.client().Get(t.Context(), name, "absent")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if answer.Status != want || want == http.StatusServiceUnavailable && !strings.Contains(string(answer.Body), "cannot tell whether it exists") {
+			t.Errorf("an object of the bucket %s: %d %s", name, answer.Status, answer.Body)
+		}
+	}
 }

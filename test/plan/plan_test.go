@@ -3,6 +3,7 @@ package plan
 import (
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/troupe-storage/troupe/cluster/member"
@@ -46,14 +47,15 @@ func TestCanceled(t *testing.T) {
 	w.found("a", "b")
 	w.create(1)
 	want := w.fill(3, 160)
-	// So slow that it does not end by itself.
-	w.ask("a", member.Request{Kind: member.RequestLimit, Rate: messages.JobRate{Objects: 4}})
+	release := w.holdPlans()
 	w.start("c")
-	w.wait("keys are copied", func() bool {
+	w.wait("keys are copied, and wait for uploads to end", func() bool {
 		p := w.plan("a")
-		return p != nil && len(w.files("c")) > 0
+		return p != nil && len(w.files("c")) > 0 && len(p.Nodes) > 0 && strings.Contains(p.Nodes[0].Failure, "uploads are under way")
 	})
-	w.ask("c", member.Request{Kind: member.RequestPause})
+	if p := w.plan("a"); p.Switched > 0 {
+		t.Errorf("%d slots have gone over in which uploads are under way", p.Switched)
+	}
 	if w.settledDown(1) { // negative control of what is waited for below
 		t.Error("copies at c are not seen as left over")
 	}
@@ -73,8 +75,7 @@ func TestCanceled(t *testing.T) {
 			break
 		}
 	}
-	w.ask("c", member.Request{Kind: member.RequestResume})
-	w.ask("c", member.Request{Kind: member.RequestLimit})
+	release()
 	w.ask("c", member.Request{Kind: member.RequestJoin, Node: w.nodes["c"].id})
 	w.wait("c owns its part", func() bool { return w.placed("a", "b", "c") })
 	w.same("after joining", want)
@@ -90,9 +91,17 @@ func TestStoppedOnTheWay(t *testing.T) {
 	w.create(1)
 	want := w.fill(4, 240)
 	w.ask("a", member.Request{Kind: member.RequestLimit, Rate: messages.JobRate{Objects: 10}})
+	release := w.holdPlans()
 	w.start("d")
 	dry := member.Request{Kind: member.RequestJoin, Dry: true}
-	w.wait("d is in", func() bool { v := w.nodes["d"].Cluster(); return v.Map != nil })
+	w.wait("d is in", func() bool {
+		for _, n := range w.running() {
+			if v := n.Cluster(); v.Map == nil || len(v.Map.Nodes()) != 4 {
+				return false
+			}
+		}
+		return true
+	})
 	to := w.ask("d", dry).Placement
 	if len(to) == 4 {
 		estimate, err := w.nodes["b"].Estimate(t.Context(), to, messages.JobRate{})
@@ -119,6 +128,7 @@ func TestStoppedOnTheWay(t *testing.T) {
 		})
 	}
 	w.ask("a", member.Request{Kind: member.RequestLimit})
+	release()
 	w.wait("the plan has ended", func() bool { return w.placed("a", "b", "c", "d") })
 	w.same("after it", want)
 	w.wait("nothing is left over", func() bool { return w.settledDown(1) })

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"maps"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -25,6 +26,7 @@ import (
 	"github.com/troupe-storage/troupe/messages"
 	"github.com/troupe-storage/troupe/objects"
 	"github.com/troupe-storage/troupe/objects/clock"
+	"github.com/troupe-storage/troupe/objects/errs"
 	"github.com/troupe-storage/troupe/objects/smap"
 	"github.com/troupe-storage/troupe/supervisors"
 	"github.com/troupe-storage/troupe/test/s3client"
@@ -185,14 +187,46 @@ func (w *world) found(names ...string) {
 	w.wait("the cluster is founded", func() bool { return w.placed(names...) })
 }
 
-// ask asks the cluster's leader through a node.
-func (w *world) ask(name string, r member.Request) member.Outcome {
+// ask asks the cluster's leader through a node, again while nobody leads.
+func (w *world) ask(name string, r member.Request) (outcome member.Outcome) {
 	w.t.Helper()
-	outcome, err := w.nodes[name].ClusterRequest(w.t.Context(), r)
-	if err != nil {
-		w.t.Fatalf("%+v: %v", r, err)
-	}
+	w.wait(fmt.Sprintf("an answer to %+v", r), func() bool {
+		var err error
+		outcome, err = w.nodes[name].ClusterRequest(w.t.Context(), r)
+		if err != nil && !errs.Is(errs.Busy, err) && !errs.Is(errs.Offline, err) {
+			w.t.Fatalf("%+v: %v", r, err)
+		}
+		return err == nil
+	})
 	return outcome
+}
+
+// holdPlans begins so many uploads that there is one in every run of slots: none goes
+// over until release has aborted them.
+func (w *world) holdPlans() (release func()) {
+	w.t.Helper()
+	uploads := make(map[string]string)
+	nodes := w.running()
+	for i := range 500 {
+		key := fmt.Sprintf("upload-%03d", i)
+		id, answer, err := nodes[i%len(nodes)].s3.CreateUpload(w.t.Context(), bucket, key)
+		if err != nil || answer.Err() != nil {
+			w.t.Fatalf("beginning an upload of %s: %v, %v", key, err, answer)
+		}
+		uploads[key] = id
+	}
+	return func() {
+		w.t.Helper()
+		for key, id := range uploads {
+			w.wait("the upload of "+key+" is aborted", func() bool {
+				answer, err := w.running()[0].s3.Abort(w.t.Context(), bucket, key, id)
+				if err != nil || !answer.OK() && answer.Status != http.StatusServiceUnavailable {
+					w.t.Fatalf("aborting the upload of %s: %v, %v", key, err, answer)
+				}
+				return answer.OK()
+			})
+		}
+	}
 }
 
 // plan is the plan under way as a node sees it.
@@ -244,30 +278,49 @@ func (w *world) fill(seed uint64, count int) map[string]string {
 func (w *world) same(what string, want map[string]string) {
 	w.t.Helper()
 	for _, n := range w.running() {
-		listed, err := n.s3.List(w.t.Context(), bucket, "", 100)
-		if err != nil {
-			w.t.Fatalf("%s: listing at %s: %v", what, n.name, err)
-		}
 		var names []string
-		for _, l := range listed {
-			names = append(names, l.Key)
-		}
+		w.patiently(func() error {
+			listed, err := n.s3.List(w.t.Context(), bucket, "", 100)
+			names = nil
+			for _, l := range listed {
+				names = append(names, l.Key)
+			}
+			return err
+		}, "%s: listing at %s", what, n.name)
 		if keys := slices.Sorted(maps.Keys(want)); !slices.Equal(names, keys) {
 			w.t.Errorf("%s: %s lists %d keys, want %d: %s", what, n.name, len(names), len(keys), difference(names, keys))
 		}
 	}
 	nodes := w.running()
 	for i, key := range slices.Sorted(maps.Keys(want)) {
-		n := nodes[i%len(nodes)]
-		answer, err := n.s3.Get(w.t.Context(), bucket, key)
-		if err != nil || answer.Err() != nil {
-			w.t.Errorf("%s: reading %s at %s: %v, %v", what, key, n.name, err, answer)
-			continue
-		}
-		if got := sum(answer.Body); got != want[key] {
+		n, got := nodes[i%len(nodes)], ""
+		w.patiently(func() error {
+			answer, err := n.s3.Get(w.t.Context(), bucket, key)
+			if err == nil {
+				err = answer.Err()
+			}
+			if err == nil {
+				got = sum(answer.Body)
+			}
+			return err
+		}, "%s: reading %s at %s", what, key, n.name)
+		if got != want[key] {
 			w.t.Errorf("%s: %s is %s at %s, want %s", what, key, got, n.name, want[key])
 		}
 	}
+}
+
+// patiently reads: a failure is one of the test, unless a node was silent. Then it is
+// read again.
+func (w *world) patiently(read func() error, format string, args ...any) {
+	w.t.Helper()
+	w.wait(fmt.Sprintf(format, args...), func() bool {
+		err := read()
+		if err != nil && !w.silent.Load() {
+			w.t.Fatalf("%s: %v", fmt.Sprintf(format, args...), err)
+		}
+		return err == nil
+	})
 }
 
 func difference(got, want []string) string {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -50,6 +51,9 @@ func (c *clusterChange) ask(ctx context.Context, s *Session, control client.Cont
 	}
 	if r.DryRun {
 		text = "would be decided: " + text
+	}
+	if e := outcome.Estimate; e != nil {
+		text += fmt.Sprintf("; %d copies of objects with %s go over, in about %s", e.Objects, humanBytes(e.Bytes), time.Duration(e.Seconds)*time.Second)
 	}
 	return s.Out.Line(outcome, fmt.Sprintf("%s (map version %d)", printable(text), outcome.Version))
 }
