@@ -110,31 +110,7 @@ func (d *demo) makeSource(ctx context.Context, source string) (manifest, error) 
 
 // showRoundTrip carries the source in and out by a client and compares.
 func (d *demo) showRoundTrip(ctx context.Context, client, source string, want manifest) error {
-	bucket := "demo-" + client
-	back := filepath.Join(d.dir, "back")
-	if err := d.tools.makeBucket(ctx, client, bucket); err != nil {
-		return err
-	}
-	files, bytes := want.size()
-	begin := time.Now()
-	if err := d.tools.upload(ctx, client, source, bucket); err != nil {
-		return err
-	}
-	up := time.Since(begin)
-	begin = time.Now()
-	if err := d.tools.download(ctx, client, bucket, back); err != nil {
-		return err
-	}
-	down := time.Since(begin)
-	got, err := readManifest(back)
-	if err != nil {
-		return err
-	}
-	if err := got.equal(want); err != nil {
-		return err
-	}
-	d.say("%-6s  up %.0f s, down %.0f s: %d files, %d MiB, equal byte for byte", client, up.Seconds(), down.Seconds(), files, bytes>>20)
-	return os.RemoveAll(back)
+	return d.carry(ctx, client, trip{bucket: "demo-" + client, in: d.tools, out: d.tools, source: source}, want)
 }
 
 // showPlainFile puts one large object in one request and finds it, as it is,

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/troupe-storage/troupe/test/consul"
 	"github.com/troupe-storage/troupe/test/process"
 )
 
@@ -22,6 +23,23 @@ func TestDemo(t *testing.T) {
 		binary: binary, dir: dir, files: 2000, bigMiB: 96, clients: knownClients(), kills: 1, seed: 1, out: t.Output(),
 	}
 	if err := show.run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The same with three nodes, in a form that is shorter still.
+func TestDemoOfACluster(t *testing.T) {
+	needPrograms(t)
+	if _, err := consul.Binary(); err != nil {
+		process.Missing(t, "there is no Consul: %v", err)
+	}
+	dir := t.TempDir()
+	binary, err := process.Build(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	show := demo{binary: binary, dir: dir, files: 150, bigMiB: 12, clients: []string{"aws", "rclone"}, seed: 1, out: t.Output()}
+	if err := show.runCluster(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 }

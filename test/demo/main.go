@@ -14,6 +14,10 @@
 //
 //	make demo
 //	make demo DEMO_FLAGS='-files 2000 -big 96'
+//	make demo DEMO_FLAGS='-cluster -files 2000'
+//
+// With -cluster it is three nodes over a real Consul: what goes in through one comes back
+// through the next.
 package main
 
 import (
@@ -37,13 +41,14 @@ func main() {
 func run() int {
 	var show demo
 	var clients string
-	var keep bool
+	var keep, cluster bool
 	flag.IntVar(&show.files, "files", 0, "how many files of the Go tree; 0: all")
 	flag.Int64Var(&show.bigMiB, "big", 1100, "size of the big file, MiB")
 	flag.IntVar(&show.kills, "kills", 3, "how often the node is killed")
 	flag.Uint64Var(&show.seed, "seed", uint64(time.Now().UnixNano()), "decides when the node is killed")
 	flag.StringVar(&clients, "clients", "aws,rclone,boto3", "clients that carry the tree")
 	flag.StringVar(&show.dir, "dir", "", "an empty directory for data and downloads (about 6 GiB); default: a temporary one")
+	flag.BoolVar(&cluster, "cluster", false, "three nodes over Consul instead of one: each client through each node in turn (no kills)")
 	flag.BoolVar(&keep, "keep", false, "leave the directory as it is at the end")
 	flag.Parse()
 	show.clients = strings.Split(clients, ",")
@@ -65,7 +70,11 @@ func run() int {
 	binary, err := process.Build(ctx, show.dir)
 	if err == nil {
 		show.binary = binary
-		err = show.run(ctx)
+		if cluster {
+			err = show.runCluster(ctx)
+		} else {
+			err = show.run(ctx)
+		}
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "demo: FAILED:", err)
