@@ -89,6 +89,24 @@ type written[T any] struct {
 	inline []byte // of objects.Inline; nil: it is read again where it is needed
 }
 
+// followMap does a write that can be repeated, under the map as it is; where its lane, or
+// another node, has a newer one and nothing was done, it does it again under that.
+func followMap[T any](g *Gateway, op errs.Op, bucket *objects.BucketDoc, name string, do func(Charge) (T, error)) (T, error) {
+	for look := 1; ; look++ {
+		c, err := g.charged(op, bucket, name)
+		if err != nil {
+			var none T
+			return none, err
+		}
+		value, err := do(c)
+		var differs *messages.MapDiffers
+		if look == maxMaps || !errors.As(err, &differs) {
+			return value, err
+		}
+		g.AwaitMap(c.Set, differs)
+	}
+}
+
 // agree does a write of a key that this node is in charge of: here, and if several nodes
 // keep the key, at all of them. How does it here, in the key's turn and under the fence,
 // and is not called where it could not be done by all. objects.ErrOutcomeUnknown: it was

@@ -219,12 +219,8 @@ func (g *Gateway) deleteFormer(op errs.Op, key objects.Key, p *place, c objects.
 // messages.DraftChange.
 func (g *Gateway) ChangeDraft(_ context.Context, bucket *objects.BucketDoc, name string, draft messages.DraftChange) (*objects.Meta, error) {
 	const op errs.Op = "gateway.ChangeDraft"
-	charge, err := g.charged(op, bucket, name)
-	if err != nil {
-		return nil, err
-	}
 	key := objects.Key{Bucket: bucket.Bucket, Name: name}
-	return agree(g, op, bucket, key, charge, func(fence messages.Fence) (written[*objects.Meta], error) {
+	write := func(fence messages.Fence) (written[*objects.Meta], error) {
 		meta, err := change(g, op, key, func(p *place) (*objects.Meta, error) {
 			if err := g.settle(op, key, p); err != nil {
 				return nil, err
@@ -234,6 +230,9 @@ func (g *Gateway) ChangeDraft(_ context.Context, bucket *objects.BucketDoc, name
 			return m.Reply.WaitOn(g.System.Clock(), op, Deadline)
 		})
 		return written[*objects.Meta]{value: meta, record: meta}, err
+	}
+	return followMap(g, op, bucket, name, func(c Charge) (*objects.Meta, error) {
+		return agree(g, op, bucket, key, c, write)
 	})
 }
 

@@ -47,10 +47,6 @@ type Complete struct {
 // CompleteUpload turns the parts of an upload into an object.
 func (g *Gateway) CompleteUpload(_ context.Context, bucket *objects.BucketDoc, c Complete) (objects.Receipt, error) {
 	const op errs.Op = "gateway.CompleteUpload"
-	charge, err := g.charged(op, bucket, c.Name)
-	if err != nil {
-		return objects.Receipt{}, err
-	}
 	key := objects.Key{Bucket: bucket.Bucket, Name: c.Name}
 	least := g.MinPartBytes
 	if c.AnySize {
@@ -70,9 +66,11 @@ func (g *Gateway) CompleteUpload(_ context.Context, bucket *objects.BucketDoc, c
 		g.System.Root().Send(p.owner.Writer(p.digest), m)
 		return m.Reply.WaitOn(g.System.Clock(), op, Deadline)
 	}
-	return agree(g, op, bucket, key, charge, func(fence messages.Fence) (written[objects.Receipt], error) {
-		receipt, err := change(g, op, key, func(p *place) (objects.Receipt, error) { return complete(fence, p) })
-		return charge.receipt(receipt, nil), err
+	return followMap(g, op, bucket, c.Name, func(charge Charge) (objects.Receipt, error) {
+		return agree(g, op, bucket, key, charge, func(fence messages.Fence) (written[objects.Receipt], error) {
+			receipt, err := change(g, op, key, func(p *place) (objects.Receipt, error) { return complete(fence, p) })
+			return charge.receipt(receipt, nil), err
+		})
 	})
 }
 

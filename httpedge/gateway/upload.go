@@ -61,7 +61,7 @@ func (g *Gateway) Put(_ context.Context, bucket *objects.BucketDoc, put *Put) (o
 	if _, err := g.place(op, key); err != nil {
 		return objects.Receipt{}, err
 	}
-	return g.putSmall(op, key, bucket, charge, put)
+	return g.putSmall(op, key, bucket, put)
 }
 
 // before does what a write of an object needs at the key's former mountpath.
@@ -90,7 +90,7 @@ func (g *Gateway) before(op errs.Op, key objects.Key, c objects.Conditions, p *p
 
 // putSmall reads a payload that may fit the index into one slab. One that turns
 // out to be larger goes on as a stream that begins with that slab.
-func (g *Gateway) putSmall(op errs.Op, key objects.Key, bucket *objects.BucketDoc, charge Charge, put *Put) (objects.Receipt, error) {
+func (g *Gateway) putSmall(op errs.Op, key objects.Key, bucket *objects.BucketDoc, put *Put) (objects.Receipt, error) {
 	etag := bucket.Props.ETagKind()
 	window, err := g.Slabs.Lease(1)
 	if err != nil {
@@ -140,9 +140,11 @@ func (g *Gateway) putSmall(op errs.Op, key objects.Key, bucket *objects.BucketDo
 		}
 		return receipt, err
 	}
-	return agree(g, op, bucket, key, charge, func(fence messages.Fence) (written[objects.Receipt], error) {
-		receipt, err := change(g, op, key, func(p *place) (objects.Receipt, error) { return store(fence, p) })
-		return charge.receipt(receipt, room[:n]), err
+	return followMap(g, op, bucket, put.Name, func(c Charge) (objects.Receipt, error) {
+		return agree(g, op, bucket, key, c, func(fence messages.Fence) (written[objects.Receipt], error) {
+			receipt, err := change(g, op, key, func(p *place) (objects.Receipt, error) { return store(fence, p) })
+			return c.receipt(receipt, room[:n]), err
+		})
 	})
 }
 
