@@ -149,6 +149,25 @@ func TestPlanOfJoining(t *testing.T) {
 	})
 }
 
+// A leader that has fallen silent and is not replaced yet costs whoever asks half a minute
+// at the most, though its own time has no end.
+func TestSilentLeaderIsNotWaitedFor(t *testing.T) {
+	run(t, func(w *world) {
+		w.filled("a", "b")
+		leader := w.leader()
+		other := smap.NodeID("a")
+		if leader == other {
+			other = "b"
+		}
+		w.cut(other, leader, true)
+		began := time.Now()
+		w.want(other, member.Request{Kind: member.RequestPause}, errs.Offline)
+		if took := time.Since(began); took > 40*time.Second {
+			t.Errorf("it took %s", took)
+		}
+	})
+}
+
 // By hand, a node that joins owns nothing until it is said; and all of that through any
 // node.
 func TestPlanByHand(t *testing.T) {

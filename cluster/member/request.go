@@ -12,6 +12,7 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 
+	"github.com/troupe-storage/troupe/cluster"
 	"github.com/troupe-storage/troupe/messages"
 	"github.com/troupe-storage/troupe/objects/errs"
 	"github.com/troupe-storage/troupe/objects/smap"
@@ -100,7 +101,7 @@ func (s *Membership) Request(ctx context.Context, r Request) (Outcome, error) {
 		case s.config.Record.ID:
 			outcome, err = s.Decide(r)
 		default:
-			outcome, err = s.config.Peers.Ask(ctx, out.records[leader], r)
+			outcome, err = s.ask(ctx, out.records[leader], r)
 		}
 		if !errors.Is(err, errNotLeading) || again {
 			return outcome, errs.Wrap(op, err)
@@ -114,6 +115,18 @@ func (s *Membership) Request(ctx context.Context, r Request) (Outcome, error) {
 			return Outcome{}, errs.E(op, string(r.Kind), errs.Canceled, context.Cause(ctx))
 		}
 	}
+}
+
+// ask puts a request to another node, which may have fallen silent.
+func (s *Membership) ask(ctx context.Context, leader Record, r Request) (Outcome, error) {
+	const op errs.Op = "member.Request"
+	within, done := cluster.Within(ctx, s.config.System.Clock(), askTime)
+	defer done()
+	outcome, err := s.config.Peers.Ask(within, leader, r)
+	if err != nil && within.Err() != nil && ctx.Err() == nil {
+		err = errs.E(op, string(leader.ID), errs.Offline, fmt.Errorf("the node that leads has not answered in %s: %w", askTime, err))
+	}
+	return outcome, err
 }
 
 // check says what is wrong with a request (Invalid).
