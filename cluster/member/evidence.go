@@ -184,7 +184,11 @@ func (e evidence) mayWriteDown(accused []smap.NodeID) smap.Verdict {
 	return e.current.MayWriteDown(smap.Reach{Nodes: e.reached(), Lock: e.leads, Critical: critical})
 }
 
+// writeDown writes the first of them down; the others follow in versions of their own. Two
+// owners that left in one version would both count as the last to leave: the one that is
+// back first takes writes alone, and the other would show what it had before.
 func (e evidence) writeDown(accused []smap.NodeID) decision {
+	accused = accused[:1]
 	var d decision
 	var nodes []smap.Node
 	for _, id := range accused {
