@@ -106,6 +106,23 @@ func TestKilledWhileRecovering(t *testing.T) {
 	})
 }
 
+// Nodes that die together leave in versions of their own: of two that left in one, both
+// would be the last to leave, and the one that is back later would serve what is old.
+func TestKilledTogether(t *testing.T) {
+	run(t, func(w *world) {
+		w.found("a", "b", "c", "d", "e")
+		w.nodes["b"].kill()
+		w.nodes["c"].kill()
+		w.wait("they are down", func() bool { return w.agree("a up, b down, c down, d up, e up") })
+		m := w.smapOf("a")
+		b, _ := m.Node("b")
+		c, _ := m.Node("c")
+		if b.Left == c.Left || b.Left == 0 || c.Left == 0 {
+			t.Errorf("they left in versions %d and %d", b.Left, c.Left)
+		}
+	})
+}
+
 func (w *world) anyBut(id smap.NodeID) smap.NodeID {
 	for _, other := range w.order {
 		if other != id {
