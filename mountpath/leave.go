@@ -107,6 +107,9 @@ func (s *mountpaths) giveUp(ctx actor.Context, p *place) {
 		job = s.transition.Job
 	}
 	s.work(ctx, func() any {
+		if err := s.Set.MayGiveUp(id); err != nil {
+			return &finished{err: err}
+		}
 		var known messages.Tally
 		for _, other := range others {
 			held, err := tally(s.Set.Buckets(), other, func(objects.Key) bool { return true })

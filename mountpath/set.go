@@ -33,6 +33,8 @@ type Set struct {
 	GiveUp func(id string) (*messages.Transition, error)
 	// Drop lets its directory go.
 	Drop func(id string) error
+	// MayGiveUp says why what only a mountpath has must not be given up; nil: it may be.
+	MayGiveUp func(id string) error
 	// Buckets returns the live buckets that there are.
 	Buckets func() []objects.Bucket
 }

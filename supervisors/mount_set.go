@@ -32,6 +32,12 @@ func (o *opener) set() mountpath.Set {
 		Began:  func(to []string, job string) error { _, err := o.documents.SetTransitionJob(to, job); return err },
 		Finish: func(to []string) error { _, err := o.documents.FinishTransition(to); return err },
 		Retire: o.retire,
+		MayGiveUp: func(id string) error {
+			if !o.config.Cluster.enabled() {
+				return nil
+			}
+			return mayGiveUp(id, o.documents.Buckets())
+		},
 		GiveUp: func(id string) (*messages.Transition, error) { return transition(o.documents.GiveUp(id)) },
 		Drop:   o.drop,
 		Buckets: func() []objects.Bucket {
@@ -270,4 +276,16 @@ func removeEmpty(dir string) {
 		}
 	}
 	_ = os.Remove(dir) // one with files in it stays
+}
+
+// mayGiveUp refuses to give up what only a mountpath has of buckets that several nodes
+// keep: the node would say of an object that other nodes have that there is none.
+func mayGiveUp(id string, buckets []*objects.BucketDoc) error {
+	for _, doc := range buckets {
+		if doc.State != objects.BucketDestroyed && doc.Props.Owners() > 1 {
+			return errs.E("supervisors.mayGiveUp", id, errs.Conflict, fmt.Errorf(
+				"objects of bucket %s are on other nodes, too, and this one would say that they do not exist: mend the disk and enable it; or drain and remove this node, and let it join again with empty directories", doc.Name))
+		}
+	}
+	return nil
 }
