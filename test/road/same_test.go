@@ -156,7 +156,7 @@ func (w *twins) answersAsOne() {
 	object := func(method, name string, header ...objects.Pair) s3client.Request {
 		return s3client.Request{Method: method, Bucket: w.bucket, Key: name, Header: header}
 	}
-	for range 250 {
+	for range raced(250) {
 		switch name := key(); w.random.IntN(13) {
 		case 0, 1, 2:
 			r := object("PUT", name, objects.Pair{Name: "x-amz-meta-a", Value: "b  c"}, objects.Pair{Name: "Content-Type", Value: "text/x"})

@@ -250,7 +250,7 @@ func TestCopiesAreOneRegister(t *testing.T) {
 	for copies := 2; copies <= 3; copies++ {
 		t.Run(fmt.Sprint("copies=", copies), func(t *testing.T) {
 			w := newWorkload(t, copies)
-			w.run(8, func(*rand.Rand) { w.enough(600) })
+			w.run(8, func(*rand.Rand) { w.enough(raced(600)) })
 			w.judge()
 			for kind, n := range w.told {
 				if strings.HasSuffix(kind, "unknown") {
@@ -272,7 +272,7 @@ func TestCopiesUnderAMapThatChanges(t *testing.T) {
 			w := newWorkload(t, copies)
 			m := w.keys0()
 			w.run(6, func(random *rand.Rand) {
-				for range 8 {
+				for range raced(8) {
 					w.enough(60)
 					victim := w.members[random.IntN(len(w.members))]
 					if random.IntN(4) == 0 { // only the epochs change
