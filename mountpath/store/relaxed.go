@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 
 	"github.com/OneOfOne/xxhash"
 
@@ -39,7 +41,7 @@ func (s *Store) Checkpoint() error {
 	// A write takes its generation after its rename: whatever came before this
 	// one is in the filesystem now.
 	generation := s.generations.Next()
-	if err := s.fs.SyncAll(); err != nil {
+	if err := s.syncAll(); err != nil {
 		s.relaxed.Store(true)
 		s.diskError(objects.Key{}, err)
 		return errs.E(op, kindOf(err), err)
@@ -54,6 +56,104 @@ func (s *Store) Checkpoint() error {
 	s.checkpoint.Store(&generation)
 	return nil
 }
+
+// syncAll makes what relaxed writes left with the system durable. Of a sync that
+// failed Linux says so once: what it could not write it calls written, and the next
+// sync succeeds without it. So after a failure every payload in the journal is
+// written again, with the bytes that are there, before a sync counts.
+func (s *Store) syncAll() error {
+	if s.dropped.Load() && !s.readOnly {
+		writes, err := s.relaxedWrites()
+		if err != nil {
+			return err
+		}
+		for _, w := range writes {
+			if err := s.writeAgain(w.Key); err != nil {
+				return err
+			}
+		}
+	}
+	if err := s.fs.SyncAll(); err != nil {
+		s.dropped.Store(true)
+		return err
+	}
+	s.dropped.Store(false)
+	return nil
+}
+
+// writeAgain writes the payload of a relaxed write over itself, and syncs it. A key
+// that has been written or deleted meanwhile has another entry, or needs none.
+func (s *Store) writeAgain(key objects.Key) error {
+	for range maxOvertaken {
+		meta, err := s.record(objectKey(key))
+		if errs.Is(errs.NotFound, err) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if meta.Deleted || meta.Class != objects.Relaxed || meta.Where != objects.File {
+			return nil
+		}
+		if done, err := s.writeOver(key, meta); done || err != nil {
+			return err
+		}
+	}
+	return nil // each time another write of it: the last has an entry of its own
+}
+
+// maxOvertaken bounds how often a payload is looked for that writes overtake.
+const maxOvertaken = 4
+
+// writeOver writes a payload file over itself, its attribute too, and syncs it and its
+// name. Not done: the name holds another payload by now.
+func (s *Store) writeOver(key objects.Key, meta *objects.Meta) (done bool, err error) {
+	const op errs.Op = "store.writeOver"
+	name := payloadPath(key, meta)
+	file, err := s.fs.OpenFile(name, os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	raw, err := file.GetAttr(layout.AttributeName)
+	if err != nil {
+		return false, err
+	}
+	attribute, err := layout.DecodeAttribute(raw)
+	if err != nil || attribute.Payload != meta.Payload {
+		return false, err
+	}
+	room, hash := make([]byte, rewriteBytes), xxhash.New64()
+	for at := int64(0); at < meta.Size; {
+		n, err := file.ReadAt(room[:min(int64(len(room)), meta.Size-at)], at)
+		if n == 0 {
+			return false, err
+		}
+		hash.Write(room[:n]) //nolint:errcheck // a hash takes everything
+		if _, err := file.WriteAt(room[:n], at); err != nil {
+			return false, err
+		}
+		at += int64(n)
+	}
+	if got := hash.Sum64(); got != meta.XXHash {
+		// Nothing makes it whole again, and the others are not to wait for it.
+		s.onEvent(Event{Kind: Damaged, Key: key, Err: errs.E(op, key, errs.Corrupt, fmt.Errorf("its bytes have xxhash %016x, the record says %016x", got, meta.XXHash))})
+		return true, nil
+	}
+	if err := file.SetAttr(layout.AttributeName, raw); err != nil {
+		return false, err
+	}
+	if err := file.Sync(); err != nil {
+		return false, err
+	}
+	return true, s.names.syncPath(name)
+}
+
+// rewriteBytes is how much of a payload is written over at a time.
+const rewriteBytes = 1 << 20
 
 // isCheckpointed reports whether a relaxed write of that generation is durable.
 // The zero generation stands for a write that was never relaxed.
@@ -89,6 +189,7 @@ func (s *Store) recoverRelaxed(bootID string) error {
 		return errs.E(op, err)
 	}
 	s.relaxed.Store(len(writes) > 0)
+	s.dropped.Store(len(writes) > 0) // a sync may have failed before the process that wrote them ended
 	if string(lastBoot) != bootID {
 		for _, w := range writes {
 			if err := s.verifyRelaxed(w); err != nil {

@@ -118,7 +118,10 @@ type Store struct {
 
 	// relaxed says that there are relaxed writes since the last checkpoint, whose
 	// generation is checkpoint (nil: there was none).
-	relaxed    atomic.Bool
+	relaxed atomic.Bool
+	// dropped says that the system may have given up bytes of relaxed writes: a sync of
+	// everything failed, now or before the process began.
+	dropped    atomic.Bool
 	checkpoint atomic.Pointer[objects.Generation]
 }
 
