@@ -330,8 +330,15 @@ func TestReadOnlyAtTheStart(t *testing.T) {
 				if m := s.becomes(1, time.Minute, "disabled"); !strings.Contains(m.Reason, "operator") {
 					t.Errorf("disabled: %+v", m)
 				}
-				if m, err := s.c.storage.Do(t.Context(), storage.Action{Action: storage.Enable, Path: s.path(1)}); err != nil || m.State != "ok" {
-					t.Fatalf("enabled: %+v, %v", m, err)
+				m := eventually(t, time.Minute, func() (storage.Mountpath, error) { // a try of before may still be under way
+					m, err := s.c.storage.Do(t.Context(), storage.Action{Action: storage.Enable, Path: s.path(1)})
+					if err != nil {
+						err = &failure{status: http.StatusServiceUnavailable, body: err.Error()}
+					}
+					return m, err
+				})
+				if m.State != "ok" {
+					t.Fatalf("enabled: %+v", m)
 				}
 			}
 			s.becomes(1, time.Minute, "ok")
