@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"syscall"
 
 	"github.com/OneOfOne/xxhash"
 
@@ -119,16 +120,21 @@ func (s *Store) writeOver(key objects.Key, meta *objects.Meta) (done bool, err e
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
 	raw, err := file.GetAttr(layout.AttributeName)
+	if errors.Is(err, syscall.ENODATA) {
+		return false, nil
+	}
 	if err != nil {
 		return false, err
 	}
-	attribute, err := layout.DecodeAttribute(raw)
-	if err != nil || attribute.Payload != meta.Payload {
-		return false, err
+	if attribute, err := layout.DecodeAttribute(raw); err != nil || attribute.Payload != meta.Payload {
+		return false, nil // whatever it is, it is not this payload
 	}
-	room, hash := make([]byte, rewriteBytes), xxhash.New64()
+	room, hash := make([]byte, min(rewriteBytes, meta.Size)), xxhash.New64()
 	for at := int64(0); at < meta.Size; {
 		n, err := file.ReadAt(room[:min(int64(len(room)), meta.Size-at)], at)
+		if n == 0 && err == io.EOF {
+			break // it is shorter than its record says
+		}
 		if n == 0 {
 			return false, err
 		}

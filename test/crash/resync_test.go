@@ -1,10 +1,14 @@
 package crash
 
 import (
+	"os"
+	"slices"
 	"syscall"
 	"testing"
 
 	"github.com/troupe-storage/troupe/mountpath/disk"
+	"github.com/troupe-storage/troupe/mountpath/layout"
+	"github.com/troupe-storage/troupe/mountpath/store"
 	"github.com/troupe-storage/troupe/objects"
 )
 
@@ -42,6 +46,39 @@ func TestSyncThatFailedIsNotMadeGoodByTheNext(t *testing.T) {
 				t.Fatalf("after a power cut: %v, %v", value, err)
 			}
 			b.must(m.store.Close())
+		})
+	}
+}
+
+// A payload that is damaged when it is to be written again is told of, and keeps the
+// others from a checkpoint no longer than one that is whole.
+func TestDamagedPayloadHoldsUpNoCheckpoint(t *testing.T) {
+	for name, damage := range map[string]func(disk.File) error{
+		"shorter":    func(f disk.File) error { return f.Truncate(100) },
+		"other byte": func(f disk.File) error { _, err := f.WriteAt([]byte("?"), 7); return err },
+		"attribute":  func(f disk.File) error { return f.SetAttr(layout.AttributeName, []byte("?")) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, "plain")
+			var told []store.Event
+			b.onEvent = func(e store.Event) { told = append(told, e) }
+			b.must(b.restart())
+			b.must(b.begin(newPayload(1, 5000, objects.Draft{Class: objects.Relaxed}))())
+			path, _ := layout.NaturalPath(b.key.Bucket, b.key.Name)
+			file, err := b.mem.OpenFile(path, os.O_RDWR, 0)
+			b.must(err)
+			b.must(damage(file))
+			b.must(file.Close())
+			_, err = b.faulty.Add(disk.Rule{Match: func(o disk.Operation) bool { return o.Call == disk.CallSyncAll }, Times: 1, Err: syscall.EIO})
+			b.must(err)
+			if b.store.Checkpoint() == nil {
+				t.Fatal("a checkpoint without a sync")
+			}
+			b.must(b.store.Checkpoint())
+			damaged := slices.ContainsFunc(told, func(e store.Event) bool { return e.Kind == store.Damaged && e.Key == b.key })
+			if damaged != (name != "attribute") { // without it the file is not known for the payload
+				t.Errorf("told: %v", told)
+			}
 		})
 	}
 }

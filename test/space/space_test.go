@@ -442,64 +442,61 @@ func TestReadOnlyDisk(t *testing.T) {
 	}
 }
 
+// killedTenant is a tenant of an ext4 with objects small and large, whose node was
+// killed.
+func killedTenant(t *testing.T) *tenant {
+	t.Helper()
+	tenant := newTenant(t, volume.Config{Kind: volume.Ext4, Bytes: 256 << 20}, t.TempDir())
+	for i := range 40 {
+		if answer := tenant.put(fmt.Sprintf("keep/%d", i), bytes.Repeat([]byte{byte(i)}, 1+i*5000)); !answer.OK() {
+			t.Fatal(answer.Err())
+		}
+	}
+	must(t, tenant.node.Kill())
+	return tenant
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // A filesystem that is mounted read-only when the node starts, after a kill, is read
 // and listed: what its index has in its log, too. Writes of its keys are refused with
 // the reason, those of others are not, and once it takes writes so do all keys, with
 // nobody's help.
 func TestReadOnlyAtTheStart(t *testing.T) {
-	tenant := newTenant(t, volume.Config{Kind: volume.Ext4, Bytes: 256 << 20}, t.TempDir())
-	for i := range 40 {
-		if answer := tenant.put(fmt.Sprintf("keep/%d", i), bytes.Repeat([]byte{byte(i)}, 1+i*5000)); !answer.OK() {
-			t.Fatal(answer.Err())
-		}
-	}
-	must := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	must(tenant.node.Kill())
-	must(tenant.volume.TakeNoWrites())
-	must(tenant.node.Restart(t.Context()))
+	tenant := killedTenant(t)
+	must(t, tenant.volume.TakeNoWrites())
+	must(t, tenant.node.Restart(t.Context()))
 	tenant.readAll("read-only")
 	refused := tenant.refusedOne()
 	tenant.readAll("after writes were refused")
-	must(tenant.volume.TakeWrites())
+	must(t, tenant.volume.TakeWrites())
 	tenant.awaitWrites(refused, "the filesystem takes writes again")
 	tenant.readAll("writable")
 	for key := range maps.Clone(tenant.stored) {
 		tenant.delete(key)
 	}
-	must(tenant.node.Stop(t.Context()))
+	must(t, tenant.node.Stop(t.Context()))
 }
 
 // A disk that is full to the last block when the node starts, after a kill, is read and
 // listed, and costs the keys of no other; it takes writes with room again, by itself.
 func TestFullAtTheStart(t *testing.T) {
-	tenant := newTenant(t, volume.Config{Kind: volume.Ext4, Bytes: 256 << 20}, t.TempDir())
-	for i := range 40 {
-		if answer := tenant.put(fmt.Sprintf("keep/%d", i), bytes.Repeat([]byte{byte(i)}, 1+i*5000)); !answer.OK() {
-			t.Fatal(answer.Err())
-		}
-	}
-	must := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	must(tenant.node.Kill())
+	tenant := killedTenant(t)
 	takeAll(t, tenant.volume, filepath.Join(tenant.volume.Path, "ballast"))
-	must(tenant.node.Restart(t.Context()))
+	must(t, tenant.node.Restart(t.Context()))
 	tenant.readAll("full")
 	refused := tenant.refusedOne()
 	tenant.readAll("after writes were refused")
-	must(os.Remove(filepath.Join(tenant.volume.Path, "ballast")))
+	must(t, os.Remove(filepath.Join(tenant.volume.Path, "ballast")))
 	tenant.awaitWrites(refused, "somebody else has left")
 	tenant.readAll("with room again")
 	for key := range maps.Clone(tenant.stored) {
 		tenant.delete(key)
 	}
-	must(tenant.node.Stop(t.Context()))
+	must(t, tenant.node.Stop(t.Context()))
 }
