@@ -184,28 +184,18 @@ func (e evidence) mayWriteDown(accused []smap.NodeID) smap.Verdict {
 	return e.current.MayWriteDown(smap.Reach{Nodes: e.reached(), Lock: e.leads, Critical: critical})
 }
 
-// writeDown writes the first of them down; the others follow in versions of their own. Two
-// owners that left in one version would both count as the last to leave: the one that is
-// back first takes writes alone, and the other would show what it had before.
+// writeDown writes the first of them down; the others follow in versions of their own: the
+// map refuses several that leave at once.
 func (e evidence) writeDown(accused []smap.NodeID) decision {
-	accused = accused[:1]
-	var d decision
-	var nodes []smap.Node
-	for _, id := range accused {
-		node, _ := e.current.Node(id)
-		nodes = append(nodes, node)
-		why := "others do not reach it"
-		if c := e.contacts[id]; c.silent(e.now) {
-			why = c.why
-		}
-		d.reasons = append(d.reasons, fmt.Sprintf("%s is silent: %s", id, why))
+	node, _ := e.current.Node(accused[0])
+	why := "others do not reach it"
+	if c := e.contacts[node.ID]; c.silent(e.now) {
+		why = c.why
 	}
-	d.change = func(c *smap.Change) {
-		for _, node := range nodes {
-			c.SetState(node.ID, node.Since, smap.Down)
-		}
+	return decision{
+		change:  func(c *smap.Change) { c.SetState(node.ID, node.Since, smap.Down) },
+		reasons: []string{fmt.Sprintf("%s is silent: %s", node.ID, why)},
 	}
-	return d
 }
 
 // standIn writes the leader down in its place, if this node is the one that is to.

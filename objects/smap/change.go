@@ -13,6 +13,7 @@ import (
 type Change struct {
 	from   *Smap
 	to     *Smap
+	leaves NodeID // the node that stops being in sync by this change; empty: none does
 	faults []error
 }
 
@@ -71,7 +72,9 @@ func (c *Change) Remove(id NodeID) *Change {
 
 // SetState moves a node to another state. Since is what the mover knew of the
 // entry: a report about an earlier life of it is refused. Leaving what serves sets
-// left, becoming up clears it; between, it stays.
+// left, becoming up clears it; between, it stays. One node leaves at a time: two owners
+// that left in one version would both be the last to leave, and the one that is back
+// first would take writes that the other, a source as well, has never seen.
 func (c *Change) SetState(id NodeID, since uint64, state State) *Change {
 	i, ok := c.to.digests[id]
 	if !ok {
@@ -88,7 +91,10 @@ func (c *Change) SetState(id NodeID, since uint64, state State) *Change {
 		return c.refuse("%s is %s and cannot become %s", id, node.State, state)
 	}
 	if node.State.Serves() && !state.Serves() {
-		node.Left = c.to.version
+		if c.leaves != "" {
+			return c.refuse("%s leaves already in version %d: %s leaves in a version of its own", c.leaves, c.to.version, id)
+		}
+		c.leaves, node.Left = id, c.to.version
 	}
 	if state.Serves() {
 		node.Left = 0

@@ -168,6 +168,7 @@ func TestChangesAreRefused(t *testing.T) {
 		"plan with a lost node":  lost.Change().Begin([]NodeID{"n1"}),
 		"loss of a next owner":   done(t, m.Change().Begin([]NodeID{"n1"})).Change().AcceptLoss("n1", 2),
 		"stale since":            m.Change().SetState("n1", 1, Recovering),
+		"two leave at once":      m.Change().SetState("n2", 1, Down).SetState("n3", 1, Recovering),
 		"down to up":             m.Change().SetState("n1", 2, Up),
 		"unknown node":           m.Change().SetState("n9", 2, Up),
 		"join twice":             m.Change().Join("n1", 1),
@@ -240,9 +241,22 @@ func TestEpochGrowsWithWhatItStandsFor(t *testing.T) {
 					t.Fatalf("%v is in charge and not in the ack set: %v", after.InCharge, after)
 				}
 			}
+			oneLast(t, next)
 			m = next
 		}
 	})
+}
+
+// oneLast checks that no two nodes have left in one version: of the owners of a key one
+// is the last to leave.
+func oneLast(t *rapid.T, m *Smap) {
+	by := make(map[uint64]NodeID)
+	for _, node := range m.nodes {
+		if other, twice := by[node.Left]; twice && node.Left > 0 {
+			t.Fatalf("%s and %s both left in version %d", other, node.ID, node.Left)
+		}
+		by[node.Left] = node.ID
+	}
 }
 
 func states(m *Smap, v View) (all []State) {
@@ -259,7 +273,9 @@ func draw(t *rapid.T, m *Smap) *Smap {
 	node := rapid.SampledFrom(m.nodes).Draw(t, "node")
 	switch rapid.IntRange(0, 7).Draw(t, "what") {
 	case 0, 1, 2:
-		c.SetState(node.ID, node.Since, rapid.SampledFrom([]State{Up, Down, Recovering, Maintenance, Draining}).Draw(t, "state"))
+		for _, node := range rapid.SliceOfNDistinct(rapid.SampledFrom(m.nodes), 1, 2, func(n Node) NodeID { return n.ID }).Draw(t, "nodes") {
+			c.SetState(node.ID, node.Since, rapid.SampledFrom([]State{Up, Down, Recovering, Maintenance, Draining}).Draw(t, "state"))
+		}
 	case 3:
 		c.AcceptLoss(node.ID, node.Since)
 	case 4:

@@ -61,7 +61,7 @@ func TestAccused(t *testing.T) {
 // Writes wait for a node that is recovering as for any other: it is accused, and of two
 // that do not speak rather than one that serves. One that is away is not accused again.
 func TestAccusedWhileRecovering(t *testing.T) {
-	m := done(t, founded(t, 4).Change().SetState("n3", 1, Down).SetState("n4", 1, Down))
+	m := to(t, to(t, founded(t, 4), "n4", Down), "n3", Down)
 	m = done(t, m.Change().SetState("n3", m.Version(), Recovering))
 	since := m.Version()
 	for _, test := range []struct {

@@ -1,6 +1,8 @@
 package protocol
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"slices"
 
@@ -24,6 +26,10 @@ func (w *world) propose(what string, then func(), change func(*smap.Change)) {
 	if err != nil {
 		return
 	}
+	w.draft(what, next, then)
+}
+
+func (w *world) draft(what string, next *smap.Smap, then func()) {
 	w.say("drafted v%d: %s", next.Version(), what)
 	w.drafts = append(w.drafts, draft{w.kv, next, what, then})
 	if len(w.drafts) > 4 {
@@ -61,7 +67,76 @@ func (w *world) stepDown(s uint64) {
 	if s>>20&7 == 0 {
 		state = smap.Maintenance
 	}
+	if s>>24&1 == 0 {
+		serving := slices.DeleteFunc(slices.Clone(nodes), func(other smap.Node) bool { return !other.State.Serves() })
+		w.together(serving[:min(len(serving), 2+int(s>>25&1))])
+	}
 	w.propose(fmt.Sprintf("%s is %s", n.ID, state), nil, func(c *smap.Change) { c.SetState(n.ID, n.Since, state) })
+}
+
+// together writes several nodes down in one version of the map. It is the map that refuses
+// it: whoever leads may try.
+func (w *world) together(nodes []smap.Node) {
+	if len(nodes) < 2 || !w.consul {
+		return
+	}
+	what := fmt.Sprintf("%v are down at once", names(nodes))
+	if w.setting.Rules.On(OneLeaves) {
+		w.propose(what, nil, func(c *smap.Change) {
+			for _, n := range nodes {
+				c.SetState(n.ID, n.Since, smap.Down)
+			}
+		})
+		return
+	}
+	next := w.kv
+	for _, n := range nodes {
+		after, err := next.Change().SetState(n.ID, n.Since, smap.Down).Done()
+		if err != nil {
+			return
+		}
+		next = after
+	}
+	w.draft(what, asOne(w.kv, next, nodes), nil)
+}
+
+// asOne makes one version of several, in which the nodes changed.
+func asOne(base, last *smap.Smap, nodes []smap.Node) *smap.Smap {
+	var d map[string]any
+	text, err := last.MarshalJSON()
+	if err == nil {
+		decoder := json.NewDecoder(bytes.NewReader(text))
+		decoder.UseNumber() // versions stay what they are
+		err = decoder.Decode(&d)
+	}
+	if err != nil {
+		panic(err) // a map writes what can be read
+	}
+	version := base.Version() + 1
+	d["version"], d["previous"] = version, base.Hash()
+	for _, entry := range d["nodes"].([]any) {
+		node := entry.(map[string]any)
+		if slices.ContainsFunc(nodes, func(n smap.Node) bool { return string(n.ID) == node["id"] }) {
+			node["since"] = version
+			if was, _ := base.Node(smap.NodeID(node["id"].(string))); was.State.Serves() {
+				node["left"] = version
+			}
+		}
+	}
+	if text, err = json.Marshal(d); err == nil {
+		last, err = smap.Parse(text)
+	}
+	if err != nil {
+		panic(err) // likewise
+	}
+	return last
+}
+
+func names(nodes []smap.Node) (all []smap.NodeID) {
+	for _, n := range nodes {
+		all = append(all, n.ID)
+	}
+	return all
 }
 
 // lead acts on a report.

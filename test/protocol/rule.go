@@ -27,6 +27,7 @@ const (
 	HintsOfSettling  Rule = "hints of settling"  // settling a record that is there already leaves hints, too
 	HintsUnsettled   Rule = "own unsettled"      // one's own unsettled records are asked about, hint or none
 	ReportSince      Rule = "report since"       // a report names the entry it is about
+	OneLeaves        Rule = "one leaves"         // one node leaves what serves in a version of the map
 	CompareAndSet    Rule = "compare and set"    // a map replaces the one that it was made from
 	TombstonesAllUp  Rule = "tombstones all up"  // a tombstone goes only while all owners are up and no plan covers it
 	DroppedBound     Rule = "dropped bound"      // absent keys are refused at or below the greatest dropped generation
@@ -55,7 +56,7 @@ func Without(rule Rule) Rules { return Rules{rule: true} }
 func All() []Rule {
 	return []Rule{
 		DurableAdoption, LaneBarrier, Fence, RelayOnce, StartCounter, GreaterStays, OneWrite, AckAll, AckNames, Settle, Confirm, TakeThenAsk,
-		LastToLeave, CatchUp, AbsenceDeletes, CatchUpGuard, StoredSinceAsked, HintsComplete, HintsOfSettling, HintsUnsettled, ReportSince, CompareAndSet,
+		LastToLeave, CatchUp, AbsenceDeletes, CatchUpGuard, StoredSinceAsked, HintsComplete, HintsOfSettling, HintsUnsettled, ReportSince, OneLeaves, CompareAndSet,
 		TombstonesAllUp, DroppedBound, NextOwnersAck, CopyDropsBeyond, SwitchWalked, SwitchUnchanged, SourcesAfter, LostIsUnknown,
 		LostLeaves, Alone, FromAsking, GiveUpWaits,
 	}

@@ -20,6 +20,7 @@ func witnesses() map[protocol.Rule]uint64 {
 		protocol.CatchUp:         33,
 		protocol.HintsOfSettling: 274,
 		protocol.ReportSince:     25,
+		protocol.OneLeaves:       718,
 		protocol.CompareAndSet:   62,
 		protocol.DroppedBound:    1302,
 		protocol.NextOwnersAck:   1122,
