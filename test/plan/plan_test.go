@@ -3,7 +3,6 @@ package plan
 import (
 	"fmt"
 	"net/http"
-	"strings"
 	"testing"
 
 	"github.com/troupe-storage/troupe/cluster/member"
@@ -49,13 +48,7 @@ func TestCanceled(t *testing.T) {
 	want := w.fill(3, 160)
 	release := w.holdPlans()
 	w.start("c")
-	w.wait("keys are copied, and wait for uploads to end", func() bool {
-		p := w.plan("a")
-		return p != nil && len(w.files("c")) > 0 && len(p.Nodes) > 0 && strings.Contains(p.Nodes[0].Failure, "uploads are under way")
-	})
-	if p := w.plan("a"); p.Switched > 0 {
-		t.Errorf("%d slots have gone over in which uploads are under way", p.Switched)
-	}
+	w.wait("keys are copied", func() bool { return w.plan("a") != nil && len(w.files("c")) > 0 })
 	if w.settledDown(1) { // negative control of what is waited for below
 		t.Error("copies at c are not seen as left over")
 	}
@@ -90,7 +83,6 @@ func TestStoppedOnTheWay(t *testing.T) {
 	w.found("a", "b", "c")
 	w.create(1)
 	want := w.fill(4, 240)
-	w.ask("a", member.Request{Kind: member.RequestLimit, Rate: messages.JobRate{Objects: 10}})
 	release := w.holdPlans()
 	w.start("d")
 	dry := member.Request{Kind: member.RequestJoin, Dry: true}
@@ -112,8 +104,8 @@ func TestStoppedOnTheWay(t *testing.T) {
 			t.Errorf("it would copy %+v; a quarter of %d objects is to go", estimate, len(want))
 		}
 	}
-	for round, name := range []string{"b", "d", "c"} {
-		w.wait("a plan is under way", func() bool { return w.plan("a") != nil && len(w.files("d")) > round })
+	for _, name := range []string{"b", "d", "c"} {
+		w.wait("a plan is under way", func() bool { return w.plan("a") != nil && len(w.files("d")) > 0 })
 		w.stop(name)
 		w.wait(name+" is down", func() bool {
 			v := w.nodes["a"].Cluster()
@@ -127,7 +119,6 @@ func TestStoppedOnTheWay(t *testing.T) {
 			return n.State == "up"
 		})
 	}
-	w.ask("a", member.Request{Kind: member.RequestLimit})
 	release()
 	w.wait("the plan has ended", func() bool { return w.placed("a", "b", "c", "d") })
 	w.same("after it", want)

@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"maps"
 	"math/rand/v2"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -201,31 +200,14 @@ func (w *world) ask(name string, r member.Request) (outcome member.Outcome) {
 	return outcome
 }
 
-// holdPlans begins so many uploads that there is one in every run of slots: none goes
-// over until release has aborted them.
+// holdPlans bounds what a plan copies so far that each node copies one object, and the
+// next an hour later: none ends until release has lifted the bound.
 func (w *world) holdPlans() (release func()) {
 	w.t.Helper()
-	uploads := make(map[string]string)
-	nodes := w.running()
-	for i := range 500 {
-		key := fmt.Sprintf("upload-%03d", i)
-		id, answer, err := nodes[i%len(nodes)].s3.CreateUpload(w.t.Context(), bucket, key)
-		if err != nil || answer.Err() != nil {
-			w.t.Fatalf("beginning an upload of %s: %v, %v", key, err, answer)
-		}
-		uploads[key] = id
-	}
+	w.ask("a", member.Request{Kind: member.RequestLimit, Rate: messages.JobRate{Bytes: 1}})
 	return func() {
 		w.t.Helper()
-		for key, id := range uploads {
-			w.wait("the upload of "+key+" is aborted", func() bool {
-				answer, err := w.running()[0].s3.Abort(w.t.Context(), bucket, key, id)
-				if err != nil || !answer.OK() && answer.Status != http.StatusServiceUnavailable {
-					w.t.Fatalf("aborting the upload of %s: %v, %v", key, err, answer)
-				}
-				return answer.OK()
-			})
-		}
+		w.ask("a", member.Request{Kind: member.RequestLimit})
 	}
 }
 
