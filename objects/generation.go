@@ -82,6 +82,16 @@ func NodeStart(counter, nodeDigest uint64) uint64 {
 	return counter<<nodeBits | nodeDigest>>(64-nodeBits)
 }
 
+// StartCounter is the start counter in the start of a generation, and whether it is that
+// of the node with this digest: by itself, or while it was alone. Another node's counter
+// says nothing about this one's.
+func StartCounter(start, nodeDigest uint64) (counter uint64, own bool) {
+	if start < 1<<nodeBits {
+		return start, true
+	}
+	return start >> nodeBits, start&(1<<nodeBits-1) == nodeDigest>>(64-nodeBits)
+}
+
 // Sequencer hands out the generations of one start of one node, each greater
 // than all before it. Safe for concurrent use.
 type Sequencer struct {

@@ -53,6 +53,23 @@ func TestGenerationOrder(t *testing.T) {
 	}
 }
 
+// A node finds its start counter in generations that it took, alone or in a cluster, and
+// in nobody else's.
+func TestStartCounter(t *testing.T) {
+	own, other := NodeDigest("a"), NodeDigest("b")
+	for _, counter := range []uint64{1, 7, 1 << 20} {
+		if got, is := StartCounter(NodeStart(counter, own), own); got != counter || !is {
+			t.Errorf("counter %d is read as %d, own %v", counter, got, is)
+		}
+		if got, is := StartCounter(counter, own); got != counter || !is {
+			t.Errorf("counter %d of a node that is alone is read as %d, own %v", counter, got, is)
+		}
+		if _, is := StartCounter(NodeStart(counter, other), own); is {
+			t.Errorf("another node's counter %d is taken for the own one", counter)
+		}
+	}
+}
+
 // A file's name is a generation only as String writes it: two names never are one.
 func TestParseGenerationRefuses(t *testing.T) {
 	for _, s := range []string{

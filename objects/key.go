@@ -41,7 +41,11 @@ func (k Key) Digest() uint64 {
 	return xxhash.Checksum64S(b, digestSeed)
 }
 
-// DigestID is the digest of a node's or a mountpath's id, for HRW.
+// NodeDigest is the digest of a node, by the name that AIStore's clients have for it: its id
+// after a t, for target.
+func NodeDigest(id string) uint64 { return DigestID("t" + id) }
+
+// DigestID is the digest of a node's name or a mountpath's id, for HRW.
 func DigestID(id string) uint64 { return xxhash.ChecksumString64S(id, digestSeed) }
 
 // CheckName says why a name cannot be an object's, or nil: empty, longer than

@@ -152,7 +152,7 @@ func (n *Node) newSequencer(documents *embedded.Documents, node embedded.Node) (
 		}
 		version = m.Version()
 	}
-	return objects.NewSequencer(version, objects.NodeStart(node.Start, objects.DigestID("t"+node.NodeID))), nil
+	return objects.NewSequencer(version, objects.NodeStart(node.Start, objects.NodeDigest(node.NodeID))), nil
 }
 
 // agreedBuckets are the documents of buckets that the node's actors change: the
@@ -213,7 +213,7 @@ func (n *Node) spawnCluster(documents *embedded.Documents) error {
 		return err
 	}
 	record := member.Record{
-		ID: smap.NodeID(node.NodeID), Digest: smap.Digest(objects.DigestID("t" + node.NodeID)),
+		ID: smap.NodeID(node.NodeID), Digest: smap.Digest(objects.NodeDigest(node.NodeID)),
 		Addresses: messages.NodeAddresses{Intra: n.config.advertised(n.intra), Native: n.config.advertised(n.native), S3: n.config.advertised(n.s3)},
 	}
 	for _, m := range node.Mountpaths {

@@ -42,8 +42,8 @@ type Checked struct {
 	Orphans   int    `json:"orphans"`
 	Faults    int    `json:"faults"`
 	Moved     int    `json:"moved_to_quarantine"`
-	// Greatest is the greatest generation that was seen.
-	Greatest objects.Generation `json:"-"`
+	// Start is the greatest start counter of this node that was seen in a generation.
+	Start uint64 `json:"-"`
 }
 
 // checking is one check under way.
@@ -120,9 +120,7 @@ func (c *checking) unreadable(name string, err error) {
 }
 
 func (c *checking) sees(g objects.Generation) {
-	if g.Compare(c.result.Greatest) > 0 {
-		c.result.Greatest = g
-	}
+	c.result.Start = max(c.result.Start, c.mount.startOf(g))
 }
 
 // entries walks the index.

@@ -316,7 +316,7 @@ func TestVersionsStayNoncurrent(t *testing.T) {
 	}
 	m := y.mount(true)
 	rebuilt, err := Rebuild(m, RebuildOptions{Buckets: y.buckets, Now: time.Unix(9, 0), IgnoreOld: true})
-	if err != nil || rebuilt.Versions != 1 || rebuilt.Greatest != payload {
+	if err != nil || rebuilt.Versions != 1 || rebuilt.Start != payload.Start {
 		t.Fatalf("%+v, %v", rebuilt, err)
 	}
 	if err := m.Close(); err != nil {

@@ -68,6 +68,15 @@ func (m *Mount) Close() error {
 	return nil
 }
 
+// startOf is the start counter in a generation that this node took, or 0.
+func (m *Mount) startOf(g objects.Generation) uint64 {
+	counter, own := objects.StartCounter(g.Start, objects.NodeDigest(m.Format.NodeID))
+	if !own {
+		return 0
+	}
+	return counter
+}
+
 // exists reports whether there is a name.
 func (m *Mount) exists(name string) (bool, error) {
 	_, err := m.FS.Stat(name)

@@ -68,9 +68,9 @@ type Rebuilt struct {
 	TrashFiles int   `json:"trash_files"`
 	TrashBytes int64 `json:"trash_bytes"`
 
-	// Greatest is the greatest generation that was seen: the node's start counter
-	// must not be below its.
-	Greatest objects.Generation `json:"-"`
+	// Start is the greatest start counter of this node that was seen in a generation: the
+	// one in the node's document must not be lower.
+	Start uint64 `json:"-"`
 }
 
 // rebuilding is one rebuild under way.
@@ -152,9 +152,7 @@ func (r *rebuilding) found(f Finding) {
 }
 
 func (r *rebuilding) sees(g objects.Generation) {
-	if g.Compare(r.result.Greatest) > 0 {
-		r.result.Greatest = g
-	}
+	r.result.Start = max(r.result.Start, r.mount.startOf(g))
 }
 
 // unreadable is told of files and directories that cannot be looked at.

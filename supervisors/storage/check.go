@@ -77,8 +77,8 @@ func checkDocuments(s *set, i int, checked *offline.Checked, result *Checked) {
 	if _, err := shelf.Read("node.json"); err != nil {
 		fault("document lost", "node.json: %v", err)
 	}
-	if node.Start < checked.Greatest.Start {
-		fault("start counter too low", "the node's is %d, and there is a generation of start %d: new writes would look older than old ones; troupe storage rebuild raises it", node.Start, checked.Greatest.Start)
+	if node.Start < checked.Start {
+		fault("start counter too low", "the node's is %d, and there is a generation of start %d: new writes would look older than old ones; troupe storage rebuild raises it", node.Start, checked.Start)
 	}
 	for id, doc := range s.buckets {
 		if _, err := shelf.Read("buckets/" + id.String() + ".json"); err != nil {

@@ -8,7 +8,6 @@ import (
 	"github.com/troupe-storage/troupe/cluster/embedded"
 	"github.com/troupe-storage/troupe/mountpath/offline"
 	"github.com/troupe-storage/troupe/mountpath/store"
-	"github.com/troupe-storage/troupe/objects"
 	"github.com/troupe-storage/troupe/objects/errs"
 )
 
@@ -48,15 +47,15 @@ func Rebuild(o RebuildOptions) (result *Rebuilt, err error) {
 	if err != nil {
 		return result, errs.E(op, err)
 	}
-	return result, errs.Wrap(op, raiseStart(s, m, result.Greatest))
+	return result, errs.Wrap(op, raiseStart(s, m, result.Start))
 }
 
 // raiseStart makes sure that the node's start counter, from which all generations
 // come, is not below what was found on the mountpath: the node's document may have
 // been lost, or be another's copy.
-func raiseStart(s *set, m *offline.Mount, greatest objects.Generation) error {
+func raiseStart(s *set, m *offline.Mount, seen uint64) error {
 	node := s.documents.Node()
-	if node.Version > 0 && node.Start >= greatest.Start {
+	if node.Version > 0 && node.Start >= seen {
 		return nil
 	}
 	if node.Version == 0 {
@@ -66,7 +65,7 @@ func raiseStart(s *set, m *offline.Mount, greatest objects.Generation) error {
 		}
 	}
 	node.Version++
-	node.Start = greatest.Start
+	node.Start = seen
 	content, err := json.MarshalIndent(&node, "", "  ")
 	if err != nil {
 		return errs.E("storage.raiseStart", errs.Internal, err)

@@ -83,7 +83,7 @@ func TestViews(t *testing.T) {
 		}
 		for _, other := range w.nodes {
 			id := string(other.Cluster().Self)
-			if target := s.Targets["t"+id]; target.Flags != 0 || target.PublicNet.URL != "http://"+other.Native() || target.Digest != objects.DigestID("t"+id) {
+			if target := s.Targets["t"+id]; target.Flags != 0 || target.PublicNet.URL != "http://"+other.Native() || target.Digest != objects.NodeDigest(id) {
 				t.Errorf("%s: %+v", name, target)
 			}
 			var status ais.NodeStatus
