@@ -116,16 +116,9 @@ fuzz: FUZZ_RUNS = 200000
 fuzz:
 	@test/tools/fuzz $(FUZZ_RUNS)
 
-## generates Go code from messages/*.proto; says so when there is nothing to generate
+## generates Go code from messages/wire/*.proto, with generators that test/tools/proto pins
 proto:
-	@if ls messages/*.proto >/dev/null 2>&1; then \
-	   command -v protoc >/dev/null || { echo "protoc is not installed: apt-get install protobuf-compiler"; exit 1; }; \
-	   go build -o $(TOOLS)/protoc-gen-go google.golang.org/protobuf/cmd/protoc-gen-go; \
-	   protoc --plugin=$(TOOLS)/protoc-gen-go --go_out=. --go_opt=paths=source_relative messages/*.proto; \
-	   echo "generated messages/*.pb.go"; \
-	 else \
-	   echo "nothing to generate: no message crosses nodes yet (messages/*.proto), and mountpath/layout/record.proto is documentation"; \
-	 fi
+	@go run -C test/tools/proto . ../../.. messages/wire
 
 ## shows it: 15,000 files and one above 1 GiB through aws, rclone and boto3 and back, and a kill -9 in an upload
 demo: build

@@ -1,8 +1,6 @@
 package intra
 
 import (
-	"bytes"
-	"encoding/gob"
 	"errors"
 	"fmt"
 	"io"
@@ -13,59 +11,66 @@ import (
 
 	"github.com/troupe-storage/troupe/httpedge/gateway"
 	"github.com/troupe-storage/troupe/messages"
+	"github.com/troupe-storage/troupe/messages/wire"
 	"github.com/troupe-storage/troupe/objects"
-	"github.com/troupe-storage/troupe/objects/errs"
 )
 
 var _ gateway.Peers = (*Road)(nil)
 
 // List implements gateway.Peers.
 func (r *Road) List(set *messages.NodeSet, node *messages.NodeView, bucket *objects.BucketDoc, request gateway.ListRequest) (*gateway.NodePage, error) {
-	page := new(gateway.NodePage)
-	return page, r.ask(node, pathList, reads, &listQuestion{aboutBucket(bucket), set.Version(), request}, page)
+	var answer wire.ListAnswer
+	if err := r.ask(node, pathList, reads, listQuestion(wire.AboutOf(bucket, false), set.Version(), &request), &answer); err != nil {
+		return nil, err
+	}
+	page, err := nodePage(&answer)
+	return page, unreadable(node, reads, err)
 }
 
 // ListUploads implements gateway.Peers.
 func (r *Road) ListUploads(set *messages.NodeSet, node *messages.NodeView, bucket *objects.BucketDoc, request gateway.UploadsRequest) (*gateway.NodeUploads, error) {
-	page := new(gateway.NodeUploads)
-	return page, r.ask(node, pathUploads, reads, &uploadsQuestion{aboutBucket(bucket), set.Version(), request}, page)
+	var answer wire.UploadsAnswer
+	if err := r.ask(node, pathUploads, reads, uploadsQuestion(wire.AboutOf(bucket, false), set.Version(), &request), &answer); err != nil {
+		return nil, err
+	}
+	page, err := nodeUploads(&answer)
+	return page, unreadable(node, reads, err)
 }
 
 // Delete implements gateway.Peers.
 func (r *Road) Delete(c gateway.Charge, bucket *objects.BucketDoc, name, versionID string, conditions objects.Conditions) (messages.ObjectDeleted, error) {
 	q := aboutKey(c, bucket, name)
-	q.VersionID, q.Conditions = versionID, conditions
-	if conditions.IfSize != nil {
-		q.HasSize, q.Size, q.Conditions.IfSize = true, *conditions.IfSize, nil
+	q.VersionId, q.Conditions = []byte(versionID), wire.ConditionsOf(&conditions)
+	var answer wire.DeletedAnswer
+	if err := r.ask(c.Node, pathDelete, writes, q, &answer); err != nil {
+		return messages.ObjectDeleted{}, err
 	}
-	var deleted messages.ObjectDeleted
-	err := r.ask(c.Node, pathDelete, writes, q, &deleted)
-	return deleted, err
+	deleted, err := objectDeleted(&answer)
+	return deleted, unreadable(c.Node, writes, err)
 }
 
 // DeleteAll implements gateway.Peers.
 func (r *Road) DeleteAll(charges []gateway.Charge, bucket *objects.BucketDoc, list []gateway.Deletion) ([]gateway.Deleted, error) {
 	node := charges[0].Node
-	q := &deletesQuestion{About: aboutBucket(bucket), List: make([]deletion, len(list))}
+	q := &wire.DeletesQuestion{About: wire.AboutOf(bucket, false), List: make([]*wire.Deletion, len(list))}
 	for i := range list {
-		d := deletion{Epoch: charges[i].Epoch, Name: list[i].Name, VersionID: list[i].VersionID, Conditions: list[i].Conditions}
-		if size := d.Conditions.IfSize; size != nil {
-			d.HasSize, d.Size, d.Conditions.IfSize = true, *size, nil
+		d := &list[i]
+		q.List[i] = &wire.Deletion{
+			Epoch: wire.EpochOf(charges[i].Epoch), Name: []byte(d.Name), VersionId: []byte(d.VersionID), Conditions: wire.ConditionsOf(&d.Conditions),
 		}
-		q.List[i] = d
 	}
-	var outcomes []outcome
-	if err := r.ask(node, pathDeletes, writes, q, &outcomes); err != nil {
+	var answer wire.DeletesAnswer
+	if err := r.ask(node, pathDeletes, writes, q, &answer); err != nil {
 		return nil, err
 	}
-	if len(outcomes) != len(list) {
-		return nil, &messages.NodeAway{Node: node.ID, Reason: fmt.Sprintf("it answered about %d deletes of %d", len(outcomes), len(list)), Begun: true}
+	if len(answer.Outcomes) != len(list) {
+		return nil, unreadable(node, writes, fmt.Errorf("it is about %d deletes of %d", len(answer.Outcomes), len(list)))
 	}
 	deleted := make([]gateway.Deleted, len(list))
-	for i, o := range outcomes {
-		deleted[i].Done = o.Done
-		if o.Failed {
-			deleted[i].Err = o.Failure.err(node.ID)
+	for i, o := range answer.Outcomes {
+		deleted[i].Done = o.State == outcomeDone
+		if o.Failure != nil {
+			deleted[i].Err = toldBy(node.ID, o.Failure)
 		}
 	}
 	return deleted, nil
@@ -74,18 +79,19 @@ func (r *Road) DeleteAll(charges []gateway.Charge, bucket *objects.BucketDoc, li
 // Record implements gateway.Peers.
 func (r *Road) Record(c gateway.Charge, bucket *objects.BucketDoc, name, versionID string) (*objects.Meta, error) {
 	q := aboutKey(c, bucket, name)
-	q.VersionID = versionID
-	record := new(objects.Meta)
-	if err := r.ask(c.Node, pathRecord, reads, q, record); err != nil {
+	q.VersionId = []byte(versionID)
+	var answer wire.Record
+	if err := r.ask(c.Node, pathRecord, reads, q, &answer); err != nil {
 		return nil, err
 	}
-	return record, nil
+	record, err := answer.Meta()
+	return record, unreadable(c.Node, reads, err)
 }
 
 // Payload implements gateway.Peers.
 func (r *Road) Payload(c gateway.Charge, bucket *objects.BucketDoc, name string, record *objects.Meta, offset, length int64) (io.ReadCloser, error) {
 	q := aboutKey(c, bucket, name)
-	q.Payload, q.Offset, q.Length = record.Payload, offset, length
+	q.Payload, q.Offset, q.Length = wire.GenerationOf(record.Payload), offset, length
 	x, err := r.exchange(c.Node, pathPayload, reads, q)
 	if err != nil {
 		return nil, err
@@ -97,10 +103,8 @@ func (r *Road) Payload(c gateway.Charge, bucket *objects.BucketDoc, name string,
 	return body, nil
 }
 
-func aboutBucket(b *objects.BucketDoc) about { return about{Bucket: b.Name, Document: b.Version} }
-
-func aboutKey(c gateway.Charge, bucket *objects.BucketDoc, name string) *keyQuestion {
-	return &keyQuestion{About: aboutBucket(bucket), Epoch: c.Epoch, Name: name}
+func aboutKey(c gateway.Charge, bucket *objects.BucketDoc, name string) *wire.KeyQuestion {
+	return &wire.KeyQuestion{About: wire.AboutOf(bucket, false), Epoch: wire.EpochOf(c.Epoch), Name: []byte(name)}
 }
 
 // effect says whether a question changes something at the node that is asked.
@@ -111,23 +115,38 @@ const (
 	writes effect = true
 )
 
-// ask puts a question to a node and reads the value that is the answer.
-func (r *Road) ask(node *messages.NodeView, path string, does effect, question, value any) error {
+// unreadable is an answer that makes no sense; nil where err is nil.
+func unreadable(node *messages.NodeView, does effect, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &messages.NodeAway{Node: node.ID, Reason: "its answer cannot be read: " + err.Error(), Begun: bool(does)}
+}
+
+// ask puts a question to a node and reads the message that is the answer.
+func (r *Road) ask(node *messages.NodeView, path string, does effect, question, answer any) error {
 	x, err := r.exchange(node, path, does, question)
 	if err != nil {
 		return err
 	}
-	return r.value(x, does, value)
+	return r.value(x, does, answer)
 }
 
 // value reads the body of an answer.
-func (r *Road) value(x *exchange, does effect, value any) error {
+func (r *Road) value(x *exchange, does effect, answer any) error {
 	node := x.peer.node
 	body := x.body()
-	limited := io.LimitReader(body, answerBytes)
-	err := gob.NewDecoder(limited).Decode(value)
-	if err == nil {
-		_, err = io.Copy(io.Discard, limited)
+	var b []byte
+	var err error
+	switch {
+	case body.size > answerBytes:
+		err = fmt.Errorf("it has %d bytes", body.size)
+	case body.size < 0:
+		err = errors.New("it has no length")
+	default:
+		if b, err = take(body, body.size); err == nil {
+			err = decode(b, answer)
+		}
 	}
 	if closeErr := body.Close(); err == nil {
 		err = closeErr
@@ -141,11 +160,11 @@ func (r *Road) value(x *exchange, does effect, value any) error {
 // exchange puts a question to a node and returns its answer, of status 200, whose body
 // the caller reads and closes.
 func (r *Road) exchange(node *messages.NodeView, path string, does effect, question any) (*exchange, error) {
-	var body bytes.Buffer
-	if err := gob.NewEncoder(&body).Encode(question); err != nil {
-		return nil, errs.E("intra.ask", path, errs.Internal, err)
+	body, err := encode(nil, question)
+	if err != nil {
+		return nil, err
 	}
-	x, err := r.put(node, does, append(questionHead(node, path, int64(body.Len())), body.Bytes()...), answerTime)
+	x, err := r.put(node, does, append(questionHead(node, path, int64(len(body))), body...), answerTime)
 	if err != nil {
 		return nil, err
 	}
@@ -167,12 +186,12 @@ func (r *Road) granted(x *exchange, does effect) (*exchange, error) {
 	switch x.head.StatusCode() {
 	case fasthttp.StatusOK:
 		return x, nil
-	case fasthttp.StatusConflict:
-		var f failure
+	case fasthttp.StatusConflict, fasthttp.StatusNotFound:
+		var f wire.Failure
 		if err := r.value(x, does, &f); err != nil {
 			return nil, err
 		}
-		return nil, f.err(node)
+		return nil, toldBy(node, &f)
 	}
 	x.drop()
 	return nil, &messages.NodeAway{Node: node, Reason: "it answered with status " + strconv.Itoa(x.head.StatusCode()), Begun: bool(does)}

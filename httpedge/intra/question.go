@@ -1,25 +1,23 @@
 package intra
 
 import (
-	"bytes"
-	"encoding/gob"
 	"errors"
 	"fmt"
-	"io"
 
 	"github.com/valyala/fasthttp"
 
 	"github.com/troupe-storage/troupe/httpedge/gateway"
 	"github.com/troupe-storage/troupe/messages"
+	"github.com/troupe-storage/troupe/messages/wire"
 	"github.com/troupe-storage/troupe/objects"
 	"github.com/troupe-storage/troupe/objects/errs"
 	"github.com/troupe-storage/troupe/objects/smap"
 )
 
 // What nodes ask each other: a POST to one of these paths, with a question as the
-// body. The answer has status 200 and the value asked for, 409 and a failure, or 421
-// where maps differ. Bodies are encoded by encoding/gob: fields may be added, and
-// their meaning never changes.
+// body. The answer has status 200 and the value asked for, 409 and a failure, 404 and
+// a failure that says that there is no such question, or 421 where maps differ. What
+// bodies look like is in frame.go.
 const (
 	pathList    = "/question/list"
 	pathUploads = "/question/uploads"
@@ -37,128 +35,17 @@ const (
 	pathDrop     = "/question/drop"
 )
 
+// Outcomes of single deletes of a list, as wire.Outcome has them.
 const (
-	questionBytes = 16 << 20 // the largest question: 1000 keys of 1 KiB with conditions of 8 KiB
-	answerBytes   = 64 << 20 // the largest answer: a page of records, each with 64 KiB of metadata at the most
+	outcomeOpen = 1 // nothing was changed, and the key is still to be deleted
+	outcomeDone = 2
 )
-
-// about says which bucket a question is about, and under which documents.
-type about struct {
-	Bucket   string
-	Document uint64 // version of the bucket's document
-	// ID is the bucket's where the question is about what several nodes keep; else zero.
-	ID objects.BucketID
-}
-
-// listQuestion is asked at pathList, and answered by gateway.NodePage.
-type listQuestion struct {
-	About   about
-	Map     uint64
-	Request gateway.ListRequest
-}
-
-// uploadsQuestion is asked at pathUploads, and answered by gateway.NodeUploads.
-type uploadsQuestion struct {
-	About   about
-	Map     uint64
-	Request gateway.UploadsRequest
-}
-
-// keyQuestion is asked at the other paths.
-type keyQuestion struct {
-	About           about
-	Epoch           smap.Epoch
-	Name, VersionID string
-	// Conditions of a delete. Size is apart: gob does not tell a pointer to 0 from nil.
-	Conditions objects.Conditions
-	HasSize    bool
-	Size       int64
-	// Payload names the bytes that are wanted, of Length from Offset.
-	Payload        objects.Generation
-	Offset, Length int64
-}
-
-// deletesQuestion is asked at pathDeletes, and answered by a deletion's outcome for each.
-type deletesQuestion struct {
-	About about
-	List  []deletion
-}
-
-// deletion is one delete, under the epoch of its key. Size is apart, as above.
-type deletion struct {
-	Epoch           smap.Epoch
-	Name, VersionID string
-	Conditions      objects.Conditions
-	HasSize         bool
-	Size            int64
-}
-
-// outcome is what became of a deletion.
-type outcome struct {
-	Done    bool
-	Failed  bool
-	Failure failure
-}
-
-// failure is an error on its way between nodes: its kind, its words, and what callers
-// tell apart.
-type failure struct {
-	Kind      uint8
-	Sentinel  string // words of one of the sentinels; empty: none
-	Message   string
-	Mountpath *messages.MountpathAway
-}
-
-// sentinels are the errors that callers tell apart.
-func sentinels() []error {
-	return []error{
-		objects.ErrNoSuchBucket, objects.ErrNoSuchKey, objects.ErrNoSuchVersion, objects.ErrNoSuchUpload, objects.ErrPreconditionFailed,
-		objects.ErrObjectName, objects.ErrNameTooLong, objects.ErrOutcomeUnknown, objects.ErrInvalidRange, messages.ErrNoAnswer,
-	}
-}
-
-func failureOf(err error) failure {
-	f := failure{Kind: uint8(errs.KindOf(err)), Message: err.Error()}
-	errors.As(err, &f.Mountpath)
-	for _, s := range sentinels() {
-		if errors.Is(err, s) {
-			f.Sentinel = s.Error()
-			break
-		}
-	}
-	return f
-}
-
-// toldError is a failure of another node.
-type toldError struct {
-	node, message string
-	cause         error // sentinel or mountpath; may be nil
-}
-
-// Error implements error.
-func (e *toldError) Error() string { return "node " + e.node + ": " + e.message }
-
-// Unwrap returns what callers tell apart.
-func (e *toldError) Unwrap() error { return e.cause }
-
-func (f failure) err(node string) error {
-	e := &toldError{node: node, message: f.Message}
-	if f.Mountpath != nil {
-		e.cause = f.Mountpath
-	} else if f.Sentinel != "" {
-		for _, s := range sentinels() {
-			if s.Error() == f.Sentinel {
-				e.cause = s
-			}
-		}
-	}
-	return errs.E("intra.ask", errs.Kind(f.Kind), e)
-}
 
 // question answers what another node asks by itself.
 func (s *Server) question(ctx *fasthttp.RequestCtx) {
 	path := string(ctx.Request.Header.RequestURI())
 	var err error
+	failed := fasthttp.StatusConflict
 	switch path {
 	case pathList:
 		err = s.onList(ctx)
@@ -181,8 +68,8 @@ func (s *Server) question(ctx *fasthttp.RequestCtx) {
 	case pathDrop:
 		err = s.onDrop(ctx)
 	default:
-		ctx.SetStatusCode(fasthttp.StatusNotFound)
-		return
+		failed = fasthttp.StatusNotFound
+		err = errs.E("intra.question", path, errs.Invalid, errors.New("this node knows no such question; is it of an older version?"))
 	}
 	var differs *messages.MapDiffers
 	switch {
@@ -194,30 +81,8 @@ func (s *Server) question(ctx *fasthttp.RequestCtx) {
 			ctx.SetStatusCode(fasthttp.StatusInternalServerError)
 			return
 		}
-		ctx.SetStatusCode(fasthttp.StatusConflict)
+		ctx.SetStatusCode(failed)
 	}
-}
-
-// read reads a question.
-func read(ctx *fasthttp.RequestCtx, question any) error {
-	body := ctx.RequestBodyStream()
-	if body == nil || ctx.Request.Header.ContentLength() < 0 || ctx.Request.Header.ContentLength() > questionBytes {
-		return errs.E("intra.question", errs.Invalid, errors.New("a question has a body of known length"))
-	}
-	if err := gob.NewDecoder(io.LimitReader(body, questionBytes)).Decode(question); err != nil {
-		return errs.E("intra.question", errs.Invalid, err)
-	}
-	return nil
-}
-
-// give makes a value the answer.
-func give(ctx *fasthttp.RequestCtx, value any) error {
-	var b bytes.Buffer
-	if err := gob.NewEncoder(&b).Encode(value); err != nil {
-		return errs.E("intra.give", errs.Internal, err)
-	}
-	ctx.Response.SetBodyRaw(b.Bytes())
-	return nil
 }
 
 func (s *Server) nodes() *messages.NodeSet {
@@ -229,20 +94,29 @@ func (s *Server) nodes() *messages.NodeSet {
 
 // bucket finds the bucket of a question; where this node has another document of it,
 // or none, maps differ.
-func (s *Server) bucket(a about) (*objects.BucketDoc, *messages.NodeSet, error) {
+func (s *Server) bucket(a *wire.About) (*objects.BucketDoc, *messages.NodeSet, error) {
 	set := s.nodes()
 	if set == nil {
 		return nil, nil, &messages.MapDiffers{}
 	}
-	doc, err := s.Gateway.KnownBucket(a.Bucket)
-	if err != nil || doc.Version != a.Document || !a.ID.IsZero() && doc.ID != a.ID {
+	id, err := a.BucketID()
+	if err != nil {
+		return nil, nil, errs.E("intra.question", a.GetBucket(), errs.Invalid, err)
+	}
+	doc, err := s.Gateway.KnownBucket(a.GetBucket())
+	if err != nil || doc.Version != a.GetDocument() || !id.IsZero() && doc.ID != id {
 		return nil, nil, &messages.MapDiffers{Node: set.Self, Version: set.Version()}
 	}
 	return doc, set, nil
 }
 
+// invalid is a question that can be read and makes no sense.
+func invalid(about *wire.About, err error) error {
+	return errs.E("intra.question", about.GetBucket(), errs.Invalid, err)
+}
+
 func (s *Server) onList(ctx *fasthttp.RequestCtx) error {
-	var q listQuestion
+	var q wire.ListQuestion
 	if err := read(ctx, &q); err != nil {
 		return err
 	}
@@ -253,15 +127,19 @@ func (s *Server) onList(ctx *fasthttp.RequestCtx) error {
 	if set.Version() != q.Map {
 		return &messages.MapDiffers{Node: set.Self, Version: set.Version()}
 	}
-	page, err := s.Gateway.ListOurs(set, bucket, q.Request)
+	request, err := listRequest(&q)
+	if err != nil {
+		return invalid(q.About, err)
+	}
+	page, err := s.Gateway.ListOurs(set, bucket, request)
 	if err != nil {
 		return err
 	}
-	return give(ctx, page)
+	return give(ctx, listAnswer(page))
 }
 
 func (s *Server) onUploads(ctx *fasthttp.RequestCtx) error {
-	var q uploadsQuestion
+	var q wire.UploadsQuestion
 	if err := read(ctx, &q); err != nil {
 		return err
 	}
@@ -272,15 +150,19 @@ func (s *Server) onUploads(ctx *fasthttp.RequestCtx) error {
 	if set.Version() != q.Map {
 		return &messages.MapDiffers{Node: set.Self, Version: set.Version()}
 	}
-	page, err := s.Gateway.ListOurUploads(set, bucket, q.Request)
+	request, err := uploadsRequest(&q)
+	if err != nil {
+		return invalid(q.About, err)
+	}
+	page, err := s.Gateway.ListOurUploads(set, bucket, request)
 	if err != nil {
 		return err
 	}
-	return give(ctx, page)
+	return give(ctx, uploadsAnswer(page))
 }
 
 func (s *Server) onDeletes(ctx *fasthttp.RequestCtx) error {
-	var q deletesQuestion
+	var q wire.DeletesQuestion
 	if err := read(ctx, &q); err != nil {
 		return err
 	}
@@ -289,25 +171,25 @@ func (s *Server) onDeletes(ctx *fasthttp.RequestCtx) error {
 		return err
 	}
 	list, epochs := make([]gateway.Deletion, len(q.List)), make([]smap.Epoch, len(q.List))
-	for i := range q.List {
-		d := &q.List[i]
-		if d.HasSize {
-			d.Conditions.IfSize = &d.Size
-		}
-		list[i], epochs[i] = gateway.Deletion{Name: d.Name, VersionID: d.VersionID, Conditions: d.Conditions}, d.Epoch
+	for i, d := range q.List {
+		list[i] = gateway.Deletion{Name: string(d.Name), VersionID: string(d.VersionId), Conditions: d.Conditions.Value()}
+		epochs[i] = d.Epoch.Value()
 	}
-	outcomes := make([]outcome, len(list))
+	answer := &wire.DeletesAnswer{Outcomes: make([]*wire.Outcome, len(list))}
 	for i, deleted := range s.Gateway.DeleteAllHere(bucket, list, epochs) {
-		outcomes[i].Done = deleted.Done
+		answer.Outcomes[i] = &wire.Outcome{State: outcomeOpen}
+		if deleted.Done {
+			answer.Outcomes[i].State = outcomeDone
+		}
 		if deleted.Err != nil {
-			outcomes[i].Failed, outcomes[i].Failure = true, failureOf(deleted.Err)
+			answer.Outcomes[i].Failure = failureOf(deleted.Err)
 		}
 	}
-	return give(ctx, outcomes)
+	return give(ctx, answer)
 }
 
 func (s *Server) onKey(ctx *fasthttp.RequestCtx, path string) error {
-	var q keyQuestion
+	var q wire.KeyQuestion
 	if err := read(ctx, &q); err != nil {
 		return err
 	}
@@ -315,42 +197,40 @@ func (s *Server) onKey(ctx *fasthttp.RequestCtx, path string) error {
 	if err != nil {
 		return err
 	}
-	c, err := s.Gateway.Charge(bucket, q.Name)
+	name, versionID := string(q.Name), string(q.VersionId)
+	c, err := s.Gateway.Charge(bucket, name)
 	if err != nil {
 		return err
 	}
-	if !c.Ours() || c.Epoch != q.Epoch {
+	if !c.Ours() || c.Epoch != q.Epoch.Value() {
 		return &messages.MapDiffers{Node: set.Self, Version: set.Version()}
 	}
 	switch path {
 	case pathDelete:
-		if q.HasSize {
-			q.Conditions.IfSize = &q.Size
-		}
-		deleted, err := s.Gateway.DeleteHere(bucket, q.Name, q.VersionID, q.Conditions)
+		deleted, err := s.Gateway.DeleteHere(bucket, name, versionID, q.Conditions.Value())
 		if err != nil {
 			return err
 		}
-		return give(ctx, deleted)
+		return give(ctx, deletedAnswer(&deleted))
 	case pathRecord:
-		record, err := s.Gateway.HeadHere(bucket, q.Name, q.VersionID)
+		record, err := s.Gateway.HeadHere(bucket, name, versionID)
 		if err != nil {
 			return err
 		}
-		return give(ctx, record)
+		return give(ctx, wire.RecordOf(record))
 	}
 	return s.sendPayload(ctx, bucket, &q)
 }
 
 // sendPayload answers with bytes of a payload.
-func (s *Server) sendPayload(ctx *fasthttp.RequestCtx, bucket *objects.BucketDoc, q *keyQuestion) error {
+func (s *Server) sendPayload(ctx *fasthttp.RequestCtx, bucket *objects.BucketDoc, q *wire.KeyQuestion) error {
 	const op errs.Op = "intra.sendPayload"
-	key := objects.Key{Bucket: bucket.Bucket, Name: q.Name}
-	object, err := s.Gateway.OpenHere(bucket, q.Name, q.VersionID)
+	key := objects.Key{Bucket: bucket.Bucket, Name: string(q.Name)}
+	object, err := s.Gateway.OpenHere(bucket, key.Name, string(q.VersionId))
 	if err != nil {
 		return err
 	}
-	if object.Meta.Payload != q.Payload {
+	if object.Meta.Payload != q.Payload.Value() {
 		object.Close()
 		return errs.E(op, key, errs.Busy, errors.New("it was written again meanwhile"))
 	}

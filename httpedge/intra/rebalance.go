@@ -5,42 +5,29 @@ import (
 
 	"github.com/troupe-storage/troupe/httpedge/gateway"
 	"github.com/troupe-storage/troupe/messages"
+	"github.com/troupe-storage/troupe/messages/wire"
 	"github.com/troupe-storage/troupe/objects"
-	"github.com/troupe-storage/troupe/objects/errs"
-	"github.com/troupe-storage/troupe/objects/smap"
 )
 
 // What nodes ask each other while keys go over to other nodes, or a node catches up.
 
-// holdingsQuestion is asked at pathHoldings, and answered by a gateway.HoldingsPage.
-type holdingsQuestion struct {
-	About   about
-	Map     uint64 // version of the map that the asker's lanes act on
-	Request gateway.HoldingsRequest
-}
-
-// dropQuestion is asked at pathDrop. Its answer says nothing.
-type dropQuestion struct {
-	About      about
-	Epoch      smap.Epoch
-	Name       string
-	Generation objects.Generation
-}
-
 // Holdings implements gateway.Peers.
 func (r *Road) Holdings(set *messages.NodeSet, node *messages.NodeView, bucket *objects.BucketDoc, request gateway.HoldingsRequest) (*gateway.HoldingsPage, error) {
-	page := new(gateway.HoldingsPage)
-	return page, r.ask(node, pathHoldings, reads, &holdingsQuestion{aboutKept(bucket), set.Version(), request}, page)
+	var answer wire.HoldingsAnswer
+	if err := r.ask(node, pathHoldings, reads, holdingsQuestion(wire.AboutOf(bucket, true), set.Version(), &request), &answer); err != nil {
+		return nil, err
+	}
+	return holdingsPage(&answer), nil
 }
 
 // Drop implements gateway.Peers.
 func (r *Road) Drop(c gateway.Charge, bucket *objects.BucketDoc, name string, generation objects.Generation) error {
-	var nothing bool
-	return r.ask(c.Node, pathDrop, writes, &dropQuestion{aboutKept(bucket), c.Epoch, name, generation}, &nothing)
+	q := &wire.DropQuestion{About: wire.AboutOf(bucket, true), Epoch: wire.EpochOf(c.Epoch), Name: []byte(name), Generation: wire.GenerationOf(generation)}
+	return r.ask(c.Node, pathDrop, writes, q, new(wire.Nothing))
 }
 
 func (s *Server) onHoldings(ctx *fasthttp.RequestCtx) error {
-	var q holdingsQuestion
+	var q wire.HoldingsQuestion
 	if err := read(ctx, &q); err != nil {
 		return err
 	}
@@ -52,18 +39,19 @@ func (s *Server) onHoldings(ctx *fasthttp.RequestCtx) error {
 	if set == nil || set.Version() != q.Map {
 		return &messages.MapDiffers{Version: set.Version()}
 	}
-	if q.Request.From > q.Request.To || q.Request.To >= smap.Slots {
-		return errs.E("intra.onHoldings", errs.Invalid)
+	request, err := holdingsRequest(&q)
+	if err != nil {
+		return invalid(q.About, err)
 	}
-	page, err := s.Gateway.Holdings(set, bucket, q.Request)
+	page, err := s.Gateway.Holdings(set, bucket, request)
 	if err != nil {
 		return err
 	}
-	return give(ctx, page)
+	return give(ctx, holdingsAnswer(page))
 }
 
 func (s *Server) onDrop(ctx *fasthttp.RequestCtx) error {
-	var q dropQuestion
+	var q wire.DropQuestion
 	if err := read(ctx, &q); err != nil {
 		return err
 	}
@@ -71,8 +59,8 @@ func (s *Server) onDrop(ctx *fasthttp.RequestCtx) error {
 	if err != nil {
 		return err
 	}
-	if err := s.Gateway.DropHere(bucket, q.Name, q.Epoch, q.Generation, nil); err != nil {
+	if err := s.Gateway.DropHere(bucket, string(q.Name), q.Epoch.Value(), q.Generation.Value(), nil); err != nil {
 		return err
 	}
-	return give(ctx, true)
+	return give(ctx, new(wire.Nothing))
 }

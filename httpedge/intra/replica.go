@@ -2,78 +2,23 @@ package intra
 
 import (
 	"bytes"
-	"encoding/binary"
-	"encoding/gob"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/valyala/fasthttp"
 
 	"github.com/troupe-storage/troupe/httpedge/gateway"
 	"github.com/troupe-storage/troupe/messages"
+	"github.com/troupe-storage/troupe/messages/wire"
 	"github.com/troupe-storage/troupe/objects"
 	"github.com/troupe-storage/troupe/objects/errs"
 	"github.com/troupe-storage/troupe/objects/slab"
-	"github.com/troupe-storage/troupe/objects/smap"
 )
 
-// Records that several nodes keep go between them with their payloads. Such a question,
-// or answer, is framed: the length of its head in 4 bytes, big-endian, the head in gob,
-// and the payload, of the record's size.
-
-// storeQuestion is asked at pathStore, framed, and answered by messages.Stored.
-type storeQuestion struct {
-	About   about
-	Epoch   smap.Epoch
-	Name    string
-	Record  objects.Meta
-	Payload bool // it follows
-	Parts   []objects.Part
-}
-
-// showQuestion is asked at pathShow, and answered by a shown, framed.
-type showQuestion struct {
-	About   about
-	Epoch   smap.Epoch
-	Name    string
-	Payload bool // it is wanted
-}
-
-// shown answers a showQuestion. The payload follows if it is wanted and there is one.
-type shown struct {
-	Found   bool
-	Record  objects.Meta
-	Payload bool
-	Parts   []objects.Part
-}
-
-// confirmQuestion is asked at pathConfirm, and answered by the places of the keys that
-// are denied.
-type confirmQuestion struct {
-	Map  uint64 // version of who asks
-	Keys []confirmation
-}
-
-// confirmation is one key of a confirmQuestion.
-type confirmation struct {
-	About about
-	Name  string
-	Epoch smap.Epoch
-}
-
-// settledQuestion is asked at pathSettled. Its answer says nothing.
-type settledQuestion struct {
-	About about
-	List  []settlement
-}
-
-// settlement names a record.
-type settlement struct {
-	Name       string
-	Generation objects.Generation
-}
+// Records that several nodes keep go between them with their payloads, framed.
 
 // Times of questions about records of several nodes: who waits is in the way of a key.
 const (
@@ -83,60 +28,23 @@ const (
 	receiveTime = 2 * time.Minute
 )
 
-// frameHead is how many bytes come before the head of a frame; a head is at most
-// questionBytes long.
-const frameHead = 4
-
-// framed returns the frame of a head, to which the payload is to be appended.
-func framed(head any) ([]byte, error) {
-	var b bytes.Buffer
-	b.Write(make([]byte, frameHead))
-	if err := gob.NewEncoder(&b).Encode(head); err != nil {
-		return nil, errs.E("intra.framed", errs.Internal, err)
-	}
-	binary.BigEndian.PutUint32(b.Bytes(), uint32(b.Len()-frameHead))
-	return b.Bytes(), nil
-}
-
-// unframe reads a frame up to the payload, which is next in body then.
-func unframe(body io.Reader, head any) error {
-	var length [frameHead]byte
-	if _, err := io.ReadFull(body, length[:]); err != nil {
-		return err
-	}
-	n := binary.BigEndian.Uint32(length[:])
-	if n > questionBytes {
-		return fmt.Errorf("a head of %d bytes", n)
-	}
-	limited := io.LimitReader(body, int64(n))
-	if err := gob.NewDecoder(limited).Decode(head); err != nil {
-		return err
-	}
-	_, err := io.Copy(io.Discard, limited)
-	return err
-}
-
-func aboutKept(b *objects.BucketDoc) about {
-	return about{Bucket: b.Name, Document: b.Version, ID: b.ID}
-}
-
 // Store implements gateway.Peers.
 func (r *Road) Store(c gateway.Charge, bucket *objects.BucketDoc, name string, record *objects.Meta, payload *gateway.Arrival) (messages.Stored, error) {
-	q := &storeQuestion{About: aboutKept(bucket), Epoch: c.Epoch, Name: name, Record: *record}
+	q := &wire.StoreQuestion{About: wire.AboutOf(bucket, true), Epoch: wire.EpochOf(c.Epoch), Name: []byte(name), Record: wire.RecordOf(record)}
 	size := int64(0)
 	if payload != nil {
-		q.Payload, q.Parts, size = true, payload.Parts, record.Size
+		q.Payload, q.Parts, size = true, wire.PartsOf(payload.Parts), record.Size
 	}
-	frame, err := framed(q)
+	small := size <= slab.Bytes/2
+	text, err := framedQuestion(c.Node, pathStore, q, size)
 	if err != nil {
 		return messages.Stored{}, err
 	}
-	text := append(questionHead(c.Node, pathStore, int64(len(frame))+size), frame...)
 	var x *exchange
-	if size <= slab.Bytes/2 {
+	if small {
 		if size > 0 {
 			at := len(text)
-			text = append(text, make([]byte, size)...)
+			text = slices.Grow(text, int(size))[:at+int(size)]
 			if _, err := io.ReadFull(payload.Body, text[at:]); err != nil {
 				return messages.Stored{}, errs.E("intra.Store", errs.IO, err)
 			}
@@ -151,8 +59,19 @@ func (r *Road) Store(c gateway.Charge, bucket *objects.BucketDoc, name string, r
 	if x, err = r.granted(x, writes); err != nil {
 		return messages.Stored{}, err
 	}
-	var stored messages.Stored
-	return stored, r.value(x, writes, &stored)
+	var answer wire.StoreAnswer
+	if err := r.value(x, writes, &answer); err != nil {
+		return messages.Stored{}, err
+	}
+	has, err := stored(&answer)
+	return has, unreadable(c.Node, writes, err)
+}
+
+// framedQuestion is the text of a question whose message is framed, up to the payload,
+// which has so many bytes.
+func framedQuestion(node *messages.NodeView, path string, question wire.Message, payload int64) ([]byte, error) {
+	length := frameHead + int64(question.SizeVT())
+	return appendFrame(questionHead(node, path, length+payload), question)
 }
 
 // stream sends a question and then the payload that follows it, and reads the head of
@@ -199,65 +118,88 @@ func (r *Road) stream(node *messages.NodeView, text []byte, payload io.Reader, s
 
 // Show implements gateway.Peers.
 func (r *Road) Show(c gateway.Charge, bucket *objects.BucketDoc, name string, payload bool) (gateway.Kept, error) {
-	x, err := r.exchange(c.Node, pathShow, reads, &showQuestion{About: aboutKept(bucket), Epoch: c.Epoch, Name: name, Payload: payload})
+	x, err := r.exchange(c.Node, pathShow, reads, &wire.ShowQuestion{About: wire.AboutOf(bucket, true), Epoch: wire.EpochOf(c.Epoch), Name: []byte(name), Payload: payload})
 	if err != nil {
 		return gateway.Kept{}, err
 	}
 	body := x.body()
-	var s shown
-	if err := unframe(body, &s); err != nil {
-		return gateway.Kept{}, errors.Join(&messages.NodeAway{Node: c.Node.ID, Reason: "its answer cannot be read: " + err.Error()}, body.Close())
+	kept, follows, err := readKept(body)
+	if err == nil && follows && body.left != kept.Record.Size {
+		err = fmt.Errorf("it sends %d bytes for %d", body.left, kept.Record.Size)
 	}
-	if !s.Found {
-		return gateway.Kept{}, body.Close()
+	if err != nil {
+		return gateway.Kept{}, errors.Join(unreadable(c.Node, reads, err), body.Close())
 	}
-	kept := gateway.Kept{Record: &s.Record, Parts: s.Parts}
-	if !s.Payload {
+	if !follows {
 		return kept, body.Close()
-	}
-	if body.left != s.Record.Size {
-		return gateway.Kept{}, errors.Join(&messages.NodeAway{Node: c.Node.ID, Reason: fmt.Sprintf("it sends %d bytes for %d", body.left, s.Record.Size)}, body.Close())
 	}
 	kept.Body = body
 	return kept, nil
 }
 
+// readKept reads what a node has of a key, up to the payload, and whether that follows.
+func readKept(body io.Reader) (kept gateway.Kept, follows bool, err error) {
+	var a wire.ShowAnswer
+	if err := unframe(body, &a); err != nil {
+		return gateway.Kept{}, false, err
+	}
+	if kept.Record, err = a.Record.Meta(); err != nil {
+		return gateway.Kept{}, false, err
+	}
+	if kept.Parts, err = wire.Parts(a.Parts); err != nil {
+		return gateway.Kept{}, false, err
+	}
+	if a.Payload && kept.Record == nil {
+		return gateway.Kept{}, false, errors.New("a payload without a record")
+	}
+	return kept, a.Payload, nil
+}
+
 // Confirm implements gateway.Peers.
 func (r *Road) Confirm(set *messages.NodeSet, node *messages.NodeView, keys []gateway.Confirmation) ([]int, error) {
-	q := &confirmQuestion{Map: set.Version(), Keys: make([]confirmation, len(keys))}
+	q := &wire.ConfirmQuestion{Map: set.Version(), Keys: make([]*wire.Confirmation, len(keys))}
 	for i, k := range keys {
-		q.Keys[i] = confirmation{aboutKept(k.Bucket), k.Name, k.Epoch}
+		q.Keys[i] = &wire.Confirmation{About: wire.AboutOf(k.Bucket, true), Name: []byte(k.Name), Epoch: wire.EpochOf(k.Epoch)}
 	}
-	frame, err := framed(q)
+	text, err := framedQuestion(node, pathConfirm, q, 0)
 	if err != nil {
 		return nil, err
 	}
-	x, err := r.put(node, reads, append(questionHead(node, pathConfirm, int64(len(frame))), frame...), confirmTime)
+	x, err := r.put(node, reads, text, confirmTime)
 	if err == nil {
 		x, err = r.granted(x, reads)
 	}
 	if err != nil {
 		return nil, err
 	}
-	var denied []int
-	return denied, r.value(x, reads, &denied)
+	var answer wire.ConfirmAnswer
+	if err := r.value(x, reads, &answer); err != nil {
+		return nil, err
+	}
+	denied := make([]int, len(answer.Denied))
+	for i, place := range answer.Denied {
+		if int64(place) >= int64(len(keys)) {
+			return nil, unreadable(node, reads, fmt.Errorf("it denies key %d of %d", place, len(keys)))
+		}
+		denied[i] = int(place)
+	}
+	return denied, nil
 }
 
 // Settled implements gateway.Peers.
 func (r *Road) Settled(node *messages.NodeView, bucket *objects.BucketDoc, list []messages.Settlement) error {
-	q := &settledQuestion{About: aboutKept(bucket), List: make([]settlement, len(list))}
+	q := &wire.SettledQuestion{About: wire.AboutOf(bucket, true), List: make([]*wire.Settlement, len(list))}
 	for i, l := range list {
-		q.List[i] = settlement{l.Key.Name, l.Generation}
+		q.List[i] = &wire.Settlement{Name: []byte(l.Key.Name), Generation: wire.GenerationOf(l.Generation)}
 	}
-	var nothing bool
-	return r.ask(node, pathSettled, reads, q, &nothing)
+	return r.ask(node, pathSettled, reads, q, new(wire.Nothing))
 }
 
-// bodyOf is the body of a question, as it comes.
-func bodyOf(ctx *fasthttp.RequestCtx) (io.Reader, error) {
-	body := ctx.RequestBodyStream()
-	if body == nil || ctx.Request.Header.ContentLength() < 0 {
-		return nil, errs.E("intra.question", errs.Invalid, errors.New("a question has a body of known length"))
+// timedBody is the body of a question, as it comes.
+func timedBody(ctx *fasthttp.RequestCtx) (*questionBody, error) {
+	body, _, err := bodyOf(ctx)
+	if err != nil {
+		return nil, err
 	}
 	return &questionBody{ctx, body}, nil
 }
@@ -280,17 +222,21 @@ func (b *questionBody) Read(room []byte) (int, error) {
 func (b *questionBody) cut() { _ = b.ctx.Conn().SetReadDeadline(time.Unix(1, 0)) } // a connection that is gone ends the read, too
 
 func (s *Server) onStore(ctx *fasthttp.RequestCtx) (err error) {
-	body, err := bodyOf(ctx)
+	body, err := timedBody(ctx)
 	if err != nil {
 		return err
 	}
-	var q storeQuestion
+	var q wire.StoreQuestion
 	if err := unframe(body, &q); err != nil {
-		return errs.E("intra.question", errs.Invalid, err)
+		return errs.E("intra.question", pathStore, errs.Invalid, err)
+	}
+	record, parts, err := arriving(&q)
+	if err != nil {
+		return invalid(q.About, err)
 	}
 	var arrival *gateway.Arrival
 	if q.Payload {
-		arrival = &gateway.Arrival{Parts: q.Parts, Body: io.LimitReader(body, q.Record.Size), Cut: body.(*questionBody).cut}
+		arrival = &gateway.Arrival{Parts: parts, Body: io.LimitReader(body, record.Size), Cut: body.cut}
 		defer func() {
 			if err != nil {
 				ctx.SetConnectionClose() // what was not read of the payload
@@ -301,18 +247,31 @@ func (s *Server) onStore(ctx *fasthttp.RequestCtx) (err error) {
 	if err != nil {
 		return err
 	}
-	stored, err := s.Gateway.Accept(bucket, q.Name, q.Epoch, &q.Record, arrival)
+	stored, err := s.Gateway.Accept(bucket, string(q.Name), q.Epoch.Value(), record, arrival)
 	if err != nil {
 		return err
 	}
 	if arrival != nil && !stored.Has {
 		ctx.SetConnectionClose() // likewise
 	}
-	return give(ctx, &stored)
+	return give(ctx, storeAnswer(&stored))
+}
+
+// arriving is what a StoreQuestion holds.
+func arriving(q *wire.StoreQuestion) (*objects.Meta, []objects.Part, error) {
+	record, err := q.Record.Meta()
+	if err != nil {
+		return nil, nil, err
+	}
+	if record == nil {
+		return nil, nil, errors.New("there is no record to be stored")
+	}
+	parts, err := wire.Parts(q.Parts)
+	return record, parts, err
 }
 
 func (s *Server) onShow(ctx *fasthttp.RequestCtx) error {
-	var q showQuestion
+	var q wire.ShowQuestion
 	if err := read(ctx, &q); err != nil {
 		return err
 	}
@@ -320,23 +279,22 @@ func (s *Server) onShow(ctx *fasthttp.RequestCtx) error {
 	if err != nil {
 		return err
 	}
-	kept, err := s.Gateway.Show(bucket, q.Name, q.Epoch, q.Payload)
+	kept, err := s.Gateway.Show(bucket, string(q.Name), q.Epoch.Value(), q.Payload)
 	if err != nil {
 		return err
 	}
-	answer := shown{Found: kept.Record != nil, Payload: kept.Body != nil, Parts: kept.Parts}
-	if answer.Found {
-		answer.Record = *kept.Record
-	}
-	frame, err := framed(&answer)
+	frame, err := appendFrame(nil, &wire.ShowAnswer{Record: wire.RecordOf(kept.Record), Payload: kept.Body != nil, Parts: wire.PartsOf(kept.Parts)})
 	if err != nil {
+		if kept.Body != nil {
+			err = errors.Join(err, kept.Body.Close())
+		}
 		return err
 	}
 	if kept.Body == nil {
 		ctx.Response.SetBodyRaw(frame)
 		return nil
 	}
-	ctx.SetBodyStream(&shownBody{io.MultiReader(bytes.NewReader(frame), kept.Body), kept.Body}, len(frame)+int(answer.Record.Size))
+	ctx.SetBodyStream(&shownBody{io.MultiReader(bytes.NewReader(frame), kept.Body), kept.Body}, len(frame)+int(kept.Record.Size))
 	return nil
 }
 
@@ -350,26 +308,26 @@ type shownBody struct {
 func (b *shownBody) Close() error { return b.payload.Close() }
 
 func (s *Server) onConfirm(ctx *fasthttp.RequestCtx) error {
-	body, err := bodyOf(ctx)
+	body, err := timedBody(ctx)
 	if err != nil {
 		return err
 	}
-	var q confirmQuestion
+	var q wire.ConfirmQuestion
 	if err := unframe(body, &q); err != nil {
-		return errs.E("intra.question", errs.Invalid, err)
+		return errs.E("intra.question", pathConfirm, errs.Invalid, err)
 	}
-	denied := []int{}
+	var answer wire.ConfirmAnswer
 	for i, k := range q.Keys {
 		bucket, _, err := s.bucket(k.About)
-		if err != nil || !s.Gateway.Confirms(bucket, k.Name, k.Epoch) {
-			denied = append(denied, i)
+		if err != nil || !s.Gateway.Confirms(bucket, string(k.Name), k.Epoch.Value()) {
+			answer.Denied = append(answer.Denied, uint32(i))
 		}
 	}
-	return give(ctx, denied)
+	return give(ctx, &answer)
 }
 
 func (s *Server) onSettled(ctx *fasthttp.RequestCtx) error {
-	var q settledQuestion
+	var q wire.SettledQuestion
 	if err := read(ctx, &q); err != nil {
 		return err
 	}
@@ -379,10 +337,10 @@ func (s *Server) onSettled(ctx *fasthttp.RequestCtx) error {
 	}
 	list := make([]messages.Settlement, len(q.List))
 	for i, l := range q.List {
-		list[i] = messages.Settlement{Key: objects.Key{Bucket: bucket.Bucket, Name: l.Name}, Generation: l.Generation}
+		list[i] = messages.Settlement{Key: objects.Key{Bucket: bucket.Bucket, Name: string(l.Name)}, Generation: l.Generation.Value()}
 	}
 	if err := s.Gateway.NoteSettled(list); err != nil {
 		return err
 	}
-	return give(ctx, true)
+	return give(ctx, new(wire.Nothing))
 }

@@ -1,0 +1,66 @@
+package intra
+
+import (
+	"errors"
+
+	"github.com/troupe-storage/troupe/messages"
+	"github.com/troupe-storage/troupe/messages/wire"
+	"github.com/troupe-storage/troupe/objects"
+	"github.com/troupe-storage/troupe/objects/errs"
+)
+
+// sentinels are the errors that callers tell apart, which go between nodes by their words.
+func sentinels() []error {
+	return []error{
+		objects.ErrNoSuchBucket, objects.ErrNoSuchKey, objects.ErrNoSuchVersion, objects.ErrNoSuchUpload, objects.ErrPreconditionFailed,
+		objects.ErrObjectName, objects.ErrNameTooLong, objects.ErrOutcomeUnknown, objects.ErrInvalidRange, messages.ErrNoAnswer,
+	}
+}
+
+// failureOf is an error on its way to another node: its kind, its words, and what
+// callers tell apart.
+func failureOf(err error) *wire.Failure {
+	f := &wire.Failure{Kind: uint32(errs.KindOf(err)), Message: []byte(err.Error())}
+	var away *messages.MountpathAway
+	if errors.As(err, &away) {
+		f.Mountpath = &wire.MountpathAway{
+			Path: []byte(away.Path), State: string(away.State), Reason: []byte(away.Reason), Writes: away.Writes, Begun: away.Begun,
+		}
+	}
+	for _, s := range sentinels() {
+		if errors.Is(err, s) {
+			f.Sentinel = s.Error()
+			break
+		}
+	}
+	return f
+}
+
+// toldError is a failure of another node.
+type toldError struct {
+	node, message string
+	cause         error // sentinel or mountpath; may be nil
+}
+
+// Error implements error.
+func (e *toldError) Error() string { return "node " + e.node + ": " + e.message }
+
+// Unwrap returns what callers tell apart.
+func (e *toldError) Unwrap() error { return e.cause }
+
+// toldBy is the error that a node tells of.
+func toldBy(node string, f *wire.Failure) error {
+	e := &toldError{node: node, message: string(f.Message)}
+	if m := f.Mountpath; m != nil {
+		e.cause = &messages.MountpathAway{
+			Path: string(m.Path), State: messages.MountpathState(m.State), Reason: string(m.Reason), Writes: m.Writes, Begun: m.Begun,
+		}
+	} else if f.Sentinel != "" {
+		for _, s := range sentinels() {
+			if s.Error() == f.Sentinel {
+				e.cause = s
+			}
+		}
+	}
+	return errs.E("intra.ask", f.ErrorKind(), e)
+}
