@@ -1,12 +1,10 @@
 package together
 
 import (
-	"bytes"
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
 	"net/http"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -17,7 +15,6 @@ import (
 
 	"github.com/troupe-storage/troupe/api"
 	"github.com/troupe-storage/troupe/api/client"
-	"github.com/troupe-storage/troupe/messages"
 	"github.com/troupe-storage/troupe/objects/smap"
 	"github.com/troupe-storage/troupe/test/history"
 	"github.com/troupe-storage/troupe/test/process/nodes"
@@ -266,18 +263,6 @@ func (g *growth) counts(drained int) {
 			g.t.Errorf("%s of the node that was drained has %d objects, %d pending", m.Mountpath, m.Objects, m.Pending)
 		}
 	}
-}
-
-// silences counts how often a node found that another one had been silent for too long.
-func (w *world) silences() int {
-	w.t.Helper()
-	count := 0
-	for _, n := range w.Nodes {
-		text, err := os.ReadFile(n.LogPath())
-		w.must(err)
-		count += bytes.Count(text, []byte(messages.ClusterNodeSilent))
-	}
-	return count
 }
 
 // payloads counts files of payloads of what was written before the plans.
