@@ -191,7 +191,7 @@ func (n *Node) joinRoad(node embedded.Node) error {
 	c.nodes.Store(&messages.NodeSet{Self: node.NodeID})
 	c.lanes.Store(c.nodes.Load())
 	n.config.Road = &Road{
-		Address: n.config.Intra, Socket: c.socket, Dial: n.config.Cluster.Dial, Nodes: &c.nodes, Lanes: &c.lanes,
+		Address: n.config.Intra, Socket: c.socket, Dial: n.config.Cluster.Dial, Peers: n.config.Cluster.Peers, Nodes: &c.nodes, Lanes: &c.lanes,
 		Server: c.identity.Server(), Client: c.identity.Client, Peer: authority.PeerOf,
 		Questions: map[string]func(*fasthttp.RequestCtx, string){
 			member.ProbePath: n.answerProbe, member.RequestPath: n.answerRequest, EstimatePath: n.answerEstimate,

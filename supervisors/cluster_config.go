@@ -11,6 +11,7 @@ import (
 	"github.com/troupe-storage/troupe/cluster"
 	"github.com/troupe-storage/troupe/cluster/authority"
 	"github.com/troupe-storage/troupe/cluster/consul"
+	"github.com/troupe-storage/troupe/httpedge/gateway"
 	"github.com/troupe-storage/troupe/objects/errs"
 )
 
@@ -45,6 +46,8 @@ type ClusterConfig struct {
 	Provider cluster.Provider
 	// Dial, if not nil, makes the connections to other nodes, below TLS; for tests.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Peers, if not nil, is Road.Peers of this node; for tests.
+	Peers func(gateway.Peers) gateway.Peers
 }
 
 // How plans begin.

@@ -30,8 +30,17 @@ type Client struct {
 	Random *rand.Rand
 	// Large is of how many bytes the largest value is.
 	Large int
+	// Within is how long a client waits for an answer; 0: requestWithin.
+	Within time.Duration
 
 	turn int
+}
+
+func (c *Client) patience() time.Duration {
+	if c.Within > 0 {
+		return c.Within
+	}
+	return requestWithin
 }
 
 // Step makes one random request to one of the nodes. An error is something that a client
@@ -78,7 +87,7 @@ func read(body []byte) (string, error) {
 
 // Get reads a key at a node.
 func (c *Client) Get(ctx context.Context, at int, key string) error {
-	ctx, cancel := context.WithTimeout(ctx, requestWithin)
+	ctx, cancel := context.WithTimeout(ctx, c.patience())
 	defer cancel()
 	call := c.History.Begin(c.Number, at, key, Op{Do: Get})
 	answer, err := c.Node(at).Get(ctx, c.Bucket, key)
@@ -101,7 +110,7 @@ func (c *Client) Get(ctx context.Context, at int, key string) error {
 
 // write puts, creates or deletes a key at a node.
 func (c *Client) write(ctx context.Context, at int, key string, op Op) error {
-	ctx, cancel := context.WithTimeout(ctx, requestWithin)
+	ctx, cancel := context.WithTimeout(ctx, c.patience())
 	defer cancel()
 	request := s3client.Request{Method: "DELETE", Bucket: c.Bucket, Key: key}
 	if op.Do != Delete {

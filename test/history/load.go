@@ -20,7 +20,7 @@ const loadPace = 15 * time.Millisecond
 // patience is how long anything that has to happen may take on a busy machine.
 const patience = 2 * time.Minute
 
-// LoadConfig says what a load is. Every field is required, but Prefix.
+// LoadConfig says what a load is. Every field is required, but Prefix and Within.
 type LoadConfig struct {
 	Bucket string
 	Prefix string // of the names, beside "load/"
@@ -32,6 +32,8 @@ type LoadConfig struct {
 	Node  func(at int) *s3client.Client
 	Large int // bytes of the largest value
 	Seed  uint64
+	// Within is how long a client waits for an answer; 0: half a minute.
+	Within time.Duration
 }
 
 // Load is clients that do random things through random nodes until they are stopped. Its
@@ -58,7 +60,7 @@ func StartLoad(t testing.TB, config LoadConfig) *Load {
 	for number := range config.Clients {
 		c := &Client{
 			History: l.History, Number: number, Bucket: config.Bucket, Nodes: config.Nodes, Node: config.Node,
-			Random: rand.New(rand.NewPCG(config.Seed, uint64(number))), Large: config.Large,
+			Random: rand.New(rand.NewPCG(config.Seed, uint64(number))), Large: config.Large, Within: config.Within,
 		}
 		for i := range config.Keys {
 			if i%4 == 0 || i%config.Clients == number {

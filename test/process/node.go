@@ -35,6 +35,14 @@ const (
 // readyProbe is the pause between two questions whether a starting node is ready.
 const readyProbe = 10 * time.Millisecond
 
+const (
+	// portTries is how often ports are chosen anew, when somebody else took one of them
+	// between the choice and the start.
+	portTries = 5
+	// taken is in the log when somebody else has one of the ports.
+	taken = "address already in use"
+)
+
 // logTailBytes is how much of a node's log an error carries.
 const logTailBytes = 16 << 10
 
@@ -105,25 +113,30 @@ func Start(ctx context.Context, config Config) (*Node, error) {
 		}
 		n.Mountpaths = append(n.Mountpaths, path)
 	}
-	free, err := freeAddresses(config.Host, 3)
-	if err != nil {
-		return nil, fmt.Errorf("process.Start: %w", err)
+	for try := 1; ; try++ {
+		free, err := freeAddresses(config.Host, 3)
+		if err != nil {
+			return nil, fmt.Errorf("process.Start: %w", err)
+		}
+		if n.S3, n.Native, n.Intra = config.S3, config.Native, config.Intra; n.S3 == "" {
+			n.S3, n.Native = free[0], free[1]
+		}
+		if n.Intra == Free {
+			n.Intra = free[2]
+		}
+		err = n.Restart(ctx)
+		if err == nil {
+			return n, nil
+		}
+		if try == portTries || config.S3 != "" || !strings.Contains(err.Error(), taken) {
+			return nil, err
+		}
 	}
-	if n.S3, n.Native, n.Intra = config.S3, config.Native, config.Intra; n.S3 == "" {
-		n.S3, n.Native = free[0], free[1]
-	}
-	if n.Intra == Free {
-		n.Intra = free[2]
-	}
-	if err := n.Restart(ctx); err != nil {
-		return nil, err
-	}
-	return n, nil
 }
 
 // freeAddresses returns loopback addresses that nobody listens on. Another
-// process may take one before the node does; the node then fails to start and
-// says so.
+// process, or a connection of one, may take one before the node does; the node then
+// fails to start and says so.
 func freeAddresses(host string, count int) ([]string, error) {
 	var addresses []string
 	for range count {

@@ -35,6 +35,24 @@ func TestMutatedRequestsSoak(t *testing.T) {
 	}
 }
 
+// TestSimulationSoak plays the simulation of membership: five nodes, what they agree on,
+// and what happens to both, in virtual time.
+func TestSimulationSoak(t *testing.T) {
+	const batch = 100
+	slice := soak.Begin(t, soak.Row{Name: "simulation", Unit: "seeds of the simulation of membership", Goal: 10_000})
+	for slice.More() {
+		seed := slice.Next() + 1000 // those below are the short form's
+		args := []string{
+			"test", "-count=1", "-run", "^TestSimulation$", "./cluster/member",
+			"-member.seeds=" + strconv.Itoa(batch), "-member.seed=" + strconv.FormatUint(seed, 10),
+		}
+		if out, err := inModule(t, args...); err != nil {
+			slice.Fail(fmt.Sprintf("go %s: %v\n%s", strings.Join(args, " "), err, out))
+		}
+		slice.Add(batch, slice.Next()+batch)
+	}
+}
+
 // TestFuzzSoak fuzzes every parser in turn, 50 million runs in all: no panic, no
 // hang, no allocation beyond what a target allows. What is found is in the
 // target's testdata/fuzz.

@@ -1,6 +1,7 @@
 package together
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -25,9 +26,9 @@ func TestKilledWithTwoCopies(t *testing.T) {
 func TestKilledWithTwoCopiesSoak(t *testing.T) {
 	slice := soak.Begin(t, soak.Row{Name: "kill-of-three", Unit: "kills of a node of three under load", Goal: 500})
 	for slice.More() {
-		w := newWorld(t, nodes.Config{})
-		w.killInTurn(2 * len(w.Nodes))
-		slice.Add(int64(2*len(w.Nodes)), slice.Next()+1)
+		const kills = 6
+		t.Run(fmt.Sprint("round ", slice.Next()), func(t *testing.T) { newWorld(t, nodes.Config{}).killInTurn(kills) })
+		slice.Add(kills, slice.Next()+1)
 	}
 }
 

@@ -35,7 +35,7 @@ func TestStrangersSoak(t *testing.T) {
 	slice := soak.Begin(t, soak.Row{Name: "forged-to-nodes", Unit: "forged requests to node-to-node listeners", Goal: 10_000})
 	for slice.More() {
 		seed := slice.Next()
-		newForger(t, seed).forge(1000)
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { newForger(t, seed).forge(1000) })
 		slice.Add(1000, seed+1)
 	}
 }
@@ -93,8 +93,21 @@ func newForger(t *testing.T, seed uint64) *forger {
 		config.VerifyConnection = nil
 		f.ways = append(f.ways, secured("a node's certificate "+name, config))
 	}
+	// Nor is one let in who has found what a node threw away.
+	own, err := authority.New(f.ID, f.Secret())
+	f.must(err)
+	identity, err := own.Identity(string(f.Nodes[1].ID), longAgo{})
+	f.must(err)
+	config := identity.Client(string(f.Nodes[0].ID))
+	config.VerifyConnection = nil
+	f.ways = append(f.ways, secured("a node's certificate of a year ago", config))
 	return f
 }
+
+// longAgo is a clock that is a year late.
+type longAgo struct{ clock.System }
+
+func (longAgo) Now() time.Time { return time.Now().AddDate(-1, 0, 0) }
 
 // forge sends so many requests, over all ways, and looks what came of them.
 func (f *forger) forge(count int) {

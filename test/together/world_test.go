@@ -7,8 +7,10 @@
 package together
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"os"
 	"testing"
 
 	"github.com/troupe-storage/troupe/objects/smap"
@@ -18,8 +20,17 @@ import (
 	"github.com/troupe-storage/troupe/test/s3client"
 )
 
-// TestMain builds the binary once.
-func TestMain(m *testing.M) { process.Main(m) }
+// TestMain builds the binary once; or is a node without fences.
+func TestMain(m *testing.M) {
+	if os.Getenv(unfencedVariable) != "" {
+		if err := serveUnfenced(os.Args[1:]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	process.Main(m)
+}
 
 const bucket = "bucket"
 

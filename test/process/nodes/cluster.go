@@ -44,6 +44,8 @@ type Config struct {
 	Mountpaths int
 	// Args are further arguments of `troupe serve`, for all of them.
 	Args []string
+	// Env are further variables (NAME=value) of their environment.
+	Env []string
 	// Network, if not nil, gives each node a network of its own.
 	Network *Network
 }
@@ -195,6 +197,7 @@ func (c *Cluster) startNode(ctx context.Context, number int) (*Node, error) {
 		config.Env = []string{"TROUPE_ROOT_ACCESS_KEY=" + c.Keys().AccessKey, "TROUPE_ROOT_SECRET_KEY=" + c.Keys().SecretKey}
 		config.Args = append(config.Args, "--native-auth", "none")
 	}
+	config.Env = append(config.Env, c.config.Env...)
 	if err := os.MkdirAll(config.Dir, 0o755); err != nil {
 		return nil, fmt.Errorf("nodes.Start: %w", err)
 	}
@@ -353,7 +356,7 @@ func Await(ctx context.Context, what string, is func() (ok bool, said string)) e
 }
 
 // ForTest starts a cluster that lives as long as a test, with the binary that
-// process.Main built and a directory of the test's own. The logs of one whose test
+// process.Main built where config has none, and a directory of the test's own. The logs of one whose test
 // failed are told.
 func ForTest(t testing.TB, config Config) *Cluster {
 	t.Helper()
@@ -361,7 +364,10 @@ func ForTest(t testing.TB, config Config) *Cluster {
 	if err != nil {
 		process.Missing(t, "there is no Consul: %v", err)
 	}
-	config.Consul, config.Binary, config.Dir = program, process.Built(), t.TempDir()
+	config.Consul, config.Dir = program, t.TempDir()
+	if config.Binary == "" {
+		config.Binary = process.Built()
+	}
 	c, err := Start(t.Context(), config)
 	if err != nil {
 		t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"net"
 	"os"
 	"os/exec"
@@ -21,8 +22,8 @@ import (
 //	                  ├─ c0 [node 1] k0 ── test
 //	                  └─ c0 [node 2] k0 ── test
 //
-// Names and addresses come from the id of the test's process, so that suites beside each
-// other do not meet: 198.18.X.0/24 are the nodes, 198.19.X.0/24 what clients see (both of
+// Names and addresses come from the id of the test's process and the test's name, so that
+// suites beside each other do not meet, nor tests: 198.18.X.0/24 are the nodes, 198.19.X.0/24 what clients see (both of
 // RFC 2544, for tests). Its methods are called by one goroutine at a time.
 type Network struct {
 	suffix string // of names of links: at most 15 bytes in all
@@ -49,7 +50,9 @@ func NetworkForTest(t testing.TB, count int) *Network {
 	if _, err := exec.LookPath("ip"); err != nil {
 		process.Missing(t, "cutting links between nodes needs ip: %v (apt-get install iproute2)", err)
 	}
-	w := &Network{suffix: fmt.Sprint(os.Getpid()), third: os.Getpid() % 256, count: count}
+	name := fnv.New32a()
+	_, _ = name.Write([]byte(t.Name())) // it does not fail
+	w := &Network{suffix: fmt.Sprintf("%d%02x", os.Getpid(), name.Sum32()%256), third: (os.Getpid() + int(name.Sum32()>>8)) % 256, count: count}
 	t.Cleanup(func() {
 		if err := w.remove(); err != nil {
 			t.Error(err)
@@ -144,19 +147,30 @@ func (w *Network) CutOff(n int) error { return ip("link set %s down", w.link(n))
 func (w *Network) Join(n int) error { return ip("link set %s up", w.link(n)) }
 
 // Cut cuts two nodes from each other, in both directions; others go on to reach both.
-func (w *Network) Cut(a, b int) error {
-	return errors.Join(
-		ip("-n %s route add blackhole %s/32", w.namespace(a), w.at(b)),
-		ip("-n %s route add blackhole %s/32", w.namespace(b), w.at(a)),
-	)
-}
+func (w *Network) Cut(a, b int) error { return errors.Join(w.CutWay(a, b), w.CutWay(b, a)) }
 
 // Mend takes a cut back.
-func (w *Network) Mend(a, b int) error {
-	return errors.Join(
-		ip("-n %s route del blackhole %s/32", w.namespace(a), w.at(b)),
-		ip("-n %s route del blackhole %s/32", w.namespace(b), w.at(a)),
-	)
+func (w *Network) Mend(a, b int) error { return errors.Join(w.MendWay(a, b), w.MendWay(b, a)) }
+
+// CutWay loses what a node sends to another one, which goes on to reach it: what it asks
+// arrives, and is never answered.
+func (w *Network) CutWay(from, to int) error {
+	return ip("-n %s route add blackhole %s/32", w.namespace(from), w.at(to))
+}
+
+// MendWay takes CutWay back.
+func (w *Network) MendWay(from, to int) error {
+	return ip("-n %s route del blackhole %s/32", w.namespace(from), w.at(to))
+}
+
+// CutConsul loses what a node sends to Consul.
+func (w *Network) CutConsul(n int) error {
+	return ip("-n %s route add blackhole %s/32", w.namespace(n), w.Consul())
+}
+
+// MendConsul takes CutConsul back.
+func (w *Network) MendConsul(n int) error {
+	return ip("-n %s route del blackhole %s/32", w.namespace(n), w.Consul())
 }
 
 // Reaches says whether a connection from the place of one node to the listener of another

@@ -1,0 +1,6 @@
+//go:build race
+
+package member_test
+
+// raceFactor divides what is repeated under the race detector.
+const raceFactor = 10
