@@ -1,7 +1,6 @@
 package offline
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/troupe-storage/troupe/mountpath/disk"
@@ -164,63 +163,4 @@ func (m *Mount) checkPart(key objects.Key, uploadID string, part *objects.Part) 
 		return fmt.Errorf("part %d has %d bytes, want %d", part.Number, info.Size, part.Size)
 	}
 	return nil
-}
-
-// errNoParts says that an upload's directory holds no part to tell it by.
-var errNoParts = errors.New("it holds no part that says whose it is")
-
-// underWay reads an upload that was never completed from the attributes of its
-// parts, the newest of each number. Initiated and the rest come from the newest.
-func (m *Mount) underWay(dir string, buckets Buckets) (objects.Key, *objects.Upload, []objects.Part, error) {
-	entries, err := m.list(dir)
-	if err != nil {
-		return objects.Key{}, nil, nil, err
-	}
-	var key objects.Key
-	var upload *objects.Upload
-	newest := make(map[int]objects.Part)
-	for _, e := range entries {
-		number, payload, err := layout.ParsePartName(e.Name)
-		if err != nil || !e.Regular {
-			continue
-		}
-		name := dir + "/" + e.Name
-		attribute, err := m.readAttribute(name)
-		if err != nil || attribute == nil || attribute.Payload != payload || attribute.PartNumber != number || layout.UploadDir(attribute.UploadID) != dir {
-			continue // damaged, or on its way when the power went
-		}
-		info, err := m.FS.Stat(name)
-		if err != nil || info.Size != attribute.Size {
-			continue
-		}
-		if _, live := buckets.live(attribute.Key.Bucket.ID); !live {
-			return attribute.Key, nil, nil, fmt.Errorf("bucket %s with id %s is gone", attribute.Key.Bucket.Name, attribute.Key.Bucket.ID)
-		}
-		if upload == nil {
-			draft, _ := m.draftOf(attribute)
-			key = attribute.Key
-			upload = &objects.Upload{ID: attribute.UploadID, Name: key.Name, Initiated: attribute.Initiated, Checksum: attribute.Wanted, Draft: draft}
-			if upload.Initiated.IsZero() {
-				upload.Initiated = info.Modified.UTC()
-			}
-		}
-		part := objects.Part{
-			Number: number, Payload: payload, Size: attribute.Size, XXHash: attribute.XXHash, ETag: attribute.ETag,
-			Checksums: attribute.Checksums, Modified: attribute.Modified,
-		}
-		if part.Modified.IsZero() {
-			part.Modified = info.Modified.UTC()
-		}
-		if have, ok := newest[number]; !ok || have.Payload.Compare(payload) < 0 {
-			newest[number] = part
-		}
-	}
-	if upload == nil {
-		return key, nil, nil, errNoParts
-	}
-	parts := make([]objects.Part, 0, len(newest))
-	for _, p := range newest {
-		parts = append(parts, p)
-	}
-	return key, upload, parts, nil
 }

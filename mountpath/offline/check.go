@@ -54,6 +54,9 @@ type checking struct {
 	result  Checked
 	broken  bool // the index cannot be read in full
 	orphans []orphan
+	// expected are the directories of parts that intents and reclaim entries speak of:
+	// of some there may be no more than the directory.
+	expected map[string]bool
 }
 
 // Check compares the index of a mountpath with its files, both ways. Findings are
@@ -65,7 +68,7 @@ func Check(m *Mount, o CheckOptions) (_ *Checked, err error) {
 		quiet.SetOutput(io.Discard)
 		o.Log = logrus.NewEntry(quiet)
 	}
-	c := &checking{CheckOptions: o, mount: m}
+	c := &checking{CheckOptions: o, mount: m, expected: make(map[string]bool)}
 	c.result.Mountpath = m.Name
 	dir, _, err := m.unfinished()
 	if err != nil {
@@ -169,6 +172,9 @@ func (c *checking) entry(key, value []byte) (what string, err error) {
 	case layout.KindIntent:
 		intent, err := layout.DecodeIntent(value)
 		if err == nil {
+			if intent.UploadID != "" {
+				c.expected[layout.UploadDir(intent.UploadID)] = true
+			}
 			c.found(Finding{Level: Pending, Kind: "intent", Detail: "a write was interrupted; the next start settles it"}.of(intent.Key))
 		}
 		return "", err
@@ -176,6 +182,9 @@ func (c *checking) entry(key, value []byte) (what string, err error) {
 		reclaim, err := layout.DecodeReclaim(value)
 		if err == nil {
 			c.sees(reclaim.Payload)
+			if reclaim.UploadID != "" {
+				c.expected[layout.UploadDir(reclaim.UploadID)] = true
+			}
 			c.found(Finding{Level: Pending, Kind: "reclaim", Detail: fmt.Sprintf("%d bytes were deleted and still take space", reclaim.Bytes)}.of(objects.Key{Bucket: objects.Bucket{ID: reclaim.Bucket}, Name: reclaim.Name}))
 		}
 		return "", err
@@ -335,7 +344,10 @@ func (c *checking) uploadEntry(key, value []byte) (what string, err error) {
 	if number == 0 {
 		c.result.Uploads++
 		_, err := layout.DecodeUpload(value)
-		c.bucketOf(objects.Key{Bucket: objects.Bucket{ID: id}, Name: name})
+		key := c.bucketOf(objects.Key{Bucket: objects.Bucket{ID: id}, Name: name})
+		if meta, failure := c.catalog.record(key); err == nil && failure == nil && meta != nil && meta.Where == objects.Chunks && meta.Path == uploadID {
+			return "upload of an object", fmt.Errorf("upload %s is under way, and the object is what it became", uploadID)
+		}
 		return "", err
 	}
 	part, err := layout.DecodePart(value)
@@ -420,6 +432,9 @@ func (c *checking) uploads() error {
 	}
 	for _, e := range dirs {
 		dir := layout.PartsDir + "/" + e.Name
+		if c.expected[dir] {
+			continue
+		}
 		named, key, payload, err := c.uploadIsNamed(dir)
 		if err != nil {
 			return err

@@ -79,10 +79,15 @@ type rebuilding struct {
 	mount   *Mount
 	builder *builder
 	result  Rebuilt
-	// retired are the uploads that reclaim entries of the old index speak of, and
-	// unsettled the payloads of its intents, which opening the mountpath settles.
+	// retired are the directories of uploads that reclaim entries of the old index
+	// speak of, and unsettled the payloads of its intents, which opening the mountpath
+	// settles. expected are the directories of parts that its intents and reclaim entries
+	// speak of: of some there may be no more than the directory. imports are those whose
+	// parts were on their way here as those of an object from elsewhere.
 	retired   map[string]bool
 	unsettled map[objects.Generation]bool
+	expected  map[string]bool
+	imports   map[string]bool
 }
 
 // Rebuild makes a new index for a mountpath and puts it in the place of the old
@@ -96,7 +101,10 @@ func Rebuild(m *Mount, o RebuildOptions) (*Rebuilt, error) {
 		quiet.SetOutput(io.Discard)
 		o.Log = logrus.NewEntry(quiet)
 	}
-	r := &rebuilding{RebuildOptions: o, mount: m, retired: make(map[string]bool), unsettled: make(map[objects.Generation]bool)}
+	r := &rebuilding{
+		RebuildOptions: o, mount: m, retired: make(map[string]bool), unsettled: make(map[objects.Generation]bool),
+		expected: make(map[string]bool), imports: make(map[string]bool),
+	}
 	r.result.Mountpath = m.Name
 	old, done, err := m.unfinished()
 	if err != nil {
@@ -258,7 +266,7 @@ func (r *rebuilding) forget(key objects.Key, have *objects.Meta) error {
 // isRetired reports whether a reclaim entry says that the object was deleted or
 // replaced.
 func (r *rebuilding) isRetired(o *Object) (bool, error) {
-	if o.Meta.Where == objects.Chunks && r.retired[o.Meta.Path] {
+	if o.Meta.Where == objects.Chunks && r.retired[layout.UploadDir(o.Meta.Path)] {
 		return true, nil
 	}
 	entry, err := r.builder.get(layout.ReclaimKey(nil, o.Key.Bucket.ID, o.Key.Name, o.Meta.Payload))
@@ -274,8 +282,11 @@ func (r *rebuilding) fromUploads() error {
 	}
 	for _, e := range dirs {
 		dir := layout.PartsDir + "/" + e.Name
-		if !e.Dir || r.retired[e.Name] {
+		if !e.Dir || r.retired[dir] {
 			continue
+		}
+		if r.imports[dir] && r.result.Old == OldWhole {
+			continue // an object that was on its way here is where it came from; opening the mountpath removes what came of it
 		}
 		retired, err := r.mount.exists(dir + "/" + layout.RetiredName)
 		if err != nil {
@@ -300,45 +311,13 @@ func (r *rebuilding) fromUploads() error {
 				return err
 			}
 		} else if manifest == nil {
-			if err := r.uploadUnderWay(dir); err != nil {
+			if err := r.uploadUnderWay(dir, finding != nil); err != nil {
 				return err
 			}
 		} else {
 			r.result.FilesLost++
 		}
 	}
-	return nil
-}
-
-// uploadUnderWay restores an upload that was not completed.
-func (r *rebuilding) uploadUnderWay(dir string) error {
-	key, upload, parts, err := r.mount.underWay(dir, r.Buckets)
-	if err != nil {
-		r.found(Finding{Level: Orphan, Kind: "upload not restored", Path: layout.Text(dir), Detail: err.Error()}.of(key))
-		return nil
-	}
-	uploadKey := layout.UploadKey(nil, key.Bucket.ID, key.Name, upload.ID)
-	if have, err := r.builder.get(uploadKey); err != nil || have != nil {
-		return err // the old index had it, with its parts
-	}
-	if value, err := r.builder.get(layout.ObjectKey(nil, key.Bucket.ID, key.Name)); err != nil {
-		return err
-	} else if value != nil {
-		if have, err := layout.DecodeRecord(value); err != nil || have.Where == objects.Chunks && have.Path == upload.ID {
-			return err // completed; its manifest is damaged, and the old index has the record
-		}
-	}
-	if err := r.builder.put(uploadKey, layout.AppendUpload(nil, upload)); err != nil {
-		return err
-	}
-	for i := range parts {
-		r.sees(parts[i].Payload)
-		if err := r.builder.put(layout.PartKey(nil, key.Bucket.ID, key.Name, upload.ID, parts[i].Number), layout.AppendPart(nil, &parts[i])); err != nil {
-			return err
-		}
-	}
-	r.result.Uploads++
-	r.result.Parts += len(parts)
 	return nil
 }
 

@@ -97,8 +97,11 @@ func (t *takingOver) take(key, value []byte) error {
 		if err != nil {
 			return &refusal{err}
 		}
+		if reclaim.UploadID != "" {
+			t.expected[layout.UploadDir(reclaim.UploadID)] = true
+		}
 		if reclaim.Kind == layout.ReclaimUpload {
-			t.retired[reclaim.UploadID] = true
+			t.retired[layout.UploadDir(reclaim.UploadID)] = true
 		}
 		if reclaim.Previous != nil { // what a relaxed write replaced, and may have to give back
 			payloadKey := layout.PayloadKey(nil, reclaim.Bucket, reclaim.Name, reclaim.Payload)
@@ -114,6 +117,11 @@ func (t *takingOver) take(key, value []byte) error {
 			return &refusal{err}
 		}
 		t.unsettled[intent.Payload] = true
+		if intent.UploadID != "" {
+			dir := layout.UploadDir(intent.UploadID)
+			t.expected[dir] = true
+			t.imports[dir] = t.imports[dir] || intent.Kind == layout.IntentImportPart
+		}
 	case layout.KindObject:
 		return t.object(key, value)
 	case layout.KindVersion:
@@ -179,6 +187,9 @@ func (t *takingOver) object(recordKey, value []byte) error {
 			t.found(Finding{Level: Fault, Kind: "file object lost", Path: layout.Text(recordPath(key, meta)), Detail: "the file is not there, or another's"}.of(key))
 			return nil
 		}
+		if reclaimed, err := t.isReclaimed(key, meta); err != nil || reclaimed {
+			return err
+		}
 		t.result.Files++
 	case meta.Where == objects.Chunks:
 		parts, err := t.parts(key, meta, payloadKey)
@@ -186,6 +197,9 @@ func (t *takingOver) object(recordKey, value []byte) error {
 			t.broken++
 			t.found(Finding{Level: Fault, Kind: "part table lost", Detail: err.Error()}.of(key))
 			return nil // the manifest may still make it
+		}
+		if reclaimed, err := t.isReclaimed(key, meta); err != nil || reclaimed {
+			return err
 		}
 		if err := t.builder.put(payloadKey, layout.AppendParts(nil, parts)); err != nil {
 			return err
@@ -196,6 +210,28 @@ func (t *takingOver) object(recordKey, value []byte) error {
 	}
 	t.result.FromIndex++
 	return t.builder.put(recordKey, value)
+}
+
+// isReclaimed reports whether an object whose payload is whole where it belongs was
+// deleted all the same. A record and a reclaim entry of one payload contradict each
+// other: damage has lost that one of them was taken back. Payloads that were moved away
+// and came back have both; only where a mark says that the entry is the later does it
+// stay, and take the payload when the mountpath is opened.
+func (t *takingOver) isReclaimed(key objects.Key, meta *objects.Meta) (bool, error) {
+	reclaimKey := layout.ReclaimKey(nil, key.Bucket.ID, key.Name, meta.Payload)
+	if entry, err := t.builder.get(reclaimKey); err != nil || entry == nil {
+		return false, err
+	}
+	t.broken++
+	if meta.Where == objects.Chunks {
+		if marked, err := t.mount.exists(layout.RetiredPath(meta.Path)); err != nil || marked {
+			t.found(Finding{Level: Fault, Kind: "record of a deleted object", Detail: fmt.Sprintf("payload %s is to be reclaimed", meta.Payload)}.of(key))
+			return true, err
+		}
+		delete(t.retired, layout.UploadDir(meta.Path))
+	}
+	t.found(Finding{Level: Fault, Kind: "reclaim entry of an object", Detail: fmt.Sprintf("payload %s is where the object has it", meta.Payload)}.of(key))
+	return false, t.builder.drop(reclaimKey)
 }
 
 // recordPath is the path of the payload file of a record.
@@ -311,6 +347,9 @@ func (t *takingOver) upload(key, value []byte) error {
 	bucket, live := t.Buckets.live(id)
 	if !live {
 		return nil
+	}
+	if completed, err := t.isCompleted(id, name, uploadID); err != nil || completed {
+		return err // damage has lost that it was completed
 	}
 	if number == 0 {
 		if _, err := layout.DecodeUpload(value); err != nil {

@@ -143,14 +143,19 @@ func changeUser(old, set []objects.Pair, replace bool) []objects.Pair {
 
 // renewManifest writes the manifest of a chunked object anew.
 func (s *Store) renewManifest(key objects.Key, meta *objects.Meta) error {
-	value, err := s.index.Get(layout.PayloadKey(nil, key.Bucket.ID, key.Name, meta.Payload))
-	if err != nil {
-		return err
-	}
-	defer value.Close()
-	parts, err := layout.DecodeParts(value.Bytes)
+	parts, err := s.partTable(key, meta)
 	if err != nil {
 		return err
 	}
 	return s.writeManifest(key, meta.Path, meta, parts)
+}
+
+// partTable reads the parts of a chunked object. In the key's turn.
+func (s *Store) partTable(key objects.Key, meta *objects.Meta) ([]objects.Part, error) {
+	value, err := s.index.Get(layout.PayloadKey(nil, key.Bucket.ID, key.Name, meta.Payload))
+	if err != nil {
+		return nil, err
+	}
+	defer value.Close()
+	return layout.DecodeParts(value.Bytes)
 }

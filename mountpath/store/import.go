@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"slices"
 
 	"github.com/OneOfOne/xxhash"
@@ -134,6 +135,46 @@ func (s *Store) newer(op errs.Op, key objects.Key, than *objects.Meta) (here *ob
 	default:
 		return nil, !have.Deleted && have.Payload == than.Payload, nil
 	}
+}
+
+// hasFiles fails if a file of the object's payload is not there: errs.Corrupt. In the
+// key's turn.
+func (s *Store) hasFiles(op errs.Op, key objects.Key, meta *objects.Meta) error {
+	missing := func(path string, err error) error {
+		err = errs.E(op, key, errs.Corrupt, fmt.Errorf("it is here with the same generation, but without its file %s; the other copy stays where it is: %w", path, err))
+		s.onEvent(Event{Kind: Damaged, Key: key, Err: err})
+		return err
+	}
+	if meta.Deleted {
+		return nil
+	}
+	switch meta.Where {
+	case objects.File:
+		path := payloadPath(key, meta)
+		switch holds, err := s.holds(path, meta.Payload); {
+		case err != nil:
+			s.diskError(key, err)
+			return failed(op, key, err)
+		case !holds:
+			return missing(path, fs.ErrNotExist)
+		}
+	case objects.Chunks:
+		parts, err := s.partTable(key, meta)
+		if err != nil {
+			return failed(op, key, err)
+		}
+		for _, p := range parts {
+			path := layout.PartPath(meta.Path, p.Number, p.Payload)
+			switch _, err := s.fs.Stat(path); {
+			case errors.Is(err, fs.ErrNotExist):
+				return missing(path, err)
+			case err != nil:
+				s.diskError(key, err)
+				return failed(op, key, err)
+			}
+		}
+	}
+	return nil
 }
 
 // Copy copies an object from another mountpath: its payload is verified against
@@ -324,7 +365,7 @@ func (i *Import) undoParts() error {
 	i.files = nil
 	var err error
 	for _, in := range files {
-		err = errors.Join(err, s.removePart(layout.PartPath(in.uploadID, in.number, in.Payload)))
+		err = errors.Join(err, s.undoPart(in.Key, in.uploadID, in.number, in.Payload))
 	}
 	if err == nil {
 		batch := s.index.NewBatch()
@@ -377,7 +418,10 @@ func (s *Store) commitImport(i *Import) (Imported, error) {
 	case err != nil:
 		return Imported{}, errors.Join(err, i.Abandon())
 	case here != nil:
-		return Imported{Generation: here.Generation}, i.Abandon()
+		if here.Generation == i.meta.Generation { // who moves it removes the other copy
+			err = s.hasFiles(op, i.key, here)
+		}
+		return Imported{Generation: here.Generation}, errors.Join(err, i.Abandon())
 	case samePayload:
 		return s.commitRecord(op, i)
 	case i.here:
@@ -439,6 +483,8 @@ func (s *Store) commitInIndex(op errs.Op, i *Import, old *objects.Meta) (Importe
 			return Imported{}, errors.Join(failed(op, i.key, err), s.fsAbsent(layout.ManifestPath(meta.Path)), i.Abandon())
 		}
 		batch.Set(payloadKey, layout.AppendParts(nil, i.parts))
+		lower, upper := layout.UploadBounds(i.key.Bucket.ID, i.key.Name, meta.Path)
+		batch.DeleteRange(lower, upper) // the upload became the object, elsewhere: aborted here, it would take it along
 	}
 	batch.Set(indexKey, layout.AppendRecord(nil, &meta))
 	written := meta
@@ -463,8 +509,16 @@ func (i *Import) dropIntents(batch *index.Batch) {
 func (s *Store) fsAbsent(name string) error { return absent(s.fs.Remove(name)) }
 
 // settleImportPart undoes a part of an object that was on its way here: its commit
-// drops its intent. The manifest, which is written just before, goes with it.
+// drops its intent. The manifest, which is written just before, goes with it, unless
+// it is the object's nevertheless, as in undoPart.
 func (s *Store) settleImportPart(intent *layout.Intent) error {
+	object, err := s.madeOf(intent.Key, intent.UploadID)
+	if err != nil {
+		return err
+	}
+	if object != nil {
+		return s.settlePart(intent)
+	}
 	if err := s.fsAbsent(layout.ManifestPath(intent.UploadID)); err != nil {
 		return err
 	}

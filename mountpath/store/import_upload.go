@@ -55,6 +55,14 @@ func (s *Store) CopyUpload(key objects.Key, exported *messages.UploadExported, r
 			err = errors.Join(err, i.Abandon())
 		}
 	}()
+	object, err := s.madeOf(key, upload.ID)
+	if err != nil {
+		return nil, failed(op, key, err)
+	}
+	if object != nil { // it was completed here: its files have those very names
+		i.here, copied = true, true
+		return i, nil
+	}
 	have, known, err := s.partsHere(op, key, upload.ID)
 	if err != nil {
 		return nil, err
@@ -95,6 +103,9 @@ func (s *Store) partsHere(op errs.Op, key objects.Key, uploadID string) (map[int
 // commitUpload makes a copied upload the upload here, or adds its parts to the one
 // that is here; of two parts with one number the later stays.
 func (s *Store) commitUpload(op errs.Op, i *Import) (Imported, error) {
+	if i.here {
+		return Imported{}, nil
+	}
 	have, known, err := s.partsHere(op, i.key, i.upload.ID)
 	if err == nil && i.known && !known {
 		err = errs.E(op, i.key, errs.Conflict, errors.New("the upload ended here meanwhile"))

@@ -302,7 +302,7 @@ func (in *Incoming) Abandon() error {
 		err, in.begun = errors.Join(err, removal), in.begun && removal == nil
 	}
 	if in.named && err == nil {
-		err = in.store.removePart(layout.PartPath(in.uploadID, in.number, in.Payload))
+		err = in.store.undoPart(in.Key, in.uploadID, in.number, in.Payload)
 	}
 	if in.begun && err == nil {
 		batch := in.store.index.NewBatch()

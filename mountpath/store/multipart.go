@@ -20,11 +20,16 @@ import (
 	"github.com/troupe-storage/troupe/objects/errs"
 )
 
-// CreateUpload begins a multipart upload. In the key's turn.
+// CreateUpload begins a multipart upload, now unless it says when. The time is in the
+// attributes of its parts, and tells them from those of an object that is moved. In the
+// key's turn.
 func (s *Store) CreateUpload(key objects.Key, upload objects.Upload) error {
 	const op errs.Op = "store.CreateUpload"
 	if err := s.admitWrite(op, key, claim{}); err != nil {
 		return err
+	}
+	if upload.Initiated.IsZero() {
+		upload.Initiated = s.now()
 	}
 	batch := s.index.NewBatch()
 	batch.Set(layout.UploadKey(nil, key.Bucket.ID, key.Name, upload.ID), layout.AppendUpload(nil, &upload))
@@ -338,14 +343,40 @@ func (s *Store) writeManifest(key objects.Key, uploadID string, meta *objects.Me
 	return s.fs.SyncDir(path.Dir(name))
 }
 
+// madeOf returns the record of the object if its payload is in the directory of that
+// upload; nil otherwise. In the key's turn.
+func (s *Store) madeOf(key objects.Key, uploadID string) (*objects.Meta, error) {
+	meta, err := s.record(objectKey(key))
+	switch {
+	case errs.Is(errs.NotFound, err):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	case meta.Deleted || meta.Where != objects.Chunks || meta.Path != uploadID:
+		return nil, nil
+	default:
+		return meta, nil
+	}
+}
+
 // AbortUpload ends an upload and gives its parts to the reclaimer. In the key's turn.
 func (s *Store) AbortUpload(key objects.Key, uploadID string) error {
 	const op errs.Op = "store.AbortUpload"
 	if _, err := s.upload(op, key, uploadID); err != nil {
 		return err
 	}
+	object, err := s.madeOf(key, uploadID)
+	if err != nil {
+		return failed(op, key, err)
+	}
 	batch := s.index.NewBatch()
-	entry := s.dropUpload(batch, key, uploadID)
+	var entry *reclaimEntry
+	if object != nil { // its parts are the object's, which would go with them
+		lower, upper := layout.UploadBounds(key.Bucket.ID, key.Name, uploadID)
+		batch.DeleteRange(lower, upper)
+	} else {
+		entry = s.dropUpload(batch, key, uploadID)
+	}
 	if err := s.index.Commit(batch, layout.UploadKey(nil, key.Bucket.ID, key.Name, uploadID)); err != nil {
 		return failed(op, key, err)
 	}

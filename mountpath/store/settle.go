@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 
 	"github.com/troupe-storage/troupe/mountpath/disk"
 	"github.com/troupe-storage/troupe/mountpath/layout"
@@ -216,10 +217,45 @@ func (s *Store) settlePart(intent *layout.Intent) error {
 	if err := absent(s.fs.Remove(layout.WorkPath(intent.Payload))); err != nil {
 		return err
 	}
-	if err := s.removePart(layout.PartPath(intent.UploadID, intent.Part, intent.Payload)); err != nil {
+	if err := s.undoPart(intent.Key, intent.UploadID, intent.Part, intent.Payload); err != nil {
 		return err
 	}
 	return s.dropIntent(layout.IntentKey(nil, intent.Key.Bucket.ID, intent.Key.Name, intent.Payload))
+}
+
+// undoPart removes the file of a part that did not become one, durably: then its intent
+// may go. Payloads that are moved keep their generation and so the names of their files;
+// should an upload or the object here name that very file, as a rebuild around damage
+// can leave it, it stays.
+func (s *Store) undoPart(key objects.Key, uploadID string, number int, payload objects.Generation) error {
+	named, err := s.namesPart(key, uploadID, number, payload)
+	if err != nil || named {
+		return err
+	}
+	return s.removePart(layout.PartPath(uploadID, number, payload))
+}
+
+// namesPart reports whether an upload under way or the object names the file of a part.
+func (s *Store) namesPart(key objects.Key, uploadID string, number int, payload objects.Generation) (bool, error) {
+	value, err := s.journal(layout.PartKey(nil, key.Bucket.ID, key.Name, uploadID, number))
+	if err != nil {
+		return false, err
+	}
+	if value != nil {
+		if part, err := layout.DecodePart(value); err != nil || part.Payload == payload {
+			return true, nil // of a damaged entry nobody knows: nothing is removed for it
+		}
+	}
+	object, err := s.madeOf(key, uploadID)
+	if err != nil || object == nil {
+		return false, err
+	}
+	value, err = s.journal(layout.PayloadKey(nil, key.Bucket.ID, key.Name, object.Payload))
+	if err != nil || value == nil {
+		return value == nil, err
+	}
+	parts, err := layout.DecodeParts(value)
+	return err != nil || slices.ContainsFunc(parts, func(p objects.Part) bool { return p.Number == number && p.Payload == payload }), nil
 }
 
 // removePart removes the file of a part that nothing names, and its directory if

@@ -10,6 +10,7 @@ import (
 	"github.com/troupe-storage/troupe/messages"
 	"github.com/troupe-storage/troupe/mountpath/disk"
 	"github.com/troupe-storage/troupe/mountpath/index"
+	"github.com/troupe-storage/troupe/mountpath/offline"
 	"github.com/troupe-storage/troupe/objects"
 )
 
@@ -97,8 +98,14 @@ type moveCut struct {
 	where string
 }
 
-// verify opens what is left, reads every key, and ends the move.
-func (c *moveCut) verify(shared *index.Shared, before *pair, want map[string]held) (err error) {
+// verify opens what is left, reads every key, and ends the move. What rebuilt is not
+// nil for is done to what is left before.
+func (c *moveCut) verify(shared *index.Shared, before *pair, want map[string]held, rebuilt func(*moveCut, offline.Buckets) error) (err error) {
+	if rebuilt != nil {
+		if err := rebuilt(c, before.documents()); err != nil {
+			return err
+		}
+	}
 	p := &pair{shared: shared, inline: before.inline, start: before.start, bucket: before.bucket, fs: [2]disk.FS{c.left[0], c.left[1]}}
 	if err := p.open(); err != nil {
 		return errors.Join(err, p.close())
@@ -114,8 +121,8 @@ func (c *moveCut) verify(shared *index.Shared, before *pair, want map[string]hel
 
 // cutMoves moves everything, with the power going at one of so many operations of
 // either mountpath that change something, and returns what it found. What spoil
-// does to the pair before the move is for controls.
-func cutMoves(t *testing.T, seed uint64, sparse int, spoil func(*pair)) (states int, violation error) {
+// does to the pair before the move is for controls; rebuilt is for verify.
+func cutMoves(t *testing.T, seed uint64, sparse int, spoil func(*pair), rebuilt func(*moveCut, offline.Buckets) error) (states int, violation error) {
 	t.Helper()
 	p, mems := newPair(t)
 	defer func() {
@@ -160,7 +167,7 @@ func cutMoves(t *testing.T, seed uint64, sparse int, spoil func(*pair)) (states 
 	}
 	for _, c := range cuts {
 		states++
-		if err := c.verify(p.shared, p, want); err != nil {
+		if err := c.verify(p.shared, p, want, rebuilt); err != nil {
 			return states, fmt.Errorf("%s: %w", c.where, err)
 		}
 	}
@@ -178,7 +185,7 @@ func TestPowerCutsWhileMoving(t *testing.T) {
 	}
 	total := 0
 	for seed := uint64(1); seed <= seeds; seed++ {
-		states, err := cutMoves(t, seed, sparse, nil)
+		states, err := cutMoves(t, seed, sparse, nil, nil)
 		total += states
 		if err != nil {
 			t.Fatal(err)
@@ -214,7 +221,7 @@ func TestPowerCutsWhileMovingFindWhatIsWrong(t *testing.T) {
 					if fault, err = p.faulty[destination].Add(lie.rule); err != nil {
 						t.Fatal(err)
 					}
-				})
+				}, nil)
 				if fault != nil && fault.Hits() == 0 {
 					t.Fatal("no sync was lost: the control controls nothing")
 				}

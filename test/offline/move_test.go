@@ -27,6 +27,10 @@ func (s *site) control() (client.Control, func()) {
 	return client.Control{Connection: connection}, connection.Close
 }
 
+// inParts is half way for killedHalfWay: the first part of an object has come to the
+// mountpath.
+const inParts = -1
+
 // killedHalfWay begins a change of the set, lets so many objects move, and kills the
 // node.
 func (s *site) killedHalfWay(action, path string, moved int64) {
@@ -38,7 +42,17 @@ func (s *site) killedHalfWay(action, path string, moved int64) {
 		s.t.Fatal(err)
 	}
 	var job api.Job
-	for began := time.Now(); job.Progress.Objects < moved && job.Active() && time.Since(began) < time.Minute; { // each look is a request
+	halfWay := func() bool {
+		if moved != inParts {
+			return job.Progress.Objects >= moved
+		}
+		parts, err := filepath.Glob(filepath.Join(path, ".troupe/parts/*/*.*"))
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		return len(parts) > 0
+	}
+	for began := time.Now(); !halfWay() && job.Active() && time.Since(began) < time.Minute; { // each look is a request
 		if err := control.Get(s.t.Context(), api.JobsPath+"/"+m.Job, nil, &job); err != nil {
 			s.t.Fatal(err)
 		}
@@ -103,15 +117,15 @@ func TestMovedObjects(t *testing.T) {
 	s := newSite(t, 3)
 	s.fill()
 	all := s.node.Mountpaths
-	for round, moved := range []int64{0, 1, 6} {
-		s.killedHalfWay(storage.Remove, all[0], moved)
+	for round, moved := range []struct{ leaving, joining int64 }{{0, 0}, {1, inParts}, {6, 6}} {
+		s.killedHalfWay(storage.Remove, all[0], moved.leaving)
 		s.judge(fmt.Sprintf("round %d, leaving", round), all)
 		s.ends()
 		s.judge(fmt.Sprintf("round %d, has left", round), all[1:])
 		if err := s.node.Restart(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		s.killedHalfWay(storage.Add, all[0], moved)
+		s.killedHalfWay(storage.Add, all[0], moved.joining)
 		s.judge(fmt.Sprintf("round %d, joining", round), all)
 		for i, m := range all { // one after the other, each with what its old index yields
 			with := slices.Delete(slices.Clone(all), i, i+1)
