@@ -150,9 +150,39 @@ func (c Client) Buckets(ctx context.Context) ([]Bucket, error) {
 	}
 }
 
+// BucketOptions are properties that a bucket is made with and S3 has no words for. The
+// zero value of a field leaves it to the server.
+type BucketOptions struct {
+	Copies    int    // nodes that keep each object, 1 to 16
+	MinCopies int    // of them must have a write before it is acknowledged
+	Reads     string // "confirmed", or "relaxed": may be old
+}
+
+func (o BucketOptions) header() (header []objects.Pair) {
+	for _, h := range []struct {
+		name  string
+		value int
+	}{{"X-Troupe-Copies", o.Copies}, {"X-Troupe-Min-Copies", o.MinCopies}} {
+		if h.value != 0 {
+			header = append(header, objects.Pair{Name: h.name, Value: strconv.Itoa(h.value)})
+		}
+	}
+	if o.Reads != "" {
+		header = append(header, objects.Pair{Name: "X-Troupe-Reads", Value: o.Reads})
+	}
+	return header
+}
+
 // CreateBucket makes a bucket; errs.Exists if there is one.
 func (c Client) CreateBucket(ctx context.Context, bucket string) error {
-	_, err := c.do(ctx, request("make bucket", "PUT", bucket, ""))
+	return c.CreateBucketWith(ctx, bucket, BucketOptions{})
+}
+
+// CreateBucketWith makes a bucket with properties; errs.Exists if there is one.
+func (c Client) CreateBucketWith(ctx context.Context, bucket string, o BucketOptions) error {
+	r := request("make bucket", "PUT", bucket, "")
+	r.Header = append(r.Header, o.header()...)
+	_, err := c.do(ctx, r)
 	return err
 }
 

@@ -16,6 +16,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -115,13 +116,27 @@ func (g *Gateway) KnownBucket(name string) (*objects.BucketDoc, error) {
 // CreateBucket makes a bucket; errs.Exists (objects.ErrBucketExists) if its name
 // is taken.
 func (g *Gateway) CreateBucket(_ context.Context, name string, props objects.BucketProps) (*objects.BucketDoc, error) {
+	if err := g.roomFor(props); err != nil {
+		return nil, errs.E("gateway.CreateBucket", name, errs.Invalid, err)
+	}
 	m := &messages.CreateBucket{Name: name, Props: props, Reply: messages.NewReply[*objects.BucketDoc]()}
 	g.System.Root().Send(g.BucketsActor, m)
 	return m.Reply.WaitOn(g.System.Clock(), "gateway.CreateBucket", Deadline)
 }
 
+// roomFor fails if a bucket wants copies on several nodes, and the node is alone for good.
+func (g *Gateway) roomFor(props objects.BucketProps) error {
+	if g.Config.Nodes == nil && props.Owners() > 1 {
+		return fmt.Errorf("copies %d: this node is alone, and an object has one copy; start it with --consul and --cluster to have several nodes", props.Owners())
+	}
+	return nil
+}
+
 // SetBucketProps replaces the properties of a bucket.
 func (g *Gateway) SetBucketProps(_ context.Context, name string, props objects.BucketProps) (*objects.BucketDoc, error) {
+	if err := g.roomFor(props); err != nil {
+		return nil, errs.E("gateway.SetBucketProps", name, errs.Invalid, err)
+	}
 	m := &messages.SetBucketProps{Name: name, Props: props, Reply: messages.NewReply[*objects.BucketDoc]()}
 	g.System.Root().Send(g.BucketsActor, m)
 	return m.Reply.WaitOn(g.System.Clock(), "gateway.SetBucketProps", Deadline)

@@ -3,6 +3,7 @@ package s3api
 import (
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/valyala/fasthttp"
@@ -42,6 +43,10 @@ func createBucket(r *request) error {
 	default:
 		return refuse(codeInvalidArgument, "Invalid x-amz-object-ownership header: "+r.header.ownership).argument("x-amz-object-ownership", r.header.ownership)
 	}
+	props, err := r.header.props()
+	if err != nil {
+		return err
+	}
 	var document createBucketConfiguration
 	if err := r.document("CreateBucketConfiguration", r.h.config.Limits.SmallDocument, &document, emptyAllowed); err != nil {
 		return err
@@ -55,10 +60,31 @@ func createBucket(r *request) error {
 		return refuse(codeInvalidLocation, "").with("LocationConstraint", document.LocationConstraint)
 	}
 
-	_, err := r.h.config.Gateway.CreateBucket(r.context, r.target.bucket, objects.BucketProps{})
+	_, err = r.h.config.Gateway.CreateBucket(r.context, r.target.bucket, props)
 	if err != nil && !(errors.Is(err, objects.ErrBucketExists) && r.h.config.Region == defaultRegion) {
 		return err
 	}
 	r.set("Location", "/"+r.target.bucket)
 	return r.empty(fasthttp.StatusOK)
+}
+
+// props are the properties of ours that a bucket is to be made with. S3 has no words for
+// them.
+func (h *header) props() (props objects.BucketProps, err error) {
+	for name, number := range map[string]struct {
+		text string
+		into *int
+	}{"x-troupe-copies": {h.copies, &props.Copies}, "x-troupe-min-copies": {h.minCopies, &props.MinCopies}} {
+		if number.text == "" {
+			continue
+		}
+		if *number.into, err = strconv.Atoi(number.text); err != nil || *number.into < 1 {
+			return props, refuse(codeInvalidArgument, "Header "+name+" is no number of nodes.").argument(name, number.text)
+		}
+	}
+	props.Reads = objects.Reads(h.reads)
+	if err := props.Check(); err != nil {
+		return props, refuse(codeInvalidArgument, "The bucket cannot be made like this: "+err.Error()+".")
+	}
+	return props, nil
 }

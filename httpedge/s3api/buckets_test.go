@@ -58,6 +58,11 @@ func TestCreateBucketRefusals(t *testing.T) {
 		{"", "x-amz-bucket-object-lock-enabled: maybe", 400, "InvalidArgument"},
 		{"", "x-amz-object-ownership: ObjectWriter", 501, "NotImplemented"},
 		{"", "x-amz-object-ownership: Nobody", 400, "InvalidArgument"},
+		{"", "x-troupe-copies: two", 400, "InvalidArgument"},
+		{"", "x-troupe-copies: 0", 400, "InvalidArgument"},
+		{"", "x-troupe-copies: 17", 400, "InvalidArgument"},
+		{"", "x-troupe-min-copies: 2", 400, "InvalidArgument"},
+		{"", "x-troupe-reads: sometimes", 400, "InvalidArgument"},
 	} {
 		if c.header == "" {
 			c.header = "x-nothing: special"
@@ -67,6 +72,10 @@ func TestCreateBucketRefusals(t *testing.T) {
 	e.do(head, "/refused", "").want(404)
 	e.do(put, "/accepted", configuration("<LocationConstraint>us-east-1</LocationConstraint>"), "x-amz-acl: private",
 		"x-amz-bucket-object-lock-enabled: false", "x-amz-object-ownership: BucketOwnerEnforced").want(200)
+	e.do(put, "/kept-twice", "", "x-troupe-copies: 3", "x-troupe-min-copies: 2", "x-troupe-reads: relaxed").want(200)
+	if p := e.model.buckets["kept-twice"].doc.Props; p.Copies != 3 || p.MinCopies != 2 || p.Reads != objects.ReadsRelaxed {
+		t.Errorf("made with %+v", p)
+	}
 }
 
 // Outside us-east-1 a bucket is not made twice, and its region is said.

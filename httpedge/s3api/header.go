@@ -49,6 +49,8 @@ type header struct {
 	lock              bool // any x-amz-object-lock-…, on an object
 	lockEnabled       string
 	ownership         string
+	copies, minCopies string // x-troupe-copies, x-troupe-min-copies
+	reads             string // x-troupe-reads
 	expectedOwner     string
 	writeOffset       bool
 	objectSize        string // x-amz-mp-object-size
@@ -121,6 +123,12 @@ func (h *header) read(from *fasthttp.RequestHeader) {
 			first(&h.origin, value)
 		case "Access-Control-Request-Method":
 			first(&h.requestedMethod, value)
+		case "X-Troupe-Copies":
+			first(&h.copies, value)
+		case "X-Troupe-Min-Copies":
+			first(&h.minCopies, value)
+		case "X-Troupe-Reads":
+			first(&h.reads, value)
 		default:
 			if below(name, amazonPrefix) {
 				h.readAmazon(name, value)

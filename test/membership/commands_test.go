@@ -21,7 +21,10 @@ func (n *node) troupe(t *testing.T, args ...string) (out string, code int) {
 	t.Helper()
 	var said, noted bytes.Buffer
 	program := cli.Program{Version: "test", In: strings.NewReader(""), Out: &said, Err: &noted, Getenv: func(name string) string {
-		if name == "TROUPE_NATIVE_ENDPOINT" {
+		switch name {
+		case "TROUPE_ENDPOINT":
+			return "http://" + n.S3()
+		case "TROUPE_NATIVE_ENDPOINT":
 			return "http://" + n.Native()
 		}
 		return ""
@@ -70,6 +73,15 @@ func TestCommands(t *testing.T) {
 		t.Errorf("%+v\n%+v", c, m)
 	}
 
+	one.says(t, "made", "mb", "--copies", "2", "--min-copies", "2", "troupe://kept-on-two")
+	doc, err := two.Gateway().Bucket("kept-on-two")
+	if err != nil || doc.Props.Owners() != 2 || doc.Props.LeastCopies() != 2 {
+		t.Errorf("%+v, %v; want 2 copies, 2 at the least", doc, err)
+	}
+	if out, code := one.troupe(t, "mb", "--copies", "17", "troupe://too-many"); code == 0 || !strings.Contains(out, "1 to 16") {
+		t.Errorf("mb --copies 17: %d\n%s", code, out)
+	}
+
 	for _, args := range [][]string{{"drain", "nobody"}, {"remove", id}, {"maintenance"}} {
 		out, code := one.troupe(t, append([]string{"cluster"}, args...)...)
 		if code == 0 || strings.Count(out, "\n") < 2 {
@@ -96,6 +108,9 @@ func TestCommands(t *testing.T) {
 	w.nodes["alone"] = &node{config: alone}
 	n := w.start("alone")
 	if out, code := n.troupe(t, "cluster", "nodes"); code == 0 || !strings.Contains(out, "--consul") {
+		t.Errorf("a node that is alone: %d\n%s", code, out)
+	}
+	if out, code := n.troupe(t, "mb", "--copies", "2", "troupe://kept-on-two"); code == 0 || !strings.Contains(out, "alone") {
 		t.Errorf("a node that is alone: %d\n%s", code, out)
 	}
 	if out, code := n.troupe(t, "cluster", "events"); code == 0 || !strings.Contains(out, "--consul") {

@@ -28,11 +28,13 @@ type bucketDone struct {
 
 func makeBucketCommand(f *frame) *cobra.Command {
 	ignore := false
+	var options s3.BucketOptions
 	command := f.client(&cobra.Command{
 		Use:   "mb troupe://BUCKET...",
 		Short: "Make buckets",
 		Example: `  troupe mb troupe://photos
-  troupe mb --ignore-existing troupe://photos troupe://films`,
+  troupe mb --ignore-existing troupe://photos troupe://films
+  troupe mb --copies 2 troupe://kept-on-two-nodes`,
 		Args: cobra.MinimumNArgs(1),
 	}, func(ctx context.Context, s *Session, args []string) error {
 		buckets, err := parseBuckets(args)
@@ -45,7 +47,7 @@ func makeBucketCommand(f *frame) *cobra.Command {
 		}
 		var done outcomes
 		for _, bucket := range buckets {
-			existed, err := makeBucket(ctx, c, bucket)
+			existed, err := makeBucket(ctx, c, bucket, options)
 			if existed && !ignore {
 				err = Advise(errs.E("make bucket", s3.Address(bucket, ""), errs.Exists, errors.New("there is such a bucket already")),
 					"it can be used as it is; `troupe mb --ignore-existing` takes that for success")
@@ -64,16 +66,19 @@ func makeBucketCommand(f *frame) *cobra.Command {
 		return done.err("")
 	})
 	command.Flags().BoolVar(&ignore, "ignore-existing", false, "a bucket of yours that exists is no error")
+	command.Flags().IntVar(&options.Copies, "copies", 0, "on how many nodes of a cluster each object is kept; default 1")
+	command.Flags().IntVar(&options.MinCopies, "min-copies", 0, "on how many a write must be before it is acknowledged, while others are down; default 1 for two copies, else most of them")
+	command.Flags().StringVar(&options.Reads, "reads", "", "confirmed: what is read is never old; relaxed: it may be")
 	return command
 }
 
 // makeBucket makes a bucket that may exist. S3 answers that it was made in some
 // regions even if it was there, so it is looked for first.
-func makeBucket(ctx context.Context, c s3.Client, bucket string) (existed bool, err error) {
+func makeBucket(ctx context.Context, c s3.Client, bucket string, options s3.BucketOptions) (existed bool, err error) {
 	if _, err := c.HeadBucket(ctx, bucket); err == nil {
 		return true, nil
 	}
-	err = c.CreateBucket(ctx, bucket) // what is wrong otherwise, this says with more words
+	err = c.CreateBucketWith(ctx, bucket, options) // what is wrong otherwise, this says with more words
 	if client.Code(err) == "BucketAlreadyOwnedByYou" {
 		return true, nil // somebody else has made it meanwhile
 	}
