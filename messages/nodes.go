@@ -3,6 +3,7 @@ package messages
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/troupe-storage/troupe/objects"
 	"github.com/troupe-storage/troupe/objects/smap"
@@ -77,6 +78,33 @@ func (e *NodeAway) Public() string {
 		return "Node " + e.Node + " did not answer. The outcome is unknown: the request may or may not have been carried out."
 	}
 	return "Node " + e.Node + " is needed for this request and cannot be asked now. Nothing was changed."
+}
+
+// OwnersAway says that no node that has a key serves: nobody is in charge of it, and
+// whether the object exists cannot be told. It is of kind errs.Offline.
+type OwnersAway struct {
+	Owners []OwnerState // in the order of the key's placement
+}
+
+// OwnerState is one owner of a key, and in which state the map has it, such as "down".
+type OwnerState struct{ Node, State string }
+
+// Error implements error.
+func (e *OwnersAway) Error() string {
+	return "no node is in charge of it now; of its owners none that has it serves: " + e.owners()
+}
+
+// Public says it to clients.
+func (e *OwnersAway) Public() string {
+	return "No node that has this object serves now: " + e.owners() + ". Nothing was changed. It is served again when one of them is back."
+}
+
+func (e *OwnersAway) owners() string {
+	list := make([]string, len(e.Owners))
+	for i, o := range e.Owners {
+		list[i] = "node " + o.Node + " is " + o.State
+	}
+	return strings.Join(list, ", ")
 }
 
 // AgreementAway says that what all nodes agree on cannot be reached: nothing of it can be

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
@@ -180,7 +181,11 @@ func (m *member) catchUp(ctx actor.Context) {
 		return
 	}
 	node, ok := m.held.current.Node(m.Record.ID)
-	if !ok || node.State != smap.Recovering || m.caughtUp == node.Since {
+	if !ok || node.State != smap.Recovering {
+		m.notBehind("the node is not to catch up any more")
+		return
+	}
+	if m.caughtUp == node.Since {
 		return
 	}
 	m.catching = true
@@ -189,13 +194,24 @@ func (m *member) catchUp(ctx actor.Context) {
 		func(err error) any { return &caughtUp{node.Since, err} })
 }
 
+// notBehind tells the log that tries to catch up have come to an end, if it heard of
+// any.
+func (m *member) notBehind(how string) {
+	if failures, lasted := m.behind.ended(m.System.Clock().Elapsed()); failures > 0 {
+		m.System.Log().WithField("failures", failures).WithField("after", lasted.Round(time.Second)).Info(how)
+	}
+}
+
 func (m *member) onCaughtUp(msg *caughtUp) {
 	m.catching = false
 	if msg.err != nil {
-		m.System.Log().WithError(msg.err).Warn("the node has not caught up, and tries again")
+		if m.behind.failed(m.System.Clock().Elapsed()) {
+			m.System.Log().WithError(msg.err).WithField("tries", m.behind.failures).Warn("the node has not caught up, and tries again")
+		}
 		m.later(msg.err)
 		return
 	}
+	m.notBehind("the node has caught up")
 	m.caughtUp = msg.since
 	m.publish()
 }

@@ -199,6 +199,7 @@ type member struct {
 	filled                                       time.Duration // until when there are buckets, whatever this node knows of them
 
 	caughtUp    uint64
+	behind      repeated // tries to catch up that failed
 	refused     string
 	unconfirmed string
 	silent      []smap.NodeID

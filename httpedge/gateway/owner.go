@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"errors"
-	"fmt"
 	"io"
 
 	"github.com/troupe-storage/troupe/messages"
@@ -96,9 +95,19 @@ func (g *Gateway) Charge(bucket *objects.BucketDoc, name string) (Charge, error)
 	view := set.View(bucket, key.Digest())
 	c := Charge{Set: set, Node: set.Find(string(view.InCharge)), Epoch: view.Epoch, AckSet: view.AckSet, plural: isPlural(&view)}
 	if c.Node == nil {
-		return Charge{}, errs.E("gateway.Charge", key, errs.Offline, fmt.Errorf("no node is in charge of it now: of its owners (%v) none that has it serves", view.Owners))
+		return Charge{}, errs.E("gateway.Charge", key, errs.Offline, ownersAway(set.Map, &view))
 	}
 	return c, nil
+}
+
+// ownersAway tells in which states the owners of a key are of which none is in charge.
+func ownersAway(m *smap.Smap, view *smap.View) *messages.OwnersAway {
+	away := &messages.OwnersAway{}
+	for _, id := range view.Owners {
+		node, _ := m.Node(id)
+		away.Owners = append(away.Owners, messages.OwnerState{Node: string(id), State: string(node.State)})
+	}
+	return away
 }
 
 // maxMaps bounds how often a request follows changes of the map that come while it is

@@ -286,6 +286,7 @@ func errorOf(err error, t target) *Error {
 	var mismatch *checksum.Mismatch
 	var away *messages.MountpathAway
 	var node *messages.NodeAway
+	var owners *messages.OwnersAway
 	var agreement *messages.AgreementAway
 	is := func(sentinel error) bool { return errors.Is(err, sentinel) }
 	code := func(c string) *Error { return refuse(c, "").because(err) }
@@ -330,6 +331,8 @@ func errorOf(err error, t target) *Error {
 		return refuse(codeServiceUnavailable, away.Public()).because(err)
 	case errors.As(err, &node):
 		return refuse(codeServiceUnavailable, node.Public()).because(err)
+	case errors.As(err, &owners):
+		return refuse(codeServiceUnavailable, owners.Public()).because(err)
 	case errors.As(err, &agreement):
 		return refuse(codeServiceUnavailable, agreement.Public()).because(err)
 	case is(objects.ErrOutcomeUnknown), is(messages.ErrNoAnswer):

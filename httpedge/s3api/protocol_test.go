@@ -64,6 +64,7 @@ func TestErrorTable(t *testing.T) {
 		{errs.E("x", errs.Busy, messages.ErrNoAnswer), 503, "ServiceUnavailable"},
 		// Consul's silence is not the client's.
 		{errs.E("x", errs.Offline, &messages.AgreementAway{Cause: context.DeadlineExceeded}), 503, "ServiceUnavailable"},
+		{errs.E("x", errs.Offline, &messages.OwnersAway{Owners: []messages.OwnerState{{Node: "n", State: "down"}}}), 503, "ServiceUnavailable"},
 		{errs.E("x", errs.Offline, context.DeadlineExceeded), 503, "ServiceUnavailable"},
 		{errs.E("x", errs.NotFound), 404, "NoSuchKey"},
 		{errs.E("x", errs.Exists), 409, "BucketAlreadyExists"},
