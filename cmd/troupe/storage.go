@@ -119,6 +119,9 @@ node does not open the mountpath in between.
 Small objects live in the index: those that the old one does not yield are lost.
 docs/offline.md says what else does not come back.
 
+On a node of a cluster whose buckets keep several copies it is refused: other nodes
+have the objects, and know what was deleted. The node comes back empty instead.
+
 The exit code is 1 if something did not come back, 2 if it could not be done.`,
 		Example: `  troupe storage rebuild --data /mnt/a
   troupe storage rebuild --data /mnt/a --with /mnt/b --with /mnt/c --verify`,
@@ -129,6 +132,7 @@ The exit code is 1 if something did not come back, 2 if it could not be done.`,
 	flags.StringSliceVar(&o.With, "with", nil, "other mountpaths of the node, read for their documents; repeatable")
 	flags.BoolVar(&o.Verify, "verify", false, "read every payload; what is damaged makes no object")
 	flags.BoolVar(&o.IgnoreOld, "ignore-old", false, "take nothing from the old index")
+	flags.BoolVar(&o.DespiteCopies, "despite-copies", false, "also where other nodes of a cluster keep copies: what they deleted may come back")
 	flags.BoolVar(&asJSON, "json", false, "report as JSON")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if o.Data == "" {

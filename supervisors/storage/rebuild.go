@@ -3,11 +3,14 @@ package storage
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/troupe-storage/troupe/cluster/embedded"
 	"github.com/troupe-storage/troupe/mountpath/offline"
 	"github.com/troupe-storage/troupe/mountpath/store"
+	"github.com/troupe-storage/troupe/objects"
 	"github.com/troupe-storage/troupe/objects/errs"
 )
 
@@ -17,8 +20,11 @@ type RebuildOptions struct {
 	With      []string // other mountpaths of the node, read for their documents only
 	Verify    bool
 	IgnoreOld bool
-	Now       time.Time
-	Found     func(line string) // nil: nobody is told
+	// DespiteCopies rebuilds an index of a node of a cluster although other nodes have
+	// copies of its objects, and know of deletions and generations that files do not tell.
+	DespiteCopies bool
+	Now           time.Time
+	Found         func(line string) // nil: nobody is told
 }
 
 // Rebuilt is what a rebuild did.
@@ -35,6 +41,11 @@ func Rebuild(o RebuildOptions) (result *Rebuilt, err error) {
 	if len(s.buckets) == 0 {
 		return nil, errs.E(op, o.Data, errs.NotFound, errors.New("no document speaks of any bucket, and without them no object is any bucket's; give the other mountpaths of the node with --with"))
 	}
+	if !o.DespiteCopies {
+		if err := s.isAlone(o.Data); err != nil {
+			return nil, errs.E(op, err)
+		}
+	}
 	m := s.mounts[0]
 	result, err = offline.Rebuild(m, offline.RebuildOptions{
 		Buckets: s.buckets, Now: o.Now, Verify: o.Verify, IgnoreOld: o.IgnoreOld, Log: s.log,
@@ -48,6 +59,25 @@ func Rebuild(o RebuildOptions) (result *Rebuilt, err error) {
 		return result, errs.E(op, err)
 	}
 	return result, errs.Wrap(op, raiseStart(s, m, result.Start))
+}
+
+// isAlone fails if other nodes keep copies of what the node has: what files alone tell
+// would contradict theirs. errs.Conflict.
+func (s *set) isAlone(dir string) error {
+	if s.documents.Cluster() == nil {
+		return nil
+	}
+	var several []string
+	for _, doc := range s.buckets {
+		if doc.State != objects.BucketDestroyed && doc.Props.Owners() > 1 {
+			several = append(several, doc.Name)
+		}
+	}
+	if len(several) == 0 {
+		return nil
+	}
+	slices.Sort(several)
+	return errs.E("storage.isAlone", dir, errs.Conflict, fmt.Errorf("its node belongs to a cluster, and the bucket %q keeps copies on several nodes (%d buckets do): files do not tell what was deleted, and give older generations, so that a rebuilt index could bring back what the cluster has deleted or replaced; take the node out (troupe cluster remove) and let it join again with empty directories: it gets its objects from the others; rebuild with --despite-copies only if they are lost there", several[0], len(several)))
 }
 
 // raiseStart makes sure that the node's start counter, from which all generations
