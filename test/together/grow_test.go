@@ -28,6 +28,7 @@ import (
 // in the end is what was written; each node has its share within a tenth; and the node
 // that was drained has nothing left.
 func TestGrowAndDrain(t *testing.T) {
+	t.Parallel()
 	newGrowth(t, rand.Uint64()).play(1)
 }
 
@@ -78,8 +79,11 @@ func newGrowth(t *testing.T, seed uint64) *growth {
 	for range 24 {
 		writing.Go(func() {
 			for n := range numbers {
-				if answer, err := g.s3[n%3].Put(t.Context(), bucket, fixedKey(n), []byte(fixedBody(n))); err != nil || !answer.OK() {
-					t.Errorf("%s: %v %+v", fixedKey(n), err, answer)
+				answer := g.until(func() (*s3client.Answer, error) {
+					return g.s3[n%3].Put(t.Context(), bucket, fixedKey(n), []byte(fixedBody(n)))
+				})
+				if !answer.OK() {
+					t.Errorf("%s: %+v", fixedKey(n), answer)
 				}
 			}
 		})
@@ -106,7 +110,6 @@ func (g *growth) play(kills int) {
 	}
 	g.startReaders(3)
 	all := []smap.NodeID{g.Nodes[0].ID, g.Nodes[1].ID, g.Nodes[2].ID, added.ID}
-	g.must(g.AwaitMap(ctx, "a plan begins", func(m *smap.Smap) bool { _, planned := m.Next(); return planned }))
 	g.kill(kills, 3)
 	g.placed("the fourth owns its part", all)
 
@@ -134,14 +137,20 @@ func (g *growth) play(kills int) {
 // is back; then the plan may go as fast as it can.
 func (g *growth) kill(kills, first int) {
 	ctx := g.t.Context()
+	var since uint64 // version of the map that began it
+	g.must(g.AwaitMap(ctx, "a plan begins", func(m *smap.Smap) bool {
+		next, planned := m.Next()
+		since = next.Since
+		return planned
+	}))
 	for number := range kills {
 		victim := first
 		if number > 0 {
 			victim = g.random.IntN(len(g.Nodes))
 		}
-		before, at := g.progress(), int64(0)
+		before, at := g.progress(since), int64(0)
 		g.must(nodes.Await(ctx, "the plan gets on", func() (bool, string) {
-			at = g.progress()
+			at = g.progress(since)
 			return at > before+10, fmt.Sprint(at, " copied, and ", before, " before")
 		}))
 		if m, err := g.Map(ctx); err != nil || m == nil {
@@ -168,11 +177,11 @@ func (g *growth) kill(kills, first int) {
 	g.ask(api.ClusterRequest{Kind: api.ClusterLimit, Rate: &api.JobRate{}})
 }
 
-// progress is how many objects the nodes say they have copied for the plan, and slots
-// that have gone over: it grows while the plan gets on.
-func (g *growth) progress() int64 {
+// progress is how many objects the nodes say they have copied for a plan, and slots that
+// have gone over: it grows while the plan gets on.
+func (g *growth) progress(since uint64) int64 {
 	c, err := g.control(0).Cluster(g.t.Context())
-	if err != nil || c.Plan == nil {
+	if err != nil || c.Plan == nil || c.Plan.Since != since {
 		return 0
 	}
 	sum := int64(c.Plan.Switched)
@@ -222,8 +231,12 @@ func (g *growth) same() {
 	}
 	slices.Sort(want)
 	for at := range g.s3 {
-		listed, err := g.s3[at].List(g.t.Context(), bucket, "folder-", 1000)
-		g.must(err)
+		var listed []s3client.Listed
+		g.must(nodes.Await(g.t.Context(), "a listing", func() (bool, string) {
+			var err error
+			listed, err = g.s3[at].List(g.t.Context(), bucket, "folder-", 1000)
+			return err == nil, fmt.Sprint(err)
+		}))
 		var names []string
 		for _, l := range listed {
 			names = append(names, l.Key)
@@ -233,7 +246,7 @@ func (g *growth) same() {
 		}
 	}
 	for n := range fixed {
-		if status, body := g.get(n%len(g.s3), fixedKey(n)); status != http.StatusOK || body != fixedBody(n) {
+		if status, body := g.surely(n%len(g.s3), fixedKey(n)); status != http.StatusOK || body != fixedBody(n) {
 			g.t.Errorf("%s at node %d: %d, %d bytes", fixedKey(n), n%len(g.s3), status, len(body))
 		}
 	}

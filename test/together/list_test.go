@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/troupe-storage/troupe/test/process/nodes"
+	"github.com/troupe-storage/troupe/test/s3client"
 	"github.com/troupe-storage/troupe/test/soak"
 )
 
@@ -16,6 +17,7 @@ import (
 // key: an object that was written is in the listing, with the size that it has now, and
 // one that was deleted is not. With one copy and with two.
 func TestListAfterWrite(t *testing.T) {
+	t.Parallel()
 	l := newLister(t)
 	l.list(rand.Uint64(), 2000)
 	// Negative control: who looks at a listing that was made before the write says that it
@@ -76,16 +78,16 @@ func (l *lister) many(seed uint64, count int) (stale int64) {
 					had = l.listed(reader, in, prefix)
 				}
 				if _, there := sizes[key]; there && random.IntN(3) == 0 {
-					answer, err := l.s3[writer].Delete(l.t.Context(), in, key)
-					if err != nil || answer.Status != http.StatusNoContent {
-						l.t.Errorf("deleting %s at node %d: %v %+v", key, writer, err, answer)
+					answer := l.until(func() (*s3client.Answer, error) { return l.s3[writer].Delete(l.t.Context(), in, key) })
+					if answer.Status != http.StatusNoContent {
+						l.t.Errorf("deleting %s at node %d: %+v", key, writer, answer)
 						return
 					}
 					delete(sizes, key)
 				} else {
-					answer, err := l.s3[writer].Put(l.t.Context(), in, key, make([]byte, size))
-					if err != nil || !answer.OK() {
-						l.t.Errorf("writing %s at node %d: %v %+v", key, writer, err, answer)
+					answer := l.until(func() (*s3client.Answer, error) { return l.s3[writer].Put(l.t.Context(), in, key, make([]byte, size)) })
+					if !answer.OK() {
+						l.t.Errorf("writing %s at node %d: %+v", key, writer, answer)
 						return
 					}
 					sizes[key] = size
@@ -111,10 +113,12 @@ func (l *lister) many(seed uint64, count int) (stale int64) {
 
 // listed is what a node lists, sizes by name.
 func (l *lister) listed(at int, bucket, prefix string) map[string]int64 {
-	listed, err := l.s3[at].List(l.t.Context(), bucket, prefix, 1000)
-	if err != nil {
-		l.t.Errorf("listing at node %d: %v", at, err)
-	}
+	var listed []s3client.Listed
+	l.must(nodes.Await(l.t.Context(), "a listing", func() (bool, string) {
+		var err error
+		listed, err = l.s3[at].List(l.t.Context(), bucket, prefix, 1000)
+		return err == nil, fmt.Sprint(err)
+	}))
 	all := make(map[string]int64)
 	for _, o := range listed {
 		all[o.Key] = o.Size

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -63,13 +64,13 @@ func TestPartitionsFindNodesWithoutFences(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := newWorld(t, nodes.Config{Network: network, Mountpaths: 1, Binary: program, Env: []string{unfencedVariable + "=1"}})
-	l := w.startLoad(twice, 4, 12)
+	l := w.startLoad(twice, 4, 24)
 	l.More(200)
-	w.must(network.CutOff(0))
+	w.must(w.Nodes[0].Signal(syscall.SIGUSR1))
+	w.must(errors.Join(each([]int{0}, []int{1, 2}, network.CutWay), network.CutConsul(0)))
 	w.must(w.AwaitStates(t.Context(), "down up up"))
-	l.More(600)
+	l.More(400)
 	l.End()
-	w.must(network.Join(0))
 	if v := l.History.Judge(); v.Wrong == "" {
 		t.Errorf("nothing is wrong: %d calls, %d not served", l.History.Len(), l.Trouble())
 	}

@@ -4,13 +4,16 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/spf13/pflag"
 
+	"github.com/troupe-storage/troupe/cluster/member"
 	"github.com/troupe-storage/troupe/httpedge/gateway"
 	"github.com/troupe-storage/troupe/messages"
 	"github.com/troupe-storage/troupe/objects"
 	"github.com/troupe-storage/troupe/supervisors"
+	"github.com/troupe-storage/troupe/supervisors/faults"
 )
 
 // unfencedVariable, where it is set, makes the program of these tests a node whose fences
@@ -39,7 +42,9 @@ func (u unfenced) Confirm(set *messages.NodeSet, node *messages.NodeView, keys [
 	return nil, nil
 }
 
-// serveUnfenced is `troupe serve` of such a node, as far as package process has it.
+// serveUnfenced is `troupe serve` of such a node, as far as package process has it. After
+// SIGUSR1 it notices nothing any more of what becomes of others, or of itself: a node that
+// knows that it reaches nobody needs no fence.
 func serveUnfenced(args []string) error {
 	config := supervisors.Config{
 		RootAccessKey: os.Getenv("TROUPE_ROOT_ACCESS_KEY"), RootSecretKey: os.Getenv("TROUPE_ROOT_SECRET_KEY"),
@@ -56,12 +61,21 @@ func serveUnfenced(args []string) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
+	desk := faults.New(faults.Options{})
+	config.Faults = desk
 	node, err := supervisors.Start(config)
 	if err != nil {
 		return err
 	}
-	stop := make(chan os.Signal, 1)
-	signal.Notify(stop, syscall.SIGTERM)
-	<-stop
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGUSR1)
+	for <-signals == syscall.SIGUSR1 {
+		_, err := desk.Inject(faults.Fault{
+			Messages: &faults.Messages{Actor: "node/" + member.Name, Message: "member.tick", Do: faults.Drop}, Expiry: time.Hour,
+		})
+		if err != nil {
+			return err
+		}
+	}
 	return node.Stop()
 }

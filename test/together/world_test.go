@@ -73,6 +73,28 @@ func (w *world) get(at int, key string) (int, string) {
 	return answer.Status, string(answer.Body)
 }
 
+// until asks again for as long as it is told 503: on a machine that is too busy, nodes are
+// silent for a while that nobody has harmed.
+func (w *world) until(ask func() (*s3client.Answer, error)) *s3client.Answer {
+	w.t.Helper()
+	var answer *s3client.Answer
+	w.must(nodes.Await(w.t.Context(), "an answer other than 503", func() (bool, string) {
+		var err error
+		if answer, err = ask(); err != nil {
+			w.t.Fatal(err)
+		}
+		return answer.Status != http.StatusServiceUnavailable, string(answer.Body)
+	}))
+	return answer
+}
+
+// surely is get, asked again while it is 503.
+func (w *world) surely(at int, key string) (int, string) {
+	w.t.Helper()
+	answer := w.until(func() (*s3client.Answer, error) { return w.s3[at].Get(w.t.Context(), bucket, key) })
+	return answer.Status, string(answer.Body)
+}
+
 // startLoad lets clients loose on the keys of a bucket, through all nodes.
 func (w *world) startLoad(bucket string, clients, keys int) *history.Load {
 	return history.StartLoad(w.t, history.LoadConfig{
