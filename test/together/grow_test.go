@@ -38,13 +38,15 @@ func TestGrowAndDrainSoak(t *testing.T) {
 	slice := soak.Begin(t, soak.Row{Name: "kill-of-plans", Unit: "kills of nodes while a plan of a cluster was under way", Goal: 100})
 	for slice.More() {
 		seed := slice.Next()
-		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+		right := t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			g := newGrowth(t, seed)
 			g.play(5)
 			slice.Count("reads", g.readers.reads.Load())
 			slice.Count("reads answered 503 first", g.readers.refused.Load())
 		})
-		slice.Add(10, seed+1)
+		if right {
+			slice.Add(10, seed+1)
+		}
 	}
 }
 

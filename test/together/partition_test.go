@@ -38,7 +38,7 @@ func TestPartitionsSoak(t *testing.T) {
 	for slice.More() {
 		seed := slice.Next()
 		const schedules = 5
-		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+		right := t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			p := newParting(t, seed, 9)
 			for range schedules {
 				shapes := p.shapes()
@@ -50,7 +50,9 @@ func TestPartitionsSoak(t *testing.T) {
 				slice.Count("operations not served", int64(l.Trouble()))
 			}
 		})
-		slice.Add(schedules, seed+1)
+		if right {
+			slice.Add(schedules, seed+1)
+		}
 	}
 }
 
