@@ -27,7 +27,7 @@ func TestPartitions(t *testing.T) {
 	t.Parallel()
 	p := newParting(t, rand.Uint64(), 6)
 	for _, s := range p.shapes() {
-		p.play(s, 1000)
+		p.play(s, 800)
 	}
 	p.judge()
 }
