@@ -144,6 +144,7 @@ const (
 	ClusterPause       = "pause"       // copy nothing for the plan for now
 	ClusterResume      = "resume"      // go on with that
 	ClusterLimit       = "limit"       // bound what each node copies in a second
+	ClusterSetLeader   = "set-leader"  // give the lead to a node that is up
 )
 
 // ClusterRequest is what an operator wants of a cluster.

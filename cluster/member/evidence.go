@@ -39,6 +39,7 @@ type decision struct {
 	empty   bool               // the change holds only as long as there is no bucket
 	resign  string             // why the lead is to be given up; empty: it is not
 	newer   bool               // somebody has a newer map: it is to be adopted first
+	heir    smap.NodeID        // whom the lead is to be given to; empty: nobody
 
 	wishes    func(*wishes) // nil: nothing; it changes in the same transaction as the map
 	known     bool          // the change holds only as long as the wishes are what the leader knows

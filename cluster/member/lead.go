@@ -186,7 +186,7 @@ func (m *member) evidence() evidence {
 
 // act writes the next map, if there is to be one and this node is who writes it.
 func (m *member) act(ctx actor.Context) {
-	if m.writing || m.fetching || m.saving || m.waiting != nil || m.now() < m.retry {
+	if m.writing || m.fetching || m.saving || m.waiting != nil || m.now() < m.retry || m.heir != "" {
 		return
 	}
 	e := m.evidence()

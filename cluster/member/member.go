@@ -148,6 +148,9 @@ func (s *Membership) Answer(p Probe) (Status, error) {
 		return Status{}, errs.E("member.Answer", string(p.From), errs.Denied, fmt.Errorf("it belongs to cluster %q, and this node to %q", p.ClusterID, s.config.ClusterID))
 	}
 	out := s.held.out.Load()
+	if self := s.held.self.Load(); self != nil && p.Heir != "" && p.From == out.leader {
+		s.config.System.Root().Send(self, &heirNamed{p.From, p.Heir})
+	}
 	status := out.status
 	if status.Version > p.Version && (p.Lineage == "" || p.Lineage == status.Lineage) {
 		status.Map = out.text
@@ -190,6 +193,8 @@ type member struct {
 	leadSince  time.Duration
 	aside      time.Duration // until when it does not want to lead
 	candidates uint64
+	inheritance
+	expectation
 
 	// What is under way; one of each at a time.
 	fetching, saving, writing, telling, catching bool
@@ -249,6 +254,8 @@ func (m *member) Receive(ctx actor.Context) {
 
 	case *asked:
 		m.onAsked(ctx, msg)
+	case *heirNamed:
+		m.onHeirNamed(ctx, msg)
 	case *wishesSeen:
 		m.onWishesSeen(msg)
 
@@ -362,6 +369,7 @@ func (m *member) onTick(ctx actor.Context) {
 		m.fetch(ctx)
 	}
 	m.catchUp(ctx)
+	m.giveWay(ctx)
 	m.act(ctx)
 }
 
@@ -466,6 +474,7 @@ func (m *member) publish() *messages.ClusterView {
 		out.status.Complaints, out.status.Unsteady = complaints(m.Record.ID, h.current, m.contacts, now)
 	}
 	out.status.Walk = m.Walked()
+	out.probe.Heir, out.status.Heir = m.heir, m.expected()
 	view.Plan, view.Held = m.plan(out.status.Walk), m.Manual || m.wishes.Held
 	if m.Buckets != nil {
 		out.status.Buckets = m.Buckets.version.Load() // before what is being dropped, which is marked first

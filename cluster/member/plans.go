@@ -210,6 +210,8 @@ func (e evidence) judge(r Request) (decision, error) {
 		return e.remove(r.Node), nil
 	case RequestMaintenance:
 		return e.judgeMaintenance(r, node)
+	case RequestLead:
+		return e.judgeLead(r, node)
 	case RequestReturn:
 		if _, is := e.wishes.Maintenance[r.Node]; !is {
 			return refuse(errs.Conflict, "%s is %s, and not in maintenance by request", r.Node, node.State)

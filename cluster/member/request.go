@@ -45,6 +45,8 @@ const (
 	RequestResume RequestKind = "resume"
 	// RequestLimit bounds what each node copies in a second, by Rate; a zero field does not.
 	RequestLimit RequestKind = "limit"
+	// RequestLead gives the lead to a node that is up. It leads when that is answered.
+	RequestLead RequestKind = "set-leader"
 )
 
 // Request is what an operator wants. The leader decides on it.
@@ -104,6 +106,10 @@ func (s *Membership) Request(ctx context.Context, r Request) (Outcome, error) {
 			outcome, err = s.ask(ctx, out.records[leader], r)
 		}
 		if !errors.Is(err, errNotLeading) || again {
+			if err == nil && r.Kind == RequestLead && !r.Dry {
+				err = s.awaitLeader(ctx, r.Node)
+				outcome.Leader = r.Node
+			}
 			return outcome, errs.Wrap(op, err)
 		}
 		clock := s.config.System.Clock()
@@ -138,7 +144,7 @@ func (r Request) check() error {
 	switch r.Kind {
 	case RequestJoin, RequestCancel, RequestPause, RequestResume, RequestLimit:
 		return nil
-	case RequestDrain, RequestLeave, RequestRemove, RequestMaintenance, RequestReturn:
+	case RequestDrain, RequestLeave, RequestRemove, RequestMaintenance, RequestReturn, RequestLead:
 		if r.Node == "" {
 			return errs.E(op, string(r.Kind), errs.Invalid, errors.New("which node is not said"))
 		}
@@ -285,6 +291,11 @@ func (m *member) answerAsked(ctx actor.Context, e evidence) bool {
 	}
 	a := m.asks[0]
 	d, err := e.judge(a.request)
+	if err == nil && d.heir != "" && !a.request.Dry {
+		m.asks = m.asks[1:]
+		m.named(a, d.heir)
+		return true
+	}
 	if err != nil || d.nothing() || a.request.Dry {
 		m.asks = m.asks[1:]
 		a.Reply.Send(Outcome{Leader: m.Record.ID, Version: e.current.Version(), Placement: d.placement, Text: strings.Join(d.reasons, "; ")}, err)

@@ -26,6 +26,8 @@ type Probe struct {
 	ClusterID string      `json:"cluster"`
 	Lineage   string      `json:"lineage,omitempty"` // of the asker's map; empty: it has none
 	Version   uint64      `json:"version,omitempty"` // likewise
+	// Heir is whom the asker, which leads, gives the lead to; all others stand aside.
+	Heir smap.NodeID `json:"heir,omitempty"`
 }
 
 // Status is the answer to a Probe.
@@ -52,6 +54,8 @@ type Status struct {
 	Dropping []objects.BucketID `json:"dropping,omitempty"`
 	// Walk is what the node did for the plan under way; nil: it has not begun to.
 	Walk *messages.PlanWalk `json:"walk,omitempty"`
+	// Heir is whom it expects to lead next, because the leader has said so a moment ago.
+	Heir smap.NodeID `json:"heir,omitempty"`
 	// Data reports that it has buckets: keys of theirs are placed already.
 	Data bool `json:"data,omitempty"`
 }

@@ -42,7 +42,7 @@ func (n *node) says(t *testing.T, want string, args ...string) {
 }
 
 // What an operator does with `troupe cluster`: look, through any node; take a node out
-// of service and back; be refused with a reason and advice. Tables fit a terminal, and
+// of service and back; say which one leads; be refused with a reason and advice. Tables fit a terminal, and
 // --json is what the API answers.
 func TestCommands(t *testing.T) {
 	w := three(t)
@@ -82,7 +82,7 @@ func TestCommands(t *testing.T) {
 		t.Errorf("mb --copies 17: %d\n%s", code, out)
 	}
 
-	for _, args := range [][]string{{"drain", "nobody"}, {"remove", id}, {"maintenance"}} {
+	for _, args := range [][]string{{"drain", "nobody"}, {"remove", id}, {"maintenance"}, {"set-leader", "nobody"}} {
 		out, code := one.troupe(t, append([]string{"cluster"}, args...)...)
 		if code == 0 || strings.Count(out, "\n") < 2 {
 			t.Errorf("cluster %v: %d, and no advice:\n%s", args, code, out)
@@ -100,6 +100,11 @@ func TestCommands(t *testing.T) {
 	one.says(t, "maintenance since version", "cluster", "show")
 	one.says(t, "version", "cluster", "maintenance", two.Native(), "--end")
 	w.wait("two is back", state(smap.Up))
+	for _, next := range []string{"three", "two", "one"} { // whoever leads, one of them is chance at the most
+		heir := w.nodes[next].Cluster().Self
+		one.says(t, "version", "cluster", "set-leader", string(heir))
+		w.wait(next+" leads", func(v *messages.ClusterView) bool { return v.Leader == heir })
+	}
 
 	one.says(t, "version", "cluster", "drain", id, "--dry-run")
 	alone := w.config("alone")

@@ -17,7 +17,7 @@ import (
 
 // clusterChangeCommands are what an operator does to nodes.
 func clusterChangeCommands(f *frame) []*cobra.Command {
-	return []*cobra.Command{clusterJoinCommand(f), clusterMaintenanceCommand(f), clusterDrainCommand(f), clusterRemoveCommand(f)}
+	return []*cobra.Command{clusterJoinCommand(f), clusterMaintenanceCommand(f), clusterDrainCommand(f), clusterRemoveCommand(f), clusterSetLeaderCommand(f)}
 }
 
 // clusterChange is what a command asks of the leader.
@@ -173,6 +173,22 @@ directories only.`,
 	}))
 	command.Flags().BoolVar(&drain, "drain", false, "move its keys to the others first, and remove it then")
 	return command
+}
+
+func clusterSetLeaderCommand(f *frame) *cobra.Command {
+	c := &clusterChange{request: api.ClusterRequest{Kind: api.ClusterSetLeader}}
+	return c.flags(withCluster(f, &cobra.Command{
+		Use:   "set-leader NODE",
+		Short: "Give the lead of the cluster to a node",
+		Long: `Give the lead of the cluster to a node that is up: it writes the map from then on. Requests of
+clients do not notice. It leads when the command ends. Whoever leads can lose the lead
+again, by a failure for example: this is a choice for the moment, and is kept nowhere.`,
+		Example: "  troupe cluster set-leader 7995b2c2",
+		Args:    cobra.ExactArgs(1),
+	}, func(ctx context.Context, s *Session, control client.Control, args []string) error {
+		c.node = args[0]
+		return c.ask(ctx, s, control)
+	}))
 }
 
 // clusterPlanCommand shows the plan under way, and holds what is done to it.
