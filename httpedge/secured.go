@@ -6,16 +6,19 @@ import (
 	"os"
 	"sync/atomic"
 	"time"
+
+	"github.com/troupe-storage/troupe/httpedge/bulk"
 )
 
 // secure makes a listener speak TLS.
 func secure(socket net.Listener, config *tls.Config) net.Listener {
-	return &securedListener{socket, config}
+	return &securedListener{socket, config, bulk.NewBuffers()}
 }
 
 type securedListener struct {
 	net.Listener
-	config *tls.Config
+	config  *tls.Config
+	buffers *bulk.Buffers
 }
 
 // Accept implements net.Listener. The handshake runs with the first read.
@@ -24,7 +27,7 @@ func (l *securedListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &secured{Conn: tls.Server(conn, l.config)}, nil
+	return &secured{Conn: bulk.Server(conn, l.config, l.buffers)}, nil
 }
 
 // secured is a connection that looks at its deadline before it reads, as the kernel's
@@ -32,7 +35,7 @@ func (l *securedListener) Accept() (net.Conn, error) {
 // who sets one in the past to find out whether a body in chunks was cut off between two
 // of them (auth.Body) would take it for whole.
 type secured struct {
-	*tls.Conn
+	*bulk.Conn
 	past atomic.Bool // the deadline of reads had passed when it was set
 }
 

@@ -179,7 +179,7 @@ func (c *call) upload(x *exchange, head []byte) (begun bool, err error) {
 	if err != nil && !errors.Is(err, errAnswered) {
 		var gone *clientGone
 		if errors.As(err, &gone) {
-			_ = x.raw.Close() // so that the watch ends; the node sees a body that ends early
+			_ = x.Abort() // so that the watch ends; the node sees a body that ends early
 			<-watch.done
 			return true, err
 		}
@@ -193,7 +193,7 @@ func (c *call) upload(x *exchange, head []byte) (begun bool, err error) {
 		}
 	} else {
 		if err := x.SetReadDeadline(within(writeAnswerTime)); err != nil {
-			_ = x.raw.Close()
+			_ = x.Abort()
 			<-watch.done
 			return true, err
 		}

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/troupe-storage/troupe/httpedge/bulk"
 	"github.com/troupe-storage/troupe/messages"
 	"github.com/troupe-storage/troupe/objects/clock"
 )
@@ -28,7 +29,7 @@ const (
 // link is one connection to a node. Whoever took it from its peer uses it alone and
 // gives it back, or closes it.
 type link struct {
-	net.Conn
+	*bulk.Conn
 	raw    net.Conn // below TLS
 	reader *bufio.Reader
 	peer   *peer
@@ -40,6 +41,7 @@ type link struct {
 type peer struct {
 	node, address string
 	config        *tls.Config
+	buffers       *bulk.Buffers
 	dialer        func(ctx context.Context, network, address string) (net.Conn, error)
 	clock         clock.Clock
 	slots         chan struct{} // one for each connection in use
@@ -120,7 +122,7 @@ func (p *peer) dial() (*link, error) {
 	if err != nil {
 		return nil, err
 	}
-	secured := tls.Client(raw, p.config)
+	secured := bulk.Client(raw, p.config, p.buffers)
 	if err := secured.HandshakeContext(ctx); err != nil {
 		return nil, errors.Join(err, raw.Close())
 	}
@@ -152,7 +154,7 @@ func (l *link) keep() {
 
 // drop closes a connection in use.
 func (l *link) drop() {
-	_ = l.raw.Close() // without a word: what was under way there is to end
+	_ = l.Abort() // without a word: what was under way there is to end
 	p := l.peer
 	p.mu.Lock()
 	delete(p.inUse, l)
@@ -194,7 +196,7 @@ func (p *peer) close() {
 	}
 	p.mu.Unlock()
 	for _, l := range all {
-		_ = l.raw.Close() // who uses it notices
+		_ = l.Abort() // who uses it notices
 	}
 }
 
@@ -219,7 +221,7 @@ func (r *Road) of(node *messages.NodeView) (*peer, error) {
 			go p.close()
 		}
 		p = &peer{
-			node: node.ID, address: node.Intra, config: r.TLS(node.ID), dialer: r.Dial, clock: r.Clock,
+			node: node.ID, address: node.Intra, config: r.TLS(node.ID), buffers: r.buffers, dialer: r.Dial, clock: r.Clock,
 			slots: make(chan struct{}, r.MaxConnections), inUse: make(map[*link]struct{}),
 		}
 		ps.byNode[node.ID] = p

@@ -13,6 +13,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/troupe-storage/troupe/httpedge/bulk"
 	"github.com/troupe-storage/troupe/messages"
 	"github.com/troupe-storage/troupe/objects/clock"
 	"github.com/troupe-storage/troupe/objects/slab"
@@ -57,7 +58,8 @@ const defaultConnections = 512
 // Road leads to the other nodes. Safe for concurrent use.
 type Road struct {
 	Config
-	peers peers
+	peers   peers
+	buffers *bulk.Buffers
 }
 
 // NewRoad makes a road; it starts nothing. Its owner closes it.
@@ -68,7 +70,7 @@ func NewRoad(c Config) *Road {
 	if c.Dial == nil {
 		c.Dial = new(net.Dialer).DialContext
 	}
-	return &Road{Config: c, peers: peers{byNode: make(map[string]*peer)}}
+	return &Road{Config: c, peers: peers{byNode: make(map[string]*peer)}, buffers: bulk.NewBuffers()}
 }
 
 // exchange is one request to a node, and its answer. Not safe for concurrent use.
