@@ -69,6 +69,7 @@ func exceptions() []exception {
 		{"clock", "httpedge/s3api/request.go", "time", "as above"},
 		{"clock", "mountpath/disk/attribute.go", "time", "it makes a name that is nobody's"},
 		{"clock", "mountpath/index/", "time", "how long to wait for Pebble, which measures by itself; no date among them"},
+		{"sleep", "test/together/relay_bench_test.go", "time.Sleep", "a benchmark looks for a second at what idling costs"},
 		{"variable", "cmd/troupe/main.go", "version", "the linker writes it: go build -ldflags '-X main.version=…'"},
 		{"variable", "objects/slab/debug_on.go", "stacks", "test builds remember who leased a window; release builds have no such variable"},
 	}
