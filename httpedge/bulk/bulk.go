@@ -1,16 +1,15 @@
-// Package bulk is what lies between TLS and the sockets of nodes: it makes few large
-// system calls of many small ones.
+// Package bulk is what lies between TLS and the sockets of nodes: it makes one large
+// write of many small ones.
 //
 //	edge ──Write(slab)──▶ Conn ──▶ crypto/tls ──8 records──▶ batch ──1 write──▶ socket
-//	edge ◀────Read──────  Conn ◀── crypto/tls ◀──8 reads───  batch ◀──1 read──  socket
 //
-// TLS has records of 16 KiB, and crypto/tls calls the system for each. Of a payload
-// that goes through memory on both sides, those calls, and the switches of goroutines
-// that they cause, cost as much as the encryption (docs/benchmarks.md).
+// TLS has records of 16 KiB, and crypto/tls calls the system for each. Those calls, and
+// the switches of goroutines that they cause on the other side, cost as much as the
+// encryption (docs/benchmarks.md). Reading in bulk was tried and showed no gain.
 //
 // Memory: a connection that does nothing has no buffer. One is taken for a write of
-// more than a record, until it is written, and for reads while bytes keep coming. There
-// are at most so many; without one, all works as without this package.
+// more than a record, until it is written. There are at most so many; without one, all
+// works as without this package.
 //
 // Start with Conn.
 package bulk
@@ -26,8 +25,8 @@ const (
 	// recordBytes is the payload of the largest record of TLS: a write of as much is
 	// one system call anyway.
 	recordBytes = 16 << 10
-	// batchBytes is what goes to the system at once, and comes from it: the records of a
-	// slab with what TLS adds to them, 22 bytes each.
+	// batchBytes is what goes to the system at once: the records of a slab with what TLS
+	// adds to them, 22 bytes each.
 	batchBytes = 8 * (recordBytes + 64)
 )
 
@@ -108,12 +107,6 @@ type batch struct {
 	held   *[batchBytes]byte
 	filled int   // of held
 	fault  error // of a write: what was written is not known, so that nothing may follow
-
-	reading  sync.Mutex // for what follows: one goroutine reads at a time, another may close
-	closed   bool
-	room     *[batchBytes]byte // nil: nothing is read ahead
-	from, to int               // of room: what was read ahead
-	flows    bool              // the last read got all that it could: there is more
 }
 
 // hold has what is written wait for flush, or until it fills a buffer.
@@ -170,50 +163,4 @@ func (b *batch) Write(p []byte) (int, error) {
 		return 0, b.fault
 	}
 	return len(p), nil
-}
-
-// Read implements net.Conn. It reads ahead once a read has filled all that it was
-// given: a connection that rests waits without a buffer.
-func (b *batch) Read(p []byte) (int, error) {
-	b.reading.Lock()
-	defer b.reading.Unlock()
-	if b.from == b.to {
-		if b.flows && b.room == nil && !b.closed {
-			b.room = b.buffers.take()
-		}
-		if !b.flows || b.room == nil {
-			n, err := b.Conn.Read(p)
-			b.flows = n == len(p) && n > recordBytes/4 // TLS asks for much where a record is large
-			return n, err
-		}
-		n, err := b.Conn.Read(b.room[:])
-		b.from, b.to, b.flows = 0, n, n == len(b.room)
-		if n == 0 {
-			b.drained()
-			return 0, err
-		} // else the error comes again with the next read
-	}
-	n := copy(p, b.room[b.from:b.to])
-	if b.from += n; b.from == b.to && !b.flows {
-		b.drained()
-	}
-	return n, nil
-}
-
-// drained gives the buffer of reads back.
-func (b *batch) drained() {
-	if b.room != nil {
-		b.buffers.give(b.room)
-	}
-	b.room, b.from, b.to = nil, 0, 0
-}
-
-// Close implements net.Conn.
-func (b *batch) Close() error {
-	err := b.Conn.Close() // ends a read that waits
-	b.reading.Lock()
-	defer b.reading.Unlock()
-	b.drained()
-	b.closed = true
-	return err
 }

@@ -1,9 +1,7 @@
 package intra
 
 import (
-	"bytes"
 	"encoding/binary"
-	"encoding/gob"
 	"errors"
 	"fmt"
 	"io"
@@ -29,24 +27,22 @@ const (
 	believedBytes = 64 << 10
 )
 
-// encode appends a message.
+// encode appends a message, which is a wire.Message.
 func encode(to []byte, message any) ([]byte, error) {
-	if m, ok := message.(wire.Message); ok {
-		return wire.Append(to, m)
+	m, ok := message.(wire.Message)
+	if !ok {
+		return nil, errs.E("intra.encode", errs.Internal, fmt.Errorf("%T is no message of package wire", message))
 	}
-	var b bytes.Buffer
-	if err := gob.NewEncoder(&b).Encode(message); err != nil {
-		return nil, errs.E("intra.encode", errs.Internal, err)
-	}
-	return append(to, b.Bytes()...), nil
+	return wire.Append(to, m)
 }
 
-// decode reads a message.
+// decode reads a message, which is a wire.Message.
 func decode(b []byte, message any) error {
-	if m, ok := message.(wire.Message); ok {
-		return wire.Decode(b, m)
+	m, ok := message.(wire.Message)
+	if !ok {
+		return errs.E("intra.decode", errs.Internal, fmt.Errorf("%T is no message of package wire", message))
 	}
-	return gob.NewDecoder(bytes.NewReader(b)).Decode(message)
+	return wire.Decode(b, m)
 }
 
 // take reads so many bytes.
