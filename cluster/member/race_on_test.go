@@ -3,4 +3,4 @@
 package member_test
 
 // raceFactor divides what is repeated under the race detector.
-const raceFactor = 10
+const raceFactor = 20

@@ -27,7 +27,7 @@ func TestSimulation(t *testing.T) {
 	}
 }
 
-// Which seeds are played; the race detector, which takes ten times as long, gets fewer.
+// Which seeds are played; the race detector, which takes many times as long, gets fewer.
 var (
 	firstSeed = flag.Uint64("member.seed", 0, "first seed of the simulation")
 	seeds     = flag.Int("member.seeds", 200/raceFactor, "how many seeds of the simulation")

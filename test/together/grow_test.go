@@ -272,6 +272,12 @@ func (g *growth) counts(drained int) {
 			even(g.t, fmt.Sprint("node ", at), count, fixed/(len(g.Nodes)-1))
 		}
 	}
+	g.must(nodes.Await(g.t.Context(), "the node that was drained has removed everything", func() (bool, string) {
+		m, err := g.Nodes[drained].Metrics(g.t.Context())
+		g.must(err)
+		running, known := m[`troupe_jobs{kind="rebalance",state="running"}`]
+		return known && running+m.Sum("troupe_reclaimable_payloads") == 0, fmt.Sprint(m.Own())
+	}))
 	g.must(g.Nodes[drained].Stop(g.t.Context()))
 	for _, m := range g.count(g.Nodes[drained]) {
 		if m.Objects != 0 || m.Pending != 0 {
