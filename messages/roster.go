@@ -1,6 +1,8 @@
 package messages
 
 import (
+	"slices"
+
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/troupe-storage/troupe/objects"
@@ -16,7 +18,9 @@ type Roster struct {
 	Transition *Transition // nil: the set does not change
 	// Epoch counts the changes of placement: who was told NotFound by a roster of an
 	// earlier epoch asks again.
-	Epoch   uint64
+	Epoch uint64
+	// Lost are mountpaths that the node has not caught up with: see IsUnknown.
+	Lost    []LostMountpath
 	owners  candidates
 	formers candidates // of a transition
 }
@@ -86,6 +90,13 @@ func (r *Roster) Former(digest uint64) *MountpathView {
 		return nil
 	}
 	return former
+}
+
+// IsUnknown reports whether a key, by its digest, was on a mountpath that is lost, and
+// that the node has not caught up with. Where several nodes keep it, and this one has no
+// record of it, it is unknown then, and not absent.
+func (r *Roster) IsUnknown(digest uint64) bool {
+	return slices.ContainsFunc(r.Lost, func(l LostMountpath) bool { return l.held(digest) })
 }
 
 // Find returns the mountpath of an id; nil if there is none.

@@ -107,9 +107,6 @@ func (s *mountpaths) giveUp(ctx actor.Context, p *place) {
 		job = s.transition.Job
 	}
 	s.work(ctx, func() any {
-		if err := s.Set.MayGiveUp(id); err != nil {
-			return &finished{err: err}
-		}
 		var known messages.Tally
 		for _, other := range others {
 			held, err := tally(s.Set.Buckets(), other, func(objects.Key) bool { return true })
@@ -121,14 +118,14 @@ func (s *mountpaths) giveUp(ctx actor.Context, p *place) {
 		if err := s.endJob(job); err != nil {
 			return &finished{err: err}
 		}
-		transition, err := s.Set.GiveUp(id)
+		transition, unknown, err := s.Set.GiveUp(id)
 		if err != nil {
 			return &finished{err: err}
 		}
 		if err := s.Set.Drop(id); err != nil { // it is nobody's any more
 			s.System.Log().WithError(err).WithField("mountpath", p.mount.Path).Warn("the directory of a mountpath that was removed by force was not closed cleanly")
 		}
-		return &finished{lost: known.Objects / int64(max(1, len(others))), forced: p, transition: transition}
+		return &finished{lost: known.Objects / int64(max(1, len(others))), forced: p, transition: transition, unknown: unknown}
 	}, func(err error) any { return &finished{err: err} })
 }
 
@@ -136,10 +133,14 @@ func (s *mountpaths) giveUp(ctx actor.Context, p *place) {
 func (s *mountpaths) onGivenUp(ctx actor.Context, m *finished) {
 	m.forced.hidden, m.forced.awaits = true, false
 	s.places = slices.DeleteFunc(s.places, func(p *place) bool { return p == m.forced })
+	s.lost = m.unknown
 	s.System.Log().WithFields(logrus.Fields{"mountpath": m.forced.mount.Path, "objects": m.lost}).Error("a mountpath was removed by force; what only it had is lost")
 	if s.asked != nil {
 		status := m.forced.status()
 		status.Reason = fmt.Sprintf("removed by force: what only it had is lost, about %d objects by the share of the others", m.lost)
+		if len(s.lost) > 0 {
+			status.Reason = fmt.Sprintf("removed by force: about %d objects by the share of the others; what other nodes have of them is fetched, and what only it had is lost", m.lost)
+		}
 		s.asked.Send(status, nil)
 		s.asked, s.subject = nil, nil
 	}

@@ -86,6 +86,8 @@ type Config struct {
 	Set Set
 	// Transition is the change of the set that is under way; nil: none.
 	Transition *messages.Transition
+	// Lost are the mountpaths that the node has not caught up with.
+	Lost []messages.LostMountpath
 	// Jobs is the coordinator of jobs.
 	Jobs *actor.PID
 	MD5  *checksum.MD5Pool // of the node; nil: every transfer by itself
@@ -100,7 +102,7 @@ func Spec(c Config) actors.Spec {
 	for i, m := range c.Mounts {
 		places[i] = newPlace(i, m, c.System.Clock().Now())
 	}
-	state := &set{places: places, transition: c.Transition, results: make(map[uint64]*result)}
+	state := &set{places: places, transition: c.Transition, lost: c.Lost, results: make(map[uint64]*result)}
 	return actors.Spec{Name: Name, Kind: "mountpaths", New: func() actor.Actor { return &mountpaths{Config: c, set: state} }}
 }
 
@@ -148,6 +150,8 @@ func (s *mountpaths) Receive(ctx actor.Context) {
 		s.onFinishTransition(ctx, m)
 	case *messages.TallyTransition:
 		s.onTallyTransition(ctx, m)
+	case *messages.FoundMountpaths:
+		s.onFoundMountpaths(ctx, m)
 
 	case *messages.DisableMountpath:
 		s.onDisableMountpath(ctx, m)
@@ -209,6 +213,8 @@ func (s *mountpaths) onResult(ctx actor.Context, result any) {
 		m.reply.Send(m.all, m.err)
 	case *retired:
 		s.onRetired(m)
+	case *found:
+		s.onFound(ctx, m)
 	}
 }
 
@@ -556,6 +562,6 @@ func (s *mountpaths) publish() {
 		}
 	}
 	roster := messages.NewMovingRoster(views, s.transition)
-	roster.Epoch = s.epoch
+	roster.Epoch, roster.Lost = s.epoch, s.lost
 	s.Published.Store(roster)
 }

@@ -71,6 +71,7 @@ type finished struct {
 	forced     *place               // given up
 	lost       int64                // objects that were on it, by the share of the others
 	transition *messages.Transition // that goes on without it; nil: none
+	unknown    []messages.LostMountpath
 }
 
 func (s *mountpaths) onFinished(ctx actor.Context, m *finished) {

@@ -29,12 +29,13 @@ type Set struct {
 	// Retire wipes the directory of a mountpath that has left and is closed.
 	Retire func(id string) error
 	// GiveUp has them forget a mountpath that cannot be used, with what is on it, and
-	// returns what is left of a transition that was under way.
-	GiveUp func(id string) (*messages.Transition, error)
+	// returns what is left of a transition that was under way, and what is lost.
+	GiveUp func(id string) (*messages.Transition, []messages.LostMountpath, error)
+	// Found has them note that the node has caught up with mountpaths that were lost, and
+	// returns what still is.
+	Found func(ids []string) ([]messages.LostMountpath, error)
 	// Drop lets its directory go.
 	Drop func(id string) error
-	// MayGiveUp says why what only a mountpath has must not be given up; nil: it may be.
-	MayGiveUp func(id string) error
 	// Buckets returns the live buckets that there are.
 	Buckets func() []objects.Bucket
 }
@@ -46,7 +47,8 @@ type set struct {
 	transition *messages.Transition // nil: the set does not change
 	epoch      uint64               // of placement
 	changing   bool                 // a worker changes the documents of the set
-	ready      chan struct{}        // of the transition; nil: it is
+	lost       []messages.LostMountpath
+	ready      chan struct{} // of the transition; nil: it is
 	// asked is answered when the job that moves has begun; nil: nobody waits.
 	asked   messages.Reply[messages.MountpathStatus]
 	subject *place // whose status is the answer

@@ -226,7 +226,7 @@ func (n *Node) spawnCluster(documents *embedded.Documents) error {
 		HasBuckets: func() bool { return len(n.buckets.Load().All()) > 0 },
 		NewLineage: embedded.NewID, Publish: n.publishView, Events: c.events,
 		Manual: n.config.Cluster.Plans == PlansManual, Trouble: n.trouble,
-		Walked: c.walked.Load, CatchUp: n.gateway.CatchUp, Follow: n.followPlans, Rule: n.planRule,
+		Walked: c.walked.Load, CatchUp: n.gateway.CatchUp, Lacks: n.lacks, Follow: n.followPlans, Rule: n.planRule,
 	})
 	if err != nil {
 		return err

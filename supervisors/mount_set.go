@@ -32,14 +32,15 @@ func (o *opener) set() mountpath.Set {
 		Began:  func(to []string, job string) error { _, err := o.documents.SetTransitionJob(to, job); return err },
 		Finish: func(to []string) error { _, err := o.documents.FinishTransition(to); return err },
 		Retire: o.retire,
-		MayGiveUp: func(id string) error {
-			if !o.config.Cluster.enabled() {
-				return nil
-			}
-			return mayGiveUp(id, o.documents.Buckets())
+		GiveUp: func(id string) (*messages.Transition, []messages.LostMountpath, error) {
+			node, err := o.documents.GiveUp(id, (o.config.Cluster.enabled() || o.config.Road != nil) && isCopied(o.documents.Buckets()))
+			return transitionOf(node.Transition), lostOf(node.Lost), err
 		},
-		GiveUp: func(id string) (*messages.Transition, error) { return transition(o.documents.GiveUp(id)) },
-		Drop:   o.drop,
+		Found: func(ids []string) ([]messages.LostMountpath, error) {
+			node, err := o.documents.Found(ids)
+			return lostOf(node.Lost), err
+		},
+		Drop: o.drop,
 		Buckets: func() []objects.Bucket {
 			var buckets []objects.Bucket
 			for _, doc := range o.documents.Buckets() {
@@ -58,6 +59,22 @@ func transitionOf(t *embedded.Transition) *messages.Transition {
 		return nil
 	}
 	return &messages.Transition{From: t.From, To: t.To, Job: t.Job, Turned: t.Turned}
+}
+
+// lostOf is what the document says is lost, for those who serve.
+func lostOf(list []embedded.Lost) (lost []messages.LostMountpath) {
+	for _, l := range list {
+		lost = append(lost, messages.NewLostMountpath(l.ID, l.Among))
+	}
+	return lost
+}
+
+// isCopied reports whether several nodes keep what a bucket has: then what a node lacks of
+// it need not be absent.
+func isCopied(buckets []*objects.BucketDoc) bool {
+	return slices.ContainsFunc(buckets, func(doc *objects.BucketDoc) bool {
+		return doc.State != objects.BucketDestroyed && doc.Props.Owners() > 1
+	})
 }
 
 // directory is where a mountpath is to be.
@@ -276,16 +293,4 @@ func removeEmpty(dir string) {
 		}
 	}
 	_ = os.Remove(dir) // one with files in it stays
-}
-
-// mayGiveUp refuses to give up what only a mountpath has of buckets that several nodes
-// keep: the node would say of an object that other nodes have that there is none.
-func mayGiveUp(id string, buckets []*objects.BucketDoc) error {
-	for _, doc := range buckets {
-		if doc.State != objects.BucketDestroyed && doc.Props.Owners() > 1 {
-			return errs.E("supervisors.mayGiveUp", id, errs.Conflict, fmt.Errorf(
-				"objects of bucket %s are on other nodes, too, and this one would say that they do not exist: mend the disk and enable it; or drain and remove this node, and let it join again with empty directories", doc.Name))
-		}
-	}
-	return nil
 }

@@ -169,6 +169,7 @@ func Start(config Config) (_ *Node, err error) {
 		System: n.system, Slabs: n.slabs, Roster: &n.roster, Buckets: &n.buckets, Mover: &mover.Mover{Config: n.moverConfig()},
 		BucketsActor: n.system.PID(nodeName + "/" + bucket.Name),
 		InlineLimit:  config.InlineBytes, MinPartBytes: config.MinPartBytes, Now: n.clock.Now,
+		Found: n.noteFound,
 	}
 	if n.cluster != nil {
 		gatewayConfig.Agreed, gatewayConfig.Newer = n.cluster.buckets.Current, n.askForMap
@@ -300,7 +301,7 @@ func (n *Node) openDisks(now time.Time) ([]mountpath.Mount, *embedded.Documents,
 // spawnStorage spawns mountpaths and buckets and waits until they are at work.
 func (n *Node) spawnStorage(mounts []mountpath.Mount, documents *embedded.Documents) error {
 	if err := n.spawn(mountpath.Spec(mountpath.Config{System: n.system, Published: &n.roster, Mounts: mounts, MD5: n.md5, Nodes: n.lanes(),
-		Set: n.set, Transition: transitionOf(documents.Node().Transition), Jobs: n.system.PID(nodeName + "/" + xaction.Name),
+		Set: n.set, Transition: transitionOf(documents.Node().Transition), Lost: lostOf(documents.Node().Lost), Jobs: n.system.PID(nodeName + "/" + xaction.Name),
 	})); err != nil {
 		return err
 	}

@@ -71,6 +71,9 @@ type Node struct {
 	// GivenUp are those of Removed that were taken away with what was on them, because
 	// they could not be read: what they still have is left alone.
 	GivenUp []string `json:"given_up,omitempty"`
+	// Lost are those of GivenUp of which other nodes have copies that this one has not
+	// caught up with.
+	Lost []Lost `json:"lost,omitempty"`
 }
 
 // Documents is the node's documents. Safe for concurrent use.

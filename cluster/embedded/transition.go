@@ -163,11 +163,30 @@ func (d *Documents) FinishTransition(to []string) (Node, error) {
 	return node, err
 }
 
+// Lost is a mountpath that was given up, while other nodes have copies of what was on it.
+type Lost struct {
+	ID    string     `json:"id"`
+	Among [][]string `json:"among"` // the sets that keys were placed on then: mountpath ids, it among them
+}
+
+// Found notes that the node has caught up with mountpaths that were lost. Blocks on the
+// disks.
+func (d *Documents) Found(ids []string) (Node, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	next := d.node
+	next.Version++
+	next.Lost = slices.DeleteFunc(slices.Clone(next.Lost), func(l Lost) bool { return slices.Contains(ids, l.ID) })
+	return d.put("embedded.Found", next)
+}
+
 // GiveUp takes a mountpath that cannot be used from the node, with what is on it: at
 // once, so that a crash leaves it the node's or not. It goes from the sets of a change
 // that is under way, too, which goes on without it, by another job, or has ended with
-// it. Conflict: it is the last that keys are placed on. Blocks on the disks of the others.
-func (d *Documents) GiveUp(id string) (Node, error) {
+// it. Copied says that other nodes have copies of what is on it: then it is Lost, until it
+// is Found. Conflict: it is the last that keys are placed on. Blocks on the disks of the
+// others.
+func (d *Documents) GiveUp(id string, copied bool) (Node, error) {
 	const op errs.Op = "embedded.GiveUp"
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -183,6 +202,9 @@ func (d *Documents) GiveUp(id string) (Node, error) {
 	next.Mountpaths = slices.DeleteFunc(next.Mountpaths, func(m Mountpath) bool { return m.ID == id })
 	next.Removed = append(slices.Clone(next.Removed), id)
 	next.GivenUp = append(slices.Clone(next.GivenUp), id)
+	if copied {
+		next.Lost = append(slices.Clone(next.Lost), d.node.lost(id))
+	}
 	if was := d.node.Transition; was != nil {
 		from := slices.DeleteFunc(slices.Clone(was.From), isIt)
 		next.Transition = &Transition{From: from, To: to, Turned: was.Turned}
@@ -199,6 +221,15 @@ func (d *Documents) GiveUp(id string) (Node, error) {
 		d.setShelves(before)
 	}
 	return node, err
+}
+
+// lost is a mountpath of the node as one that is lost now.
+func (n *Node) lost(id string) Lost {
+	sets := [][]string{n.Placed()}
+	if n.Transition != nil {
+		sets = append(sets, n.Transition.From)
+	}
+	return Lost{ID: id, Among: slices.DeleteFunc(sets, func(set []string) bool { return !slices.Contains(set, id) })}
 }
 
 func isSameSet(a, b []string) bool {

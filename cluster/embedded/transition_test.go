@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 
@@ -100,6 +101,7 @@ func TestTransitions(t *testing.T) {
 func TestChangesInterruptedAtEveryWrite(t *testing.T) {
 	join := func(d *Documents, n *node) (Node, error) { return d.Join(n.shelves[2], "/d2") }
 	leave := func(d *Documents, _ *node) (Node, error) { return d.Leave("d0") }
+	lose := func(d *Documents, _ *node) (Node, error) { return d.GiveUp("d0", true) }
 	for name, c := range map[string]struct {
 		before func(*Documents, *node) (Node, error) // nil: nothing
 		change func(*Documents, *node) (Node, error)
@@ -110,10 +112,11 @@ func TestChangesInterruptedAtEveryWrite(t *testing.T) {
 		"job":            {leave, func(d *Documents, _ *node) (Node, error) { return d.SetTransitionJob([]string{"d1"}, "job") }},
 		"has joined":     {join, func(d *Documents, _ *node) (Node, error) { return d.FinishTransition([]string{"d0", "d1", "d2"}) }},
 		"has left":       {leave, func(d *Documents, _ *node) (Node, error) { return d.FinishTransition([]string{"d1"}) }},
-		"given up":       {nil, func(d *Documents, _ *node) (Node, error) { return d.GiveUp("d0") }},
-		"joiner is lost": {join, func(d *Documents, _ *node) (Node, error) { return d.GiveUp("d2") }},
-		"leaver is lost": {leave, func(d *Documents, _ *node) (Node, error) { return d.GiveUp("d0") }},
-		"source is lost": {join, func(d *Documents, _ *node) (Node, error) { return d.GiveUp("d0") }},
+		"given up":       {nil, func(d *Documents, _ *node) (Node, error) { return d.GiveUp("d0", true) }},
+		"caught up":      {lose, func(d *Documents, _ *node) (Node, error) { return d.Found([]string{"d0"}) }},
+		"joiner is lost": {join, func(d *Documents, _ *node) (Node, error) { return d.GiveUp("d2", true) }},
+		"leaver is lost": {leave, func(d *Documents, _ *node) (Node, error) { return d.GiveUp("d0", true) }},
+		"source is lost": {join, func(d *Documents, _ *node) (Node, error) { return d.GiveUp("d0", true) }},
 	} {
 		for writes := range 6 {
 			n := newNode(t, 3)
@@ -140,7 +143,7 @@ func TestChangesInterruptedAtEveryWrite(t *testing.T) {
 			}
 			node := again.Node()
 			same := func(other Node) bool {
-				return node.Transition.Equal(other.Transition) && len(node.Mountpaths) == len(other.Mountpaths) && slices.Equal(node.Removed, other.Removed)
+				return node.Transition.Equal(other.Transition) && len(node.Mountpaths) == len(other.Mountpaths) && fmt.Sprint(node.Lost) == fmt.Sprint(other.Lost) && slices.Equal(node.Removed, other.Removed)
 			}
 			switch {
 			case err == nil && !same(wanted):
@@ -163,5 +166,31 @@ func TestChangesInterruptedAtEveryWrite(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// What is lost is so until it is found: with the sets that keys were placed on, also those
+// of a change that was under way. Where nobody else has copies nothing is.
+func TestLostUntilFound(t *testing.T) {
+	n := newNode(t, 3)
+	d := n.start(n.shelves[:2]...)
+	if _, err := d.Join(n.shelves[2], "/d2"); err != nil {
+		t.Fatal(err)
+	}
+	lost, err := d.GiveUp("d0", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := fmt.Sprint(lost.Lost), "[{d0 [[d0 d1 d2] [d0 d1]]}]"; got != want {
+		t.Fatalf("lost: %s, want %s", got, want)
+	}
+	if again, err := Open(shelvesOf(n.shelves)); err != nil || len(again.Node().Lost) != 1 {
+		t.Fatalf("read again: %+v, %v", again.Node().Lost, err)
+	}
+	if node, err := d.GiveUp("d2", false); err != nil || len(node.Lost) != 1 {
+		t.Fatalf("without copies: %+v, %v", node.Lost, err)
+	}
+	if node, err := d.Found([]string{"d0"}); err != nil || len(node.Lost) != 0 || !slices.Equal(node.GivenUp, []string{"d0", "d2"}) {
+		t.Fatalf("found: %+v, %v", node, err)
 	}
 }

@@ -24,6 +24,7 @@ type evidence struct {
 	leads     bool // it holds the lock, and did a moment ago
 	leader    smap.NodeID
 	caughtUp  uint64 // the node's own report; see Status.CaughtUp
+	lacks     *Lost  // likewise; see Status.Lost
 	empty     bool   // there is no bucket: keys may be placed without a plan
 	wishes    wishes
 	wished    bool               // they are known
@@ -57,7 +58,7 @@ func (e evidence) decide() decision {
 	if d, urgent := e.urgent(); urgent || !e.leads {
 		return d
 	}
-	for _, look := range []func() decision{e.maintenance, e.caughtUpNodes, e.returning, e.joining, e.placing, e.switching, e.leaving, e.planning} {
+	for _, look := range []func() decision{e.maintenance, e.losing, e.caughtUpNodes, e.returning, e.joining, e.placing, e.switching, e.leaving, e.planning} {
 		if d := look(); !d.nothing() {
 			return d
 		}

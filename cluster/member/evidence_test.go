@@ -41,3 +41,44 @@ func TestAccused(t *testing.T) {
 		}
 	}
 }
+
+// A report that a node lacks something is about its entry as it is, and voids that it has
+// caught up.
+func TestLosing(t *testing.T) {
+	const now = time.Minute
+	m, err := smap.New("line", smap.Node{ID: "a", Digest: 1}, smap.Node{ID: "b", Digest: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	recovering, err := m.Change().SetState("b", 1, smap.Recovering).Done()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		name   string
+		m      *smap.Smap
+		status Status
+		want   smap.State // of b in the next map
+		since  uint64
+	}{
+		{"it lost one", m, Status{Lost: &Lost{Since: 1, Gone: true}}, smap.Recovering, 2},
+		{"it did in an earlier life", recovering, Status{Lost: &Lost{Since: 1, Gone: true}}, smap.Recovering, 2},
+		{"it has caught up", recovering, Status{CaughtUp: 2}, smap.Up, 3},
+		{"it lost one after it had caught up", recovering, Status{CaughtUp: 2, Lost: &Lost{Since: 2, Gone: true}}, smap.Recovering, 3},
+	} {
+		test.status.Node, test.status.Lineage, test.status.Version = "b", "line", test.m.Version()
+		e := evidence{self: "a", now: now, leads: true, current: test.m, rule: func() Rule { return Rule{Copies: 2} },
+			contacts: map[smap.NodeID]contact{"b": newContact().answered(now-time.Second, test.status)}}
+		next := test.m
+		if d := e.decide(); d.change != nil {
+			change := test.m.Change()
+			d.change(change)
+			if next, err = change.Done(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if b, _ := next.Node("b"); b.State != test.want || b.Since != test.since {
+			t.Errorf("%s: %s since %d, want %s since %d", test.name, b.State, b.Since, test.want, test.since)
+		}
+	}
+}

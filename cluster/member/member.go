@@ -43,6 +43,9 @@ type Config struct {
 	// it is recovering; in a goroutine of its own, until its context ends. nil: there is
 	// nothing to do.
 	CatchUp func(ctx context.Context, m *smap.Smap) error
+	// Lacks says what the node cannot answer for; called on every tick, on any goroutine.
+	// nil: it never lacks anything.
+	Lacks func() Lack
 	// Walked is this node's report of what it did for the plan under way; called on every
 	// tick, on any goroutine. nil: no plan is ever walked here, and none gets on.
 	Walked func() *messages.PlanWalk
@@ -108,6 +111,9 @@ func New(c Config) (*Membership, error) {
 	}
 	if c.CatchUp == nil {
 		c.CatchUp = func(context.Context, *smap.Smap) error { return nil }
+	}
+	if c.Lacks == nil {
+		c.Lacks = func() Lack { return Lack{} }
 	}
 	if c.Walked == nil {
 		c.Walked = func() *messages.PlanWalk { return nil }
@@ -449,6 +455,9 @@ func (m *member) publish() *messages.ClusterView {
 	h, now := m.held, m.now()
 	out := &outgoing{records: h.records, leader: m.leader, probe: Probe{From: m.Record.ID, ClusterID: m.ClusterID}}
 	out.status = Status{Node: m.Record.ID, ClusterID: m.ClusterID, CaughtUp: m.caughtUp, Data: m.HasBuckets()}
+	if lack := m.Lacks(); lack.Why != "" {
+		out.status.CaughtUp, out.status.Lost = 0, m.lacking(lack)
+	}
 	view := &messages.ClusterView{
 		Self: m.Record.ID, ClusterID: m.ClusterID, Name: m.Name, Map: h.current, Nodes: make(map[smap.NodeID]messages.NodeAddresses),
 		Leader: m.leader, Unconfirmed: m.unconfirmed, Refused: m.refused, Silent: m.silent, Health: make(map[smap.NodeID]messages.NodeHealth, len(m.catalogue)),

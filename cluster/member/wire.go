@@ -48,6 +48,9 @@ type Status struct {
 	// CaughtUp reports that the node has made its own state equal to what it is to be,
 	// under the entry that says Recovering since this version; 0: it has not.
 	CaughtUp uint64 `json:"caught_up,omitempty"`
+	// Lost reports that the node lacks what others have; nil: it lacks nothing, or the map
+	// says so already.
+	Lost *Lost `json:"lost,omitempty"`
 	// Buckets is the version of the bucket documents that it has adopted.
 	Buckets uint64 `json:"buckets,omitempty"`
 	// Dropping are destroyed buckets, as of that version, of which the node still has data.

@@ -57,7 +57,8 @@ type node struct {
 	shelf    *shelf
 	buckets  *member.Buckets
 	catches  atomic.Int64
-	behind   atomic.Bool // it never catches up
+	behind   atomic.Bool                 // it never catches up
+	lack     atomic.Pointer[member.Lack] // nil: it lacks nothing
 	manual   bool
 	walk     atomic.Pointer[func(*messages.ClusterView) *messages.PlanWalk] // what it reports; nil: nothing
 	log      *bytes.Buffer
@@ -175,11 +176,16 @@ func (n *node) start() {
 		Pace:       cluster.Pace{Gap: time.Millisecond, Retry: 50 * time.Millisecond, RetryMax: time.Second},
 		Buckets:    n.buckets,
 		HasBuckets: func() bool { return n.data.Load() || len(n.shelf.Buckets()) > 0 }, NewLineage: embedded.NewID, Publish: n.view.Store, Events: n.events,
-		Manual: n.manual, Walked: n.walked,
+		Manual: n.manual, Walked: n.walked, Lacks: n.lacks,
 		CatchUp: func(ctx context.Context, _ *smap.Smap) error {
 			n.catches.Add(1)
 			if n.behind.Load() {
 				<-ctx.Done()
+			}
+			if lack := n.lacks(); lack.Lost {
+				n.lack.Store(nil) // others had it
+			} else if lack.Why != "" {
+				return errors.New(lack.Why)
 			}
 			return ctx.Err()
 		},
@@ -190,6 +196,14 @@ func (n *node) start() {
 	n.world.mu.Unlock()
 	n.pid, err = n.system.Spawn(n.system.Root(), membership.Spec())
 	must(t, err)
+}
+
+// lacks is what the node has not that others have.
+func (n *node) lacks() member.Lack {
+	if lack := n.lack.Load(); lack != nil {
+		return *lack
+	}
+	return member.Lack{}
 }
 
 // walked is what the node reports of a plan.

@@ -21,6 +21,9 @@ import (
 // to this node by a switch meanwhile are compared, too: it ends when no key has changed
 // its owners since it began.
 //
+// While a mountpath is away it fails with Offline: what is fetched could not be kept. Of
+// mountpaths that were lost it notes in the end that the node has caught up with them.
+//
 // A key of which nobody is in charge cannot be asked about, and not be told from one that
 // never was: then it fails with Offline, naming who is missing.
 func (g *Gateway) CatchUp(ctx context.Context, m *smap.Smap) error {
@@ -30,6 +33,10 @@ func (g *Gateway) CatchUp(ctx context.Context, m *smap.Smap) error {
 		if set == nil || set.Map == nil || set.Version() < m.Version() {
 			return errs.E(op, errs.Busy, fmt.Errorf("the node does not act on version %d of the map yet", m.Version()))
 		}
+		lost, err := g.mayCatchUp(set)
+		if err != nil {
+			return err
+		}
 		for _, bucket := range g.Buckets() {
 			if bucket.Props.Owners() == 1 {
 				continue // this node is the only source
@@ -38,10 +45,24 @@ func (g *Gateway) CatchUp(ctx context.Context, m *smap.Smap) error {
 				return errs.E(op, bucket.Bucket, err)
 			}
 		}
-		if now := g.lanes(); samePlaces(set.Map, now.Map) {
-			return nil
+		now := g.lanes()
+		if !samePlaces(set.Map, now.Map) {
+			continue
+		}
+		if found, err := g.foundAll(lost, now); found || err != nil {
+			return err
 		}
 	}
+}
+
+// foundAll notes that the node has caught up with mountpaths that were lost, if no other
+// one was lost meanwhile, and nothing that was on them may have come to be known to nobody.
+func (g *Gateway) foundAll(lost []string, now *messages.NodeSet) (bool, error) {
+	still, err := g.mayCatchUp(now)
+	if err != nil || len(still) > len(lost) || len(lost) == 0 {
+		return err == nil && len(still) == 0, err
+	}
+	return true, g.Found(lost)
 }
 
 // samePlaces reports whether every key has the same owners under two maps.
@@ -68,7 +89,7 @@ func (g *Gateway) catchUpBucket(ctx context.Context, bucket *objects.BucketDoc) 
 // missing says which node may have keys that this one owns and nobody can be asked about;
 // empty: there is no such node. Such a key has no owner that serves, and the last that
 // left is away.
-func missing(set *messages.NodeSet, copies int) string {
+func missing(set *messages.NodeSet, owners int) string {
 	self, _ := set.Map.Node(smap.NodeID(set.Self))
 	not, last := 0, ""
 	for _, node := range set.Map.Nodes() {
@@ -80,7 +101,7 @@ func missing(set *messages.NodeSet, copies int) string {
 			last = fmt.Sprintf("%s, which is %s", node.ID, node.State)
 		}
 	}
-	if not < copies-1 {
+	if not < owners-1 {
 		return ""
 	}
 	return last
@@ -90,7 +111,7 @@ func missing(set *messages.NodeSet, copies int) string {
 func (g *Gateway) catchUpPage(ctx context.Context, bucket *objects.BucketDoc, after string) (upto string, err error) {
 	const op errs.Op = "gateway.CatchUp"
 	set := g.lanes()
-	if who := missing(set, bucket.Props.Owners()); who != "" {
+	if who := missing(set, ownersOf(set.Map, bucket)); who != "" {
 		return "", errs.E(op, bucket.Bucket, errs.Offline, fmt.Errorf("keys that this node owns may be known to nobody but %s", who))
 	}
 	page, err := g.records(op, bucket, after, holdingRecords)
@@ -178,7 +199,7 @@ func (g *Gateway) equal(op errs.Op, c Charge, bucket *objects.BucketDoc, name st
 		return false, err
 	}
 	own, err := g.Show(bucket, name, c.Epoch, false)
-	if err != nil {
+	if err != nil && !IsUnknown(err) {
 		return false, err
 	}
 	theirs, err := g.Peers.Show(c, bucket, name, false)

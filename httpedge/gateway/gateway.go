@@ -69,6 +69,9 @@ type Config struct {
 	// Lanes is the map that the node's write lanes act on, which is Nodes' or a later
 	// one; nil: Nodes.
 	Lanes *messages.LaneMap
+	// Found notes that the node has caught up with mountpaths that were lost, by their ids.
+	// It blocks on the disks. nil: none is ever lost.
+	Found func(ids []string) error
 }
 
 // Gateway serves the edges of one node. Safe for concurrent use.

@@ -70,9 +70,18 @@ func keyOf(bucket *objects.BucketDoc, name string) (digest uint64, slot uint16) 
 // Holdings returns a page of records under a map: the one that the lanes act on.
 func (g *Gateway) Holdings(set *messages.NodeSet, bucket *objects.BucketDoc, r HoldingsRequest) (*HoldingsPage, error) {
 	const op errs.Op = "gateway.Holdings"
+	if !r.Next && isNoSource(set, bucket, r.Asker) {
+		return &HoldingsPage{}, nil // a mountpath that is away here holds nobody up
+	}
+	before := g.Roster.Load()
 	page, err := g.records(op, bucket, r.After, holdingRecords)
 	if err != nil {
 		return nil, err
+	}
+	if !r.Next {
+		if err := g.whole(op, set, bucket, r.Asker, before); err != nil {
+			return nil, err
+		}
 	}
 	answer := &HoldingsPage{Told: positionOf(page)}
 	for i := range page.Entries {
@@ -165,7 +174,11 @@ func (g *Gateway) Owed(r messages.OwedRequest) (*messages.OwedPage, error) {
 	if !planned {
 		return &messages.OwedPage{}, nil
 	}
+	before := g.Roster.Load()
 	page, err := g.records(op, r.Bucket, r.After, r.Limit)
+	if err == nil {
+		err = g.whole(op, set, r.Bucket, "", before)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -56,8 +56,15 @@ func past(e *messages.ObjectEntry) string {
 
 // ListOurs returns this node's part of a page under a map.
 func (g *Gateway) ListOurs(set *messages.NodeSet, bucket *objects.BucketDoc, r ListRequest) (*NodePage, error) {
+	if isNoSource(set, bucket, "") {
+		return &NodePage{}, nil // a mountpath that is away here keeps nobody from a list
+	}
 	r.Markers = messages.UnsettledMarkers
+	before := g.Roster.Load()
 	page, err := g.list(bucket, r)
+	if err == nil {
+		err = g.whole("gateway.List", set, bucket, "", before)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -191,7 +198,7 @@ func needed(set *messages.NodeSet, bucket *objects.BucketDoc) ([]*messages.NodeV
 		}
 		nodes = append(nodes, node)
 	}
-	if down != nil && notUp >= bucket.Props.Owners() {
+	if down != nil && notUp >= ownersOf(set.Map, bucket) {
 		return nil, &messages.NodeAway{Node: down.ID, Reason: cmp.Or(down.Away, "it is down")}
 	}
 	return nodes, nil

@@ -40,6 +40,9 @@ func (g *Gateway) holds(bucket *objects.BucketDoc, key objects.Key, epoch smap.E
 	if view.Epoch != epoch || !acks(&view, set.Self) {
 		return messages.Fence{}, &messages.MapDiffers{Node: set.Self, Version: set.Version()}
 	}
+	if self, _ := set.Map.Node(smap.NodeID(set.Self)); self.State.Serves() && g.isUnknown(key, g.Roster.Load()) {
+		return messages.Fence{}, &messages.MapDiffers{Node: set.Self, Version: set.Version()} // the next map says that it does not
+	}
 	return messages.Fence{Set: set, Epoch: epoch, Owners: bucket.Props.Owners()}, nil
 }
 
@@ -243,6 +246,7 @@ func (g *Gateway) openMarked(op errs.Op, bucket *objects.BucketDoc, key objects.
 	if _, err := g.place(op, key); err != nil {
 		return nil, err
 	}
+	before := g.Roster.Load()
 	window, err := g.Slabs.Lease(1)
 	if err != nil {
 		return nil, errs.E(op, key, err)
@@ -252,7 +256,7 @@ func (g *Gateway) openMarked(op errs.Op, bucket *objects.BucketDoc, key objects.
 	})
 	if err != nil {
 		window.Release()
-		return nil, err
+		return nil, g.absent(op, key, before, err)
 	}
 	return &Object{
 		Meta: opened.Meta, opened: opened, key: key, slabs: g.Slabs, window: window,
@@ -262,11 +266,12 @@ func (g *Gateway) openMarked(op errs.Op, bucket *objects.BucketDoc, key objects.
 
 // recordMarked is openMarked for the record only.
 func (g *Gateway) recordMarked(op errs.Op, key objects.Key) (*Object, error) {
+	before := g.Roster.Load()
 	opened, err := find(g, op, key, func(view *messages.MountpathView, digest uint64) (*messages.ObjectOpened, error) {
 		return g.openAt(op, &messages.OpenObject{Key: key, RecordOnly: true, Tombstones: true}, view, digest)
 	})
 	if err != nil {
-		return nil, err
+		return nil, g.absent(op, key, before, err)
 	}
 	return &Object{Meta: opened.Meta, opened: opened, key: key, slabs: g.Slabs}, nil
 }

@@ -28,6 +28,7 @@ import (
 	"github.com/troupe-storage/troupe/objects/errs"
 	"github.com/troupe-storage/troupe/objects/smap"
 	"github.com/troupe-storage/troupe/supervisors"
+	"github.com/troupe-storage/troupe/supervisors/faults"
 	"github.com/troupe-storage/troupe/test/s3client"
 )
 
@@ -44,6 +45,7 @@ type world struct {
 	// silent: a node did not answer another one for seconds, though nobody stopped it: the
 	// machine was too busy.
 	silent atomic.Bool
+	desks  map[string]*faults.Desk // of nodes that something is broken at
 }
 
 // Levels implements logrus.Hook.
@@ -97,7 +99,7 @@ func (w *world) start(names ...string) {
 			}
 			w.t.Cleanup(func() { w.stop(name) })
 		}
-		n.config.Cluster.Provider = w.memory.Provider()
+		n.config.Cluster.Provider, n.config.Faults = w.memory.Provider(), w.desks[name]
 		started, err := supervisors.Start(n.config)
 		if err != nil {
 			w.t.Fatalf("%s: %v", name, err)
