@@ -153,7 +153,7 @@ func (m *Smap) MaySwitch(slot uint16, reports []Walked, rule SwitchRule) bool {
 			nextNotUp++
 		}
 	}
-	if notUp > rule.Spare || nextNotUp > rule.Slack {
+	if notUp > m.spare(rule) || nextNotUp > rule.Slack {
 		return false
 	}
 	for _, id := range m.placement {
@@ -190,5 +190,9 @@ func (m *Smap) MayGiveUp(id NodeID, rule SwitchRule) bool {
 			notUp++
 		}
 	}
-	return notUp <= rule.Spare
+	return notUp <= m.spare(rule)
 }
+
+// spare is how many nodes may be not up: where there are fewer than a bucket has copies, a
+// key has no more owners than there are nodes.
+func (m *Smap) spare(rule SwitchRule) int { return min(rule.Spare, len(m.placement)-1) }

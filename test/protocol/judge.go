@@ -12,7 +12,8 @@ import (
 	"github.com/troupe-storage/troupe/objects/smap"
 )
 
-// register is what a key is to its clients: one value or none.
+// register is what a key is to its clients: one value or none. A loss that is accepted
+// takes it back to what survives.
 func register() porcupine.Model {
 	return porcupine.Model{
 		Init: func() any { return "" },
@@ -20,7 +21,7 @@ func register() porcupine.Model {
 			e, value := input.(event), state.(string)
 			a := output.(Answer)
 			if e.acceptedLoss {
-				return true, ""
+				return true, e.op.Value
 			}
 			known := a.Outcome == Done || a.Outcome == Failed
 			met := e.op.Do == "put" || e.op.Do == "delete" || e.op.Do == "create" && value == "" || e.op.Do == "replace" && value == e.op.If
@@ -110,7 +111,7 @@ func (w *world) rest() string {
 	if wrong := w.calm(); wrong != "" {
 		return wrong
 	}
-	if wrong := w.last(); wrong != "" || w.profile.Copies == 1 || !w.quiet() {
+	if wrong := w.last(); wrong != "" || w.profile.Copies == 1 || len(w.kv.Placement()) == 1 || !w.quiet() {
 		return wrong
 	}
 	return w.failovers()

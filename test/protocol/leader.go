@@ -294,10 +294,14 @@ func (w *world) acceptLoss(s uint64) {
 	if _, planned := w.kv.Next(); !ok || planned || w.leftovers() {
 		return
 	}
+	before := w.kv
+	safe := before.MayGiveUp(node.ID, w.rule()) // then no key has it as its only source
 	then := func() {
 		for _, key := range w.host(node.ID).node.keys() {
-			w.clock++
-			w.history = append(w.history, event{client: len(w.clients), key: key, call: w.clock, acceptedLoss: true})
+			if lost, value := w.loses(before, key, node.ID); lost && !safe {
+				w.clock++
+				w.history = append(w.history, event{client: len(w.clients), key: key, op: Op{Value: value}, call: w.clock, acceptedLoss: true})
+			}
 		}
 	}
 	rest := slices.DeleteFunc(w.kv.Placement(), func(id smap.NodeID) bool { return id == node.ID })
@@ -305,6 +309,23 @@ func (w *world) acceptLoss(s uint64) {
 		c.AcceptLoss(node.ID, node.Since)
 		c.Begin(rest)
 	})
+}
+
+// loses reports whether a node is the only source of a key, and what the last to leave of
+// the other owners has, which is what survives.
+func (w *world) loses(m *smap.Smap, key string, id smap.NodeID) (bool, string) {
+	v := m.View(smap.Key{Digest: w.setting.Keys[key], Owners: w.profile.Copies, Document: 1})
+	survivor, left := "", uint64(0)
+	for _, owner := range v.Owners {
+		node, _ := m.Node(owner)
+		if owner != id && node.State.Serves() {
+			return false, ""
+		}
+		if owner != id && node.Left > left {
+			left, survivor = node.Left, w.host(owner).node.disk.Records[key].Value
+		}
+	}
+	return slices.Contains(v.InSync, id) || len(v.InSync) == 0, survivor
 }
 
 // leftovers reports whether a node holds what it does not own.
@@ -327,10 +348,11 @@ func (w *world) rejoin() {
 		if node.State == smap.Down && node.Left == 0 {
 			w.propose(fmt.Sprintf("%s is removed", node.ID), nil, func(c *smap.Change) { c.Remove(node.ID) })
 			if _, planned := w.kv.Next(); !planned { // the plan without it was canceled, or is yet to come
-				w.plan(slices.DeleteFunc(w.kv.Placement(), func(id smap.NodeID) bool {
+				rest := slices.DeleteFunc(w.kv.Placement(), func(id smap.NodeID) bool {
 					other, _ := w.kv.Node(id)
 					return other.State == smap.Down && other.Left == 0
-				}))
+				})
+				w.propose(fmt.Sprintf("a plan to %v", rest), nil, func(c *smap.Change) { c.Begin(rest) })
 			}
 		}
 	}

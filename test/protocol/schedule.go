@@ -18,7 +18,7 @@ func ScheduleOf(seed uint64) (Profile, Schedule) {
 	p.Mood = moods()[draw(10, uint64(len(moods())))]
 	p.Plans, p.Disks = draw(7, 2) == 0 || p.Mood == moods()[2], draw(8, 3) == 0
 	p.Losses = p.Mood == moods()[4] && draw(9, 3) > 0
-	if p.Losses {
+	if p.Losses && draw(11, 2) == 0 {
 		p.Copies, p.MinCopies = 1, 1
 	}
 	if p.Losses {
