@@ -100,6 +100,7 @@ func (m *RemoveMovedUpload) Subject() string { return m.Key.String() }
 type ExportUpload struct {
 	Key      objects.Key
 	UploadID string
+	Only     int // number of the one part that is wanted; 0: all
 	Reply    Reply[*UploadExported]
 }
 

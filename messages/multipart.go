@@ -53,7 +53,11 @@ type AbortUpload struct {
 	Former   bool   // the mountpath is the one that the key leaves, by the roster of Epoch
 	Epoch    uint64 // another one refuses it
 	Fence    Fence
-	Reply    Reply[struct{}]
+	// Counted: only if no write of the key began since CountWrites answered with Writes; else
+	// Busy.
+	Counted bool
+	Writes  uint64
+	Reply   Reply[struct{}]
 }
 
 // Fail implements Failer.

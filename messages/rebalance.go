@@ -1,6 +1,8 @@
 package messages
 
 import (
+	"cmp"
+
 	"github.com/troupe-storage/troupe/objects"
 )
 
@@ -18,6 +20,14 @@ type OwedPage struct {
 	Names []string
 	// Upto is the position up to which the page tells everything; empty: to the end.
 	Upto string
+}
+
+// UploadName names an upload under way in its bucket.
+type UploadName struct{ Name, ID string }
+
+// Compare orders uploads by name, then id.
+func (u UploadName) Compare(v UploadName) int {
+	return cmp.Or(cmp.Compare(u.Name, v.Name), cmp.Compare(u.ID, v.ID))
 }
 
 // Leftover is a record that a node has of a key that it neither owns nor will own.

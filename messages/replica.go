@@ -12,13 +12,15 @@ import (
 // stays.
 
 // StoreRecord has a key's record replaced by one of another node, if it is greater.
-// Its payload is in slot 0 of Window, or here already, or there is none. Sent by the
+// Its payload is in slot 0 of Window, or here already, or there is none; the parts of an
+// object that is made of some may be here from their upload. Sent by the
 // gateway to the key's write lane, with the payload verified. Answered by Stored when
 // what the answer says is durable, or by a failure (MapDiffers: nothing was done). The
 // window stays the sender's; the lane pins slot 0.
 type StoreRecord struct {
 	Key    objects.Key
 	Record *objects.Meta
+	Parts  []objects.Part // of objects.Chunks, in the order of their bytes; nil: not told
 	Fence  Fence
 	Window *slab.Window // of an inline payload; nil: none comes with it
 	Reply  Reply[Stored]
@@ -60,6 +62,9 @@ type Stored struct {
 	// NeedsPayload: nothing was done, because the payload is not here and did not come
 	// with the record.
 	NeedsPayload bool
+	// Missing are the numbers of the parts that are needed, where others are here from an
+	// upload under way; nil: all are.
+	Missing []int
 }
 
 // SettleRecords notes that records of the lane's keys are settled, those that still are

@@ -81,6 +81,8 @@ func (c *coordinator) Receive(ctx actor.Context) {
 		c.onImport(ctx, "mountpath.ImportUpload", m.Key, m, func(i *importer) { i.importUpload(m) })
 	case *messages.StorePayload:
 		c.onImport(ctx, "mountpath.StorePayload", m.Key, m, func(i *importer) { i.storePayload(m) })
+	case *messages.StorePart:
+		c.onImport(ctx, "mountpath.StorePart", m.Key, m, func(i *importer) { i.storePart(m) })
 	case *messages.EmptyBucket, *messages.DropBucket:
 		ctx.Send(c.keeper, m)
 

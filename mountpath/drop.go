@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/troupe-storage/troupe/messages"
+	"github.com/troupe-storage/troupe/objects"
 	"github.com/troupe-storage/troupe/objects/errs"
 	"github.com/troupe-storage/troupe/objects/smap"
 )
@@ -29,20 +30,48 @@ var errHeld = errors.New("the node owns the key, or will")
 // onRemoveLeftover removes what the node does not hold by the map that it acts on now.
 // A copy that comes under a later map comes in a later turn.
 func (l *writeLane) onRemoveLeftover(m *messages.RemoveLeftover) error {
-	const op errs.Op = "lane.RemoveLeftover"
+	if err := l.beginLeftover("lane.RemoveLeftover", m.Key, m.Owners, m.Document); err != nil {
+		return err
+	}
+	return l.store.RemoveMoved(m.Key, m.Generation)
+}
+
+// onRemoveLeftoverUpload is onRemoveLeftover for an upload under way.
+func (l *writeLane) onRemoveLeftoverUpload(m *messages.RemoveLeftoverUpload) error {
+	if err := l.beginLeftover("lane.RemoveLeftoverUpload", m.Key, m.Owners, m.Document); err != nil {
+		return err
+	}
+	if err := l.store.AbortUpload(m.Key, m.UploadID); !errs.Is(errs.NotFound, err) {
+		return err
+	}
+	return nil
+}
+
+// beginLeftover begins to remove what the node does not hold; Conflict: it does.
+func (l *writeLane) beginLeftover(op errs.Op, key objects.Key, owners int, document uint64) error {
 	var set *messages.NodeSet
 	if l.nodes != nil {
 		set = l.nodes.Load()
 	}
 	if set == nil || set.Map == nil {
-		return errs.E(op, m.Key, errs.Conflict, errHeld)
+		return errs.E(op, key, errs.Conflict, errHeld)
 	}
-	view := set.Map.View(smap.Key{Digest: m.Key.Digest(), Owners: m.Owners, Document: m.Document})
+	view := set.Map.View(smap.Key{Digest: key.Digest(), Owners: owners, Document: document})
 	if view.Holds(smap.NodeID(set.Self)) {
-		return errs.E(op, m.Key, errs.Conflict, errHeld)
+		return errs.E(op, key, errs.Conflict, errHeld)
 	}
-	if err := l.begin(op, m.Key); err != nil {
-		return err
+	return l.begin(op, key)
+}
+
+// onKeepUpload makes an upload under way what the node in charge has, unless the key was
+// written since that node was told what is here: a late one would undo what it sent later.
+func (l *writeLane) onKeepUpload(m *messages.KeepUpload) ([]int, error) {
+	const op errs.Op = "lane.KeepUpload"
+	if l.custody.writes.of(m.Key) != m.Writes {
+		return nil, errs.E(op, m.Key, errs.Busy, errWrittenSince)
 	}
-	return l.store.RemoveMoved(m.Key, m.Generation)
+	if _, err := l.fenced(op, m.Key, &m.Fence); err != nil {
+		return nil, err
+	}
+	return l.store.KeepUpload(m.Key, &m.Upload, m.Parts)
 }

@@ -79,6 +79,10 @@ func (l *writeLane) Receive(ctx actor.Context) {
 		m.Reply.Send(struct{}{}, l.onDropRecord(m))
 	case *messages.RemoveLeftover:
 		m.Reply.Send(struct{}{}, l.onRemoveLeftover(m))
+	case *messages.KeepUpload:
+		m.Reply.Send(l.onKeepUpload(m))
+	case *messages.RemoveLeftoverUpload:
+		m.Reply.Send(struct{}{}, l.onRemoveLeftoverUpload(m))
 	case *messages.CountWrites:
 		m.Reply.Send(l.custody.writes.of(m.Key), nil)
 	case *messages.SettleRecords:
@@ -280,6 +284,9 @@ func (l *writeLane) onCompleteUpload(m *messages.CompleteUpload) (objects.Receip
 }
 
 func (l *writeLane) onAbortUpload(m *messages.AbortUpload) error {
+	if m.Counted && l.custody.writes.of(m.Key) != m.Writes {
+		return errs.E("lane.AbortUpload", m.Key, errs.Busy, errWrittenSince)
+	}
 	if m.Former {
 		if err := l.refusesFormer("lane.AbortUpload", m.Key, m.Epoch); err != nil {
 			return err
@@ -327,7 +334,7 @@ func (l *readLane) Receive(ctx actor.Context) {
 	case *messages.ListParts:
 		m.Reply.Send(l.store.Parts(m.Key, m.UploadID, m.After, m.Limit))
 	case *messages.ExportUpload:
-		m.Reply.Send(l.store.ExportUpload(m.Key, m.UploadID))
+		m.Reply.Send(l.store.ExportUpload(m.Key, m.UploadID, m.Only))
 	case *messages.ListUploads:
 		m.Reply.Send(l.store.Uploads(m.Bucket, m.Prefix, m.AfterName, m.AfterID, m.Limit))
 	default:

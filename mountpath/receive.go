@@ -7,7 +7,10 @@ import (
 	"os"
 
 	"github.com/troupe-storage/troupe/messages"
+	"github.com/troupe-storage/troupe/mountpath/store"
+	"github.com/troupe-storage/troupe/objects"
 	"github.com/troupe-storage/troupe/objects/errs"
+	"github.com/troupe-storage/troupe/objects/slab"
 )
 
 // storeImport asks a lane to make a payload of another node the object here, unless
@@ -27,14 +30,30 @@ func (m *storeImport) Fail(err error) {
 // storePayload takes a payload of another node in, and has it committed in the key's
 // turn.
 func (i *importer) storePayload(m *messages.StorePayload) {
-	const op errs.Op = "importer.StorePayload"
-	var answer messages.Stored
-	err := pinned(op, m.Key, m.Window, func(room [][]byte) error {
-		copied, err := i.store.Receive(m.Key, m.Record, m.Parts, &arriving{from: m.Payload}, room)
+	m.Reply.Send(i.arrive("importer.StorePayload", m.Key, m.Payload, m.Fence, m.Window, func(payload messages.PayloadFile, room [][]byte) (*store.Import, error) {
+		return i.store.Receive(m.Key, m.Record, m.Parts, payload, room)
+	}))
+}
+
+// storePart is storePayload for a part of an upload.
+func (i *importer) storePart(m *messages.StorePart) {
+	m.Reply.Send(i.arrive("importer.StorePart", m.Key, m.Payload, m.Fence, m.Window, func(payload messages.PayloadFile, room [][]byte) (*store.Import, error) {
+		return i.store.ReceivePart(m.Key, m.UploadID, &m.Part, payload, room)
+	}))
+}
+
+// arrive takes something of another node in, to its end, and has it committed in the
+// key's turn.
+func (i *importer) arrive(op errs.Op, key objects.Key, payload io.Reader, fence messages.Fence, window *slab.Window, receive func(messages.PayloadFile, [][]byte) (*store.Import, error)) (answer messages.Stored, err error) {
+	err = pinned(op, key, window, func(room [][]byte) error {
+		copied, err := receive(&arriving{from: payload}, room)
 		if err != nil {
 			return err
 		}
-		s := &storeImport{offer: offer{key: m.Key, copied: copied}, fence: m.Fence, Reply: messages.NewReply[messages.Stored]()}
+		if _, err := io.Copy(io.Discard, payload); err != nil { // of what was here already
+			return errors.Join(errs.E(op, key, errs.Canceled, err), copied.Abandon())
+		}
+		s := &storeImport{offer: offer{key: key, copied: copied}, fence: fence, Reply: messages.NewReply[messages.Stored]()}
 		i.system.Root().Send(i.lane, s)
 		answer, err = s.Reply.WaitOn(i.system.Clock(), op, commitTime)
 		if err != nil && s.refuse() {
@@ -42,10 +61,11 @@ func (i *importer) storePayload(m *messages.StorePayload) {
 		}
 		return err
 	})
-	m.Reply.Send(answer, err)
+	return answer, err
 }
 
-// arriving is a payload on its way here, as a file that is read once from its beginning.
+// arriving is a payload on its way here, as a file that is read once from its beginning;
+// what is not wanted is left out.
 type arriving struct {
 	from io.Reader
 	at   int64
@@ -55,8 +75,14 @@ var _ messages.PayloadFile = (*arriving)(nil)
 
 // ReadAt implements io.ReaderAt for offsets that follow one another.
 func (a *arriving) ReadAt(room []byte, offset int64) (int, error) {
-	if offset != a.at {
+	if offset < a.at {
 		return 0, errs.E("importer.arriving", errs.Internal, fmt.Errorf("byte %d is read after byte %d", offset, a.at))
+	}
+	if offset > a.at {
+		skipped, err := io.CopyN(io.Discard, a.from, offset-a.at)
+		if a.at += skipped; err != nil {
+			return 0, errs.E("importer.arriving", errs.Canceled, fmt.Errorf("it ended after %d bytes: %w", a.at, err))
+		}
 	}
 	n, err := io.ReadFull(a.from, room)
 	a.at += int64(n)
@@ -88,6 +114,9 @@ func (l *writeLane) onStoreRecord(m *messages.StoreRecord) (messages.Stored, err
 		}
 		defer m.Window.Unpin()
 		payload = slab[:m.Record.Size]
+	}
+	if payload == nil && len(m.Parts) > 0 {
+		return l.store.Assemble(m.Key, m.Record, m.Parts)
 	}
 	return l.store.Store(m.Key, m.Record, payload)
 }

@@ -46,9 +46,14 @@ func (k clusterKeys) CopyOut(ctx context.Context, bucket *objects.BucketDoc, nam
 	return k.node.gateway.CopyOut(ctx, bucket, name)
 }
 
-// Uploads implements rebalance.Keys.
-func (k clusterKeys) Uploads(_ context.Context, bucket *objects.BucketDoc, from, to uint16) (int, error) {
-	return k.node.gateway.UploadsIn(bucket, from, to)
+// OwedUploads implements rebalance.Keys.
+func (k clusterKeys) OwedUploads(_ context.Context, r messages.OwedRequest) ([]messages.UploadName, error) {
+	return k.node.gateway.OwedUploads(r)
+}
+
+// CopyOutUpload implements rebalance.Keys.
+func (k clusterKeys) CopyOutUpload(ctx context.Context, bucket *objects.BucketDoc, u messages.UploadName) (int64, error) {
+	return k.node.gateway.CopyOutUpload(ctx, bucket, u)
 }
 
 // Leftovers implements rebalance.Keys.
@@ -63,7 +68,8 @@ func (k clusterKeys) RemoveLeftover(_ context.Context, bucket *objects.BucketDoc
 
 // RemoveLeftoverUploads implements rebalance.Keys.
 func (k clusterKeys) RemoveLeftoverUploads(_ context.Context, bucket *objects.BucketDoc) error {
-	return k.node.gateway.RemoveLeftoverUploads(bucket)
+	_, err := k.node.gateway.RemoveLeftoverUploads(bucket)
+	return err
 }
 
 // Tally implements rebalance.Keys.

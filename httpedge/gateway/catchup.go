@@ -41,7 +41,11 @@ func (g *Gateway) CatchUp(ctx context.Context, m *smap.Smap) error {
 			if bucket.Props.Owners() == 1 {
 				continue // this node is the only source
 			}
-			if err := g.catchUpBucket(ctx, bucket); err != nil {
+			err := g.catchUpBucket(ctx, bucket)
+			if err == nil {
+				err = g.catchUpUploads(ctx, bucket) // after the objects that uploads became
+			}
+			if err != nil {
 				return errs.E(op, bucket.Bucket, err)
 			}
 		}
@@ -226,7 +230,7 @@ func (g *Gateway) equal(op errs.Op, c Charge, bucket *objects.BucketDoc, name st
 	case theirs.Record == nil:
 		return true, nil
 	}
-	stored, err := g.Accept(bucket, name, c.Epoch, theirs.Record, nil)
+	stored, err := g.Accept(bucket, name, c.Epoch, theirs.Record, &Arrival{Parts: theirs.Parts})
 	if err == nil && stored.NeedsPayload {
 		stored, err = g.fetch(c, bucket, name)
 	}

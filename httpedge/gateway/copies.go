@@ -31,6 +31,7 @@ type copies struct {
 	turns      turns
 	settled    settledTable
 	confirmers confirmers
+	uploads    uploads
 }
 
 // Plural reports whether several nodes keep the key, or will.
@@ -158,7 +159,8 @@ func agree[T any](g *Gateway, op errs.Op, bucket *objects.BucketDoc, key objects
 
 // refused reports whether a write was refused because of what is there.
 func refused(err error) bool {
-	return errors.Is(err, objects.ErrPreconditionFailed) || errors.Is(err, objects.ErrNoSuchKey)
+	return errors.Is(err, objects.ErrPreconditionFailed) || errors.Is(err, objects.ErrNoSuchKey) ||
+		errors.Is(err, objects.ErrNoSuchUpload) || errors.Is(err, objects.ErrInvalidPart)
 }
 
 // unknown is the failure of a write that was done here and perhaps elsewhere: neither a
@@ -189,10 +191,17 @@ func (g *Gateway) spread(op errs.Op, bucket *objects.BucketDoc, key objects.Key,
 			return nil, err
 		}
 	}
+	var parts []objects.Part
+	if record.Where == objects.Chunks && !record.Deleted {
+		var err error
+		if parts, err = g.partsOf(op, bucket, key, record); err != nil {
+			return nil, err
+		}
+	}
 	stored := make([]messages.Stored, len(others))
 	failures := make([]error, len(others))
 	send := func(i int) {
-		stored[i], failures[i] = g.storeAt(op, bucket, key, c, others[i], record, inline)
+		stored[i], failures[i] = g.storeAt(op, bucket, key, c, others[i], record, inline, parts)
 	}
 	var sent sync.WaitGroup
 	for i := range others[1:] {
@@ -226,29 +235,50 @@ func recovered(op errs.Op, key objects.Key, err *error) {
 // about to adopt the newer one.
 const maxStores = 10
 
-// storeAt has one node store a record. A payload in files is sent only where it is
-// needed: after a change of metadata, or when a record is settled, it mostly is there.
-func (g *Gateway) storeAt(op errs.Op, bucket *objects.BucketDoc, key objects.Key, c Charge, node *messages.NodeView, record *objects.Meta, inline []byte) (messages.Stored, error) {
-	c.Node = node
+// atNode does something of a key at another node, again while that, or this one, is about
+// to adopt the other's map.
+func atNode[T any](g *Gateway, op errs.Op, bucket *objects.BucketDoc, key objects.Key, c Charge, do func() (T, error)) (T, error) {
 	for try := 1; ; try++ {
-		var payload *Arrival
-		if record.Where == objects.Inline && !record.Deleted {
-			payload = &Arrival{Body: bytes.NewReader(inline)}
-		}
-		stored, err := g.Peers.Store(c, bucket, key.Name, record, payload)
-		if err == nil && stored.NeedsPayload {
-			stored, err = g.sendPayload(op, bucket, key, c, record)
-		}
+		value, err := do()
 		var differs *messages.MapDiffers
 		if !errors.As(err, &differs) || try == maxStores {
-			return stored, err
+			return value, err
 		}
 		g.AwaitMap(c.Set, differs)
 		fence := c.fence(bucket, false)
 		if g.still(op, bucket, key, &fence) != nil {
-			return stored, err // it is this node's map that was older
+			return value, err // it is this node's map that was older
 		}
 	}
+}
+
+// storeAt has one node store a record. A payload in files is sent only where it is
+// needed: after a change of metadata, or when a record is settled, it mostly is there,
+// and that of an upload is there in parts.
+func (g *Gateway) storeAt(op errs.Op, bucket *objects.BucketDoc, key objects.Key, c Charge, node *messages.NodeView, record *objects.Meta, inline []byte, parts []objects.Part) (messages.Stored, error) {
+	c.Node = node
+	return atNode(g, op, bucket, key, c, func() (messages.Stored, error) {
+		store := func() (messages.Stored, error) {
+			var payload *Arrival
+			switch {
+			case record.Where == objects.Inline && !record.Deleted:
+				payload = &Arrival{Body: bytes.NewReader(inline)}
+			case parts != nil:
+				payload = &Arrival{Parts: parts}
+			}
+			return g.Peers.Store(c, bucket, key.Name, record, payload)
+		}
+		stored, err := store()
+		if err == nil && len(stored.Missing) > 0 {
+			if g.sendMissing(op, bucket, key, c, record, stored.Missing) == nil { // else all is sent
+				stored, err = store()
+			}
+		}
+		if err == nil && stored.NeedsPayload {
+			stored, err = g.sendPayload(op, bucket, key, c, record)
+		}
+		return stored, err
+	})
 }
 
 // sendPayload sends a record with its payload, which is in files here.

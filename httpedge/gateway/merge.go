@@ -150,7 +150,50 @@ func (g *Gateway) ListOurUploads(set *messages.NodeSet, bucket *objects.BucketDo
 			part.Uploads = append(part.Uploads, u)
 		}
 	}
-	return part, nil
+	return part, g.shareEntries(bucket, part)
+}
+
+// shareEntries sees that all that must have the uploads of a page have them, and takes out
+// those that have ended by then.
+func (g *Gateway) shareEntries(bucket *objects.BucketDoc, page *NodeUploads) error {
+	const op errs.Op = "gateway.shareEntries"
+	failures, ended := make([]error, len(page.Uploads)), make([]bool, len(page.Uploads))
+	var workers sync.WaitGroup
+	defer workers.Wait()
+	room := make(chan struct{}, listSettlers)
+	for i := range page.Uploads {
+		u := &page.Uploads[i]
+		key := objects.Key{Bucket: bucket.Bucket, Name: u.Name}
+		c, err := g.charged(op, bucket, u.Name)
+		if err != nil {
+			return err
+		}
+		if !c.Plural() || g.uploads.isShared(uploadRef{key, u.ID}, c.Epoch) {
+			continue
+		}
+		room <- struct{}{}
+		workers.Go(func() {
+			defer func() { <-room }()
+			defer recovered(op, key, &failures[i])
+			upload, err := sharedUpload(g, op, bucket, key, u.ID, c, func() (*objects.Upload, error) {
+				upload, _, err := g.uploadHere(op, key, u.ID)
+				return upload, err
+			})
+			ended[i], failures[i] = upload == nil, err
+		})
+	}
+	workers.Wait()
+	if err := errors.Join(failures...); err != nil {
+		return err
+	}
+	kept := page.Uploads[:0]
+	for i, u := range page.Uploads {
+		if !ended[i] {
+			kept = append(kept, u)
+		}
+	}
+	page.Uploads = kept
+	return nil
 }
 
 func inCharge(set *messages.NodeSet, bucket *objects.BucketDoc, name string) bool {

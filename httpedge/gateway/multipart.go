@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 
 	"github.com/troupe-storage/troupe/messages"
 	"github.com/troupe-storage/troupe/objects"
@@ -14,23 +15,55 @@ import (
 // CreateUpload begins a multipart upload and returns its id.
 func (g *Gateway) CreateUpload(_ context.Context, bucket *objects.BucketDoc, name string, draft objects.Draft, wanted checksum.Wanted) (string, error) {
 	const op errs.Op = "gateway.CreateUpload"
-	charge, err := g.charged(op, bucket, name)
-	if err != nil {
-		return "", err
-	}
 	key := objects.Key{Bucket: bucket.Bucket, Name: name}
 	var id [16]byte
 	if _, err := rand.Read(id[:]); err != nil {
 		return "", errs.E(op, key, errs.Internal, err)
 	}
-	draft.Class = bucket.Props.Class()
 	upload := objects.Upload{ID: hex.EncodeToString(id[:]), Name: name, Initiated: g.Now(), Checksum: wanted, Draft: draft}
-	return change(g, op, key, func(p *place) (string, error) {
-		m := &messages.CreateUpload{Key: key, Upload: upload, Fence: charge.fence(bucket, false), Reply: messages.NewReply[struct{}]()}
-		g.System.Root().Send(p.owner.Writer(p.digest), m)
-		_, err := m.Reply.WaitOn(g.System.Clock(), op, Deadline)
-		return upload.ID, err
+	upload.Class = bucket.Props.Class()
+	create := func(fence messages.Fence) (string, error) {
+		return change(g, op, key, func(p *place) (string, error) {
+			m := &messages.CreateUpload{Key: key, Upload: upload, Fence: fence, Reply: messages.NewReply[struct{}]()}
+			g.System.Root().Send(p.owner.Writer(p.digest), m)
+			_, err := m.Reply.WaitOn(g.System.Clock(), op, Deadline)
+			return upload.ID, err
+		})
+	}
+	return followMap(g, op, bucket, name, func(c Charge) (string, error) {
+		if !c.Plural() {
+			return create(c.fence(bucket, false))
+		}
+		upload.Class = objects.Synced
+		return g.createShared(op, bucket, key, c, upload.ID, create)
 	})
+}
+
+// createShared begins an upload here and at all that must have it.
+func (g *Gateway) createShared(op errs.Op, bucket *objects.BucketDoc, key objects.Key, c Charge, id string, create func(messages.Fence) (string, error)) (string, error) {
+	release, err := g.uploads.takeAlone(op, uploadRef{key, id}, g.System.Clock(), Deadline)
+	if err != nil {
+		return "", err
+	}
+	defer release()
+	if _, err = c.others(); err == nil {
+		err = c.enough(bucket)
+	}
+	if err != nil {
+		return "", errs.E(op, key, errs.Offline, err)
+	}
+	fence := c.fence(bucket, false)
+	if _, err := create(fence); err != nil {
+		return "", err
+	}
+	err = g.share(op, bucket, key, id, c)
+	if err == nil {
+		err = g.still(op, bucket, key, &fence)
+	}
+	if err != nil {
+		return "", unknown(op, key, err)
+	}
+	return id, nil
 }
 
 // Complete is what a client says when completing an upload.
@@ -66,64 +99,102 @@ func (g *Gateway) CompleteUpload(_ context.Context, bucket *objects.BucketDoc, c
 		g.System.Root().Send(p.owner.Writer(p.digest), m)
 		return m.Reply.WaitOn(g.System.Clock(), op, Deadline)
 	}
-	return followMap(g, op, bucket, c.Name, func(charge Charge) (objects.Receipt, error) {
+	receipt, err := followMap(g, op, bucket, c.Name, func(charge Charge) (objects.Receipt, error) {
+		if charge.Plural() {
+			ref := uploadRef{key, c.UploadID}
+			release, err := g.uploads.takeAlone(op, ref, g.System.Clock(), Deadline)
+			if err != nil {
+				return objects.Receipt{}, err
+			}
+			defer release()
+			defer g.uploads.forget(ref)
+		}
 		return agree(g, op, bucket, key, charge, func(fence messages.Fence) (written[objects.Receipt], error) {
 			receipt, err := change(g, op, key, func(p *place) (objects.Receipt, error) { return complete(fence, p) })
 			return charge.receipt(receipt, nil), err
 		})
 	})
+	if errors.Is(err, objects.ErrNoSuchUpload) {
+		err = g.confirmNoUpload(op, bucket, key, c.UploadID, err)
+	}
+	return receipt, err
 }
 
-// AbortUpload ends an upload and reclaims its parts.
+// AbortUpload ends an upload and reclaims its parts, at all nodes that have it.
 func (g *Gateway) AbortUpload(_ context.Context, bucket *objects.BucketDoc, name, uploadID string) error {
 	const op errs.Op = "gateway.AbortUpload"
-	charge, err := g.charged(op, bucket, name)
+	key := objects.Key{Bucket: bucket.Bucket, Name: name}
+	_, err := followMap(g, op, bucket, name, func(c Charge) (struct{}, error) {
+		if !c.Plural() {
+			return struct{}{}, g.abortHere(op, key, uploadID, c.fence(bucket, false), nil)
+		}
+		return struct{}{}, g.abortShared(op, bucket, key, c, uploadID)
+	})
+	return err
+}
+
+// abortShared ends an upload at the other nodes first: nobody has one that this node
+// lacks, or it would come back with the next that is in charge.
+func (g *Gateway) abortShared(op errs.Op, bucket *objects.BucketDoc, key objects.Key, c Charge, uploadID string) error {
+	others, err := c.others()
+	if err == nil {
+		err = c.enough(bucket)
+	}
+	if err != nil {
+		return errs.E(op, key, errs.Offline, err)
+	}
+	ref := uploadRef{key, uploadID}
+	release, err := g.uploads.takeAlone(op, ref, g.System.Clock(), Deadline)
 	if err != nil {
 		return err
 	}
-	key := objects.Key{Bucket: bucket.Bucket, Name: name}
-	abort := func(p *place, view *messages.MountpathView, former bool) error {
-		m := &messages.AbortUpload{Key: key, UploadID: uploadID, Former: former, Epoch: p.roster.Epoch, Fence: charge.fence(bucket, false), Reply: messages.NewReply[struct{}]()}
-		g.System.Root().Send(view.Writer(p.digest), m)
-		_, err := m.Reply.WaitOn(g.System.Clock(), op, Deadline)
+	defer release()
+	g.uploads.forget(ref)
+	if err := g.settleOutcome(op, bucket, key, uploadID, c); err != nil {
 		return err
 	}
-	_, err = change(g, op, key, func(p *place) (struct{}, error) {
-		wasFormer := false
-		if p.former != nil {
-			if err := p.former.Closed(); err != nil {
-				return struct{}{}, errs.E(op, key, errs.Offline, err)
-			}
-			err := abort(p, p.former, true)
-			if err != nil && !errs.Is(errs.NotFound, err) {
-				return struct{}{}, err
-			}
-			wasFormer = err == nil
+	if err := g.endThere(op, bucket, key, uploadID, c, others); err != nil {
+		return unknown(op, key, err)
+	}
+	fence := c.fence(bucket, false)
+	err = g.abortHere(op, key, uploadID, fence, nil)
+	if errs.Is(errs.NotFound, err) {
+		if confirmErr := g.confirm(op, bucket, key, c); confirmErr != nil {
+			return confirmErr
 		}
-		err := abort(p, p.owner, false)
-		if wasFormer && errs.Is(errs.NotFound, err) {
-			err = nil
-		}
-		return struct{}{}, err
-	})
-	return err
+		return err
+	}
+	if err == nil {
+		err = g.still(op, bucket, key, &fence)
+	}
+	if err != nil {
+		return unknown(op, key, err)
+	}
+	return nil
 }
 
 // ListParts returns the parts of an upload with numbers after after, in order.
 func (g *Gateway) ListParts(_ context.Context, bucket *objects.BucketDoc, name, uploadID string, after, limit int) (*messages.PartPage, error) {
 	const op errs.Op = "gateway.ListParts"
-	if _, err := g.charged(op, bucket, name); err != nil {
+	c, err := g.charged(op, bucket, name)
+	if err != nil {
 		return nil, err
 	}
 	key := objects.Key{Bucket: bucket.Bucket, Name: name}
-	if p, err := g.place(op, key); err == nil && p.turned() { // its parts may be here and there
-		if err := g.settleUpload(op, key, uploadID, &p); err != nil {
-			return nil, err
+	list := func() (*messages.PartPage, error) {
+		if p, err := g.place(op, key); err == nil && p.turned() { // its parts may be here and there
+			if err := g.settleUpload(op, key, uploadID, &p); err != nil {
+				return nil, err
+			}
 		}
+		return find(g, op, key, func(view *messages.MountpathView, digest uint64) (*messages.PartPage, error) {
+			return g.parts(op, key, uploadID, after, limit, view, digest)
+		})
 	}
-	return find(g, op, key, func(view *messages.MountpathView, digest uint64) (*messages.PartPage, error) {
-		return g.parts(op, key, uploadID, after, limit, view, digest)
-	})
+	if !c.Plural() {
+		return list()
+	}
+	return sharedUpload(g, op, bucket, key, uploadID, c, list)
 }
 
 // parts asks one mountpath for the parts of an upload.

@@ -47,8 +47,8 @@ type Peers interface {
 	// The rest asks nodes that have a key, too, whoever is in charge: c.Node is the one
 	// that is asked.
 
-	// Store is Gateway.Accept at the node. Of payload Cut is not used, and its Body is read
-	// to the end of record.Size bytes, or not at all.
+	// Store is Gateway.Accept at the node. Of payload Cut is not used, and its Body, if it is
+	// not nil, is read to the end of record.Size bytes, or not at all.
 	Store(c Charge, bucket *objects.BucketDoc, name string, record *objects.Meta, payload *Arrival) (messages.Stored, error)
 	// Show is Gateway.Show at the node.
 	Show(c Charge, bucket *objects.BucketDoc, name string, payload bool) (Kept, error)
@@ -61,6 +61,20 @@ type Peers interface {
 	Holdings(set *messages.NodeSet, node *messages.NodeView, bucket *objects.BucketDoc, r HoldingsRequest) (*HoldingsPage, error)
 	// Drop is Gateway.DropHere at the node.
 	Drop(c Charge, bucket *objects.BucketDoc, name string, generation objects.Generation) error
+
+	// ShowUpload is Gateway.ShowUpload at the node.
+	ShowUpload(c Charge, bucket *objects.BucketDoc, name, uploadID string) (KeptUpload, error)
+	// KeepUpload is Gateway.KeepUpload at the node.
+	KeepUpload(c Charge, bucket *objects.BucketDoc, upload *objects.Upload, parts []objects.Part, writes uint64) (missing []int, err error)
+	// EndUpload is Gateway.EndUpload at the node.
+	EndUpload(c Charge, bucket *objects.BucketDoc, name, uploadID string, writes uint64) error
+	// StorePart is Gateway.AcceptPart at the node. Payload is read to the end of part.Size
+	// bytes, or not at all.
+	StorePart(c Charge, bucket *objects.BucketDoc, name, uploadID string, part *objects.Part, payload io.Reader) error
+	// ShareUpload is Gateway.ShareUpload at the node in charge.
+	ShareUpload(c Charge, bucket *objects.BucketDoc, name, uploadID string) error
+	// HeldUploads is Gateway.HeldUploads at the node.
+	HeldUploads(set *messages.NodeSet, node *messages.NodeView, bucket *objects.BucketDoc, r HeldUploadsRequest) (*HeldUploads, error)
 }
 
 // Confirmation asks whether a key is at an epoch.

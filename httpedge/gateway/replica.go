@@ -16,7 +16,7 @@ import (
 // Arrival is a payload of another node on its way here.
 type Arrival struct {
 	Parts []objects.Part // of an object that is made of some, in the order of their bytes
-	Body  io.Reader      // all of it; read by one goroutine at a time
+	Body  io.Reader      // all of it; read by one goroutine at a time; nil: it does not come
 	Cut   func()         // has a read of Body that waits return soon
 }
 
@@ -82,12 +82,17 @@ func (g *Gateway) Accept(bucket *objects.BucketDoc, name string, epoch smap.Epoc
 		return messages.Stored{}, err
 	}
 	how := g.acceptRecord
-	if payload != nil && record.Where != objects.Inline && !record.Deleted {
+	if payload != nil && payload.Body != nil && record.Where != objects.Inline && !record.Deleted {
 		how = g.acceptPayload
 	}
 	stored, err := change(g, op, key, func(p *place) (messages.Stored, error) {
 		if err := g.settle(op, key, p); err != nil {
 			return messages.Stored{}, err
+		}
+		if record.Where == objects.Chunks && !record.Deleted { // its parts may be here
+			if err := g.settleUpload(op, key, record.Path, p); err != nil {
+				return messages.Stored{}, err
+			}
 		}
 		return how(op, key, record, payload, fence, p)
 	})
@@ -101,7 +106,10 @@ func (g *Gateway) Accept(bucket *objects.BucketDoc, name string, epoch smap.Epoc
 // already or is not needed.
 func (g *Gateway) acceptRecord(op errs.Op, key objects.Key, record *objects.Meta, payload *Arrival, fence messages.Fence, p *place) (messages.Stored, error) {
 	m := &messages.StoreRecord{Key: key, Record: record, Fence: fence, Reply: messages.NewReply[messages.Stored]()}
-	if payload != nil && record.Where == objects.Inline {
+	if payload != nil {
+		m.Parts = payload.Parts
+	}
+	if payload != nil && payload.Body != nil && record.Where == objects.Inline {
 		if record.Size < 0 || record.Size > slab.Bytes {
 			return messages.Stored{}, errs.E(op, key, errs.Invalid, fmt.Errorf("a payload of %d bytes is in the record", record.Size))
 		}
@@ -119,22 +127,30 @@ func (g *Gateway) acceptRecord(op errs.Op, key objects.Key, record *objects.Meta
 	return m.Reply.WaitOn(g.System.Clock(), op, Deadline)
 }
 
-// acceptPayload has the key's mountpath take a payload into files. It takes as long as
-// bytes come.
+// acceptPayload has the key's mountpath take a payload into files.
 func (g *Gateway) acceptPayload(op errs.Op, key objects.Key, record *objects.Meta, payload *Arrival, fence messages.Fence, p *place) (messages.Stored, error) {
-	window, err := g.Slabs.Lease(g.windowFor(record.Size))
+	return g.arrived(op, key, record.Size, payload, func(body io.Reader, window *slab.Window) messages.Reply[messages.Stored] {
+		m := &messages.StorePayload{
+			Key: key, Record: record, Parts: payload.Parts, Payload: body, Fence: fence, Window: window, Reply: messages.NewReply[messages.Stored](),
+		}
+		g.System.Root().Send(p.owner.Coordinator, m)
+		return m.Reply
+	})
+}
+
+// arrived gives a payload that arrives to who takes it into files, and waits for the
+// answer: as long as bytes come.
+func (g *Gateway) arrived(op errs.Op, key objects.Key, size int64, payload *Arrival, give func(io.Reader, *slab.Window) messages.Reply[messages.Stored]) (messages.Stored, error) {
+	window, err := g.Slabs.Lease(g.windowFor(size))
 	if err != nil {
 		return messages.Stored{}, errs.E(op, key, err)
 	}
 	defer window.Release()
 	body := &lent{from: payload.Body}
 	defer body.end(payload.Cut)
-	m := &messages.StorePayload{
-		Key: key, Record: record, Parts: payload.Parts, Payload: body, Fence: fence, Window: window, Reply: messages.NewReply[messages.Stored](),
-	}
-	g.System.Root().Send(p.owner.Coordinator, m)
+	reply := give(body, window)
 	for before := int64(-1); ; {
-		stored, err := m.Reply.WaitOn(g.System.Clock(), op, sealTime)
+		stored, err := reply.WaitOn(g.System.Clock(), op, sealTime)
 		read := body.count()
 		if !errors.Is(err, messages.ErrNoAnswer) || read == before {
 			return stored, err
@@ -221,7 +237,10 @@ func (g *Gateway) Show(bucket *objects.BucketDoc, name string, epoch smap.Epoch,
 	}
 	if !payload || object.Meta.Deleted {
 		object.Close()
-		return kept, nil
+		if record := kept.Record; record.Where == objects.Chunks && !record.Deleted {
+			kept.Parts, err = g.partsOf(op, bucket, key, record)
+		}
+		return kept, err
 	}
 	kept.Parts = object.Parts()
 	kept.Body = &openBody{object.Reader(0, object.Meta.Size), object}

@@ -164,6 +164,9 @@ func (g *Gateway) PutPart(_ context.Context, bucket *objects.BucketDoc, uploadID
 	}
 	key := objects.Key{Bucket: bucket.Bucket, Name: put.Name}
 	uploaded, err := g.stream(op, key, bucket, put, part{uploadID, number}, nil, 0)
+	if errors.Is(err, objects.ErrNoSuchUpload) {
+		err = g.confirmNoUpload(op, bucket, key, uploadID, err)
+	}
 	return uploaded.Part, err
 }
 
@@ -246,12 +249,12 @@ func (g *Gateway) streamFrom(op errs.Op, key objects.Key, bucket *objects.Bucket
 		}
 		return uploaded, err
 	}
+	if p.number > 0 {
+		return g.agreePart(op, bucket, key, p, commit)
+	}
 	charge, err := g.charged(op, bucket, put.Name) // the key's turn, and who is in charge, are asked for once the body is here
 	if err != nil {
 		return messages.Uploaded{}, err
-	}
-	if p.number > 0 {
-		return commit(charge.fence(bucket, false))
 	}
 	return agree(g, op, bucket, key, charge, func(fence messages.Fence) (written[messages.Uploaded], error) {
 		uploaded, err := commit(fence)

@@ -160,11 +160,16 @@ func (r *Road) value(x *exchange, does effect, answer any) error {
 // exchange puts a question to a node and returns its answer, of status 200, whose body
 // the caller reads and closes.
 func (r *Road) exchange(node *messages.NodeView, path string, does effect, question any) (*exchange, error) {
+	return r.exchangeWithin(node, path, does, question, answerTime)
+}
+
+// exchangeWithin is exchange for an answer that may take so long.
+func (r *Road) exchangeWithin(node *messages.NodeView, path string, does effect, question any, wait time.Duration) (*exchange, error) {
 	body, err := encode(nil, question)
 	if err != nil {
 		return nil, err
 	}
-	x, err := r.put(node, does, append(questionHead(node, path, int64(len(body))), body...), answerTime)
+	x, err := r.put(node, does, append(questionHead(node, path, int64(len(body))), body...), wait)
 	if err != nil {
 		return nil, err
 	}

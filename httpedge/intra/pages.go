@@ -94,12 +94,30 @@ func objectDeleted(a *wire.DeletedAnswer) (messages.ObjectDeleted, error) {
 }
 
 func storeAnswer(s *messages.Stored) *wire.StoreAnswer {
-	return &wire.StoreAnswer{Has: s.Has, Here: wire.RecordOf(s.Here), NeedsPayload: s.NeedsPayload}
+	return &wire.StoreAnswer{Has: s.Has, Here: wire.RecordOf(s.Here), NeedsPayload: s.NeedsPayload, Missing: numbersOf(s.Missing)}
 }
 
 func stored(a *wire.StoreAnswer) (messages.Stored, error) {
 	here, err := a.Here.Meta()
-	return messages.Stored{Has: a.Has, Here: here, NeedsPayload: a.NeedsPayload}, err
+	return messages.Stored{Has: a.Has, Here: here, NeedsPayload: a.NeedsPayload, Missing: numbers(a.Missing)}, err
+}
+
+// numbersOf is numbers of parts as they go between nodes.
+func numbersOf(list []int) []uint32 {
+	var all []uint32
+	for _, n := range list {
+		all = append(all, uint32(n))
+	}
+	return all
+}
+
+// numbers returns numbers of parts that came from a node.
+func numbers(list []uint32) []int {
+	var all []int
+	for _, n := range list {
+		all = append(all, int(n))
+	}
+	return all
 }
 
 func holdingsQuestion(about *wire.About, version uint64, r *gateway.HoldingsRequest) *wire.HoldingsQuestion {

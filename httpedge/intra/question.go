@@ -33,6 +33,10 @@ const (
 	// Those of rebalance.go.
 	pathHoldings = "/question/holdings"
 	pathDrop     = "/question/drop"
+	// Those of upload.go.
+	pathUpload      = "/question/upload"
+	pathPart        = "/question/part"
+	pathHeldUploads = "/question/helduploads"
 )
 
 // Outcomes of single deletes of a list, as wire.Outcome has them.
@@ -67,6 +71,12 @@ func (s *Server) question(ctx *fasthttp.RequestCtx) {
 		err = s.onHoldings(ctx)
 	case pathDrop:
 		err = s.onDrop(ctx)
+	case pathUpload:
+		err = s.onUpload(ctx)
+	case pathPart:
+		err = s.onPart(ctx)
+	case pathHeldUploads:
+		err = s.onHeldUploads(ctx)
 	default:
 		failed = fasthttp.StatusNotFound
 		err = errs.E("intra.question", path, errs.Invalid, errors.New("this node knows no such question; is it of an older version?"))

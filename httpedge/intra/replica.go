@@ -32,39 +32,48 @@ const (
 func (r *Road) Store(c gateway.Charge, bucket *objects.BucketDoc, name string, record *objects.Meta, payload *gateway.Arrival) (messages.Stored, error) {
 	q := &wire.StoreQuestion{About: wire.AboutOf(bucket, true), Epoch: wire.EpochOf(c.Epoch), Name: []byte(name), Record: wire.RecordOf(record)}
 	size := int64(0)
+	var body io.Reader
 	if payload != nil {
-		q.Payload, q.Parts, size = true, wire.PartsOf(payload.Parts), record.Size
+		q.Parts, body = wire.PartsOf(payload.Parts), payload.Body
 	}
-	small := size <= slab.Bytes/2
+	if body != nil {
+		q.Payload, size = true, record.Size
+	}
 	text, err := framedQuestion(c.Node, pathStore, q, size)
 	if err != nil {
 		return messages.Stored{}, err
 	}
-	var x *exchange
-	if small {
-		if size > 0 {
-			at := len(text)
-			text = slices.Grow(text, int(size))[:at+int(size)]
-			if _, err := io.ReadFull(payload.Body, text[at:]); err != nil {
-				return messages.Stored{}, errs.E("intra.Store", errs.IO, err)
-			}
-		}
-		x, err = r.put(c.Node, reads, text, storeTime) // who has it already says so: it may be sent again
-	} else {
-		x, err = r.stream(c.Node, text, payload.Body, size)
-	}
-	if err != nil {
-		return messages.Stored{}, err
-	}
-	if x, err = r.granted(x, writes); err != nil {
-		return messages.Stored{}, err
-	}
 	var answer wire.StoreAnswer
-	if err := r.value(x, writes, &answer); err != nil {
+	if err := r.store(c.Node, text, body, size, &answer); err != nil {
 		return messages.Stored{}, err
 	}
 	has, err := stored(&answer)
 	return has, unreadable(c.Node, writes, err)
+}
+
+// store puts a question that a payload follows, and reads the answer.
+func (r *Road) store(node *messages.NodeView, text []byte, payload io.Reader, size int64, answer any) error {
+	var x *exchange
+	var err error
+	if size <= slab.Bytes/2 {
+		if size > 0 {
+			at := len(text)
+			text = slices.Grow(text, int(size))[:at+int(size)]
+			if _, err := io.ReadFull(payload, text[at:]); err != nil {
+				return errs.E("intra.Store", errs.IO, err)
+			}
+		}
+		x, err = r.put(node, reads, text, storeTime) // who has it already says so: it may be sent again
+	} else {
+		x, err = r.stream(node, text, payload, size)
+	}
+	if err != nil {
+		return err
+	}
+	if x, err = r.granted(x, writes); err != nil {
+		return err
+	}
+	return r.value(x, writes, answer)
 }
 
 // framedQuestion is the text of a question whose message is framed, up to the payload,
@@ -235,6 +244,9 @@ func (s *Server) onStore(ctx *fasthttp.RequestCtx) (err error) {
 		return invalid(q.About, err)
 	}
 	var arrival *gateway.Arrival
+	if !q.Payload && parts != nil {
+		arrival = &gateway.Arrival{Parts: parts}
+	}
 	if q.Payload {
 		arrival = &gateway.Arrival{Parts: parts, Body: io.LimitReader(body, record.Size), Cut: body.cut}
 		defer func() {
@@ -251,7 +263,7 @@ func (s *Server) onStore(ctx *fasthttp.RequestCtx) (err error) {
 	if err != nil {
 		return err
 	}
-	if arrival != nil && !stored.Has {
+	if q.Payload && !stored.Has {
 		ctx.SetConnectionClose() // likewise
 	}
 	return give(ctx, storeAnswer(&stored))

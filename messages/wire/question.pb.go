@@ -853,6 +853,7 @@ type StoreAnswer struct {
 	Has           bool                   `protobuf:"varint,1,opt,name=has,proto3" json:"has,omitempty"`
 	Here          *Record                `protobuf:"bytes,2,opt,name=here,proto3" json:"here,omitempty"`
 	NeedsPayload  bool                   `protobuf:"varint,3,opt,name=needs_payload,json=needsPayload,proto3" json:"needs_payload,omitempty"`
+	Missing       []uint32               `protobuf:"varint,4,rep,packed,name=missing,proto3" json:"missing,omitempty"` // numbers of the parts that are needed; absent: all are
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -906,6 +907,13 @@ func (x *StoreAnswer) GetNeedsPayload() bool {
 		return x.NeedsPayload
 	}
 	return false
+}
+
+func (x *StoreAnswer) GetMissing() []uint32 {
+	if x != nil {
+		return x.Missing
+	}
+	return nil
 }
 
 // ShowQuestion asks what a node has of a key. Answered by ShowAnswer, framed, with the
@@ -1582,6 +1590,483 @@ func (x *DropQuestion) GetGeneration() *Generation {
 	return nil
 }
 
+// UploadQuestion is about an upload under way that several nodes keep. Answered by
+// UploadAnswer.
+type UploadQuestion struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	About         *About                 `protobuf:"bytes,1,opt,name=about,proto3" json:"about,omitempty"`
+	Epoch         *Epoch                 `protobuf:"bytes,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Name          []byte                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	UploadId      []byte                 `protobuf:"bytes,4,opt,name=upload_id,json=uploadId,proto3" json:"upload_id,omitempty"`
+	Does          uint32                 `protobuf:"varint,5,opt,name=does,proto3" json:"does,omitempty"`    // 1 show it; 2 keep it as it is here; 3 end it; 4 share it, asked of the node in charge
+	Upload        *Upload                `protobuf:"bytes,6,opt,name=upload,proto3" json:"upload,omitempty"` // to be kept
+	Parts         []*Part                `protobuf:"bytes,7,rep,name=parts,proto3" json:"parts,omitempty"`
+	Writes        uint64                 `protobuf:"varint,8,opt,name=writes,proto3" json:"writes,omitempty"` // of the key, as it was shown; to keep or to end it
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UploadQuestion) Reset() {
+	*x = UploadQuestion{}
+	mi := &file_messages_wire_question_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UploadQuestion) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UploadQuestion) ProtoMessage() {}
+
+func (x *UploadQuestion) ProtoReflect() protoreflect.Message {
+	mi := &file_messages_wire_question_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UploadQuestion.ProtoReflect.Descriptor instead.
+func (*UploadQuestion) Descriptor() ([]byte, []int) {
+	return file_messages_wire_question_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *UploadQuestion) GetAbout() *About {
+	if x != nil {
+		return x.About
+	}
+	return nil
+}
+
+func (x *UploadQuestion) GetEpoch() *Epoch {
+	if x != nil {
+		return x.Epoch
+	}
+	return nil
+}
+
+func (x *UploadQuestion) GetName() []byte {
+	if x != nil {
+		return x.Name
+	}
+	return nil
+}
+
+func (x *UploadQuestion) GetUploadId() []byte {
+	if x != nil {
+		return x.UploadId
+	}
+	return nil
+}
+
+func (x *UploadQuestion) GetDoes() uint32 {
+	if x != nil {
+		return x.Does
+	}
+	return 0
+}
+
+func (x *UploadQuestion) GetUpload() *Upload {
+	if x != nil {
+		return x.Upload
+	}
+	return nil
+}
+
+func (x *UploadQuestion) GetParts() []*Part {
+	if x != nil {
+		return x.Parts
+	}
+	return nil
+}
+
+func (x *UploadQuestion) GetWrites() uint64 {
+	if x != nil {
+		return x.Writes
+	}
+	return 0
+}
+
+type UploadAnswer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Upload        *Upload                `protobuf:"bytes,1,opt,name=upload,proto3" json:"upload,omitempty"` // absent: it is not under way there
+	Parts         []*Part                `protobuf:"bytes,2,rep,name=parts,proto3" json:"parts,omitempty"`
+	Became        *Record                `protobuf:"bytes,3,opt,name=became,proto3" json:"became,omitempty"` // the object that it became there
+	Writes        uint64                 `protobuf:"varint,4,opt,name=writes,proto3" json:"writes,omitempty"`
+	Missing       []uint32               `protobuf:"varint,5,rep,packed,name=missing,proto3" json:"missing,omitempty"` // numbers of the parts that lack, of what is to be kept
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UploadAnswer) Reset() {
+	*x = UploadAnswer{}
+	mi := &file_messages_wire_question_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UploadAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UploadAnswer) ProtoMessage() {}
+
+func (x *UploadAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_messages_wire_question_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UploadAnswer.ProtoReflect.Descriptor instead.
+func (*UploadAnswer) Descriptor() ([]byte, []int) {
+	return file_messages_wire_question_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *UploadAnswer) GetUpload() *Upload {
+	if x != nil {
+		return x.Upload
+	}
+	return nil
+}
+
+func (x *UploadAnswer) GetParts() []*Part {
+	if x != nil {
+		return x.Parts
+	}
+	return nil
+}
+
+func (x *UploadAnswer) GetBecame() *Record {
+	if x != nil {
+		return x.Became
+	}
+	return nil
+}
+
+func (x *UploadAnswer) GetWrites() uint64 {
+	if x != nil {
+		return x.Writes
+	}
+	return 0
+}
+
+func (x *UploadAnswer) GetMissing() []uint32 {
+	if x != nil {
+		return x.Missing
+	}
+	return nil
+}
+
+// PartQuestion sends a part of an upload under way, framed, with its bytes after it.
+// Answered by Nothing.
+type PartQuestion struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	About         *About                 `protobuf:"bytes,1,opt,name=about,proto3" json:"about,omitempty"`
+	Epoch         *Epoch                 `protobuf:"bytes,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Name          []byte                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	UploadId      []byte                 `protobuf:"bytes,4,opt,name=upload_id,json=uploadId,proto3" json:"upload_id,omitempty"`
+	Part          *Part                  `protobuf:"bytes,5,opt,name=part,proto3" json:"part,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PartQuestion) Reset() {
+	*x = PartQuestion{}
+	mi := &file_messages_wire_question_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PartQuestion) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PartQuestion) ProtoMessage() {}
+
+func (x *PartQuestion) ProtoReflect() protoreflect.Message {
+	mi := &file_messages_wire_question_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PartQuestion.ProtoReflect.Descriptor instead.
+func (*PartQuestion) Descriptor() ([]byte, []int) {
+	return file_messages_wire_question_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *PartQuestion) GetAbout() *About {
+	if x != nil {
+		return x.About
+	}
+	return nil
+}
+
+func (x *PartQuestion) GetEpoch() *Epoch {
+	if x != nil {
+		return x.Epoch
+	}
+	return nil
+}
+
+func (x *PartQuestion) GetName() []byte {
+	if x != nil {
+		return x.Name
+	}
+	return nil
+}
+
+func (x *PartQuestion) GetUploadId() []byte {
+	if x != nil {
+		return x.UploadId
+	}
+	return nil
+}
+
+func (x *PartQuestion) GetPart() *Part {
+	if x != nil {
+		return x.Part
+	}
+	return nil
+}
+
+// HeldUploadsQuestion asks for a page of uploads under way, for catching up and plans.
+type HeldUploadsQuestion struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	About         *About                 `protobuf:"bytes,1,opt,name=about,proto3" json:"about,omitempty"`
+	Map           uint64                 `protobuf:"varint,2,opt,name=map,proto3" json:"map,omitempty"`    // version of the map that the asker's lanes act on
+	Asker         string                 `protobuf:"bytes,3,opt,name=asker,proto3" json:"asker,omitempty"` // node that asks
+	Next          bool                   `protobuf:"varint,4,opt,name=next,proto3" json:"next,omitempty"`
+	AfterName     []byte                 `protobuf:"bytes,5,opt,name=after_name,json=afterName,proto3" json:"after_name,omitempty"`
+	AfterId       []byte                 `protobuf:"bytes,6,opt,name=after_id,json=afterId,proto3" json:"after_id,omitempty"`
+	From          uint32                 `protobuf:"varint,7,opt,name=from,proto3" json:"from,omitempty"` // slots, both inclusive
+	To            uint32                 `protobuf:"varint,8,opt,name=to,proto3" json:"to,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HeldUploadsQuestion) Reset() {
+	*x = HeldUploadsQuestion{}
+	mi := &file_messages_wire_question_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HeldUploadsQuestion) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HeldUploadsQuestion) ProtoMessage() {}
+
+func (x *HeldUploadsQuestion) ProtoReflect() protoreflect.Message {
+	mi := &file_messages_wire_question_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HeldUploadsQuestion.ProtoReflect.Descriptor instead.
+func (*HeldUploadsQuestion) Descriptor() ([]byte, []int) {
+	return file_messages_wire_question_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *HeldUploadsQuestion) GetAbout() *About {
+	if x != nil {
+		return x.About
+	}
+	return nil
+}
+
+func (x *HeldUploadsQuestion) GetMap() uint64 {
+	if x != nil {
+		return x.Map
+	}
+	return 0
+}
+
+func (x *HeldUploadsQuestion) GetAsker() string {
+	if x != nil {
+		return x.Asker
+	}
+	return ""
+}
+
+func (x *HeldUploadsQuestion) GetNext() bool {
+	if x != nil {
+		return x.Next
+	}
+	return false
+}
+
+func (x *HeldUploadsQuestion) GetAfterName() []byte {
+	if x != nil {
+		return x.AfterName
+	}
+	return nil
+}
+
+func (x *HeldUploadsQuestion) GetAfterId() []byte {
+	if x != nil {
+		return x.AfterId
+	}
+	return nil
+}
+
+func (x *HeldUploadsQuestion) GetFrom() uint32 {
+	if x != nil {
+		return x.From
+	}
+	return 0
+}
+
+func (x *HeldUploadsQuestion) GetTo() uint32 {
+	if x != nil {
+		return x.To
+	}
+	return 0
+}
+
+type HeldUploadsAnswer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Uploads       []*UploadName          `protobuf:"bytes,1,rep,name=uploads,proto3" json:"uploads,omitempty"`
+	AfterName     []byte                 `protobuf:"bytes,2,opt,name=after_name,json=afterName,proto3" json:"after_name,omitempty"`
+	AfterId       []byte                 `protobuf:"bytes,3,opt,name=after_id,json=afterId,proto3" json:"after_id,omitempty"`
+	More          bool                   `protobuf:"varint,4,opt,name=more,proto3" json:"more,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HeldUploadsAnswer) Reset() {
+	*x = HeldUploadsAnswer{}
+	mi := &file_messages_wire_question_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HeldUploadsAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HeldUploadsAnswer) ProtoMessage() {}
+
+func (x *HeldUploadsAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_messages_wire_question_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HeldUploadsAnswer.ProtoReflect.Descriptor instead.
+func (*HeldUploadsAnswer) Descriptor() ([]byte, []int) {
+	return file_messages_wire_question_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *HeldUploadsAnswer) GetUploads() []*UploadName {
+	if x != nil {
+		return x.Uploads
+	}
+	return nil
+}
+
+func (x *HeldUploadsAnswer) GetAfterName() []byte {
+	if x != nil {
+		return x.AfterName
+	}
+	return nil
+}
+
+func (x *HeldUploadsAnswer) GetAfterId() []byte {
+	if x != nil {
+		return x.AfterId
+	}
+	return nil
+}
+
+func (x *HeldUploadsAnswer) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
+type UploadName struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          []byte                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Id            []byte                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UploadName) Reset() {
+	*x = UploadName{}
+	mi := &file_messages_wire_question_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UploadName) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UploadName) ProtoMessage() {}
+
+func (x *UploadName) ProtoReflect() protoreflect.Message {
+	mi := &file_messages_wire_question_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UploadName.ProtoReflect.Descriptor instead.
+func (*UploadName) Descriptor() ([]byte, []int) {
+	return file_messages_wire_question_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *UploadName) GetName() []byte {
+	if x != nil {
+		return x.Name
+	}
+	return nil
+}
+
+func (x *UploadName) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
 var File_messages_wire_question_proto protoreflect.FileDescriptor
 
 const file_messages_wire_question_proto_rawDesc = "" +
@@ -1656,11 +2141,12 @@ const file_messages_wire_question_proto_rawDesc = "" +
 	"\x04name\x18\x03 \x01(\fR\x04name\x12+\n" +
 	"\x06record\x18\x04 \x01(\v2\x13.troupe.wire.RecordR\x06record\x12\x18\n" +
 	"\apayload\x18\x05 \x01(\bR\apayload\x12'\n" +
-	"\x05parts\x18\x06 \x03(\v2\x11.troupe.wire.PartR\x05parts\"m\n" +
+	"\x05parts\x18\x06 \x03(\v2\x11.troupe.wire.PartR\x05parts\"\x87\x01\n" +
 	"\vStoreAnswer\x12\x10\n" +
 	"\x03has\x18\x01 \x01(\bR\x03has\x12'\n" +
 	"\x04here\x18\x02 \x01(\v2\x13.troupe.wire.RecordR\x04here\x12#\n" +
-	"\rneeds_payload\x18\x03 \x01(\bR\fneedsPayload\"\x90\x01\n" +
+	"\rneeds_payload\x18\x03 \x01(\bR\fneedsPayload\x12\x18\n" +
+	"\amissing\x18\x04 \x03(\rR\amissing\"\x90\x01\n" +
 	"\fShowQuestion\x12(\n" +
 	"\x05about\x18\x01 \x01(\v2\x12.troupe.wire.AboutR\x05about\x12(\n" +
 	"\x05epoch\x18\x02 \x01(\v2\x12.troupe.wire.EpochR\x05epoch\x12\x12\n" +
@@ -1713,7 +2199,48 @@ const file_messages_wire_question_proto_rawDesc = "" +
 	"\x04name\x18\x03 \x01(\fR\x04name\x127\n" +
 	"\n" +
 	"generation\x18\x04 \x01(\v2\x17.troupe.wire.GenerationR\n" +
-	"generationB0Z.github.com/troupe-storage/troupe/messages/wireb\x06proto3"
+	"generation\"\x97\x02\n" +
+	"\x0eUploadQuestion\x12(\n" +
+	"\x05about\x18\x01 \x01(\v2\x12.troupe.wire.AboutR\x05about\x12(\n" +
+	"\x05epoch\x18\x02 \x01(\v2\x12.troupe.wire.EpochR\x05epoch\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\fR\x04name\x12\x1b\n" +
+	"\tupload_id\x18\x04 \x01(\fR\buploadId\x12\x12\n" +
+	"\x04does\x18\x05 \x01(\rR\x04does\x12+\n" +
+	"\x06upload\x18\x06 \x01(\v2\x13.troupe.wire.UploadR\x06upload\x12'\n" +
+	"\x05parts\x18\a \x03(\v2\x11.troupe.wire.PartR\x05parts\x12\x16\n" +
+	"\x06writes\x18\b \x01(\x04R\x06writes\"\xc3\x01\n" +
+	"\fUploadAnswer\x12+\n" +
+	"\x06upload\x18\x01 \x01(\v2\x13.troupe.wire.UploadR\x06upload\x12'\n" +
+	"\x05parts\x18\x02 \x03(\v2\x11.troupe.wire.PartR\x05parts\x12+\n" +
+	"\x06became\x18\x03 \x01(\v2\x13.troupe.wire.RecordR\x06became\x12\x16\n" +
+	"\x06writes\x18\x04 \x01(\x04R\x06writes\x12\x18\n" +
+	"\amissing\x18\x05 \x03(\rR\amissing\"\xba\x01\n" +
+	"\fPartQuestion\x12(\n" +
+	"\x05about\x18\x01 \x01(\v2\x12.troupe.wire.AboutR\x05about\x12(\n" +
+	"\x05epoch\x18\x02 \x01(\v2\x12.troupe.wire.EpochR\x05epoch\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\fR\x04name\x12\x1b\n" +
+	"\tupload_id\x18\x04 \x01(\fR\buploadId\x12%\n" +
+	"\x04part\x18\x05 \x01(\v2\x11.troupe.wire.PartR\x04part\"\xd9\x01\n" +
+	"\x13HeldUploadsQuestion\x12(\n" +
+	"\x05about\x18\x01 \x01(\v2\x12.troupe.wire.AboutR\x05about\x12\x10\n" +
+	"\x03map\x18\x02 \x01(\x04R\x03map\x12\x14\n" +
+	"\x05asker\x18\x03 \x01(\tR\x05asker\x12\x12\n" +
+	"\x04next\x18\x04 \x01(\bR\x04next\x12\x1d\n" +
+	"\n" +
+	"after_name\x18\x05 \x01(\fR\tafterName\x12\x19\n" +
+	"\bafter_id\x18\x06 \x01(\fR\aafterId\x12\x12\n" +
+	"\x04from\x18\a \x01(\rR\x04from\x12\x0e\n" +
+	"\x02to\x18\b \x01(\rR\x02to\"\x94\x01\n" +
+	"\x11HeldUploadsAnswer\x121\n" +
+	"\auploads\x18\x01 \x03(\v2\x17.troupe.wire.UploadNameR\auploads\x12\x1d\n" +
+	"\n" +
+	"after_name\x18\x02 \x01(\fR\tafterName\x12\x19\n" +
+	"\bafter_id\x18\x03 \x01(\fR\aafterId\x12\x12\n" +
+	"\x04more\x18\x04 \x01(\bR\x04more\"0\n" +
+	"\n" +
+	"UploadName\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\fR\x04name\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\fR\x02idB0Z.github.com/troupe-storage/troupe/messages/wireb\x06proto3"
 
 var (
 	file_messages_wire_question_proto_rawDescOnce sync.Once
@@ -1727,85 +2254,103 @@ func file_messages_wire_question_proto_rawDescGZIP() []byte {
 	return file_messages_wire_question_proto_rawDescData
 }
 
-var file_messages_wire_question_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_messages_wire_question_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
 var file_messages_wire_question_proto_goTypes = []any{
-	(*ListQuestion)(nil),     // 0: troupe.wire.ListQuestion
-	(*ListAnswer)(nil),       // 1: troupe.wire.ListAnswer
-	(*Entry)(nil),            // 2: troupe.wire.Entry
-	(*UploadsQuestion)(nil),  // 3: troupe.wire.UploadsQuestion
-	(*UploadsAnswer)(nil),    // 4: troupe.wire.UploadsAnswer
-	(*KeyQuestion)(nil),      // 5: troupe.wire.KeyQuestion
-	(*DeletedAnswer)(nil),    // 6: troupe.wire.DeletedAnswer
-	(*DeletesQuestion)(nil),  // 7: troupe.wire.DeletesQuestion
-	(*Deletion)(nil),         // 8: troupe.wire.Deletion
-	(*DeletesAnswer)(nil),    // 9: troupe.wire.DeletesAnswer
-	(*Outcome)(nil),          // 10: troupe.wire.Outcome
-	(*StoreQuestion)(nil),    // 11: troupe.wire.StoreQuestion
-	(*StoreAnswer)(nil),      // 12: troupe.wire.StoreAnswer
-	(*ShowQuestion)(nil),     // 13: troupe.wire.ShowQuestion
-	(*ShowAnswer)(nil),       // 14: troupe.wire.ShowAnswer
-	(*ConfirmQuestion)(nil),  // 15: troupe.wire.ConfirmQuestion
-	(*Confirmation)(nil),     // 16: troupe.wire.Confirmation
-	(*ConfirmAnswer)(nil),    // 17: troupe.wire.ConfirmAnswer
-	(*SettledQuestion)(nil),  // 18: troupe.wire.SettledQuestion
-	(*Settlement)(nil),       // 19: troupe.wire.Settlement
-	(*HoldingsQuestion)(nil), // 20: troupe.wire.HoldingsQuestion
-	(*HoldingsAnswer)(nil),   // 21: troupe.wire.HoldingsAnswer
-	(*Holding)(nil),          // 22: troupe.wire.Holding
-	(*DropQuestion)(nil),     // 23: troupe.wire.DropQuestion
-	(*About)(nil),            // 24: troupe.wire.About
-	(*Record)(nil),           // 25: troupe.wire.Record
-	(*Upload)(nil),           // 26: troupe.wire.Upload
-	(*Epoch)(nil),            // 27: troupe.wire.Epoch
-	(*Conditions)(nil),       // 28: troupe.wire.Conditions
-	(*Generation)(nil),       // 29: troupe.wire.Generation
-	(*Failure)(nil),          // 30: troupe.wire.Failure
-	(*Part)(nil),             // 31: troupe.wire.Part
+	(*ListQuestion)(nil),        // 0: troupe.wire.ListQuestion
+	(*ListAnswer)(nil),          // 1: troupe.wire.ListAnswer
+	(*Entry)(nil),               // 2: troupe.wire.Entry
+	(*UploadsQuestion)(nil),     // 3: troupe.wire.UploadsQuestion
+	(*UploadsAnswer)(nil),       // 4: troupe.wire.UploadsAnswer
+	(*KeyQuestion)(nil),         // 5: troupe.wire.KeyQuestion
+	(*DeletedAnswer)(nil),       // 6: troupe.wire.DeletedAnswer
+	(*DeletesQuestion)(nil),     // 7: troupe.wire.DeletesQuestion
+	(*Deletion)(nil),            // 8: troupe.wire.Deletion
+	(*DeletesAnswer)(nil),       // 9: troupe.wire.DeletesAnswer
+	(*Outcome)(nil),             // 10: troupe.wire.Outcome
+	(*StoreQuestion)(nil),       // 11: troupe.wire.StoreQuestion
+	(*StoreAnswer)(nil),         // 12: troupe.wire.StoreAnswer
+	(*ShowQuestion)(nil),        // 13: troupe.wire.ShowQuestion
+	(*ShowAnswer)(nil),          // 14: troupe.wire.ShowAnswer
+	(*ConfirmQuestion)(nil),     // 15: troupe.wire.ConfirmQuestion
+	(*Confirmation)(nil),        // 16: troupe.wire.Confirmation
+	(*ConfirmAnswer)(nil),       // 17: troupe.wire.ConfirmAnswer
+	(*SettledQuestion)(nil),     // 18: troupe.wire.SettledQuestion
+	(*Settlement)(nil),          // 19: troupe.wire.Settlement
+	(*HoldingsQuestion)(nil),    // 20: troupe.wire.HoldingsQuestion
+	(*HoldingsAnswer)(nil),      // 21: troupe.wire.HoldingsAnswer
+	(*Holding)(nil),             // 22: troupe.wire.Holding
+	(*DropQuestion)(nil),        // 23: troupe.wire.DropQuestion
+	(*UploadQuestion)(nil),      // 24: troupe.wire.UploadQuestion
+	(*UploadAnswer)(nil),        // 25: troupe.wire.UploadAnswer
+	(*PartQuestion)(nil),        // 26: troupe.wire.PartQuestion
+	(*HeldUploadsQuestion)(nil), // 27: troupe.wire.HeldUploadsQuestion
+	(*HeldUploadsAnswer)(nil),   // 28: troupe.wire.HeldUploadsAnswer
+	(*UploadName)(nil),          // 29: troupe.wire.UploadName
+	(*About)(nil),               // 30: troupe.wire.About
+	(*Record)(nil),              // 31: troupe.wire.Record
+	(*Upload)(nil),              // 32: troupe.wire.Upload
+	(*Epoch)(nil),               // 33: troupe.wire.Epoch
+	(*Conditions)(nil),          // 34: troupe.wire.Conditions
+	(*Generation)(nil),          // 35: troupe.wire.Generation
+	(*Failure)(nil),             // 36: troupe.wire.Failure
+	(*Part)(nil),                // 37: troupe.wire.Part
 }
 var file_messages_wire_question_proto_depIdxs = []int32{
-	24, // 0: troupe.wire.ListQuestion.about:type_name -> troupe.wire.About
+	30, // 0: troupe.wire.ListQuestion.about:type_name -> troupe.wire.About
 	2,  // 1: troupe.wire.ListAnswer.entries:type_name -> troupe.wire.Entry
-	25, // 2: troupe.wire.Entry.record:type_name -> troupe.wire.Record
-	24, // 3: troupe.wire.UploadsQuestion.about:type_name -> troupe.wire.About
-	26, // 4: troupe.wire.UploadsAnswer.uploads:type_name -> troupe.wire.Upload
-	24, // 5: troupe.wire.KeyQuestion.about:type_name -> troupe.wire.About
-	27, // 6: troupe.wire.KeyQuestion.epoch:type_name -> troupe.wire.Epoch
-	28, // 7: troupe.wire.KeyQuestion.conditions:type_name -> troupe.wire.Conditions
-	29, // 8: troupe.wire.KeyQuestion.payload:type_name -> troupe.wire.Generation
-	29, // 9: troupe.wire.DeletedAnswer.generation:type_name -> troupe.wire.Generation
-	25, // 10: troupe.wire.DeletedAnswer.marker:type_name -> troupe.wire.Record
-	24, // 11: troupe.wire.DeletesQuestion.about:type_name -> troupe.wire.About
+	31, // 2: troupe.wire.Entry.record:type_name -> troupe.wire.Record
+	30, // 3: troupe.wire.UploadsQuestion.about:type_name -> troupe.wire.About
+	32, // 4: troupe.wire.UploadsAnswer.uploads:type_name -> troupe.wire.Upload
+	30, // 5: troupe.wire.KeyQuestion.about:type_name -> troupe.wire.About
+	33, // 6: troupe.wire.KeyQuestion.epoch:type_name -> troupe.wire.Epoch
+	34, // 7: troupe.wire.KeyQuestion.conditions:type_name -> troupe.wire.Conditions
+	35, // 8: troupe.wire.KeyQuestion.payload:type_name -> troupe.wire.Generation
+	35, // 9: troupe.wire.DeletedAnswer.generation:type_name -> troupe.wire.Generation
+	31, // 10: troupe.wire.DeletedAnswer.marker:type_name -> troupe.wire.Record
+	30, // 11: troupe.wire.DeletesQuestion.about:type_name -> troupe.wire.About
 	8,  // 12: troupe.wire.DeletesQuestion.list:type_name -> troupe.wire.Deletion
-	27, // 13: troupe.wire.Deletion.epoch:type_name -> troupe.wire.Epoch
-	28, // 14: troupe.wire.Deletion.conditions:type_name -> troupe.wire.Conditions
+	33, // 13: troupe.wire.Deletion.epoch:type_name -> troupe.wire.Epoch
+	34, // 14: troupe.wire.Deletion.conditions:type_name -> troupe.wire.Conditions
 	10, // 15: troupe.wire.DeletesAnswer.outcomes:type_name -> troupe.wire.Outcome
-	30, // 16: troupe.wire.Outcome.failure:type_name -> troupe.wire.Failure
-	24, // 17: troupe.wire.StoreQuestion.about:type_name -> troupe.wire.About
-	27, // 18: troupe.wire.StoreQuestion.epoch:type_name -> troupe.wire.Epoch
-	25, // 19: troupe.wire.StoreQuestion.record:type_name -> troupe.wire.Record
-	31, // 20: troupe.wire.StoreQuestion.parts:type_name -> troupe.wire.Part
-	25, // 21: troupe.wire.StoreAnswer.here:type_name -> troupe.wire.Record
-	24, // 22: troupe.wire.ShowQuestion.about:type_name -> troupe.wire.About
-	27, // 23: troupe.wire.ShowQuestion.epoch:type_name -> troupe.wire.Epoch
-	25, // 24: troupe.wire.ShowAnswer.record:type_name -> troupe.wire.Record
-	31, // 25: troupe.wire.ShowAnswer.parts:type_name -> troupe.wire.Part
+	36, // 16: troupe.wire.Outcome.failure:type_name -> troupe.wire.Failure
+	30, // 17: troupe.wire.StoreQuestion.about:type_name -> troupe.wire.About
+	33, // 18: troupe.wire.StoreQuestion.epoch:type_name -> troupe.wire.Epoch
+	31, // 19: troupe.wire.StoreQuestion.record:type_name -> troupe.wire.Record
+	37, // 20: troupe.wire.StoreQuestion.parts:type_name -> troupe.wire.Part
+	31, // 21: troupe.wire.StoreAnswer.here:type_name -> troupe.wire.Record
+	30, // 22: troupe.wire.ShowQuestion.about:type_name -> troupe.wire.About
+	33, // 23: troupe.wire.ShowQuestion.epoch:type_name -> troupe.wire.Epoch
+	31, // 24: troupe.wire.ShowAnswer.record:type_name -> troupe.wire.Record
+	37, // 25: troupe.wire.ShowAnswer.parts:type_name -> troupe.wire.Part
 	16, // 26: troupe.wire.ConfirmQuestion.keys:type_name -> troupe.wire.Confirmation
-	24, // 27: troupe.wire.Confirmation.about:type_name -> troupe.wire.About
-	27, // 28: troupe.wire.Confirmation.epoch:type_name -> troupe.wire.Epoch
-	24, // 29: troupe.wire.SettledQuestion.about:type_name -> troupe.wire.About
+	30, // 27: troupe.wire.Confirmation.about:type_name -> troupe.wire.About
+	33, // 28: troupe.wire.Confirmation.epoch:type_name -> troupe.wire.Epoch
+	30, // 29: troupe.wire.SettledQuestion.about:type_name -> troupe.wire.About
 	19, // 30: troupe.wire.SettledQuestion.list:type_name -> troupe.wire.Settlement
-	29, // 31: troupe.wire.Settlement.generation:type_name -> troupe.wire.Generation
-	24, // 32: troupe.wire.HoldingsQuestion.about:type_name -> troupe.wire.About
+	35, // 31: troupe.wire.Settlement.generation:type_name -> troupe.wire.Generation
+	30, // 32: troupe.wire.HoldingsQuestion.about:type_name -> troupe.wire.About
 	22, // 33: troupe.wire.HoldingsAnswer.holdings:type_name -> troupe.wire.Holding
-	29, // 34: troupe.wire.Holding.generation:type_name -> troupe.wire.Generation
-	24, // 35: troupe.wire.DropQuestion.about:type_name -> troupe.wire.About
-	27, // 36: troupe.wire.DropQuestion.epoch:type_name -> troupe.wire.Epoch
-	29, // 37: troupe.wire.DropQuestion.generation:type_name -> troupe.wire.Generation
-	38, // [38:38] is the sub-list for method output_type
-	38, // [38:38] is the sub-list for method input_type
-	38, // [38:38] is the sub-list for extension type_name
-	38, // [38:38] is the sub-list for extension extendee
-	0,  // [0:38] is the sub-list for field type_name
+	35, // 34: troupe.wire.Holding.generation:type_name -> troupe.wire.Generation
+	30, // 35: troupe.wire.DropQuestion.about:type_name -> troupe.wire.About
+	33, // 36: troupe.wire.DropQuestion.epoch:type_name -> troupe.wire.Epoch
+	35, // 37: troupe.wire.DropQuestion.generation:type_name -> troupe.wire.Generation
+	30, // 38: troupe.wire.UploadQuestion.about:type_name -> troupe.wire.About
+	33, // 39: troupe.wire.UploadQuestion.epoch:type_name -> troupe.wire.Epoch
+	32, // 40: troupe.wire.UploadQuestion.upload:type_name -> troupe.wire.Upload
+	37, // 41: troupe.wire.UploadQuestion.parts:type_name -> troupe.wire.Part
+	32, // 42: troupe.wire.UploadAnswer.upload:type_name -> troupe.wire.Upload
+	37, // 43: troupe.wire.UploadAnswer.parts:type_name -> troupe.wire.Part
+	31, // 44: troupe.wire.UploadAnswer.became:type_name -> troupe.wire.Record
+	30, // 45: troupe.wire.PartQuestion.about:type_name -> troupe.wire.About
+	33, // 46: troupe.wire.PartQuestion.epoch:type_name -> troupe.wire.Epoch
+	37, // 47: troupe.wire.PartQuestion.part:type_name -> troupe.wire.Part
+	30, // 48: troupe.wire.HeldUploadsQuestion.about:type_name -> troupe.wire.About
+	29, // 49: troupe.wire.HeldUploadsAnswer.uploads:type_name -> troupe.wire.UploadName
+	50, // [50:50] is the sub-list for method output_type
+	50, // [50:50] is the sub-list for method input_type
+	50, // [50:50] is the sub-list for extension type_name
+	50, // [50:50] is the sub-list for extension extendee
+	0,  // [0:50] is the sub-list for field type_name
 }
 
 func init() { file_messages_wire_question_proto_init() }
@@ -1820,7 +2365,7 @@ func file_messages_wire_question_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_messages_wire_question_proto_rawDesc), len(file_messages_wire_question_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   24,
+			NumMessages:   30,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -18,6 +18,7 @@ func samples() []Message {
 		new(ListQuestion), new(ListAnswer), new(UploadsQuestion), new(UploadsAnswer), new(KeyQuestion), new(Record), new(DeletedAnswer),
 		new(DeletesQuestion), new(DeletesAnswer), new(StoreQuestion), new(StoreAnswer), new(ShowQuestion), new(ShowAnswer), new(ConfirmQuestion),
 		new(ConfirmAnswer), new(SettledQuestion), new(HoldingsQuestion), new(HoldingsAnswer), new(DropQuestion), new(Failure), new(Nothing),
+		new(UploadQuestion), new(UploadAnswer), new(PartQuestion), new(HeldUploadsQuestion), new(HeldUploadsAnswer),
 	}
 }
 

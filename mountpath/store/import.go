@@ -39,10 +39,12 @@ type Import struct {
 	here   bool            // the payload is here already: only the record is newer
 	ended  bool            // the key is free for another import
 	known  bool            // of an upload: it was here when the import began
+	locks  []string        // what no other import may begin meanwhile
 
 	inline []byte
 	file   *Incoming
 	parts  []objects.Part
+	have   partSet     // of an object: parts that are here already
 	files  []*Incoming // of parts, closed
 }
 
@@ -53,19 +55,24 @@ type Imported struct {
 	Copied     bool // something was written; false: what is here is as new
 }
 
-// beginImport takes the key for one import.
-func (s *Store) beginImport(op errs.Op, key objects.Key) error {
-	if _, busy := s.importing.LoadOrStore(string(objectKey(key)), struct{}{}); busy {
-		return errs.E(op, key, errs.Busy, errors.New("the key is being moved here already"))
+// lock takes a key of the index for one import: until it ends, no other begins that
+// takes it, too.
+func (i *Import) lock(op errs.Op, indexKey []byte) error {
+	name := string(indexKey)
+	if _, busy := i.store.importing.LoadOrStore(name, struct{}{}); busy {
+		return errs.E(op, i.key, errs.Busy, errors.New("the key is being moved here already"))
 	}
+	i.locks = append(i.locks, name)
 	return nil
 }
 
-// end gives the key back, once.
+// end gives back what the import took, once.
 func (i *Import) end() {
 	if !i.ended {
 		i.ended = true
-		i.store.importing.Delete(string(objectKey(i.key)))
+		for _, name := range i.locks {
+			i.store.importing.Delete(name)
+		}
 	}
 }
 
@@ -184,10 +191,10 @@ func (s *Store) hasFiles(op errs.Op, key objects.Key, meta *objects.Meta) error 
 func (s *Store) Copy(key objects.Key, opened *messages.ObjectOpened, inline []byte, room [][]byte) (_ *Import, err error) {
 	const op errs.Op = "store.Copy"
 	meta := *opened.Meta
-	if err := s.beginImport(op, key); err != nil {
+	i := &Import{key: key, store: s, meta: &meta}
+	if err := i.lock(op, objectKey(key)); err != nil {
 		return nil, err
 	}
-	i := &Import{key: key, store: s, meta: &meta}
 	copied := false
 	defer func() {
 		if !copied || err != nil { // also by a panic, or the key would be busy for ever
@@ -212,6 +219,16 @@ func (s *Store) copyObject(op errs.Op, i *Import, opened *messages.ObjectOpened,
 	}
 	if opened.Parts != nil {
 		i.parts = opened.Parts.Parts
+		if err := i.lockParts(op, i.parts); err != nil {
+			return err
+		}
+		old, err := s.current(op, key, objectKey(key))
+		if err != nil {
+			return err
+		}
+		if i.have, err = s.partsOf(op, key, meta.Path, old); err != nil {
+			return err
+		}
 	}
 	if err := s.mayImport(op, key, i); err != nil {
 		return err
@@ -225,7 +242,11 @@ func (s *Store) copyObject(op errs.Op, i *Import, opened *messages.ObjectOpened,
 	case objects.File:
 		return i.takeFile(op, opened.File, room)
 	case objects.Chunks:
-		return i.takeParts(op, layout.IntentImportPart, opened.Parts.Open, room)
+		kind := layout.IntentImportPart
+		if len(i.have) > 0 { // undoing it would take their manifest away
+			kind = layout.IntentPart
+		}
+		return i.takeParts(op, kind, opened.Parts.Open, room)
 	default:
 		return errs.E(op, key, errs.Internal, fmt.Errorf("a payload of kind %d cannot be moved", meta.Where))
 	}
@@ -263,56 +284,6 @@ func (i *Import) takeFile(op errs.Op, from io.ReaderAt, room [][]byte) error {
 		return err
 	}
 	return in.Seal(checksum.Sums{Size: i.meta.Size, XXHash: i.meta.XXHash, Values: i.meta.Checksums}, i.meta.ETag)
-}
-
-// takeParts copies part files to the places where they will stay.
-func (i *Import) takeParts(op errs.Op, kind layout.IntentKind, open func(int) (messages.PayloadFile, error), room [][]byte) error {
-	for n := range i.parts {
-		file, err := open(n)
-		if err != nil {
-			return failed(op, i.key, err)
-		}
-		err = i.takePart(op, kind, &i.parts[n], file, room)
-		if err = errors.Join(err, file.Close()); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (i *Import) takePart(op errs.Op, kind layout.IntentKind, part *objects.Part, from io.ReaderAt, room [][]byte) (err error) {
-	s, uploadID := i.store, i.uploadID()
-	if err := s.admitWrite(op, i.key, claim{files: filesPerPayload}); err != nil {
-		return err
-	}
-	in := &Incoming{Key: i.key, Payload: part.Payload, Modified: part.Modified, uploadID: uploadID, number: part.Number, store: s, hint: part.Size}
-	if i.upload != nil {
-		in.upload, in.Draft = i.upload, i.upload.Draft
-	} else {
-		in.Draft = i.meta.Draft
-	}
-	in.path = layout.WorkPath(in.Payload)
-	if err := in.open(); err != nil {
-		return failed(op, i.key, err)
-	}
-	whole := false
-	defer func() {
-		if !whole { // also by a panic: the next try takes the same name
-			err = s.abandonAfter(in, err)
-		}
-	}()
-	in.intend(&layout.Intent{Kind: kind, UploadID: uploadID, Part: part.Number})
-	err = in.fill(op, from, part.Size, part.XXHash, room)
-	if err == nil {
-		err = in.Seal(checksum.Sums{Size: part.Size, XXHash: part.XXHash, Values: part.Checksums}, part.ETag)
-	}
-	if err != nil {
-		return err
-	}
-	whole = true
-	in.release() // thousands of parts would need as many descriptors
-	i.files = append(i.files, in)
-	return nil
 }
 
 // fill copies size bytes that hash to sum.
@@ -472,19 +443,27 @@ func (s *Store) commitInIndex(op errs.Op, i *Import, old *objects.Meta) (Importe
 	indexKey, meta := objectKey(i.key), *i.meta
 	payloadKey := layout.PayloadKey(nil, i.key.Bucket.ID, i.key.Name, meta.Payload)
 	batch := s.index.NewBatch()
+	var unnamed []*reclaimEntry
 	switch {
 	case meta.Deleted:
 	case meta.Where == objects.Inline:
 		batch.Set(payloadKey, i.inline)
 	default:
+		have, err := s.partsOf(op, i.key, meta.Path, old)
+		if err == nil && !i.whole(have) {
+			err = errs.E(op, i.key, errs.Busy, errors.New("parts that were here went meanwhile"))
+		}
+		if err != nil {
+			batch.Close()
+			return Imported{}, errors.Join(err, i.Abandon())
+		}
+		unnamed = s.endUpload(batch, i.key, meta.Path, have, i.parts)
 		if err := s.writeManifest(i.key, meta.Path, &meta, i.parts); err != nil {
 			batch.Close()
 			s.diskError(i.key, err)
 			return Imported{}, errors.Join(failed(op, i.key, err), s.fsAbsent(layout.ManifestPath(meta.Path)), i.Abandon())
 		}
 		batch.Set(payloadKey, layout.AppendParts(nil, i.parts))
-		lower, upper := layout.UploadBounds(i.key.Bucket.ID, i.key.Name, meta.Path)
-		batch.DeleteRange(lower, upper) // the upload became the object, elsewhere: aborted here, it would take it along
 	}
 	batch.Set(indexKey, layout.AppendRecord(nil, &meta))
 	written := meta
@@ -496,6 +475,7 @@ func (s *Store) commitInIndex(op errs.Op, i *Import, old *objects.Meta) (Importe
 		return Imported{}, outcomeUnknown(op, i.key, err)
 	}
 	s.retired(entry)
+	s.reclaim.add(unnamed...)
 	return Imported{Generation: meta.Generation, Copied: true}, nil
 }
 

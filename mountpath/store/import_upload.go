@@ -12,15 +12,20 @@ import (
 	"github.com/troupe-storage/troupe/objects/errs"
 )
 
-// ExportUpload returns an upload under way with the means to read its parts. A part
-// that is replaced or reclaimed meanwhile fails to open with Busy.
-func (s *Store) ExportUpload(key objects.Key, uploadID string) (*messages.UploadExported, error) {
+// ExportUpload returns an upload under way with the means to read its parts, or that of
+// one part; 0: of all. A part that is replaced or reclaimed meanwhile fails to open with
+// Busy.
+func (s *Store) ExportUpload(key objects.Key, uploadID string, only int) (*messages.UploadExported, error) {
 	const op errs.Op = "store.ExportUpload"
-	page, err := s.Parts(key, uploadID, 0, maxParts)
+	after, limit := 0, maxParts
+	if only > 0 {
+		after, limit = only-1, 1
+	}
+	page, err := s.Parts(key, uploadID, after, limit)
 	if err != nil {
 		return nil, err
 	}
-	if page.More {
+	if page.More && only == 0 {
 		return nil, errs.E(op, key, errs.Corrupt, fmt.Errorf("the upload has more than %d parts", maxParts))
 	}
 	parts := page.Parts
@@ -44,11 +49,11 @@ const maxParts = 10_000
 // does an object.
 func (s *Store) CopyUpload(key objects.Key, exported *messages.UploadExported, room [][]byte) (_ *Import, err error) {
 	const op errs.Op = "store.CopyUpload"
-	if err := s.beginImport(op, key); err != nil {
-		return nil, err
-	}
 	upload := exported.Upload
 	i := &Import{key: key, store: s, upload: &upload}
+	if err := i.lock(op, objectKey(key)); err != nil {
+		return nil, err
+	}
 	copied := false
 	defer func() {
 		if !copied || err != nil { // also by a panic
@@ -62,6 +67,9 @@ func (s *Store) CopyUpload(key objects.Key, exported *messages.UploadExported, r
 	if object != nil { // it was completed here: its files have those very names
 		i.here, copied = true, true
 		return i, nil
+	}
+	if err := i.lockParts(op, exported.Parts.Parts); err != nil {
+		return nil, err
 	}
 	have, known, err := s.partsHere(op, key, upload.ID)
 	if err != nil {
@@ -123,6 +131,9 @@ func (s *Store) commitUpload(op errs.Op, i *Import) (Imported, error) {
 	for n := range i.parts {
 		part := &i.parts[n]
 		loser, there := have[part.Number]
+		if there && loser.Payload == part.Payload {
+			continue // it came by another way
+		}
 		if there && loser.Payload.Compare(part.Payload) > 0 {
 			loser = *part
 		} else {

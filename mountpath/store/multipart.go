@@ -52,7 +52,8 @@ func (s *Store) upload(op errs.Op, key objects.Key, uploadID string) (*objects.U
 }
 
 // CommitPart makes a sealed payload a part of its upload, in place of an earlier
-// one of that number. It ends the incoming payload whatever happens. In the key's
+// one of that number. Of two that came side by side the one that began later stays, at
+// every node. It ends the incoming payload whatever happens. In the key's
 // turn, so that a part never arrives after its upload was completed.
 func (s *Store) CommitPart(in *Incoming, sums checksum.Sums, etag string) (objects.Part, error) {
 	ended := false
@@ -80,11 +81,17 @@ func (s *Store) commitPart(in *Incoming, sums checksum.Sums, etag string) (objec
 		Checksums: sums.Values, Modified: in.Modified,
 	}
 	partKey := layout.PartKey(nil, in.Key.Bucket.ID, in.Key.Name, in.uploadID, in.number)
-	batch := s.index.NewBatch()
-	entry, err := s.retirePart(batch, in.Key, in.uploadID, partKey)
+	old, err := s.part(partKey)
 	if err != nil {
-		batch.Close()
 		return objects.Part{}, s.abandonAfter(in, failed(op, in.Key, err))
+	}
+	if old != nil && old.Payload.Compare(in.Payload) > 0 {
+		return part, s.abandonAfter(in, nil)
+	}
+	batch := s.index.NewBatch()
+	var entry *reclaimEntry
+	if old != nil {
+		entry = s.reclaimPart(batch, in.Key, in.uploadID, old)
 	}
 	batch.Set(partKey, layout.AppendPart(nil, &part))
 	batch.Delete(in.intentKey())
@@ -98,8 +105,8 @@ func (s *Store) commitPart(in *Incoming, sums checksum.Sums, etag string) (objec
 	return part, nil
 }
 
-// retirePart adds the reclaim of the part of that number that is there, if any.
-func (s *Store) retirePart(batch *index.Batch, key objects.Key, uploadID string, partKey []byte) (*reclaimEntry, error) {
+// part reads a part of an upload under way; nil: there is none.
+func (s *Store) part(partKey []byte) (*objects.Part, error) {
 	value, err := s.index.Get(partKey)
 	if errs.Is(errs.NotFound, err) {
 		return nil, nil
@@ -108,11 +115,7 @@ func (s *Store) retirePart(batch *index.Batch, key objects.Key, uploadID string,
 		return nil, err
 	}
 	defer value.Close()
-	old, err := layout.DecodePart(value.Bytes)
-	if err != nil {
-		return nil, err
-	}
-	return s.reclaimPart(batch, key, uploadID, old), nil
+	return layout.DecodePart(value.Bytes)
 }
 
 func (s *Store) reclaimPart(batch *index.Batch, key objects.Key, uploadID string, part *objects.Part) *reclaimEntry {
@@ -211,26 +214,17 @@ func (s *Store) CompleteUpload(m *messages.CompleteUpload) (objects.Receipt, err
 	batch := s.index.NewBatch()
 	batch.Set(indexKey, layout.AppendRecord(nil, meta))
 	batch.Set(layout.PayloadKey(nil, key.Bucket.ID, key.Name, meta.Payload), layout.AppendParts(nil, parts))
-	lower, upper := layout.UploadBounds(key.Bucket.ID, key.Name, m.UploadID)
-	batch.DeleteRange(lower, upper)
 	entry := s.retire(batch, key, old, meta)
-	named := make(map[objects.Generation]bool, len(parts))
-	for _, p := range parts {
-		named[p.Payload] = true
-	}
-	var unnamed []*reclaimEntry
+	here := make(partSet, len(have))
 	for _, p := range have {
-		if !named[p.Payload] {
-			unnamed = append(unnamed, s.reclaimPart(batch, key, m.UploadID, p))
-		}
+		here[p.Payload] = *p
 	}
+	unnamed := s.endUpload(batch, key, m.UploadID, here, parts)
 	if err := s.index.Commit(batch, indexKey); err != nil {
 		return objects.Receipt{}, failed(op, key, err)
 	}
 	s.retired(entry)
-	for _, e := range unnamed {
-		s.reclaim.add(e)
-	}
+	s.reclaim.add(unnamed...)
 	return receipt(meta), nil
 }
 

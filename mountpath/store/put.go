@@ -89,6 +89,9 @@ func (s *Store) retire(batch *index.Batch, key objects.Key, old, by *objects.Met
 		if !keep {
 			batch.Delete(layout.PayloadKey(nil, key.Bucket.ID, key.Name, old.Payload)) // the part table
 		}
+		if by != nil && by.Where == objects.Chunks && by.Path == old.Path {
+			return nil // it is made of parts of the same upload: endUpload reclaims the others
+		}
 		reclaim.Kind, reclaim.UploadID, reclaim.Bytes = layout.ReclaimUpload, old.Path, old.Size
 	default:
 		return nil

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 
@@ -18,7 +17,11 @@ import (
 // object; nil: none came, and the record counts only where its payload is here, or it
 // needs none. It is only read, until Store returns. In the key's turn.
 func (s *Store) Store(key objects.Key, record *objects.Meta, payload []byte) (messages.Stored, error) {
-	const op errs.Op = "store.Store"
+	return s.take("store.Store", key, record, nil, payload)
+}
+
+// take does Store; parts are those of an object that is made of some, and are here.
+func (s *Store) take(op errs.Op, key objects.Key, record *objects.Meta, parts []objects.Part, payload []byte) (messages.Stored, error) {
 	if record.Generation.IsZero() {
 		return messages.Stored{}, errs.E(op, key, errs.Invalid, errors.New("the record has no generation"))
 	}
@@ -40,6 +43,12 @@ func (s *Store) Store(key objects.Key, record *objects.Meta, payload []byte) (me
 	case old != nil && !old.Deleted && old.Payload == meta.Payload:
 		i := &Import{key: key, store: s, meta: &meta, here: true, ended: true} // nothing is copied: the key is not taken
 		if _, err := s.commitRecord(op, i); err != nil {
+			return messages.Stored{}, err
+		}
+		return messages.Stored{Has: true}, nil
+	case len(parts) > 0:
+		i := &Import{key: key, store: s, meta: &meta, parts: parts, ended: true} // likewise
+		if _, err := s.commitInIndex(op, i, old); err != nil {
 			return messages.Stored{}, err
 		}
 		return messages.Stored{Has: true}, nil
@@ -101,16 +110,14 @@ func (s *Store) Receive(key objects.Key, record *objects.Meta, parts []objects.P
 		meta.Path = ""
 		opened.File = payload
 	case objects.Chunks:
+		if err := checkParts("store.Receive", key, &meta, parts); err != nil {
+			return nil, err
+		}
 		at := int64(0)
 		starts := make([]int64, len(parts))
-		sum := xxhash.New64()
 		for n := range parts {
 			starts[n] = at
 			at += parts[n].Size
-			sum.Write(binary.BigEndian.AppendUint64(nil, parts[n].XXHash)) //nolint:errcheck // a hash takes everything
-		}
-		if got := sum.Sum64(); at != meta.Size || got != meta.XXHash {
-			return nil, errs.E("store.Receive", key, errs.Corrupt, fmt.Errorf("the parts make %d bytes with xxhash %016x, the record says %d with %016x", at, got, meta.Size, meta.XXHash))
 		}
 		opened.Parts = &messages.PartReader{Parts: parts, Open: func(n int) (messages.PayloadFile, error) {
 			return &shifted{payload, starts[n]}, nil
@@ -135,10 +142,14 @@ func (f *shifted) ReadAt(room []byte, offset int64) (int, error) {
 // Close implements io.Closer: the payload is its owner's.
 func (*shifted) Close() error { return nil }
 
-// StoreImport is Store for a payload that was received. It ends the import whatever
+// StoreImport is Store for a payload, or a part of an upload, that was received. It ends the import whatever
 // happens. In the key's turn.
 func (s *Store) StoreImport(i *Import) (messages.Stored, error) {
 	const op errs.Op = "store.StoreImport"
+	if i.upload != nil {
+		_, err := s.CommitImport(i)
+		return messages.Stored{Has: err == nil}, err
+	}
 	indexKey := objectKey(i.key)
 	old, err := s.current(op, i.key, indexKey)
 	if err != nil {

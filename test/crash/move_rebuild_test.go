@@ -138,7 +138,7 @@ func TestRebuildFromFilesOfWhatWasOnItsWay(t *testing.T) {
 	}
 	i, _, err := p.copy(source, destination, "chunks")
 	must(err)
-	opened, err := p.stores[source].ExportUpload(p.key("upload"), id)
+	opened, err := p.stores[source].ExportUpload(p.key("upload"), id, 0)
 	must(err)
 	u, err := p.stores[destination].CopyUpload(p.key("upload"), opened, room())
 	must(err)

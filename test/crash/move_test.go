@@ -174,7 +174,7 @@ func TestMoveOfAnUploadThatGrows(t *testing.T) {
 	}
 	const name, id = "a", "0123456789abcdef0123456789abcdef"
 	must(p.upload(source, name, id, 1, new([]messages.CompletePart)))
-	opened, err := p.stores[source].ExportUpload(p.key(name), id)
+	opened, err := p.stores[source].ExportUpload(p.key(name), id, 0)
 	must(err)
 	i, err := p.stores[destination].CopyUpload(p.key(name), opened, room())
 	must(err)

@@ -202,7 +202,7 @@ func (p *pair) move(from, to int, name string) error {
 }
 
 func (p *pair) moveUpload(from, to int, name, id string) error {
-	opened, err := p.stores[from].ExportUpload(p.key(name), id)
+	opened, err := p.stores[from].ExportUpload(p.key(name), id, 0)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"sync/atomic"
 	"testing"
@@ -23,6 +24,7 @@ type broken struct {
 	fakeStores   atomic.Bool // a store is acknowledged, and nobody is asked
 	fakeConfirms atomic.Bool // a read is confirmed, and nobody is asked
 	confirms     atomic.Int64
+	parts        atomic.Int64 // sent
 	keys         atomic.Int64 // of all questions
 }
 
@@ -45,6 +47,40 @@ func (b *broken) Confirm(set *messages.NodeSet, node *messages.NodeView, keys []
 		return nil, nil
 	}
 	return b.Peers.Confirm(set, node, keys)
+}
+
+// StorePart implements gateway.Peers.
+func (b *broken) StorePart(c gateway.Charge, bucket *objects.BucketDoc, name, uploadID string, part *objects.Part, payload io.Reader) error {
+	b.parts.Add(1)
+	switch {
+	case b.loseStores.Load():
+		return &messages.NodeAway{Node: c.Node.ID, Reason: "the test wants it so", Begun: true}
+	case b.fakeStores.Load():
+		return nil
+	}
+	return b.Peers.StorePart(c, bucket, name, uploadID, part, payload)
+}
+
+// KeepUpload implements gateway.Peers.
+func (b *broken) KeepUpload(c gateway.Charge, bucket *objects.BucketDoc, upload *objects.Upload, parts []objects.Part, writes uint64) ([]int, error) {
+	switch {
+	case b.loseStores.Load():
+		return nil, &messages.NodeAway{Node: c.Node.ID, Reason: "the test wants it so", Begun: true}
+	case b.fakeStores.Load():
+		return nil, nil
+	}
+	return b.Peers.KeepUpload(c, bucket, upload, parts, writes)
+}
+
+// EndUpload implements gateway.Peers.
+func (b *broken) EndUpload(c gateway.Charge, bucket *objects.BucketDoc, name, uploadID string, writes uint64) error {
+	switch {
+	case b.loseStores.Load():
+		return &messages.NodeAway{Node: c.Node.ID, Reason: "the test wants it so", Begun: true}
+	case b.fakeStores.Load():
+		return nil
+	}
+	return b.Peers.EndUpload(c, bucket, name, uploadID, writes)
 }
 
 // Settled implements gateway.Peers.

@@ -31,14 +31,17 @@ type Keys interface {
 	// first, and returns how many bytes were sent. A key that another node is in charge of by
 	// now is none of its business: 0.
 	CopyOut(ctx context.Context, bucket *objects.BucketDoc, name string) (bytes int64, err error)
-	// Uploads counts the uploads under way in a run of slots that this node is in charge of.
-	Uploads(ctx context.Context, bucket *objects.BucketDoc, from, to uint16) (int, error)
+	// OwedUploads returns the uploads under way to copy; of the request After and Limit are
+	// not used.
+	OwedUploads(ctx context.Context, r messages.OwedRequest) ([]messages.UploadName, error)
+	// CopyOutUpload is CopyOut for an upload under way.
+	CopyOutUpload(ctx context.Context, bucket *objects.BucketDoc, u messages.UploadName) (bytes int64, err error)
 	// Leftovers returns a page of records of keys that this node does not hold.
 	Leftovers(ctx context.Context, bucket *objects.BucketDoc, after string) (*messages.LeftoverPage, error)
 	// RemoveLeftover removes a record and its payload, if the node still does not hold the
 	// key, in its turn, and if it still is of that generation.
 	RemoveLeftover(ctx context.Context, bucket *objects.BucketDoc, l messages.Leftover) error
-	// RemoveLeftoverUploads aborts uploads under way of keys that this node does not hold.
+	// RemoveLeftoverUploads ends uploads under way of keys that this node does not hold.
 	RemoveLeftoverUploads(ctx context.Context, bucket *objects.BucketDoc) error
 	// Tally counts what is to be copied of a bucket; nil: the plan is over.
 	Tally(ctx context.Context, bucket *objects.BucketDoc, after string) (*messages.PlanTally, error)

@@ -277,7 +277,6 @@ func (w *walk) expect() {
 
 // slots copies the keys of a run of slots, under maps since whose base nothing changed.
 func (w *walk) slots(since uint64, from, to uint16) error {
-	uploads := 0
 	for _, bucket := range w.Keys.Buckets() {
 		for after, more := "", true; more; {
 			if err := w.turn(); err != nil {
@@ -294,17 +293,34 @@ func (w *walk) slots(since uint64, from, to uint16) error {
 			w.publish()
 			after, more = page.Upto, page.Upto != ""
 		}
-		under, err := w.Keys.Uploads(w.run.Context(), bucket, from, to)
+		// After the objects: an upload that becomes one meanwhile does so at all that are to
+		// have it.
+		request := messages.OwedRequest{Bucket: bucket, From: from, To: to}
+		uploads, err := retried(w, since, func(ctx context.Context) ([]messages.UploadName, error) { return w.Keys.OwedUploads(ctx, request) })
 		if err != nil {
 			return err
 		}
-		uploads += under
+		if err := w.copyUploads(since, bucket, uploads); err != nil {
+			return err
+		}
 	}
-	if err := w.unchanged(since); err != nil {
-		return err
-	}
-	if uploads > 0 {
-		return errs.E("rebalance.slots", errs.Busy, fmt.Errorf("%d uploads are under way in slots %d to %d, which wait for their end: complete or abort them", uploads, from, to))
+	return w.unchanged(since)
+}
+
+// copyUploads copies uploads under way, one after the other.
+func (w *walk) copyUploads(since uint64, bucket *objects.BucketDoc, uploads []messages.UploadName) error {
+	for _, u := range uploads {
+		if err := w.turn(); err != nil {
+			return err
+		}
+		if err := w.unchanged(since); err != nil {
+			return err
+		}
+		sent, err := retried(w, since, func(ctx context.Context) (int64, error) { return w.Keys.CopyOutUpload(ctx, bucket, u) })
+		if err != nil {
+			return errs.E("rebalance.copyUploads", objects.Key{Bucket: bucket.Bucket, Name: u.Name}, err)
+		}
+		w.copied(sent)
 	}
 	return nil
 }
