@@ -22,6 +22,8 @@ PROCESSES := /test/(process/nodes|together|plan|cli|clients|demo|disks|edges|ext
 NATIVE ?= 127.0.0.1:8080
 S3 ?= 127.0.0.1:9000
 FUZZ_RUNS ?= 20000
+# How many packages are tested at a time: suites of several nodes mostly wait.
+SUITES ?= $(shell echo $$(( $$(nproc) * 3 / 2 )))
 TEST_FLAGS ?=
 BENCH_FLAGS ?=
 # On the disk that is to be measured. A directory near the root lies apart from
@@ -70,7 +72,7 @@ consul:
 
 ## runs every test, and fuzzes each parser with 20,000 inputs (FUZZ_RUNS=); tests whose tools are absent are skipped, and counted
 test: build $(CACHE)/summary
-	@{ TROUPE_BINARY=$(CURDIR)/bin/troupe go test -json -count=1 -timeout 20m -skip 'Soak$$' $(TEST_FLAGS) ./... || status=1; \
+	@{ TROUPE_BINARY=$(CURDIR)/bin/troupe go test -json -count=1 -p $(SUITES) -timeout 20m -skip 'Soak$$' $(TEST_FLAGS) ./... || status=1; \
 	   [ $(FUZZ_RUNS) = 0 ] || test/tools/fuzz $(FUZZ_RUNS) -json || status=1; \
 	   exit $${status:-0}; } | $(CACHE)/summary
 
