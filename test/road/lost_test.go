@@ -162,7 +162,7 @@ func TestLostIsUnknown(t *testing.T) {
 // A node that lost a mountpath is no source for who catches up, unless nobody can need it;
 // and it does not say that it has caught up while it may be the only one that had a key.
 func TestLostIsNoSource(t *testing.T) {
-	w, doc, victim, names, lost := losing(t)
+	w, doc, victim, _, lost := losing(t)
 	other := w.members[1]
 	m := becomes(t, w.members[1].nodes.Load().Map, other.id, smap.Down) // misses writes that are on the victim, or may be
 	m = becomes(t, m, victim.id, smap.Recovering)
@@ -182,6 +182,7 @@ func TestLostIsNoSource(t *testing.T) {
 	}
 
 	// In the other order the victim is not the last, and the other need not ask it.
+	var names []string
 	w, doc, victim, names, _ = losing(t)
 	other = w.members[1]
 	m = becomes(t, w.members[1].nodes.Load().Map, victim.id, smap.Recovering)
