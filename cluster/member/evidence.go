@@ -58,7 +58,7 @@ func (e evidence) decide() decision {
 	if d, urgent := e.urgent(); urgent || !e.leads {
 		return d
 	}
-	for _, look := range []func() decision{e.maintenance, e.losing, e.caughtUpNodes, e.returning, e.joining, e.placing, e.switching, e.leaving, e.planning} {
+	for _, look := range []func() decision{e.maintenance, e.losing, e.caughtUpNodes, e.returning, e.joining, e.placing, e.switching, e.leaving, e.draining, e.planning} {
 		if d := look(); !d.nothing() {
 			return d
 		}

@@ -73,6 +73,21 @@ func names(list []smap.NodeID) string {
 	return strings.Join(text, ", ")
 }
 
+// draining marks a node that was away while it was drained, or after that: else the next
+// plan would give it its part again.
+func (e evidence) draining() decision {
+	for _, node := range e.current.Nodes() {
+		if node.State == smap.Up && e.wishes.Draining[node.ID] {
+			return decision{
+				change:  func(c *smap.Change) { c.SetState(node.ID, node.Since, smap.Draining) },
+				known:   true,
+				reasons: []string{fmt.Sprintf("%s is back, and drained still: that was asked for", node.ID)},
+			}
+		}
+	}
+	return decision{}
+}
+
 // leaving removes nodes that were to leave, once they own nothing.
 func (e evidence) leaving() decision {
 	for _, node := range e.current.Nodes() {
@@ -92,7 +107,7 @@ func (e evidence) owns(id smap.NodeID) bool {
 func (e evidence) remove(id smap.NodeID) decision {
 	return decision{
 		change: func(c *smap.Change) { c.Remove(id) }, forget: []smap.NodeID{id},
-		wishes:  func(w *wishes) { delete(w.Leaving, id); delete(w.Maintenance, id) },
+		wishes:  func(w *wishes) { delete(w.Leaving, id); delete(w.Draining, id); delete(w.Maintenance, id) },
 		reasons: []string{fmt.Sprintf("%s is no node of the cluster any more", id)},
 	}
 }
@@ -291,8 +306,8 @@ func (e evidence) judgeJoin(r Request, node smap.Node) (decision, error) {
 	switch {
 	case !differs && len(back) == 0:
 		d := decision{reasons: []string{"it owns keys already, or will by the plan that is under way"}}
-		if e.wishes.Held {
-			d.wishes = func(w *wishes) { w.Held = false }
+		if e.wishes.Held || e.wishes.Draining[r.Node] {
+			d.wishes = func(w *wishes) { w.Held = false; delete(w.Draining, r.Node); delete(w.Leaving, r.Node) }
 		}
 		return d, nil
 	case planned && differs:
@@ -311,9 +326,8 @@ func (e evidence) judgeJoin(r Request, node smap.Node) (decision, error) {
 		},
 		wishes: func(w *wishes) {
 			w.Held = false
-			for _, other := range back {
-				delete(w.Leaving, other.ID)
-			}
+			delete(w.Draining, r.Node)
+			delete(w.Leaving, r.Node)
 		},
 		placement: list, reasons: []string{fmt.Sprintf("keys are to live at %s", names(list))},
 	}, nil
@@ -361,8 +375,11 @@ func (e evidence) judgeDrain(r Request, node smap.Node) (decision, error) {
 	if node.State == smap.Draining && !begins && !places {
 		d.change = nil
 	}
-	if r.Kind == RequestLeave {
-		d.wishes = func(w *wishes) { w.Leaving[r.Node] = true }
+	d.wishes = func(w *wishes) {
+		w.Draining[r.Node] = true
+		if r.Kind == RequestLeave {
+			w.Leaving[r.Node] = true
+		}
 	}
 	return d, nil
 }
@@ -406,6 +423,7 @@ func (e evidence) cancel() decision {
 		},
 		wishes: func(w *wishes) {
 			w.Held = true
+			clear(w.Draining)
 			clear(w.Leaving)
 		},
 		placement: e.current.Placement(), reasons: []string{"the plan is canceled; none is begun by itself until one is asked for (join, drain)"},

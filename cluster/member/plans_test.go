@@ -201,6 +201,34 @@ func TestPlanByHand(t *testing.T) {
 	})
 }
 
+// A node that is drained owns nothing until it is asked to join, also when it was away in
+// the middle of it or afterwards; and plans are automatic all the while.
+func TestDrainedNodeThatWasAway(t *testing.T) {
+	run(t, func(w *world) {
+		w.filled("a", "b", "c")
+		back := func(id smap.NodeID) {
+			t.Helper()
+			w.nodes[id].kill()
+			w.wait("it is down", func() bool { return w.agree("a up, b up, c down") })
+			w.start(id)
+			w.wait("it is back", func() bool { return w.states("a") == "a up, b up, c draining" })
+		}
+		w.want("a", member.Request{Kind: member.RequestDrain, Node: "c"}, 0)
+		w.wait("c drains", func() bool { return planned(w.smapOf("a")) && w.states("a") == "a up, b up, c draining" })
+		back("c")
+		w.walks(512)
+		w.wait("c is drained", func() bool { return w.placed("a", "b") })
+		back("c")
+		w.pass(time.Minute, "it owns nothing", func() bool { return w.placed("a", "b") })
+		w.want("b", member.Request{Kind: member.RequestJoin, Node: "c"}, 0)
+		w.wait("it owns its part", func() bool { return w.placed("a", "b", "c") && w.agree("a up, b up, c up") })
+		w.nodes["c"].kill()
+		w.wait("it is down", func() bool { return w.agree("a up, b up, c down") })
+		w.start("c")
+		w.wait("it is back, and owns its part", func() bool { return w.placed("a", "b", "c") && w.agree("a up, b up, c up") })
+	})
+}
+
 // A node that leaves is removed when it owns nothing; the last ones cannot.
 func TestLeave(t *testing.T) {
 	run(t, func(w *world) {

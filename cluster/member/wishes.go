@@ -24,15 +24,21 @@ type wishes struct {
 	Rate messages.JobRate `json:"rate"`
 	// Maintenance are the nodes that are out of service by request, and why.
 	Maintenance map[smap.NodeID]string `json:"maintenance,omitempty"`
+	// Draining are the nodes that are to own nothing. A node that was away is up when it
+	// is back, whatever it was before.
+	Draining map[smap.NodeID]bool `json:"draining,omitempty"`
 	// Leaving are the nodes that are removed from the map once they own nothing.
 	Leaving map[smap.NodeID]bool `json:"leaving,omitempty"`
 }
 
 // with returns changed wishes, as their next version.
 func (w wishes) with(change func(*wishes)) wishes {
-	w.Maintenance, w.Leaving = maps.Clone(w.Maintenance), maps.Clone(w.Leaving)
+	w.Maintenance, w.Draining, w.Leaving = maps.Clone(w.Maintenance), maps.Clone(w.Draining), maps.Clone(w.Leaving)
 	if w.Maintenance == nil {
 		w.Maintenance = make(map[smap.NodeID]string)
+	}
+	if w.Draining == nil {
+		w.Draining = make(map[smap.NodeID]bool)
 	}
 	if w.Leaving == nil {
 		w.Leaving = make(map[smap.NodeID]bool)
