@@ -76,7 +76,8 @@ func (l *load) client(id int, nodes []*node) {
 			answer, err := at.s3.Get(ctx, bucket, key)
 			l.reads.Add(1)
 			switch {
-			case err == nil && answer.Status == http.StatusServiceUnavailable && l.world.silent.Load():
+			case err == nil && answer.Status == http.StatusServiceUnavailable && l.world.silent.Load(),
+				err == nil && answer.Status == http.StatusInternalServerError && l.world.failing.Load():
 				l.refused.Add(1)
 			case err != nil:
 				fault("reading %s at %s: %v", key, at.name, err)

@@ -29,7 +29,8 @@ func TestLostMountpath(t *testing.T) {
 	}
 	load := w.begin(7, 3)
 	load.more(30)
-	w.silent.Store(true) // what is on the disk is refused until the map says that b does not serve
+	w.silent.Store(true)  // what is on the disk is refused until the map says that b does not serve
+	w.failing.Store(true) // and what it was about to read fails
 	if _, err := b.Faults().Inject(faults.Fault{Disk: &faults.Disk{Mountpath: "d1", Do: faults.Fail}, Expiry: time.Hour}); err != nil {
 		t.Fatal(err)
 	}
@@ -47,6 +48,7 @@ func TestLostMountpath(t *testing.T) {
 	w.wait("b is up", func() bool {
 		return w.placed("a", "b", "c") && len(b.Roster().Lost) == 0 && entry("a", "b").Since > left
 	})
+	w.failing.Store(false)
 	load.more(30)
 	load.end(want)
 	w.same("when it is up", want)

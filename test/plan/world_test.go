@@ -45,7 +45,9 @@ type world struct {
 	// silent: a node did not answer another one for seconds, though nobody stopped it: the
 	// machine was too busy.
 	silent atomic.Bool
-	desks  map[string]*faults.Desk // of nodes that something is broken at
+	// failing is that a disk is: what is being read from it is 500.
+	failing atomic.Bool
+	desks   map[string]*faults.Desk // of nodes that something is broken at
 }
 
 // Levels implements logrus.Hook.
