@@ -44,6 +44,7 @@ type membership struct {
 	nodes      atomic.Pointer[messages.NodeSet]  // the same, for requests
 	lanes      messages.LaneMap                  // the same, for write lanes: never older
 	walked     atomic.Pointer[messages.PlanWalk] // what the node did for the plan under way
+	swept      atomic.Uint64                     // since which placement nothing is left over
 	events     *member.Events
 	buckets    *member.Buckets
 }

@@ -25,7 +25,7 @@ func (n *Node) rebalanceKind() []xaction.Kind {
 	if n.cluster == nil {
 		return nil
 	}
-	return []xaction.Kind{rebalance.Kind(rebalance.Config{View: n.cluster.view.Load, Keys: clusterKeys{n}, Report: &n.cluster.walked})}
+	return []xaction.Kind{rebalance.Kind(rebalance.Config{View: n.cluster.view.Load, Keys: clusterKeys{n}, Report: &n.cluster.walked, Swept: &n.cluster.swept})}
 }
 
 // clusterKeys are the node's keys, for that job.
@@ -91,11 +91,10 @@ const (
 	planAgain = 5 * time.Second
 )
 
-// followPlans sees that the job of the plan under way is there, and once after a start
-// that what an interrupted one left over is removed. In a worker of the actor of
-// membership, until the context ends.
+// followPlans sees that the job of the plan under way is there, and after each plan, and
+// after a start, that what is left over is removed: also of one that began and ended
+// between two looks. In a worker of the actor of membership, until the context ends.
 func (n *Node) followPlans(ctx context.Context) {
-	swept := false
 	for pause := planLook; cluster.Pause(ctx, n.clock, pause); {
 		pause = planLook
 		view := n.cluster.view.Load()
@@ -106,46 +105,36 @@ func (n *Node) followPlans(ctx context.Context) {
 		var parameters rebalance.Parameters
 		switch {
 		case view.Plan != nil:
-			parameters.Plan, swept = view.Plan.Since, true // its job sweeps, too
-		case swept || in && !node.State.Serves():
+			parameters.Plan = view.Plan.Since
+		case n.cluster.swept.Load() == view.Map.PlacementSince() || in && !node.State.Serves():
 			continue
 		}
-		started, err := n.startRebalance(parameters)
-		if err != nil {
+		if err := n.startRebalance(parameters); err != nil {
 			n.log.WithError(err).Warn("the job of the cluster's plan cannot be started now; it is tried again")
 			pause = planAgain
-			continue
 		}
-		swept = swept || started && view.Plan == nil
 	}
 }
 
-// startRebalance starts the job, unless it is there already, and reports whether it is
-// there. One of another plan comes to its end by itself.
-func (n *Node) startRebalance(wanted rebalance.Parameters) (bool, error) {
+// startRebalance starts the job, unless there is one: that of another plan comes to its end
+// by itself.
+func (n *Node) startRebalance(wanted rebalance.Parameters) error {
 	const op errs.Op = "supervisors.startRebalance"
 	jobs := n.system.PID(nodeName + "/" + xaction.Name)
 	list := &messages.ListJobs{Kind: rebalance.Name, Active: true, Reply: messages.NewReply[[]*messages.Job]()}
 	n.system.Root().Send(jobs, list)
 	active, err := list.Reply.WaitOn(n.clock, op, startTime)
-	if err != nil {
-		return false, err
-	}
-	if len(active) > 0 { // there is one at most
-		var has rebalance.Parameters
-		if err := json.Unmarshal(active[0].Parameters, &has); err != nil {
-			return false, errs.E(op, active[0].ID, errs.Corrupt, err)
-		}
-		return has == wanted || wanted.Plan == 0, nil // whatever job it is, it sweeps
+	if err != nil || len(active) > 0 {
+		return err
 	}
 	text, err := json.Marshal(wanted)
 	if err != nil {
-		return false, err
+		return err
 	}
 	start := &messages.StartJob{Kind: rebalance.Name, Parameters: text, Reply: messages.NewReply[*messages.Job]()}
 	n.system.Root().Send(jobs, start)
 	_, err = start.Reply.WaitOn(n.clock, op, startTime)
-	return err == nil, err
+	return err
 }
 
 // EstimatePath is where nodes ask each other what a plan would have them copy.

@@ -136,6 +136,10 @@ func (m *Smap) Node(id NodeID) (Node, bool) {
 	return m.nodes[i], true
 }
 
+// PlacementSince is the version since which the placement is as it is: of the last one in
+// which a plan ended or was canceled.
+func (m *Smap) PlacementSince() uint64 { return m.placementSince }
+
 // Placement returns the nodes that own keys, whatever their state, by id.
 func (m *Smap) Placement() []NodeID { return slices.Clone(m.placement) }
 

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"testing"
 
@@ -68,6 +69,21 @@ func TestCanceled(t *testing.T) {
 			break
 		}
 	}
+	// Again, and over before every node has looked for what there is to copy: c has what was
+	// written meanwhile.
+	w.ask("c", member.Request{Kind: member.RequestJoin, Node: w.nodes["c"].id})
+	for i := range 30 {
+		key, body := fmt.Sprintf("meanwhile/object-%02d", i), payload(rand.New(rand.NewPCG(9, uint64(i))))
+		answer, err := w.nodes["a"].s3.Put(t.Context(), bucket, key, body)
+		if err != nil || !answer.OK() {
+			t.Fatalf("writing %s: %v, %v", key, err, answer)
+		}
+		want[key] = sum(body)
+	}
+	w.ask("b", member.Request{Kind: member.RequestCancel})
+	w.wait("the plan is canceled", func() bool { return w.placed("a", "b") })
+	w.wait("nothing is left over", func() bool { return w.settledDown(1) })
+	w.same("after canceling at once", want)
 	release()
 	w.ask("c", member.Request{Kind: member.RequestJoin, Node: w.nodes["c"].id})
 	w.wait("c owns its part", func() bool { return w.placed("a", "b", "c") })

@@ -53,6 +53,9 @@ type Config struct {
 	Keys Keys
 	// Report is where what was walked is shown.
 	Report *atomic.Pointer[messages.PlanWalk]
+	// Swept is since which version the placement was as it is when the last sweep began that
+	// removed all that was left over here; see smap.Smap.PlacementSince.
+	Swept *atomic.Uint64
 }
 
 // Kind describes the job.

@@ -388,7 +388,7 @@ func (w *walk) copyAll(since uint64, bucket *objects.BucketDoc, names []string) 
 }
 
 // sweep removes what is left over here, and tries again what failed. A plan that begins
-// meanwhile ends it: its job sweeps later.
+// meanwhile ends it: what is left over is removed after that.
 func (w *walk) sweep() error {
 	for {
 		err := w.sweepOnce()
@@ -404,6 +404,10 @@ func (w *walk) sweep() error {
 
 func (w *walk) sweepOnce() error {
 	var failures []error
+	since := uint64(0)
+	if m := w.View().Map; m != nil {
+		since = m.PlacementSince()
+	}
 	for _, bucket := range w.Keys.Buckets() {
 		for after, more := "", true; more; {
 			if w.View().Plan != nil {
@@ -429,6 +433,9 @@ func (w *walk) sweepOnce() error {
 		if err := w.Keys.RemoveLeftoverUploads(w.run.Context(), bucket); err != nil {
 			return err
 		}
+	}
+	if len(failures) == 0 && w.View().Plan == nil {
+		w.Swept.Store(since)
 	}
 	return errors.Join(failures...)
 }
