@@ -111,7 +111,7 @@ func (g *Gateway) mayCatchUp(set *messages.NodeSet) (lost []string, err error) {
 			}
 		}
 		if len(lost) > 0 && mayBeLast(set, bucket, "") {
-			return nil, errs.E(op, bucket.Bucket, errs.Offline, errors.New("what it had on a mountpath that is lost may be on no node that serves: start those that are down, or accept the loss of this node"))
+			return nil, errs.E(op, bucket.Bucket, errs.Offline, errors.New("what it had on a mountpath that is lost may be on no node that serves: start those that are down"))
 		}
 	}
 	return lost, nil
