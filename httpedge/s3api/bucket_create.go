@@ -71,15 +71,15 @@ func createBucket(r *request) error {
 // props are the properties of ours that a bucket is to be made with. S3 has no words for
 // them.
 func (h *header) props() (props objects.BucketProps, err error) {
-	for name, number := range map[string]struct {
-		text string
-		into *int
-	}{"x-troupe-copies": {h.copies, &props.Copies}, "x-troupe-min-copies": {h.minCopies, &props.MinCopies}} {
+	for _, number := range []struct {
+		name, text string
+		into       *int
+	}{{"x-troupe-copies", h.copies, &props.Copies}, {"x-troupe-min-copies", h.minCopies, &props.MinCopies}} {
 		if number.text == "" {
 			continue
 		}
 		if *number.into, err = strconv.Atoi(number.text); err != nil || *number.into < 1 {
-			return props, refuse(codeInvalidArgument, "Header "+name+" is no number of nodes.").argument(name, number.text)
+			return props, refuse(codeInvalidArgument, "Header "+number.name+" is no number of nodes.").argument(number.name, number.text)
 		}
 	}
 	props.Reads = objects.Reads(h.reads)
