@@ -283,27 +283,35 @@ func (g *Gateway) storeAt(op errs.Op, bucket *objects.BucketDoc, key objects.Key
 
 // sendPayload sends a record with its payload, which is in files here.
 func (g *Gateway) sendPayload(op errs.Op, bucket *objects.BucketDoc, key objects.Key, c Charge, record *objects.Meta) (messages.Stored, error) {
-	object, err := g.openMarked(op, bucket, key)
+	object, err := g.openSame(op, bucket, key, record)
 	if err != nil {
 		return messages.Stored{}, err
 	}
 	defer object.Close()
-	if object.Meta.Generation != record.Generation {
-		return messages.Stored{}, errs.E(op, key, errs.Busy, errors.New("it was written again meanwhile"))
-	}
 	return g.Peers.Store(c, bucket, key.Name, record, &Arrival{Parts: object.Parts(), Body: object.Reader(0, record.Size)})
 }
 
-// inlineOf reads the payload of a record that is in the index.
-func (g *Gateway) inlineOf(op errs.Op, bucket *objects.BucketDoc, key objects.Key, record *objects.Meta) ([]byte, error) {
+// openSame opens what is here of a key; errs.Busy if it is not that record any more. The
+// caller closes it.
+func (g *Gateway) openSame(op errs.Op, bucket *objects.BucketDoc, key objects.Key, record *objects.Meta) (*Object, error) {
 	object, err := g.openMarked(op, bucket, key)
 	if err != nil {
 		return nil, err
 	}
-	defer object.Close()
 	if object.Meta.Generation != record.Generation {
+		object.Close()
 		return nil, errs.E(op, key, errs.Busy, errors.New("it was written again meanwhile"))
 	}
+	return object, nil
+}
+
+// inlineOf reads the payload of a record that is in the index.
+func (g *Gateway) inlineOf(op errs.Op, bucket *objects.BucketDoc, key objects.Key, record *objects.Meta) ([]byte, error) {
+	object, err := g.openSame(op, bucket, key, record)
+	if err != nil {
+		return nil, err
+	}
+	defer object.Close()
 	payload := make([]byte, record.Size)
 	_, err = io.ReadFull(object.Reader(0, record.Size), payload)
 	return payload, err

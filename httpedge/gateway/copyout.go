@@ -16,6 +16,21 @@ import (
 // node has said that it needs it: a question costs more.
 const withRecord = 64 << 10
 
+// copying is this node's charge of a key by the map that its lanes act on, and who is to be
+// given the key by the plan under way; not ours: another node is in charge, or none.
+func (g *Gateway) copying(op errs.Op, bucket *objects.BucketDoc, key objects.Key) (c Charge, to []smap.NodeID, ours bool, err error) {
+	set := g.lanes()
+	if set == nil || set.Map == nil {
+		return c, nil, false, errs.E(op, key, errs.Offline, errNotJoined)
+	}
+	view := set.View(bucket, key.Digest())
+	if string(view.InCharge) != set.Self {
+		return c, nil, false, nil
+	}
+	c = Charge{Set: set, Node: set.Find(set.Self), Epoch: view.Epoch, AckSet: view.AckSet, plural: isPlural(&view)}
+	return c, targets(set, &view), true, nil
+}
+
 // CopyOut makes what the next owners of a key have equal to what this node has, under the
 // map that its lanes act on, and returns how many bytes of payload were sent. It does
 // nothing for a key that this node is not in charge of, or that has no next owner.
@@ -25,16 +40,10 @@ const withRecord = 64 << 10
 func (g *Gateway) CopyOut(_ context.Context, bucket *objects.BucketDoc, name string) (bytes int64, err error) {
 	const op errs.Op = "gateway.CopyOut"
 	key := objects.Key{Bucket: bucket.Bucket, Name: name}
-	set := g.lanes()
-	if set == nil || set.Map == nil {
-		return 0, errs.E(op, key, errs.Offline, errNotJoined)
+	c, to, ours, err := g.copying(op, bucket, key)
+	if err != nil || !ours {
+		return 0, err
 	}
-	view := set.View(bucket, key.Digest())
-	if string(view.InCharge) != set.Self {
-		return 0, nil
-	}
-	c := Charge{Set: set, Node: set.Find(set.Self), Epoch: view.Epoch, AckSet: view.AckSet, plural: isPlural(&view)}
-	to := targets(set, &view)
 	fail := func(err error) (int64, error) { return bytes, away(op, mapDiffers(op, bucket, err)) }
 	if record, err := g.recordMarked(op, key); err == nil && record.Meta.Size > withRecord {
 		// A large payload goes first: writes of the key do not wait for it.

@@ -46,16 +46,9 @@ func (g *Gateway) HeldUploads(set *messages.NodeSet, bucket *objects.BucketDoc, 
 	for i := range page.Uploads {
 		u := &page.Uploads[i]
 		answer.AfterName, answer.AfterID = u.Name, u.ID
-		digest, slot := keyOf(bucket, u.Name)
-		if slot < r.From || slot > r.To {
-			continue
+		if isAskedFor(set, bucket, u.Name, r.Asker, r.Next, r.From, r.To) {
+			answer.Uploads = append(answer.Uploads, messages.UploadName{Name: u.Name, ID: u.ID})
 		}
-		view := set.View(bucket, digest)
-		if r.Next && (string(view.InCharge) != r.Asker || !slices.Contains(targets(set, &view), smap.NodeID(set.Self))) ||
-			!r.Next && (string(view.InCharge) != set.Self || !lacks(&view, r.Asker)) {
-			continue
-		}
-		answer.Uploads = append(answer.Uploads, messages.UploadName{Name: u.Name, ID: u.ID})
 	}
 	return answer, nil
 }
@@ -162,17 +155,12 @@ func uploadNames(set map[messages.UploadName]bool) []messages.UploadName {
 func (g *Gateway) CopyOutUpload(_ context.Context, bucket *objects.BucketDoc, u messages.UploadName) (bytes int64, err error) {
 	const op errs.Op = "gateway.CopyOutUpload"
 	key := objects.Key{Bucket: bucket.Bucket, Name: u.Name}
-	set := g.lanes()
-	if set == nil || set.Map == nil {
-		return 0, errs.E(op, key, errs.Offline, errNotJoined)
+	c, to, ours, err := g.copying(op, bucket, key)
+	if err != nil || !ours {
+		return 0, err
 	}
-	view := set.View(bucket, key.Digest())
-	if string(view.InCharge) != set.Self {
-		return 0, nil
-	}
-	c := Charge{Set: set, Node: set.Find(set.Self), Epoch: view.Epoch, AckSet: view.AckSet, plural: isPlural(&view)}
-	for _, id := range targets(set, &view) { // most parts go first: those that come do not wait for them
-		sent, err := g.sendAhead(op, bucket, key, u.ID, c, set.Find(string(id)))
+	for _, id := range to { // most parts go first: those that come do not wait for them
+		sent, err := g.sendAhead(op, bucket, key, u.ID, c, c.Set.Find(string(id)))
 		if bytes += sent; err != nil {
 			return bytes, away(op, mapDiffers(op, bucket, err))
 		}

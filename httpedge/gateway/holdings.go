@@ -90,19 +90,28 @@ func (g *Gateway) Holdings(set *messages.NodeSet, bucket *objects.BucketDoc, r H
 			answer.Told = ""
 			break
 		}
-		digest, slot := keyOf(bucket, e.Name)
-		if slot < r.From || slot > r.To {
-			continue
-		}
-		view := set.View(bucket, digest)
-		if r.Next && (string(view.InCharge) != r.Asker || !slices.Contains(targets(set, &view), smap.NodeID(set.Self))) ||
-			!r.Next && (string(view.InCharge) != set.Self || !lacks(&view, r.Asker)) {
+		if !isAskedFor(set, bucket, e.Name, r.Asker, r.Next, r.From, r.To) {
 			continue
 		}
 		unsettled := e.Meta.Unsettled && !g.settled.has(objects.Key{Bucket: bucket.Bucket, Name: e.Name}, e.Meta.Generation)
 		answer.Holdings = append(answer.Holdings, Holding{e.Name, e.Meta.Generation, unsettled})
 	}
 	return answer, nil
+}
+
+// isAskedFor reports whether a question of another node about what this one holds is about
+// a key in these slots: that the asker is in charge of and this node is to be given (next),
+// or that this node is in charge of and the asker lacks.
+func isAskedFor(set *messages.NodeSet, bucket *objects.BucketDoc, name, asker string, next bool, from, to uint16) bool {
+	digest, slot := keyOf(bucket, name)
+	if slot < from || slot > to {
+		return false
+	}
+	view := set.View(bucket, digest)
+	if next {
+		return string(view.InCharge) == asker && slices.Contains(targets(set, &view), smap.NodeID(set.Self))
+	}
+	return string(view.InCharge) == set.Self && lacks(&view, asker)
 }
 
 // targets are the nodes that are to be given a key by the plan under way: next owners

@@ -154,14 +154,11 @@ func (g *Gateway) sendMissing(op errs.Op, bucket *objects.BucketDoc, key objects
 
 // partsOf returns the parts that an object here is made of.
 func (g *Gateway) partsOf(op errs.Op, bucket *objects.BucketDoc, key objects.Key, record *objects.Meta) ([]objects.Part, error) {
-	object, err := g.openMarked(op, bucket, key)
+	object, err := g.openSame(op, bucket, key, record)
 	if err != nil {
 		return nil, err
 	}
 	defer object.Close()
-	if object.Meta.Generation != record.Generation {
-		return nil, errs.E(op, key, errs.Busy, errors.New("it was written again meanwhile"))
-	}
 	return object.Parts(), nil
 }
 
