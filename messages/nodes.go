@@ -19,9 +19,9 @@ type NodeSet struct {
 	Replaced <-chan struct{}
 }
 
-// Version returns the map's version; 0: there is none.
+// Version returns the map's version; 0: there is none, or no snapshot.
 func (s *NodeSet) Version() uint64 {
-	if s.Map == nil {
+	if s == nil || s.Map == nil {
 		return 0
 	}
 	return s.Map.Version()

@@ -26,6 +26,16 @@ func (r *Road) Drop(c gateway.Charge, bucket *objects.BucketDoc, name string, ge
 	return r.ask(c.Node, pathDrop, writes, q, new(wire.Nothing))
 }
 
+// laneMap returns the map that the lanes act on, which is to be of that version. A
+// *messages.MapDiffers: it is another one, or there is none yet.
+func (s *Server) laneMap(version uint64) (*messages.NodeSet, error) {
+	set := s.Gateway.LaneMap()
+	if set == nil || set.Version() != version {
+		return nil, &messages.MapDiffers{Version: set.Version()}
+	}
+	return set, nil
+}
+
 func (s *Server) onHoldings(ctx *fasthttp.RequestCtx) error {
 	var q wire.HoldingsQuestion
 	if err := read(ctx, &q); err != nil {
@@ -35,9 +45,9 @@ func (s *Server) onHoldings(ctx *fasthttp.RequestCtx) error {
 	if err != nil {
 		return err
 	}
-	set := s.Gateway.LaneMap()
-	if set == nil || set.Version() != q.Map {
-		return &messages.MapDiffers{Version: set.Version()}
+	set, err := s.laneMap(q.Map)
+	if err != nil {
+		return err
 	}
 	request, err := holdingsRequest(&q)
 	if err != nil {

@@ -227,9 +227,9 @@ func (s *Server) onHeldUploads(ctx *fasthttp.RequestCtx) error {
 	if err != nil {
 		return err
 	}
-	set := s.Gateway.LaneMap()
-	if set == nil || set.Version() != q.Map {
-		return &messages.MapDiffers{Version: set.Version()}
+	set, err := s.laneMap(q.Map)
+	if err != nil {
+		return err
 	}
 	if q.From > q.To || q.To >= smap.Slots {
 		return invalid(q.About, errors.New("there are no such slots"))
