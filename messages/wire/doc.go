@@ -16,6 +16,10 @@
 //   - A node that does not know a question says so (Failure, invalid, with the path),
 //     and has changed nothing.
 //
+// What an object's record has on disk (mountpath/layout/record.proto) it has here, too, in
+// messages of their own: disks keep what they have for years, and nodes of one version talk
+// to those of the next. Neither form may be held up by the other.
+//
 // A message is added in four steps: write it in question.proto, and the answer below it;
 // run `make proto`; give it a path, a handler and a method of Road in httpedge/intra, as
 // those of rebalance.go have them; and add both to Samples in samples_test.go, which
