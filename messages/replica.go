@@ -22,6 +22,7 @@ type StoreRecord struct {
 	Record *objects.Meta
 	Parts  []objects.Part // of objects.Chunks, in the order of their bytes; nil: not told
 	Fence  Fence
+	Sent   Sending
 	Window *slab.Window // of an inline payload; nil: none comes with it
 	Reply  Reply[Stored]
 }
@@ -43,6 +44,7 @@ type StorePayload struct {
 	Parts   []objects.Part // of objects.Chunks, in the order of their bytes
 	Payload io.Reader      // of the file, or of all parts one after the other
 	Fence   Fence
+	Sent    Sending
 	Window  *slab.Window // the sender's; the importer pins all of it
 	Reply   Reply[Stored]
 }
@@ -65,6 +67,10 @@ type Stored struct {
 	// Missing are the numbers of the parts that are needed, where others are here from an
 	// upload under way; nil: all are.
 	Missing []int
+	// Covered, if it is not zero, says that nothing was done, because nothing is here of
+	// the key and a delete marker that was dropped may have deleted the record: it is to be
+	// given a greater generation, under this version of the map or a later one.
+	Covered uint64
 }
 
 // SettleRecords notes that records of the lane's keys are settled, those that still are

@@ -167,6 +167,8 @@ func keyOf(message any) (key objects.Key, ok bool) {
 		return m.Key, true
 	case *messages.RemoveLeftover:
 		return m.Key, true
+	case *messages.RenewRecord:
+		return m.Key, true
 	case *commitImport:
 		return m.key, true
 	case *messages.RemoveMoved:

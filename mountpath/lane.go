@@ -87,6 +87,10 @@ func (l *writeLane) Receive(ctx actor.Context) {
 		m.Reply.Send(l.custody.writes.of(m.Key), nil)
 	case *messages.SettleRecords:
 		m.Reply.Send(struct{}{}, l.onSettleRecords(m))
+	case *messages.RenewRecord:
+		m.Reply.Send(l.onRenewRecord(m))
+	case *messages.DropTombstones:
+		m.Reply.Send(l.onDropTombstones(m))
 
 	case *commitImport:
 		if m.take() {
@@ -335,6 +339,8 @@ func (l *readLane) Receive(ctx actor.Context) {
 		m.Reply.Send(l.store.Parts(m.Key, m.UploadID, m.After, m.Limit))
 	case *messages.ExportUpload:
 		m.Reply.Send(l.store.ExportUpload(m.Key, m.UploadID, m.Only))
+	case *messages.ListTombstones:
+		m.Reply.Send(l.store.Tombstones(m.After, m.Before, m.Limit))
 	case *messages.ListUploads:
 		m.Reply.Send(l.store.Uploads(m.Bucket, m.Prefix, m.AfterName, m.AfterID, m.Limit))
 	default:

@@ -18,6 +18,7 @@ import (
 type storeImport struct {
 	offer
 	fence messages.Fence
+	sent  messages.Sending
 	Reply messages.Reply[messages.Stored]
 }
 
@@ -30,21 +31,21 @@ func (m *storeImport) Fail(err error) {
 // storePayload takes a payload of another node in, and has it committed in the key's
 // turn.
 func (i *importer) storePayload(m *messages.StorePayload) {
-	m.Reply.Send(i.arrive("importer.StorePayload", m.Key, m.Payload, m.Fence, m.Window, func(payload messages.PayloadFile, room [][]byte) (*store.Import, error) {
+	m.Reply.Send(i.arrive("importer.StorePayload", m.Key, m.Payload, m.Fence, m.Sent, m.Window, func(payload messages.PayloadFile, room [][]byte) (*store.Import, error) {
 		return i.store.Receive(m.Key, m.Record, m.Parts, payload, room)
 	}))
 }
 
 // storePart is storePayload for a part of an upload.
 func (i *importer) storePart(m *messages.StorePart) {
-	m.Reply.Send(i.arrive("importer.StorePart", m.Key, m.Payload, m.Fence, m.Window, func(payload messages.PayloadFile, room [][]byte) (*store.Import, error) {
+	m.Reply.Send(i.arrive("importer.StorePart", m.Key, m.Payload, m.Fence, messages.ToSettle, m.Window, func(payload messages.PayloadFile, room [][]byte) (*store.Import, error) {
 		return i.store.ReceivePart(m.Key, m.UploadID, &m.Part, payload, room)
 	}))
 }
 
 // arrive takes something of another node in, to its end, and has it committed in the
 // key's turn.
-func (i *importer) arrive(op errs.Op, key objects.Key, payload io.Reader, fence messages.Fence, window *slab.Window, receive func(messages.PayloadFile, [][]byte) (*store.Import, error)) (answer messages.Stored, err error) {
+func (i *importer) arrive(op errs.Op, key objects.Key, payload io.Reader, fence messages.Fence, sent messages.Sending, window *slab.Window, receive func(messages.PayloadFile, [][]byte) (*store.Import, error)) (answer messages.Stored, err error) {
 	err = pinned(op, key, window, func(room [][]byte) error {
 		copied, err := receive(&arriving{from: payload}, room)
 		if err != nil {
@@ -53,7 +54,7 @@ func (i *importer) arrive(op errs.Op, key objects.Key, payload io.Reader, fence 
 		if _, err := io.Copy(io.Discard, payload); err != nil { // of what was here already
 			return errors.Join(errs.E(op, key, errs.Canceled, err), copied.Abandon())
 		}
-		s := &storeImport{offer: offer{key: key, copied: copied}, fence: fence, Reply: messages.NewReply[messages.Stored]()}
+		s := &storeImport{offer: offer{key: key, copied: copied}, fence: fence, sent: sent, Reply: messages.NewReply[messages.Stored]()}
 		i.system.Root().Send(i.lane, s)
 		answer, err = s.Reply.WaitOn(i.system.Clock(), op, commitTime)
 		if err != nil && s.refuse() {
@@ -116,16 +117,16 @@ func (l *writeLane) onStoreRecord(m *messages.StoreRecord) (messages.Stored, err
 		payload = slab[:m.Record.Size]
 	}
 	if payload == nil && len(m.Parts) > 0 {
-		return l.store.Assemble(m.Key, m.Record, m.Parts)
+		return l.store.Assemble(m.Key, m.Record, m.Parts, m.Sent)
 	}
-	return l.store.Store(m.Key, m.Record, payload)
+	return l.store.Store(m.Key, m.Record, payload, m.Sent)
 }
 
 func (l *writeLane) onStoreImport(m *storeImport) (messages.Stored, error) {
 	if _, err := l.fenced("lane.StoreImport", m.key, &m.fence); err != nil {
 		return messages.Stored{}, errors.Join(err, m.copied.Abandon())
 	}
-	return l.store.StoreImport(m.copied)
+	return l.store.StoreImport(m.copied, m.sent)
 }
 
 func (l *writeLane) onSettleRecords(m *messages.SettleRecords) error {

@@ -48,8 +48,17 @@ type mount struct {
 // fails faster is judged by those.
 const eventRoom = 64
 
-func newMount(at directory, seals *store.Seals) *mount {
-	return &mount{path: at.path, given: at.given, events: make(chan store.Event, eventRoom), lifetime: &store.Lifetime{Seals: seals}}
+func newMount(at directory, shared *sharedStores) *mount {
+	return &mount{
+		path: at.path, given: at.given, events: make(chan store.Event, eventRoom),
+		lifetime: &store.Lifetime{Seals: &shared.seals, Bounds: &shared.bounds},
+	}
+}
+
+// sharedStores is what the stores of a node have in common.
+type sharedStores struct {
+	seals  store.Seals
+	bounds store.Bounds
 }
 
 // look opens the directory and reads what it is. A mount that cannot be used for a
@@ -260,7 +269,7 @@ type opener struct {
 	documents *embedded.Documents
 	options   store.Options
 	mounts    *mountList
-	seals     store.Seals
+	shared    sharedStores
 	planned   int // mountpaths that the node's start divided descriptors among
 
 	dividing sync.Mutex

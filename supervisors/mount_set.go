@@ -116,7 +116,7 @@ func (o *opener) join(dir string) (_ mountpath.Mount, _ *messages.Transition, er
 	if err != nil {
 		return mountpath.Mount{}, nil, errs.E(op, dir, errs.Invalid, err)
 	}
-	m, path := newMount(at, &o.seals), at.path
+	m, path := newMount(at, &o.shared), at.path
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, m.close())

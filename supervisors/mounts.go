@@ -17,7 +17,7 @@ import (
 // findMounts opens the directories given: each exists or is made, is no other's,
 // and none lies in another. One that is refused is the cause why the node does not
 // start; one that is in trouble is judged by identify.
-func findMounts(config Config, seals *store.Seals) (mounts []*mount, err error) {
+func findMounts(config Config, shared *sharedStores) (mounts []*mount, err error) {
 	const op errs.Op = "supervisors.findMounts"
 	defer func() {
 		if err != nil {
@@ -30,7 +30,7 @@ func findMounts(config Config, seals *store.Seals) (mounts []*mount, err error) 
 		if err != nil {
 			return mounts, errs.E(op, dir, errs.IO, err)
 		}
-		m := newMount(at, seals)
+		m := newMount(at, shared)
 		if err := m.look(config, mounts); err != nil {
 			return append(mounts, m), errs.E(op, dir, err)
 		}
@@ -278,7 +278,7 @@ func (o *opener) mountOf(named embedded.Mountpath) *mount {
 			return m
 		}
 	}
-	m := newMount(directory{given: named.Path, path: named.Path}, &o.seals)
+	m := newMount(directory{given: named.Path, path: named.Path}, &o.shared)
 	o.mounts.add(m)
 	return m
 }

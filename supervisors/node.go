@@ -179,7 +179,12 @@ func Start(config Config) (_ *Node, err error) {
 	}
 	n.gateway = gateway.New(gatewayConfig)
 	if n.road != nil {
-		if err := n.spawn(gateway.SettlerSpec(n.gateway)); err != nil {
+		for _, spec := range []actors.Spec{gateway.SettlerSpec(n.gateway), gateway.SweeperSpec(n.gateway)} {
+			if err := n.spawn(spec); err != nil {
+				return nil, err
+			}
+		}
+		if err := registry.Register(newSweepMetrics(n.gateway)); err != nil {
 			return nil, err
 		}
 		if err := n.spawnAdoption(); err != nil {
@@ -224,7 +229,7 @@ func (n *Node) bind(address string) (net.Listener, error) {
 // store to the state that its index says.
 func (n *Node) openDisks(now time.Time) ([]mountpath.Mount, *embedded.Documents, error) {
 	o := &opener{config: n.config, mounts: &n.mounts}
-	found, err := findMounts(n.config, &o.seals)
+	found, err := findMounts(n.config, &o.shared)
 	if err != nil {
 		return nil, nil, err
 	}

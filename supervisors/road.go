@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"net"
 	"sync/atomic"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -15,7 +16,7 @@ import (
 )
 
 // Road is how a node of a cluster gets to the others, and they to it. Every field is
-// required, but Socket, Dial, Lanes, Questions and Peers.
+// required, but Socket, Dial, Lanes, Questions, Peers and SweepTime.
 type Road struct {
 	Address string       // host:port of the intra listener
 	Socket  net.Listener // bound to it; nil: it is bound at the start
@@ -37,6 +38,8 @@ type Road struct {
 	// Peers stands between the node and those that it asks, to break that on purpose; nil:
 	// nothing does.
 	Peers func(gateway.Peers) gateway.Peers
+	// SweepTime is gateway.Config's; zero: its default.
+	SweepTime time.Duration
 }
 
 // openRoad begins the road to other nodes, if there is one.
@@ -57,6 +60,7 @@ func (n *Node) openRoad(c *gateway.Config) error {
 	if n.config.Road.Peers != nil {
 		c.Peers = n.config.Road.Peers(n.road)
 	}
+	c.SweepTime = n.config.Road.SweepTime
 	c.Settler = n.system.PID(nodeName + "/" + gateway.SettlerName)
 	return nil
 }

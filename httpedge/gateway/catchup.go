@@ -230,7 +230,7 @@ func (g *Gateway) equal(op errs.Op, c Charge, bucket *objects.BucketDoc, name st
 	case theirs.Record == nil:
 		return true, nil
 	}
-	stored, err := g.Accept(bucket, name, c.Epoch, theirs.Record, &Arrival{Parts: theirs.Parts})
+	stored, err := g.AcceptEqual(bucket, name, c.Epoch, theirs.Record, &Arrival{Parts: theirs.Parts})
 	if err == nil && stored.NeedsPayload {
 		stored, err = g.fetch(c, bucket, name)
 	}
@@ -244,12 +244,12 @@ func (g *Gateway) fetch(c Charge, bucket *objects.BucketDoc, name string) (messa
 		return messages.Stored{}, err
 	}
 	if kept.Body == nil {
-		return g.Accept(bucket, name, c.Epoch, kept.Record, nil)
+		return g.AcceptEqual(bucket, name, c.Epoch, kept.Record, nil)
 	}
 	cut := func() {}
 	if body, ok := kept.Body.(interface{ Cut() }); ok {
 		cut = body.Cut
 	}
-	stored, err := g.Accept(bucket, name, c.Epoch, kept.Record, &Arrival{Parts: kept.Parts, Body: kept.Body, Cut: cut})
+	stored, err := g.AcceptEqual(bucket, name, c.Epoch, kept.Record, &Arrival{Parts: kept.Parts, Body: kept.Body, Cut: cut})
 	return stored, errors.Join(err, kept.Body.Close())
 }

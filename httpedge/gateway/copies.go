@@ -82,12 +82,24 @@ func (g *Gateway) charged(op errs.Op, bucket *objects.BucketDoc, name string) (C
 	return c, errs.E(op, objects.Key{Bucket: bucket.Bucket, Name: name}, errs.Busy, &messages.MapDiffers{Node: c.Set.Self, Version: c.Set.Version()})
 }
 
-// written is what a write came to here: the record that others are to have, and its
-// payload if it is in memory.
+// written is what a write came to here: the record that others are to have, which is
+// nobody else's, and its payload if it is in memory.
 type written[T any] struct {
 	value  T
 	record *objects.Meta
 	inline []byte // of objects.Inline; nil: it is read again where it is needed
+}
+
+// renewed has the value name the generation that the record got in the end.
+func (w *written[T]) renewed() {
+	switch value := any(&w.value).(type) {
+	case *objects.Receipt:
+		value.Generation = w.record.Generation
+	case *messages.Uploaded:
+		value.Receipt.Generation = w.record.Generation
+	case *messages.ObjectDeleted:
+		value.Generation = w.record.Generation
+	}
 }
 
 // followMap does a write that can be repeated, under the map as it is; where its lane, or
@@ -143,7 +155,7 @@ func agree[T any](g *Gateway, op errs.Op, bucket *objects.BucketDoc, key objects
 		}
 		return none, err
 	}
-	greater, err := g.spread(op, bucket, key, c, others, w.record, w.inline)
+	greater, err := g.spreadRenewed(op, bucket, key, c, others, w.record, w.inline)
 	if err == nil && greater != nil {
 		err = fmt.Errorf("node %s has a greater record", greater.node.ID)
 	}
@@ -154,6 +166,7 @@ func agree[T any](g *Gateway, op errs.Op, bucket *objects.BucketDoc, key objects
 		return none, unknown(op, key, err)
 	}
 	g.noteSettled(bucket, key, w.record.Generation, others)
+	w.renewed()
 	return w.value, nil
 }
 
@@ -217,7 +230,11 @@ func (g *Gateway) spread(op errs.Op, bucket *objects.BucketDoc, key objects.Key,
 		if here := stored[i].Here; here != nil && (greatest == nil || here.Generation.Compare(greatest.record.Generation) > 0) {
 			greatest = &greaterRecord{others[i], here}
 		}
-		if failures[i] == nil && !stored[i].Has && stored[i].Here == nil {
+		switch {
+		case failures[i] != nil || stored[i].Has || stored[i].Here != nil:
+		case stored[i].Covered != 0:
+			failures[i] = errs.E(op, key, errs.Conflict, &coveredError{node: others[i].ID, version: stored[i].Covered})
+		default:
 			failures[i] = errs.E(op, key, errs.Internal, fmt.Errorf("node %s did not say what it has", others[i].ID))
 		}
 	}
@@ -343,7 +360,7 @@ func (g *Gateway) settledRecord(op errs.Op, bucket *objects.BucketDoc, key objec
 		if err != nil {
 			return nil, errs.E(op, key, errs.Offline, err)
 		}
-		greater, err := g.spread(op, bucket, key, c, others, record, nil)
+		greater, err := g.spreadRenewed(op, bucket, key, c, others, record, nil)
 		switch {
 		case err != nil:
 			return nil, unsettled(op, key, err)

@@ -83,6 +83,7 @@ func (g *Gateway) copyAll(op errs.Op, c Charge, bucket *objects.BucketDoc, name 
 // copyTo does CopyOut for one next owner.
 func (g *Gateway) copyTo(op errs.Op, c Charge, bucket *objects.BucketDoc, name string) (sent int64, err error) {
 	key := objects.Key{Bucket: bucket.Bucket, Name: name}
+	c.Sends = messages.ToEqual
 	for range maxLooks {
 		kept, err := g.Show(bucket, name, c.Epoch, false)
 		if err != nil {

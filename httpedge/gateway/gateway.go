@@ -72,12 +72,16 @@ type Config struct {
 	// Found notes that the node has caught up with mountpaths that were lost, by their ids.
 	// It blocks on the disks. nil: none is ever lost.
 	Found func(ids []string) error
+	// SweepTime is how often delete markers are looked at that may be dropped, and how old
+	// they get at least; zero: DefaultSweepTime.
+	SweepTime time.Duration
 }
 
 // Gateway serves the edges of one node. Safe for concurrent use.
 type Gateway struct {
 	Config
 	copies
+	sweeps sweepCounts
 }
 
 // New makes a gateway.

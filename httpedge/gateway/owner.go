@@ -18,6 +18,8 @@ type Charge struct {
 	Epoch smap.Epoch
 	// AckSet are the nodes that must have a write, in the order of the key's owners.
 	AckSet []smap.NodeID
+	// Sends says why other nodes are sent what there is of the key.
+	Sends  messages.Sending
 	plural bool
 }
 
@@ -47,7 +49,7 @@ type Peers interface {
 	// The rest asks nodes that have a key, too, whoever is in charge: c.Node is the one
 	// that is asked.
 
-	// Store is Gateway.Accept at the node. Of payload Cut is not used, and its Body, if it is
+	// Store is Gateway.Accept at the node, or AcceptEqual where the charge Sends for that. Of payload Cut is not used, and its Body, if it is
 	// not nil, is read to the end of record.Size bytes, or not at all.
 	Store(c Charge, bucket *objects.BucketDoc, name string, record *objects.Meta, payload *Arrival) (messages.Stored, error)
 	// Show is Gateway.Show at the node.

@@ -75,6 +75,16 @@ func (g *Gateway) still(op errs.Op, bucket *objects.BucketDoc, key objects.Key, 
 // Answers and failures are durable and final as messages.StoreRecord says; a
 // *messages.MapDiffers has changed nothing, objects.ErrOutcomeUnknown perhaps.
 func (g *Gateway) Accept(bucket *objects.BucketDoc, name string, epoch smap.Epoch, record *objects.Meta, payload *Arrival) (messages.Stored, error) {
+	return g.accept(bucket, name, epoch, record, payload, messages.ToSettle)
+}
+
+// AcceptEqual is Accept of what is sent so that this node has the same as the node in
+// charge, for a plan or its return: however old it is.
+func (g *Gateway) AcceptEqual(bucket *objects.BucketDoc, name string, epoch smap.Epoch, record *objects.Meta, payload *Arrival) (messages.Stored, error) {
+	return g.accept(bucket, name, epoch, record, payload, messages.ToEqual)
+}
+
+func (g *Gateway) accept(bucket *objects.BucketDoc, name string, epoch smap.Epoch, record *objects.Meta, payload *Arrival, sent messages.Sending) (messages.Stored, error) {
 	const op errs.Op = "gateway.Accept"
 	key := objects.Key{Bucket: bucket.Bucket, Name: name}
 	fence, err := g.holds(bucket, key, epoch)
@@ -94,7 +104,7 @@ func (g *Gateway) Accept(bucket *objects.BucketDoc, name string, epoch smap.Epoc
 				return messages.Stored{}, err
 			}
 		}
-		return how(op, key, record, payload, fence, p)
+		return how(op, key, record, payload, acceptance{fence, sent}, p)
 	})
 	if err == nil && stored.Has {
 		err = g.still(op, bucket, key, &fence)
@@ -102,10 +112,16 @@ func (g *Gateway) Accept(bucket *objects.BucketDoc, name string, epoch smap.Epoc
 	return stored, err
 }
 
+// acceptance is under what a record is accepted, and why.
+type acceptance struct {
+	fence messages.Fence
+	sent  messages.Sending
+}
+
 // acceptRecord has the key's lane take a record whose payload fits a slab, is there
 // already or is not needed.
-func (g *Gateway) acceptRecord(op errs.Op, key objects.Key, record *objects.Meta, payload *Arrival, fence messages.Fence, p *place) (messages.Stored, error) {
-	m := &messages.StoreRecord{Key: key, Record: record, Fence: fence, Reply: messages.NewReply[messages.Stored]()}
+func (g *Gateway) acceptRecord(op errs.Op, key objects.Key, record *objects.Meta, payload *Arrival, under acceptance, p *place) (messages.Stored, error) {
+	m := &messages.StoreRecord{Key: key, Record: record, Fence: under.fence, Sent: under.sent, Reply: messages.NewReply[messages.Stored]()}
 	if payload != nil {
 		m.Parts = payload.Parts
 	}
@@ -128,10 +144,10 @@ func (g *Gateway) acceptRecord(op errs.Op, key objects.Key, record *objects.Meta
 }
 
 // acceptPayload has the key's mountpath take a payload into files.
-func (g *Gateway) acceptPayload(op errs.Op, key objects.Key, record *objects.Meta, payload *Arrival, fence messages.Fence, p *place) (messages.Stored, error) {
+func (g *Gateway) acceptPayload(op errs.Op, key objects.Key, record *objects.Meta, payload *Arrival, under acceptance, p *place) (messages.Stored, error) {
 	return g.arrived(op, key, record.Size, payload, func(body io.Reader, window *slab.Window) messages.Reply[messages.Stored] {
 		m := &messages.StorePayload{
-			Key: key, Record: record, Parts: payload.Parts, Payload: body, Fence: fence, Window: window, Reply: messages.NewReply[messages.Stored](),
+			Key: key, Record: record, Parts: payload.Parts, Payload: body, Fence: under.fence, Sent: under.sent, Window: window, Reply: messages.NewReply[messages.Stored](),
 		}
 		g.System.Root().Send(p.owner.Coordinator, m)
 		return m.Reply

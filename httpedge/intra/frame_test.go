@@ -199,7 +199,7 @@ func TestPagesCross(t *testing.T) {
 	uploading := &gateway.NodeUploads{Uploads: []objects.Upload{{ID: "1", Name: "n", Initiated: time.Unix(1, 2).UTC()}}, More: true, UptoName: "n", UptoID: "1"}
 	held := &gateway.HoldingsPage{Holdings: []gateway.Holding{{Name: "k", Generation: meta.Generation, Unsettled: true}}, Told: "k"}
 	gone := messages.ObjectDeleted{Existed: true, Generation: meta.Generation, Marker: meta}
-	has := messages.Stored{Has: true, Here: meta, NeedsPayload: true}
+	has := messages.Stored{Has: true, Here: meta, NeedsPayload: true, Covered: 9}
 	for _, c := range []struct {
 		sent, arrived any
 		err           error

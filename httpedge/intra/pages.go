@@ -94,12 +94,12 @@ func objectDeleted(a *wire.DeletedAnswer) (messages.ObjectDeleted, error) {
 }
 
 func storeAnswer(s *messages.Stored) *wire.StoreAnswer {
-	return &wire.StoreAnswer{Has: s.Has, Here: wire.RecordOf(s.Here), NeedsPayload: s.NeedsPayload, Missing: numbersOf(s.Missing)}
+	return &wire.StoreAnswer{Has: s.Has, Here: wire.RecordOf(s.Here), NeedsPayload: s.NeedsPayload, Missing: numbersOf(s.Missing), Covered: s.Covered}
 }
 
 func stored(a *wire.StoreAnswer) (messages.Stored, error) {
 	here, err := a.Here.Meta()
-	return messages.Stored{Has: a.Has, Here: here, NeedsPayload: a.NeedsPayload, Missing: numbers(a.Missing)}, err
+	return messages.Stored{Has: a.Has, Here: here, NeedsPayload: a.NeedsPayload, Missing: numbers(a.Missing), Covered: a.Covered}, err
 }
 
 // numbersOf is numbers of parts as they go between nodes.

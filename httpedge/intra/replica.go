@@ -30,7 +30,7 @@ const (
 
 // Store implements gateway.Peers.
 func (r *Road) Store(c gateway.Charge, bucket *objects.BucketDoc, name string, record *objects.Meta, payload *gateway.Arrival) (messages.Stored, error) {
-	q := &wire.StoreQuestion{About: wire.AboutOf(bucket, true), Epoch: wire.EpochOf(c.Epoch), Name: []byte(name), Record: wire.RecordOf(record)}
+	q := &wire.StoreQuestion{About: wire.AboutOf(bucket, true), Epoch: wire.EpochOf(c.Epoch), Name: []byte(name), Record: wire.RecordOf(record), ToEqual: c.Sends == messages.ToEqual}
 	size := int64(0)
 	var body io.Reader
 	if payload != nil {
@@ -259,7 +259,11 @@ func (s *Server) onStore(ctx *fasthttp.RequestCtx) (err error) {
 	if err != nil {
 		return err
 	}
-	stored, err := s.Gateway.Accept(bucket, string(q.Name), q.Epoch.Value(), record, arrival)
+	accept := s.Gateway.Accept
+	if q.ToEqual {
+		accept = s.Gateway.AcceptEqual
+	}
+	stored, err := accept(bucket, string(q.Name), q.Epoch.Value(), record, arrival)
 	if err != nil {
 		return err
 	}

@@ -772,6 +772,7 @@ type StoreQuestion struct {
 	Record        *Record                `protobuf:"bytes,4,opt,name=record,proto3" json:"record,omitempty"`
 	Payload       bool                   `protobuf:"varint,5,opt,name=payload,proto3" json:"payload,omitempty"` // it follows the frame
 	Parts         []*Part                `protobuf:"bytes,6,rep,name=parts,proto3" json:"parts,omitempty"`
+	ToEqual       bool                   `protobuf:"varint,7,opt,name=to_equal,json=toEqual,proto3" json:"to_equal,omitempty"` // so that the node has what the node in charge has, however old
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -848,12 +849,20 @@ func (x *StoreQuestion) GetParts() []*Part {
 	return nil
 }
 
+func (x *StoreQuestion) GetToEqual() bool {
+	if x != nil {
+		return x.ToEqual
+	}
+	return false
+}
+
 type StoreAnswer struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Has           bool                   `protobuf:"varint,1,opt,name=has,proto3" json:"has,omitempty"`
 	Here          *Record                `protobuf:"bytes,2,opt,name=here,proto3" json:"here,omitempty"`
 	NeedsPayload  bool                   `protobuf:"varint,3,opt,name=needs_payload,json=needsPayload,proto3" json:"needs_payload,omitempty"`
 	Missing       []uint32               `protobuf:"varint,4,rep,packed,name=missing,proto3" json:"missing,omitempty"` // numbers of the parts that are needed; absent: all are
+	Covered       uint64                 `protobuf:"varint,5,opt,name=covered,proto3" json:"covered,omitempty"`        // version of the map of a dropped delete marker that covers the record
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -914,6 +923,13 @@ func (x *StoreAnswer) GetMissing() []uint32 {
 		return x.Missing
 	}
 	return nil
+}
+
+func (x *StoreAnswer) GetCovered() uint64 {
+	if x != nil {
+		return x.Covered
+	}
+	return 0
 }
 
 // ShowQuestion asks what a node has of a key. Answered by ShowAnswer, framed, with the
@@ -2134,19 +2150,21 @@ const file_messages_wire_question_proto_rawDesc = "" +
 	"\boutcomes\x18\x01 \x03(\v2\x14.troupe.wire.OutcomeR\boutcomes\"O\n" +
 	"\aOutcome\x12\x14\n" +
 	"\x05state\x18\x01 \x01(\rR\x05state\x12.\n" +
-	"\afailure\x18\x02 \x01(\v2\x14.troupe.wire.FailureR\afailure\"\xe7\x01\n" +
+	"\afailure\x18\x02 \x01(\v2\x14.troupe.wire.FailureR\afailure\"\x82\x02\n" +
 	"\rStoreQuestion\x12(\n" +
 	"\x05about\x18\x01 \x01(\v2\x12.troupe.wire.AboutR\x05about\x12(\n" +
 	"\x05epoch\x18\x02 \x01(\v2\x12.troupe.wire.EpochR\x05epoch\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\fR\x04name\x12+\n" +
 	"\x06record\x18\x04 \x01(\v2\x13.troupe.wire.RecordR\x06record\x12\x18\n" +
 	"\apayload\x18\x05 \x01(\bR\apayload\x12'\n" +
-	"\x05parts\x18\x06 \x03(\v2\x11.troupe.wire.PartR\x05parts\"\x87\x01\n" +
+	"\x05parts\x18\x06 \x03(\v2\x11.troupe.wire.PartR\x05parts\x12\x19\n" +
+	"\bto_equal\x18\a \x01(\bR\atoEqual\"\xa1\x01\n" +
 	"\vStoreAnswer\x12\x10\n" +
 	"\x03has\x18\x01 \x01(\bR\x03has\x12'\n" +
 	"\x04here\x18\x02 \x01(\v2\x13.troupe.wire.RecordR\x04here\x12#\n" +
 	"\rneeds_payload\x18\x03 \x01(\bR\fneedsPayload\x12\x18\n" +
-	"\amissing\x18\x04 \x03(\rR\amissing\"\x90\x01\n" +
+	"\amissing\x18\x04 \x03(\rR\amissing\x12\x18\n" +
+	"\acovered\x18\x05 \x01(\x04R\acovered\"\x90\x01\n" +
 	"\fShowQuestion\x12(\n" +
 	"\x05about\x18\x01 \x01(\v2\x12.troupe.wire.AboutR\x05about\x12(\n" +
 	"\x05epoch\x18\x02 \x01(\v2\x12.troupe.wire.EpochR\x05epoch\x12\x12\n" +

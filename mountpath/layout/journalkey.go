@@ -7,6 +7,8 @@ const (
 	journalBoot       = 'b'
 	journalCheckpoint = 'c'
 	journalRelaxed    = 'r'
+	journalTombstone  = 't'
+	journalDropped    = 'd'
 )
 
 // BootKey is the key of the boot id under which the mountpath was last opened.

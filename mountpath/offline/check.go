@@ -189,7 +189,7 @@ func (c *checking) entry(key, value []byte) (what string, err error) {
 		}
 		return "", err
 	case layout.KindJournal:
-		return "", nil
+		return "", layout.CheckTombstones(key, value)
 	default:
 		return "", fmt.Errorf("an entry of unknown kind %q", key[0])
 	}

@@ -119,6 +119,9 @@ func (s *Store) DropBucket(bucket objects.Bucket) error {
 		lower, upper := layout.BucketBounds(kind, bucket.ID)
 		batch.DeleteRange(lower, upper)
 	}
+	s.tombstones.dropping.Lock() // nobody notes a bound of it after this
+	defer s.tombstones.dropping.Unlock()
+	s.forgetBound(batch, bucket.ID)
 	if err := s.index.Commit(batch); err != nil {
 		return errs.E(op, bucket, err)
 	}

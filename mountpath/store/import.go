@@ -446,6 +446,7 @@ func (s *Store) commitInIndex(op errs.Op, i *Import, old *objects.Meta) (Importe
 	var unnamed []*reclaimEntry
 	switch {
 	case meta.Deleted:
+		s.noteTombstone(batch, i.key, meta.Generation)
 	case meta.Where == objects.Inline:
 		batch.Set(payloadKey, i.inline)
 	default:

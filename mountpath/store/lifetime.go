@@ -19,6 +19,9 @@ type Lifetime struct {
 	// Seals are those of the node. nil: the mountpath's own.
 	Seals *Seals
 	own   Seals
+	// Bounds are those of the node. nil: the mountpath's own.
+	Bounds    *Bounds
+	ownBounds Bounds
 }
 
 // Seals are the buckets that are being destroyed, on all mountpaths of a node: one
@@ -33,6 +36,13 @@ func (l *Lifetime) seals() *Seals {
 		return l.Seals
 	}
 	return &l.own
+}
+
+func (l *Lifetime) bounds() *Bounds {
+	if l.Bounds != nil {
+		return l.Bounds
+	}
+	return &l.ownBounds
 }
 
 // openIndex opens the index: anew, or in the place of one that died. Blocks, at most

@@ -16,12 +16,12 @@ import (
 // its generation and all, but for where the payload lies. Payload is that of an inline
 // object; nil: none came, and the record counts only where its payload is here, or it
 // needs none. It is only read, until Store returns. In the key's turn.
-func (s *Store) Store(key objects.Key, record *objects.Meta, payload []byte) (messages.Stored, error) {
-	return s.take("store.Store", key, record, nil, payload)
+func (s *Store) Store(key objects.Key, record *objects.Meta, payload []byte, sent messages.Sending) (messages.Stored, error) {
+	return s.take("store.Store", key, record, nil, payload, sent)
 }
 
 // take does Store; parts are those of an object that is made of some, and are here.
-func (s *Store) take(op errs.Op, key objects.Key, record *objects.Meta, parts []objects.Part, payload []byte) (messages.Stored, error) {
+func (s *Store) take(op errs.Op, key objects.Key, record *objects.Meta, parts []objects.Part, payload []byte, sent messages.Sending) (messages.Stored, error) {
 	if record.Generation.IsZero() {
 		return messages.Stored{}, errs.E(op, key, errs.Invalid, errors.New("the record has no generation"))
 	}
@@ -33,7 +33,7 @@ func (s *Store) take(op errs.Op, key objects.Key, record *objects.Meta, parts []
 	if err != nil {
 		return messages.Stored{}, err
 	}
-	if done, stored, err := s.isHere(op, key, indexKey, old, record); done || err != nil {
+	if done, stored, err := s.isHere(op, key, indexKey, old, record, sent); done || err != nil {
 		return stored, err
 	}
 	meta := *record
@@ -60,7 +60,9 @@ func (s *Store) take(op errs.Op, key objects.Key, record *objects.Meta, parts []
 		return messages.Stored{NeedsPayload: true}, nil
 	}
 	batch := s.index.NewBatch()
-	if !meta.Deleted {
+	if meta.Deleted {
+		s.noteTombstone(batch, key, meta.Generation)
+	} else {
 		batch.Set(layout.PayloadKey(nil, key.Bucket.ID, key.Name, meta.Payload), payload)
 	}
 	batch.Set(indexKey, layout.AppendRecord(nil, &meta))
@@ -74,10 +76,16 @@ func (s *Store) take(op errs.Op, key objects.Key, record *objects.Meta, parts []
 	return messages.Stored{Has: true}, nil
 }
 
-// isHere reports whether what is here is as new as a record of another node, and what
-// the answer is then. An equal one that is settled there is settled here, too.
-func (s *Store) isHere(op errs.Op, key objects.Key, indexKey []byte, old, record *objects.Meta) (bool, messages.Stored, error) {
+// isHere reports whether what is here is as new as a record of another node, or a marker
+// that was dropped may have been, and what the answer is then. An equal one that is settled
+// there is settled here, too.
+func (s *Store) isHere(op errs.Op, key objects.Key, indexKey []byte, old, record *objects.Meta, sent messages.Sending) (bool, messages.Stored, error) {
 	if old == nil {
+		if sent != messages.ToEqual {
+			if by := s.bounds().covering(key.Bucket.ID, record.Generation); by != 0 {
+				return true, messages.Stored{Covered: by}, nil
+			}
+		}
 		return false, messages.Stored{}, nil
 	}
 	switch order := old.Generation.Compare(record.Generation); {
@@ -144,7 +152,7 @@ func (*shifted) Close() error { return nil }
 
 // StoreImport is Store for a payload, or a part of an upload, that was received. It ends the import whatever
 // happens. In the key's turn.
-func (s *Store) StoreImport(i *Import) (messages.Stored, error) {
+func (s *Store) StoreImport(i *Import, sent messages.Sending) (messages.Stored, error) {
 	const op errs.Op = "store.StoreImport"
 	if i.upload != nil {
 		_, err := s.CommitImport(i)
@@ -155,7 +163,7 @@ func (s *Store) StoreImport(i *Import) (messages.Stored, error) {
 	if err != nil {
 		return messages.Stored{}, errors.Join(err, i.Abandon())
 	}
-	if done, stored, err := s.isHere(op, i.key, indexKey, old, i.meta); done || err != nil {
+	if done, stored, err := s.isHere(op, i.key, indexKey, old, i.meta, sent); done || err != nil {
 		return stored, errors.Join(err, i.Abandon())
 	}
 	done, err := s.CommitImport(i)
@@ -181,6 +189,7 @@ func (s *Store) Bury(key objects.Key, conditions objects.Conditions, mapVersion 
 	marker = &objects.Meta{Generation: s.generations.Under(mapVersion), Deleted: true, Unsettled: true, Modified: s.now()}
 	batch := s.index.NewBatch()
 	batch.Set(indexKey, layout.AppendRecord(nil, marker))
+	s.noteTombstone(batch, key, marker.Generation)
 	entry := s.retire(batch, key, old, nil)
 	if err := s.index.Commit(batch, indexKey); err != nil {
 		return false, nil, failed(op, key, err)

@@ -64,33 +64,33 @@ func TestStoreKeepsTheGreater(t *testing.T) {
 		return &m
 	}
 	greater := func(by uint64) *objects.Meta { return at(func(m *objects.Meta) { m.Generation.Seq += by }) }
-	if got, err := s.Store(key, record, nil); err != nil || !got.NeedsPayload {
+	if got, err := s.Store(key, record, nil, messages.ToSettle); err != nil || !got.NeedsPayload {
 		t.Fatalf("%+v, %v", got, err)
 	}
-	if _, err := s.Store(key, record, []byte("garbage")); !errs.Is(errs.Corrupt, err) {
+	if _, err := s.Store(key, record, []byte("garbage"), messages.ToSettle); !errs.Is(errs.Corrupt, err) {
 		t.Fatal(err)
 	}
 	if _, err := s.HeadMarked(key); !errs.Is(errs.NotFound, err) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		if got, err := s.Store(key, record, payload); err != nil || !got.Has {
+		if got, err := s.Store(key, record, payload, messages.ToSettle); err != nil || !got.Has {
 			t.Fatalf("%+v, %v", got, err)
 		}
 	}
-	if got, err := s.Store(key, at(func(m *objects.Meta) { m.Generation.Map-- }), payload); err != nil || got.Has || got.Here == nil || got.Here.Generation != record.Generation {
+	if got, err := s.Store(key, at(func(m *objects.Meta) { m.Generation.Map-- }), payload, messages.ToSettle); err != nil || got.Has || got.Here == nil || got.Here.Generation != record.Generation {
 		t.Fatalf("%+v, %v", got, err)
 	}
 	if have, err := s.Head(key); err != nil || !have.Unsettled || have.Writes != 4 {
 		t.Fatalf("%+v, %v", have, err)
 	}
-	if got, err := s.Store(key, at(func(m *objects.Meta) { m.Unsettled = false }), nil); err != nil || !got.Has {
+	if got, err := s.Store(key, at(func(m *objects.Meta) { m.Unsettled = false }), nil, messages.ToSettle); err != nil || !got.Has {
 		t.Fatalf("%+v, %v", got, err)
 	}
 	if have, err := s.Head(key); err != nil || have.Unsettled {
 		t.Fatalf("%+v, %v", have, err)
 	}
-	if got, err := s.Store(key, greater(1), nil); err != nil || !got.Has { // its payload is here
+	if got, err := s.Store(key, greater(1), nil, messages.ToSettle); err != nil || !got.Has { // its payload is here
 		t.Fatalf("%+v, %v", got, err)
 	}
 	if err := s.NoteSettled([]messages.Settlement{{Key: key, Generation: record.Generation}}); err != nil {
@@ -133,7 +133,7 @@ func TestBury(t *testing.T) {
 			t.Fatalf("%+v, %v", have, err)
 		}
 		old := &objects.Meta{Generation: objects.Generation{Map: 4, Start: 1, Seq: 1}, Where: objects.Inline, XXHash: xxhash.Checksum64(nil)}
-		if got, err := s.Store(key, old, []byte{}); err != nil || got.Here == nil || !got.Here.Deleted {
+		if got, err := s.Store(key, old, []byte{}, messages.ToSettle); err != nil || got.Here == nil || !got.Here.Deleted {
 			t.Fatalf("%+v, %v", got, err)
 		}
 	}

@@ -113,12 +113,13 @@ type Store struct {
 	// is unknown.
 	unsettled unsettled
 
-	reads     reads
-	moved     moved
-	lifetime  *Lifetime
-	reserve   Reserve
-	probes    atomic.Uint64 // makes the content of each probe another
-	importing sync.Map      // objects.Key's index key as string, of imports under way
+	reads      reads
+	moved      moved
+	tombstones tombstones
+	lifetime   *Lifetime
+	reserve    Reserve
+	probes     atomic.Uint64 // makes the content of each probe another
+	importing  sync.Map      // objects.Key's index key as string, of imports under way
 
 	// relaxed says that there are relaxed writes since the last checkpoint, whose
 	// generation is checkpoint (nil: there was none).
@@ -195,6 +196,9 @@ func Open(o Options) (_ *Store, err error) {
 	}
 	if s.readOnly {
 		if err = s.openIndex(o); err == nil {
+			err = s.loadBounds()
+		}
+		if err == nil {
 			err = s.survey(o.BootID)
 		}
 		if err != nil {
@@ -206,6 +210,9 @@ func Open(o Options) (_ *Store, err error) {
 		return nil, errs.E(op, err)
 	}
 	if err = s.openIndex(o); err != nil {
+		return nil, errs.E(op, err)
+	}
+	if err = s.loadBounds(); err != nil {
 		return nil, errs.E(op, err)
 	}
 	if err = s.recover(o.BootID); err != nil {
