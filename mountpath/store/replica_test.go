@@ -20,6 +20,12 @@ import (
 // stores opens so many mountpaths of a node that shares objects with others.
 func stores(t *testing.T, count int) []*Store {
 	t.Helper()
+	return storesSharing(t, count, new(Bounds))
+}
+
+// storesSharing is stores with the bounds of the node.
+func storesSharing(t *testing.T, count int, bounds *Bounds) []*Store {
+	t.Helper()
 	shared := index.NewShared(8<<20, count)
 	t.Cleanup(shared.Close)
 	generations := objects.NewSequencer(3, objects.NodeStart(2, objects.DigestID("n")))
@@ -33,7 +39,7 @@ func stores(t *testing.T, count int) []*Store {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if list[i], err = Open(Options{FS: fs, Shared: shared, Generations: generations, MemTableBytes: index.MinMemTableBytes, Shares: true}); err != nil {
+		if list[i], err = Open(Options{FS: fs, Shared: shared, Generations: generations, MemTableBytes: index.MinMemTableBytes, Shares: true, Lifetime: &Lifetime{Bounds: bounds}}); err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() {

@@ -92,7 +92,7 @@ func (w *world) agrees(doc *objects.BucketDoc) int {
 			m := w.find(string(id))
 			record, content := shows(w.t, m, doc, name)
 			switch {
-			case record == nil && first == nil:
+			case isAbsent(record) && isAbsent(first): // one may have dropped the marker, and the other not yet
 			case record != nil && record.Unsettled && (first == nil || record.Generation.Compare(first.Generation) > 0):
 				// The rest of a write whose outcome is unknown: it counts when this node is in charge.
 			case record == nil || first == nil || record.Generation != first.Generation || record.Deleted != first.Deleted || record.ETag != first.ETag || content != firstBytes || record.Writes != first.Writes || len(record.Tags) != len(first.Tags):
@@ -101,6 +101,10 @@ func (w *world) agrees(doc *objects.BucketDoc) int {
 		}
 	}
 	return len(names)
+}
+
+func isAbsent(record *objects.Meta) bool {
+	return record == nil || record.Deleted && !record.Unsettled
 }
 
 func (w *world) find(id string) *member {

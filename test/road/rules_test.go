@@ -22,6 +22,7 @@ type broken struct {
 	gateway.Peers
 	loseStores   atomic.Bool // a store fails, and nobody is asked
 	fakeStores   atomic.Bool // a store is acknowledged, and nobody is asked
+	loseSettled  atomic.Bool // nobody is told what is settled
 	fakeConfirms atomic.Bool // a read is confirmed, and nobody is asked
 	confirms     atomic.Int64
 	parts        atomic.Int64 // sent
@@ -85,7 +86,7 @@ func (b *broken) EndUpload(c gateway.Charge, bucket *objects.BucketDoc, name, up
 
 // Settled implements gateway.Peers.
 func (b *broken) Settled(node *messages.NodeView, bucket *objects.BucketDoc, list []messages.Settlement) error {
-	if b.loseStores.Load() || b.fakeStores.Load() {
+	if b.loseStores.Load() || b.fakeStores.Load() || b.loseSettled.Load() {
 		return errors.New("the test wants it so")
 	}
 	return b.Peers.Settled(node, bucket, list)

@@ -345,32 +345,11 @@ func (w *workload) adoptOneByOne(random *rand.Rand, m *smap.Smap, unaware *membe
 	}
 }
 
-// catchUp has a node take over what is newer of every key at a node that is in sync for
-// it. Nothing is ever forgotten here, so that what the others lack it may keep.
+// catchUp has a node make its state equal to that of those in sync, as one does that
+// returns.
 func (w *workload) catchUp(victim *member) {
 	w.t.Helper()
-	for i := range w.keys {
-		name := fmt.Sprint("k", i)
-		c := chargeOf(w.t, victim, w.doc, name)
-		if c.Ours() || !acks(c.AckSet, victim.id) {
-			continue
-		}
-		for try := 0; ; try++ {
-			kept, err := victim.peers.Peers.Show(c, w.doc, name, true)
-			if err == nil && kept.Record != nil {
-				arrival := arrivalOf(&kept)
-				_, err = victim.Gateway().Accept(w.doc, name, c.Epoch, kept.Record, arrival)
-				if kept.Body != nil {
-					_ = kept.Body.Close()
-				}
-			}
-			if err == nil {
-				break
-			}
-			if try == 100 {
-				w.t.Fatalf("seed %d: %s does not catch up: %v", w.seed, victim.id, err)
-			}
-			<-time.After(20 * time.Millisecond)
-		}
+	if err := victim.Gateway().CatchUp(context.Background(), victim.nodes.Load().Map); err != nil {
+		w.t.Fatalf("seed %d: %s does not catch up: %v", w.seed, victim.id, err)
 	}
 }

@@ -117,6 +117,7 @@ func (w *world) start(id string, road bool) *member {
 		}
 		if w.moving {
 			config.Road.Lanes = &m.lanes
+			config.Road.SweepTime = 20 * time.Millisecond // tombstones go under everything that such a world is tested for
 			config.Road.Peers = func(p gateway.Peers) gateway.Peers {
 				m.peers.Peers = p
 				return &m.peers
