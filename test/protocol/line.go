@@ -4,7 +4,6 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/troupe-storage/troupe/objects"
 	"github.com/troupe-storage/troupe/objects/smap"
 )
 
@@ -107,6 +106,9 @@ func (n *Node) judge(key string, t *task) {
 		n.fetched(*t.fetch)
 		n.end(key, t)
 		return
+	case t.op == nil: // only to be settled
+		n.end(key, t)
+		return
 	}
 	if !t.op.writes() || t.op.Do == "create" && value != "" || t.op.Do == "replace" && value != t.op.If {
 		outcome := Failed
@@ -116,20 +118,7 @@ func (n *Node) judge(key string, t *task) {
 		n.ask(key, t, Answer{Op: t.op.ID, Outcome: outcome, Value: value})
 		return
 	}
-	generation := n.next()
-	if bound := n.disk.Dropped; n.on(DroppedBound) && !have && generation.Compare(bound) <= 0 {
-		generation = n.above(bound)
-	}
-	n.spread(key, t, "write", Record{Generation: generation, Value: t.op.Value})
-}
-
-// above takes a generation above a bound: a higher sequence is not enough where
-// another node's start counter is in it, so the start counter rises, synced.
-func (n *Node) above(bound objects.Generation) objects.Generation {
-	if bound.Map == n.smap.Version() && bound.Start >= n.disk.Start {
-		n.disk.Start, n.sequence = bound.Start+1, 0
-	}
-	return n.next()
+	n.spread(key, t, "write", Record{Generation: n.next(), Value: t.op.Value})
 }
 
 // spread stores a record here and sends it to the rest of the ack set.
@@ -195,8 +184,8 @@ func (n *Node) apply(m Message) {
 	case order < 0 && n.on(GreaterStays):
 		n.reply(m, Message{Kind: Stored, Acks: m.Record.Generation, Have: true, Record: r})
 		return
-	case !have && n.on(DroppedBound) && m.Record.Generation.Compare(n.disk.Dropped) <= 0:
-		n.reply(m, Message{Kind: Stored, Acks: m.Record.Generation, Dropped: n.disk.Dropped})
+	case !have && n.on(DroppedBound) && n.disk.Dropped.Covers(m.Record.Generation):
+		n.reply(m, Message{Kind: Stored, Acks: m.Record.Generation, Dropped: n.disk.Dropped.Map()})
 		return
 	case order != 0:
 		m.Record.Settled = false
@@ -230,7 +219,7 @@ func (n *Node) onStored(m Message) {
 		}
 		n.failed(t)
 		n.end(m.Key, t)
-	case m.Dropped != (objects.Generation{}):
+	case m.Dropped != 0:
 		n.overBound(m, t)
 	case !m.OK:
 		n.failed(t)
@@ -247,16 +236,16 @@ func (n *Node) onStored(m Message) {
 // record being settled is one that a delete has covered: it goes forward under a
 // greater generation, too, because nobody can tell that it was not shown.
 func (n *Node) overBound(m Message, t *task) {
-	if m.Dropped.Map > n.smap.Version() {
+	if m.Dropped > n.smap.Version() {
 		n.failed(t)
 		n.end(m.Key, t)
 		return
 	}
-	if t.record.Generation.Compare(m.Dropped) > 0 {
+	if t.record.Generation != m.Acks {
 		return // an answer to the generation before
 	}
 	r := t.record
-	r.Generation, r.Settled = n.above(m.Dropped), false
+	r.Generation, r.Settled = n.next(), false
 	n.spread(m.Key, t, t.phase, r)
 }
 
@@ -321,25 +310,5 @@ func (n *Node) GiveUp(key string) {
 	if l := n.lines[key]; l != nil && l.current != nil {
 		n.failed(l.current)
 		n.end(key, l.current)
-	}
-}
-
-// Compact drops the tombstones that may go.
-func (n *Node) Compact() {
-	for _, key := range n.keys() {
-		r, have := n.disk.Records[key]
-		if !have || r.Value != "" || !r.Settled {
-			continue
-		}
-		if l := n.lines[key]; l != nil && l.current != nil {
-			continue // the lane is in another turn
-		}
-		if n.on(TombstonesAllUp) && !n.smap.MayDropTombstone(n.views[key]) {
-			continue
-		}
-		delete(n.disk.Records, key)
-		if n.disk.Dropped.Compare(r.Generation) < 0 {
-			n.disk.Dropped = r.Generation
-		}
 	}
 }

@@ -44,7 +44,7 @@ type Message struct {
 	Record  Record //
 	OK      bool
 	Acks    objects.Generation // Stored: what it answers
-	Dropped objects.Generation // Stored: the bound that refused it
+	Dropped uint64             // Stored: the version of the map of the bound that refused it
 	Hinted  bool               // Fetched: the key was written while the asker was away
 	Helps   bool               // Fetched: and Hinted can be relied on
 

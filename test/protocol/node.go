@@ -23,7 +23,7 @@ type Disk struct {
 	Start   uint64 // the start counter
 	Records map[string]Record
 	Unknown map[string]bool                 // keys that were on a disk that is lost
-	Dropped objects.Generation              // the greatest tombstone that was dropped; there is one lane
+	Dropped objects.Bound                   // of the tombstones that were dropped; there is one lane
 	Hints   map[smap.NodeID]map[string]bool // what was written while the other was away
 }
 
@@ -42,6 +42,7 @@ type Node struct {
 	lines     map[string]*line   // what waits for a key this node is in charge of
 	reads     map[uint64]*asking // reads that wait to be confirmed
 	walk      walk
+	sweeps    map[string]sweep      // tombstones that the node in charge is asked about
 	copied    map[string]smap.Epoch // keys whose next owners have them, and at which epoch
 	stores    map[string]int        // how often each key was stored or acknowledged, in this start
 	confirmed int64                 // when it asked what last confirmed its map
@@ -110,7 +111,7 @@ func (n *Node) Restart() {
 	}
 	n.sequence, n.turn = 0, 0
 	n.smap = n.disk.Map
-	n.lines, n.reads, n.walk = map[string]*line{}, map[uint64]*asking{}, walk{}
+	n.lines, n.reads, n.walk, n.sweeps = map[string]*line{}, map[uint64]*asking{}, walk{}, map[string]sweep{}
 	n.copied, n.stores = map[string]smap.Epoch{}, map[string]int{}
 	n.confirmed, n.hellos = -1<<40, map[int64]map[smap.NodeID]bool{}
 	n.out, n.answers, n.lane = nil, nil, nil
@@ -315,7 +316,7 @@ func (n *Node) lost(key string) bool { return n.disk.Unknown[key] }
 // next takes a generation.
 func (n *Node) next() objects.Generation {
 	n.sequence++
-	return objects.Generation{Map: n.smap.Version(), Start: n.disk.Start, Seq: n.sequence}
+	return objects.Generation{Map: n.smap.Version(), Start: objects.NodeStart(n.disk.Start, objects.DigestID(string(n.id))), Seq: n.sequence}
 }
 
 // keep stores a record.

@@ -101,6 +101,7 @@ func (n *Node) fetched(m Message) {
 
 // onFetched makes this node's state of a key equal to the source's.
 func (n *Node) onFetched(m Message) {
+	n.inquired(m)
 	v := n.views[m.Key]
 	self := n.self()
 	if !m.OK || n.fenced(m) || m.Start != n.disk.Start || self.State != smap.Recovering || n.walk.since != self.Since || n.walk.done[m.Key] {
