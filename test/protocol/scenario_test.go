@@ -60,6 +60,16 @@ func (s *scenario) one(kind Kind, from, to *host) {
 	s.t.Fatalf("no %s is on its way", kind)
 }
 
+// of returns the messages of a kind that are on their way.
+func (s *scenario) of(kind Kind) (list []envelope) {
+	for _, e := range s.flight {
+		if e.message.Kind == kind {
+			list = append(list, e)
+		}
+	}
+	return list
+}
+
 // all delivers all messages between some hosts.
 func (s *scenario) all(hosts ...*host) {
 	among := func(id smap.NodeID) bool {
@@ -340,6 +350,44 @@ func scenarios() map[Rule]func(*testing.T, Rules) *scenario {
 			s.moves(s.a, s.b)
 			return s
 		},
+		// A store made before a delete comes again after its tombstone has gone.
+		DroppedBound: func(t *testing.T, rules Rules) *scenario {
+			s := stage(t, 2, rules)
+			s.sends(0, s.a, Op{Do: "put"})
+			again := s.of(Store)
+			s.all(s.a, s.b)
+			s.sends(0, s.a, Op{Do: "delete"})
+			s.all(s.a, s.b)
+			for _, h := range []*host{s.a, s.b} {
+				s.run(h, "drops tombstones", func(n *Node) { n.Compact() })
+			}
+			for _, e := range again {
+				s.deliver(e)
+			}
+			return s
+		},
+		// b's acknowledgement of what was settled before a write comes twice: it must not count
+		// for the write.
+		AckNames: func(t *testing.T, rules Rules) *scenario {
+			s := stage(t, 2, rules)
+			s.sends(0, s.a, Op{Do: "put"})
+			s.flight = nil // lost
+			s.run(s.a, "gives up", func(n *Node) { n.GiveUp(scenarioKey) })
+			s.sends(1, s.a, Op{Do: "replace", If: "v1"})
+			s.one(Store, s.a, s.b)
+			again := s.of(Stored)
+			s.one(Stored, s.b, s.a)
+			for _, e := range again {
+				s.deliver(e)
+			}
+			s.flight = nil // b does not get the write
+			s.is(s.a, smap.Down)
+			s.adopt(s.b)
+			s.a.dead = true
+			s.clients[0].pending = -1
+			s.sends(0, s.b, Op{Do: "get"})
+			return s
+		},
 		// A copy made before a delete comes again after its tombstone has gone.
 		TombstonesAllUp: func(t *testing.T, rules Rules) *scenario {
 			s := stage(t, 1, rules)
@@ -348,12 +396,7 @@ func scenarios() map[Rule]func(*testing.T, Rules) *scenario {
 			s.writeAll()
 			s.adopt(s.hosts...)
 			s.run(s.a, "goes on with its plan", func(n *Node) { n.Plan() })
-			var again []envelope
-			for _, e := range s.flight {
-				if e.message.Kind == Copy {
-					again = append(again, e)
-				}
-			}
+			again := s.of(Copy)
 			s.all(s.a, s.b)
 			s.sends(0, s.a, Op{Do: "delete"})
 			s.all(s.a, s.b)

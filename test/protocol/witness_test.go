@@ -10,9 +10,8 @@ func witnesses() map[protocol.Rule]uint64 {
 		protocol.Fence:           1834,
 		protocol.RelayOnce:       1160,
 		protocol.StartCounter:    14,
-		protocol.GreaterStays:    2411,
+		protocol.GreaterStays:    3570,
 		protocol.AckAll:          22,
-		protocol.AckNames:        22993,
 		protocol.Settle:          9,
 		protocol.Confirm:         132,
 		protocol.TakeThenAsk:     2389,
@@ -22,9 +21,8 @@ func witnesses() map[protocol.Rule]uint64 {
 		protocol.ReportSince:     25,
 		protocol.OneLeaves:       718,
 		protocol.CompareAndSet:   62,
-		protocol.DroppedBound:    1302,
 		protocol.NextOwnersAck:   1122,
-		protocol.SwitchWalked:    337,
+		protocol.SwitchWalked:    90,
 		protocol.SourcesAfter:    79,
 		protocol.LostIsUnknown:   13,
 		protocol.LostLeaves:      1339,
@@ -35,7 +33,7 @@ func witnesses() map[protocol.Rule]uint64 {
 func elsewhere() []protocol.Rule {
 	return []protocol.Rule{
 		protocol.LaneBarrier, protocol.AbsenceDeletes, protocol.CatchUpGuard, protocol.StoredSinceAsked, protocol.HintsComplete,
-		protocol.TombstonesAllUp, protocol.CopyDropsBeyond, protocol.SwitchUnchanged, protocol.Alone, protocol.FromAsking, protocol.GiveUpWaits,
+		protocol.TombstonesAllUp, protocol.DroppedBound, protocol.AckNames, protocol.CopyDropsBeyond, protocol.SwitchUnchanged, protocol.Alone, protocol.FromAsking, protocol.GiveUpWaits,
 	}
 }
 
