@@ -112,7 +112,7 @@ type BucketProps struct {
 
 	// Copies is on how many nodes of a cluster an object is; default 1. MinCopies is how
 	// many must have it before a write is acknowledged, while others are away; default 1
-	// for up to two copies, and the majority for more. A bucket keeps both for life.
+	// for up to two copies, and the majority for more. A bucket keeps its copies for life.
 	Copies    int `json:"copies,omitempty"`
 	MinCopies int `json:"min_copies,omitempty"`
 	// Reads says whether a read asks the other nodes first whether it is still this

@@ -242,8 +242,8 @@ func (b *buckets) onSetBucketProps(ctx actor.Context, m *messages.SetBucketProps
 		m.Fail(errs.E(op, m.Name, errs.Busy, errChanging))
 	case doc == nil || doc.State == objects.BucketDeleting:
 		m.Fail(errs.E(op, m.Name, errs.NotFound, objects.ErrNoSuchBucket))
-	case doc.Props.Owners() != m.Props.Owners() || doc.Props.LeastCopies() != m.Props.LeastCopies():
-		m.Fail(errs.E(op, m.Name, errs.Invalid, errors.New("copies and min_copies are given when a bucket is made, and cannot be changed yet: make another bucket and copy what is in this one")))
+	case doc.Props.Owners() != m.Props.Owners():
+		m.Fail(errs.E(op, m.Name, errs.Invalid, errors.New("copies are given when a bucket is made, and cannot be changed yet: make another bucket and copy what is in this one")))
 	default:
 		next := *doc
 		next.Props = m.Props

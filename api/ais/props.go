@@ -30,7 +30,7 @@ type TroupeProps struct {
 	ValidateWarmGet bool   `json:"validate_warm_get"`
 	S3Versioning    string `json:"s3_versioning"` // "", "Enabled" or "Suspended"; only to be read here
 	Copies          int    `json:"copies"`        // nodes that an object is on; given when the bucket is made
-	MinCopies       int    `json:"min_copies"`    // of them must have a write before it is acknowledged; likewise
+	MinCopies       int    `json:"min_copies"`    // of them must have a write before it is acknowledged
 	Reads           string `json:"reads"`         // "confirmed" or "relaxed"
 }
 

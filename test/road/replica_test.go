@@ -26,6 +26,13 @@ func (w *world) share(name string, props objects.BucketProps) *objects.BucketDoc
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	w.shareDoc(doc)
+	return doc
+}
+
+// shareDoc has all nodes adopt a bucket's document of the first one.
+func (w *world) shareDoc(doc *objects.BucketDoc) {
+	w.t.Helper()
 	for _, m := range w.members[1:] {
 		adopt := &messages.AdoptBuckets{Docs: []*objects.BucketDoc{doc}, Reply: messages.NewReply[struct{}]()}
 		m.System().Root().Send(m.System().PID("node/"+bucket.Name), adopt)
@@ -33,7 +40,6 @@ func (w *world) share(name string, props objects.BucketProps) *objects.BucketDoc
 			w.t.Fatal(err)
 		}
 	}
-	return doc
 }
 
 // chargeOf is who is in charge of a key, as a node sees it.

@@ -12,6 +12,7 @@ import (
 	"github.com/troupe-storage/troupe/httpedge/gateway"
 	"github.com/troupe-storage/troupe/messages"
 	"github.com/troupe-storage/troupe/objects"
+	"github.com/troupe-storage/troupe/objects/errs"
 	"github.com/troupe-storage/troupe/objects/smap"
 	"github.com/troupe-storage/troupe/test/s3client"
 )
@@ -322,6 +323,37 @@ func TestMinCopies(t *testing.T) {
 		t.Fatalf("%+v", answer)
 	}
 	p.want(p.other, "both", http.StatusOK)
+}
+
+// How many nodes a write must be on can be changed while one is away: the next write goes
+// by it. How many nodes keep an object cannot.
+func TestMinCopiesChange(t *testing.T) {
+	p := newPair(t, objects.BucketProps{MinCopies: 2})
+	down := becomes(t, p.before, p.second.id, smap.Down)
+	p.adopt(down)
+	p.awaitMap(down)
+	for _, least := range []int{2, 1, 2} {
+		props := p.doc.Props
+		props.MinCopies = least
+		doc, err := p.members[0].Gateway().SetBucketProps(p.ctx, p.doc.Name, props)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.shareDoc(doc)
+		want := http.StatusServiceUnavailable
+		if least == 1 {
+			want = http.StatusOK
+		}
+		if answer := p.put(p.other, "value"); answer.Status != want {
+			t.Fatalf("min_copies %d: %+v", least, answer)
+		}
+	}
+	p.want(p.other, "value", http.StatusOK)
+	props := p.doc.Props
+	props.Copies = 3
+	if _, err := p.members[0].Gateway().SetBucketProps(p.ctx, p.doc.Name, props); !errs.Is(errs.Invalid, err) {
+		t.Fatal(err)
+	}
 }
 
 // Reads that wait for the same node share a question.
