@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"errors"
 	"sync/atomic"
 	"time"
 
@@ -33,6 +34,10 @@ const (
 	// sweepSettles is how many markers that are not settled one step settles at the most:
 	// each takes a question to another node.
 	sweepSettles = 16
+	// sweepAll is how many walks there are to one that begins with the first entry that there
+	// may be. The others begin where the walk before left nothing: an index takes long to
+	// skip what has just been deleted.
+	sweepAll = 32
 	// sweepBackoff is how many times longer the sweeper waits, at most, while all that it
 	// finds must stay: every walk that drops nothing doubles the wait.
 	sweepBackoff = 16
@@ -50,14 +55,16 @@ func (g *Gateway) Tombstones() (kept, dropped int64) {
 // SweeperName is the sweeper's among the node's children.
 const SweeperName = "sweeper"
 
-// sweepOn says that it is time for the next step.
-type sweepOn struct{}
+// sweepOn says that it is time for a sweeper's next step; one of an earlier life's is late.
+type sweepOn struct{ of *sweeper }
 
 // sweeper drops delete markers. It is a worker: it waits for lanes and for other nodes.
 // What it loses it finds again.
 type sweeper struct {
 	gateway *Gateway
 	old     map[string]objects.Generation // by mountpath: what had come when the walk before began
+	swept   map[string]objects.Generation // by mountpath: up to which nothing was left then
+	walks   int
 	walk    sweepWalk
 	idle    time.Duration // the wait after a walk that dropped nothing
 	version uint64        // of the map by which that was
@@ -67,7 +74,8 @@ type sweeper struct {
 type sweepWalk struct {
 	left          []string // mountpaths, the one under way first
 	at            objects.Generation
-	now           map[string]objects.Generation // old of the next walk
+	keptHere      int64                         // on the mountpath under way
+	now, swept    map[string]objects.Generation // of the next walk
 	kept, dropped int64
 }
 
@@ -78,11 +86,13 @@ func SweeperSpec(g *Gateway) actors.Spec {
 
 // Receive implements actor.Actor.
 func (s *sweeper) Receive(ctx actor.Context) {
-	switch ctx.Message().(type) {
+	switch m := ctx.Message().(type) {
 	case *actor.Started:
 		s.after(ctx, s.every())
 	case *sweepOn:
-		s.after(ctx, s.step())
+		if m.of == s {
+			s.after(ctx, s.step())
+		}
 	default:
 		actors.Unexpected(ctx, s.gateway.System.Log())
 	}
@@ -90,7 +100,7 @@ func (s *sweeper) Receive(ctx actor.Context) {
 
 func (s *sweeper) after(ctx actor.Context, pause time.Duration) {
 	self := ctx.Self()
-	s.gateway.System.Clock().AfterFunc(pause, func() { s.gateway.System.Root().Send(self, &sweepOn{}) })
+	s.gateway.System.Clock().AfterFunc(pause, func() { s.gateway.System.Root().Send(self, &sweepOn{s}) })
 }
 
 // every is how often the sweeper walks while it has something to do.
@@ -118,7 +128,7 @@ func (s *sweeper) step() time.Duration {
 		s.gateway.System.Log().WithError(err).Debug("delete markers of a mountpath cannot be dropped now; it is tried again")
 	}
 	if !more || err != nil {
-		s.walk.left, s.walk.at = s.walk.left[1:], objects.Generation{}
+		s.leave(err == nil)
 	}
 	if len(s.walk.left) > 0 {
 		return sweepPause
@@ -128,19 +138,36 @@ func (s *sweeper) step() time.Duration {
 
 // begin begins a walk.
 func (s *sweeper) begin() {
-	s.walk = sweepWalk{now: make(map[string]objects.Generation)}
+	s.walk = sweepWalk{now: make(map[string]objects.Generation), swept: make(map[string]objects.Generation)}
+	if s.walks++; s.walks%sweepAll == 0 {
+		s.swept = nil
+	}
 	roster := s.gateway.Roster.Load()
 	for i := range roster.Mountpaths {
 		if m := &roster.Mountpaths[i]; m.Closed() == nil && len(m.Writers) > 0 {
 			s.walk.left = append(s.walk.left, m.ID)
 		}
 	}
+	if len(s.walk.left) > 0 {
+		s.walk.at = s.swept[s.walk.left[0]]
+	}
+}
+
+// leave goes on to the next mountpath, after all of one was looked at or something failed.
+func (s *sweeper) leave(whole bool) {
+	if id := s.walk.left[0]; whole && s.walk.keptHere == 0 {
+		s.walk.swept[id] = s.old[id]
+	}
+	s.walk.left, s.walk.keptHere = s.walk.left[1:], 0
+	if len(s.walk.left) > 0 {
+		s.walk.at = s.swept[s.walk.left[0]]
+	}
 }
 
 // end ends a walk, and returns how long to wait before the next.
 func (s *sweeper) end(version uint64) time.Duration {
 	s.gateway.sweeps.kept.Store(s.walk.kept)
-	s.old = s.walk.now
+	s.old, s.swept = s.walk.now, s.walk.swept
 	if s.walk.dropped > 0 || s.walk.kept == 0 || version != s.version {
 		s.idle, s.version = s.every(), version
 	} else {
@@ -155,7 +182,7 @@ func (s *sweeper) sweep(id string) (more bool, err error) {
 	g := s.gateway
 	view := g.Roster.Load().Find(id)
 	if view == nil || view.Closed() != nil || len(view.Writers) == 0 {
-		return false, nil
+		return false, errs.E(op, id, errs.Offline, errors.New("the mountpath takes no writes any more"))
 	}
 	list := &messages.ListTombstones{After: s.walk.at, Before: s.old[id], Limit: sweepStep, Reply: messages.NewReply[*messages.TombstonePage]()}
 	g.System.Root().Send(view.Reader(0), list)
@@ -172,6 +199,7 @@ func (s *sweeper) sweep(id string) (more bool, err error) {
 	swept, err := g.dropTombstones(op, view, page.List)
 	s.walk.dropped += int64(swept.Dropped)
 	s.walk.kept += int64(swept.Held + len(swept.Unsettled))
+	s.walk.keptHere += int64(swept.Held + len(swept.Unsettled))
 	g.sweeps.dropped.Add(int64(swept.Dropped))
 	if err != nil {
 		return false, err

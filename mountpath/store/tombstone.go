@@ -37,7 +37,7 @@ func (s *Store) noteTombstone(batch *index.Batch, key objects.Key, marker object
 func (s *Store) Tombstones(after, before objects.Generation, limit int) (*messages.TombstonePage, error) {
 	const op errs.Op = "store.Tombstones"
 	page := &messages.TombstonePage{Now: s.generations.Next()}
-	if before.IsZero() {
+	if before.Compare(after) <= 0 {
 		return page, nil // none is old enough
 	}
 	scan, err := s.index.Scan(layout.TombstoneBounds(after, before))
