@@ -3,6 +3,9 @@ package supervisors
 import (
 	"os"
 	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // bootID is the kernel's id of this boot; empty where it does not say, which
@@ -13,4 +16,14 @@ func bootID() string {
 		return ""
 	}
 	return strings.TrimSpace(string(id))
+}
+
+// awake is the time since the machine started, what it was suspended for included: of a
+// clock that Linux has since 2.6.39. (clock_gettime(2), CLOCK_BOOTTIME)
+func awake() time.Duration {
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &now); err != nil {
+		panic(err) // the kernel has it
+	}
+	return time.Duration(now.Nano())
 }

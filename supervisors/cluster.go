@@ -227,7 +227,7 @@ func (n *Node) spawnCluster(documents *embedded.Documents) error {
 		HasBuckets: func() bool { return len(n.buckets.Load().All()) > 0 },
 		NewLineage: embedded.NewID, Publish: n.publishView, Events: c.events,
 		Manual: n.config.Cluster.Plans == PlansManual, Trouble: n.trouble,
-		Walked: c.walked.Load, CatchUp: n.gateway.CatchUp, Lacks: n.lacks, Follow: n.followPlans, Rule: n.planRule,
+		Walked: c.walked.Load, CatchUp: n.gateway.CatchUp, Lacks: n.lacks, Awake: awake, Follow: n.followPlans, Rule: n.planRule,
 	})
 	if err != nil {
 		return err
@@ -393,5 +393,20 @@ func (n *Node) unready() string {
 	if n.cluster == nil {
 		return ""
 	}
-	return n.cluster.view.Load().Unready()
+	if why := n.cluster.view.Load().Unready(); why != "" {
+		return why
+	}
+	if err := n.alone(); err != nil {
+		return err.Error()
+	}
+	return ""
+}
+
+// alone fails while a node of a cluster cannot tell whether it still is what it takes
+// itself for, and must answer no request; see member.Membership.Alone.
+func (n *Node) alone() error {
+	if n.cluster == nil || n.cluster.membership == nil {
+		return nil
+	}
+	return n.cluster.membership.Alone()
 }

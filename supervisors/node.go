@@ -346,7 +346,7 @@ func (n *Node) listeners(registry gatherer, nodeID, clusterID string, started ti
 	})
 	base := s3api.Config{
 		Gateway: s3api.Over(n.gateway), Auth: s3api.Signatures(signatures), Region: n.config.Region, Regions: n.config.bucketRegions(), Context: ctx, Log: n.log,
-		Ready:  n.ready,
+		Ready: n.ready, Alone: n.alone,
 		Limits: s3api.Limits{MinPartBytes: n.config.MinPartBytes}, HostID: nodeID,
 	}
 	atRoot, below := base, base
@@ -365,7 +365,7 @@ func (n *Node) listeners(registry gatherer, nodeID, clusterID string, started ti
 		Gateway: n.gateway, Relay: n.edgeRoad(intra.NativeEdge), Roster: n.roster.Load, Metrics: registry, S3: s3Below.Handle, ExpectS3: s3Below.Expect, NodeID: nodeID,
 		ClusterID: clusterID, System: systemInfo, Capacity: n.capacity,
 		Cluster: n.Cluster, Peers: n.askPeer, Scheme: n.scheme("native"),
-		Unready: n.unready, Auth: signatures, Access: n.nativeAccess(), Pages: pages, Routes: n.nativeRoutes(),
+		Unready: n.unready, Alone: n.alone, Auth: signatures, Access: n.nativeAccess(), Pages: pages, Routes: n.nativeRoutes(),
 		Started: started, Now: n.clock.Now, Context: ctx,
 	})
 	n.api = nativeHandler

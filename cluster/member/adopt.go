@@ -38,11 +38,13 @@ func (m *member) fetch(ctx actor.Context) {
 		return
 	}
 	m.fetching, m.again = true, false
-	store, keys, clock := m.store, m.keys(), m.System.Clock()
+	store, keys, clock, asked := m.store, m.keys(), m.System.Clock(), m.Awake()
 	m.task(ctx, "fetch", func(ctx context.Context) any {
 		ctx, done := cluster.Within(ctx, clock, callTime)
 		defer done()
-		return fetch(ctx, store, keys)
+		fetched := fetch(ctx, store, keys)
+		fetched.asked = asked
+		return fetched
 	}, func(err error) any { return &mapFetched{err: err} })
 }
 
@@ -54,6 +56,10 @@ func (m *member) onMapFetched(ctx actor.Context, msg *mapFetched) {
 		return
 	}
 	m.hasMap = msg.next != nil
+	if msg.next != nil {
+		m.read = reading{msg.asked, msg.next.Version(), msg.next.Lineage()}
+		m.confirmMap()
+	}
 	m.lost = m.held.current != nil && (msg.next == nil || msg.next.Lineage() == m.held.current.Lineage() && msg.next.Version() < m.newest().Version())
 	if msg.next != nil {
 		m.consider(ctx, msg.next)

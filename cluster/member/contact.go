@@ -16,10 +16,11 @@ type contact struct {
 	failing time.Duration // when the first of the probes that failed since began; never: none has
 	steady  time.Duration // since when each probe has been answered; never: the last one was not
 	status  Status        // the last answer
+	agreed  time.Duration // when a probe was asked, on Awake, to which no newer map was known; never: none was
 	why     string        // of the last failure
 }
 
-func newContact() contact { return contact{heard: never, failing: never, steady: never} }
+func newContact() contact { return contact{heard: never, failing: never, steady: never, agreed: never} }
 
 // answered notes a probe that began at a moment and was answered.
 func (c contact) answered(began time.Duration, s Status) contact {

@@ -40,6 +40,7 @@ type (
 	probed          struct {
 		id     smap.NodeID
 		began  time.Duration
+		asked  time.Duration // on Awake
 		status Status
 		err    error
 	}
@@ -107,7 +108,7 @@ func (m *member) probe(ctx context.Context, id smap.NodeID, send func(any)) {
 	clock := m.System.Clock()
 	for ctx.Err() == nil {
 		out := m.held.out.Load()
-		began := clock.Elapsed()
+		began, asked := clock.Elapsed(), m.Awake()
 		limited, done := cluster.Within(ctx, clock, ProbeTime)
 		status, err := m.Peers.Probe(limited, out.records[id], out.probe)
 		done()
@@ -117,7 +118,7 @@ func (m *member) probe(ctx context.Context, id smap.NodeID, send func(any)) {
 		case err == nil && (status.Node != id || status.ClusterID != m.ClusterID):
 			err = errs.E("member.probe", string(id), errs.Conflict, fmt.Errorf("node %q of cluster %q answers in its place", status.Node, status.ClusterID))
 		}
-		send(&probed{id, began, status, err})
+		send(&probed{id, began, asked, status, err})
 		cluster.Pause(ctx, clock, ProbeEvery)
 	}
 }

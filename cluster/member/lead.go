@@ -94,7 +94,12 @@ func (m *member) onProbed(ctx actor.Context, msg *probed) {
 	}
 	told := msg.status
 	msg.status.Map = nil
-	m.contacts[msg.id] = c.answered(msg.began, msg.status)
+	c = c.answered(msg.began, msg.status)
+	if current := m.held.current; current != nil && told.Lineage == current.Lineage() && told.Version <= current.Version() {
+		c.agreed = msg.asked
+	}
+	m.contacts[msg.id] = c
+	m.confirmMap()
 	m.learn(ctx, msg.id, told)
 }
 

@@ -46,6 +46,9 @@ type Config struct {
 	// Lacks says what the node cannot answer for; called on every tick, on any goroutine.
 	// nil: it never lacks anything.
 	Lacks func() Lack
+	// Awake is the time since some moment on a clock that goes on while the machine is
+	// suspended; safe for concurrent use. nil: the system's Elapsed.
+	Awake func() time.Duration
 	// Walked is this node's report of what it did for the plan under way; called on every
 	// tick, on any goroutine. nil: no plan is ever walked here, and none gets on.
 	Walked func() *messages.PlanWalk
@@ -81,7 +84,9 @@ type held struct {
 	current *smap.Smap // what the node acts on, and what lies on stable storage; nil: nothing yet
 	records map[smap.NodeID]Record
 	out     atomic.Pointer[outgoing]
-	self    atomic.Pointer[actor.PID] // the actor as it is now
+	// confirmed is when what last confirmed the map was asked, on Awake.
+	confirmed atomic.Int64
+	self      atomic.Pointer[actor.PID] // the actor as it is now
 }
 
 // outgoing is what other nodes are asked with and answered.
@@ -115,6 +120,9 @@ func New(c Config) (*Membership, error) {
 	if c.Lacks == nil {
 		c.Lacks = func() Lack { return Lack{} }
 	}
+	if c.Awake == nil {
+		c.Awake = c.System.Clock().Elapsed
+	}
 	if c.Walked == nil {
 		c.Walked = func() *messages.PlanWalk { return nil }
 	}
@@ -138,6 +146,7 @@ func New(c Config) (*Membership, error) {
 	}
 	m := &member{Config: c, held: h}
 	m.contacts = make(map[smap.NodeID]contact)
+	h.confirmed.Store(neverConfirmed)
 	m.publish()
 	return &Membership{c, h}, nil
 }
@@ -186,6 +195,7 @@ type member struct {
 	lost     bool // it has no map, or an older one
 	hasMap   bool // it has one
 	watchErr error
+	read     reading // the last consistent one
 
 	// What operators want, and what waits for a decision.
 	wishes wishes
@@ -371,7 +381,7 @@ func (m *member) onTick(ctx actor.Context) {
 	if m.waiting != nil && !m.saving {
 		m.save(ctx)
 	}
-	if m.again && !m.fetching {
+	if (m.again || m.mayBeAlone()) && !m.fetching {
 		m.fetch(ctx)
 	}
 	m.catchUp(ctx)
@@ -452,6 +462,7 @@ func (m *member) probeAll(ctx actor.Context) {
 
 // publish shows what is known: to requests, and to other nodes.
 func (m *member) publish() *messages.ClusterView {
+	m.confirmMap()
 	h, now := m.held, m.now()
 	out := &outgoing{records: h.records, leader: m.leader, probe: Probe{From: m.Record.ID, ClusterID: m.ClusterID}}
 	out.status = Status{Node: m.Record.ID, ClusterID: m.ClusterID, CaughtUp: m.caughtUp, Data: m.HasBuckets()}

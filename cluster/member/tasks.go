@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/troupe-storage/troupe/cluster"
 	"github.com/troupe-storage/troupe/objects/errs"
@@ -21,8 +22,9 @@ type versionDocument struct {
 
 // mapFetched says what the provider has: a map, or none.
 type mapFetched struct {
-	next *smap.Smap // nil: there is none, if err is nil
-	err  error
+	next  *smap.Smap // nil: there is none, if err is nil
+	err   error
+	asked time.Duration // on Awake
 }
 
 // mapSaved says that a map is on stable storage, or why not.

@@ -60,6 +60,7 @@ type node struct {
 	behind   atomic.Bool                 // it never catches up
 	lack     atomic.Pointer[member.Lack] // nil: it lacks nothing
 	manual   bool
+	asleep   atomic.Int64                                                   // how long its machine was suspended
 	walk     atomic.Pointer[func(*messages.ClusterView) *messages.PlanWalk] // what it reports; nil: nothing
 	log      *bytes.Buffer
 	logLock  sync.Mutex
@@ -176,7 +177,7 @@ func (n *node) start() {
 		Pace:       cluster.Pace{Gap: time.Millisecond, Retry: 50 * time.Millisecond, RetryMax: time.Second},
 		Buckets:    n.buckets,
 		HasBuckets: func() bool { return n.data.Load() || len(n.shelf.Buckets()) > 0 }, NewLineage: embedded.NewID, Publish: n.view.Store, Events: n.events,
-		Manual: n.manual, Walked: n.walked, Lacks: n.lacks,
+		Manual: n.manual, Walked: n.walked, Lacks: n.lacks, Awake: n.awake,
 		CatchUp: func(ctx context.Context, _ *smap.Smap) error {
 			n.catches.Add(1)
 			if n.behind.Load() {
@@ -196,6 +197,11 @@ func (n *node) start() {
 	n.world.mu.Unlock()
 	n.pid, err = n.system.Spawn(n.system.Root(), membership.Spec())
 	must(t, err)
+}
+
+// awake is a clock that goes on while the machine is suspended.
+func (n *node) awake() time.Duration {
+	return n.system.Clock().Elapsed() + time.Duration(n.asleep.Load())
 }
 
 // lacks is what the node has not that others have.

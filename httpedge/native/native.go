@@ -31,6 +31,8 @@ import (
 	"github.com/troupe-storage/troupe/httpedge/gateway"
 	"github.com/troupe-storage/troupe/httpedge/intra"
 	"github.com/troupe-storage/troupe/messages"
+	"github.com/troupe-storage/troupe/objects"
+	"github.com/troupe-storage/troupe/objects/errs"
 )
 
 // Config is what the handler needs. Every field is required, but Unready, Access, Pages,
@@ -41,6 +43,9 @@ type Config struct {
 	// Unready says why the node's cluster does not count on it now; empty: it does. nil: it
 	// is in none.
 	Unready func() string
+	// Alone fails while the node must answer no request about objects and buckets: it cannot
+	// tell whether others have taken its place. nil: it always can.
+	Alone   func() error
 	Metrics prometheus.Gatherer
 	S3      fasthttp.RequestHandler // answers below /s3
 	// ExpectS3 judges the head of a request below /s3 that waits for 100 Continue.
@@ -109,13 +114,28 @@ func (h *Handler) Handle(ctx *fasthttp.RequestCtx) {
 	}
 }
 
+// alone says why nothing may be answered about what is stored; nil: it may.
+func (r *Request) alone(route *Route) error {
+	if r.h.Alone == nil || route.Path != objectsPath && route.Path != "/v1/buckets" {
+		return nil
+	}
+	return r.h.Alone()
+}
+
 // serve finds the route and follows it.
 func (r *Request) serve() error {
 	route, err := r.route()
 	if err != nil {
 		return err
 	}
-	return route.Handle(r)
+	if err := r.alone(route); err != nil {
+		return err
+	}
+	err = route.Handle(r)
+	if alone := r.alone(route); alone != nil { // since it was begun
+		return errs.E("native", errs.Offline, objects.ErrOutcomeUnknown, alone)
+	}
+	return err
 }
 
 // route finds the request's route and judges whether it may use it.

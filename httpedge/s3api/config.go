@@ -111,6 +111,9 @@ type Config struct {
 	Relay *intra.Edge
 	// Ready says why the node cannot serve now, or nil; nil: it always can.
 	Ready func() error
+	// Alone fails while the node must answer no request, though it serves: it cannot tell
+	// whether others have taken its place. nil: it always can.
+	Alone func() error
 }
 
 // Validate reports everything that is wrong with the configuration.

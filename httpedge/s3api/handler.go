@@ -10,6 +10,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/troupe-storage/troupe/httpedge/access"
+	"github.com/troupe-storage/troupe/objects"
 	"github.com/troupe-storage/troupe/objects/errs"
 )
 
@@ -52,6 +53,14 @@ func (h *Handler) Handle(ctx *fasthttp.RequestCtx) {
 	if err := r.serve(); err != nil {
 		r.fail(err)
 	}
+}
+
+// alone says why nothing may be answered now; nil: it may.
+func (h *Handler) alone() error {
+	if h.config.Alone == nil {
+		return nil
+	}
+	return h.config.Alone()
 }
 
 // begin makes the request and sets what every answer has.
@@ -124,10 +133,26 @@ func (r *request) serve() error {
 	if r.record != nil {
 		r.record.SetRequester(r.caller.AccessKey, signedBy(r.caller))
 	}
-	if answered, err := r.relay(); answered || err != nil {
+	if err := r.h.alone(); err != nil {
 		return err
 	}
-	return operation(r)
+	answered, err := r.relay()
+	if !answered && err == nil {
+		err = operation(r)
+	}
+	if alone := r.h.alone(); alone != nil { // since it was begun
+		r.reset()
+		return errs.E("s3api", errs.Offline, objects.ErrOutcomeUnknown, alone)
+	}
+	return err
+}
+
+// reset forgets an answer that was made and not sent.
+func (r *request) reset() {
+	r.ctx.Response.Reset()
+	r.ctx.Response.Header.DisableNormalizing()
+	r.set("x-amz-request-id", r.id)
+	r.set("x-amz-id-2", r.h.config.HostID)
 }
 
 // isForm reports whether a browser posts an HTML form, which is signed inside
@@ -140,10 +165,7 @@ func (r *request) isForm() bool {
 func (r *request) onPanic(p any) {
 	cause := fmt.Errorf("panic: %v", p)
 	r.log().WithError(cause).WithField("stack", string(debug.Stack())).Error("s3api: an operation panicked")
-	r.ctx.Response.Reset()
-	r.ctx.Response.Header.DisableNormalizing()
-	r.set("x-amz-request-id", r.id)
-	r.set("x-amz-id-2", r.h.config.HostID)
+	r.reset()
 	r.ctx.SetConnectionClose() // what was read of the body is unknown
 	r.fail(refuse(codeInternalError, "").because(cause))
 }
