@@ -154,6 +154,8 @@ type ClusterRequest struct {
 	Reason string   `json:"reason,omitempty"` // of maintenance, for people
 	Rate   *JobRate `json:"rate,omitempty"`   // of limit
 	Force  bool     `json:"force,omitempty"`  // although keys would have too few copies
+	// AcceptLoss: of remove, a node that is down is given up, though what only it has is lost.
+	AcceptLoss bool `json:"accept_loss,omitempty"`
 	// DryRun asks what would be decided, and changes nothing.
 	DryRun bool `json:"dry_run,omitempty"`
 }

@@ -226,7 +226,7 @@ func (n *Node) spawnCluster(documents *embedded.Documents) error {
 		Buckets:    c.buckets,
 		HasBuckets: func() bool { return len(n.buckets.Load().All()) > 0 },
 		NewLineage: embedded.NewID, Publish: n.publishView, Events: c.events,
-		Manual: n.config.Cluster.Plans == PlansManual, Trouble: n.trouble,
+		Manual: n.config.Cluster.Plans == PlansManual, GiveUpAfter: n.config.Cluster.giveUpAfter(), Trouble: n.trouble,
 		Walked: c.walked.Load, CatchUp: n.gateway.CatchUp, Lacks: n.lacks, Awake: awake, Follow: n.followPlans, Rule: n.planRule,
 	})
 	if err != nil {
@@ -351,6 +351,7 @@ func (n *Node) planRule() member.Rule {
 		if i == 0 {
 			rule.Spare, rule.Slack = copies-1, slack
 		}
+		rule.Buckets = append(rule.Buckets, member.Protection{Name: bucket.Name, Copies: copies})
 		rule.Spare, rule.Slack, rule.Copies = min(rule.Spare, copies-1), min(rule.Slack, slack), max(rule.Copies, copies)
 	}
 	return rule

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/troupe-storage/troupe/cluster"
 	"github.com/troupe-storage/troupe/cluster/authority"
@@ -42,6 +43,10 @@ type ClusterConfig struct {
 	// Plans says whether plans begin by themselves: PlansAutomatic (the default) or
 	// PlansManual. What the node that leads says counts.
 	Plans string
+	// GiveUpAfter is how long a node is down until it is given up by itself, where nothing is
+	// lost by that; 0: DefaultGiveUpAfter, NeverGiveUp: never. What the node that leads says
+	// counts.
+	GiveUpAfter time.Duration
 	// Provider, if not nil, takes the place of Consul; for tests. The node does not close it.
 	Provider cluster.Provider
 	// Dial, if not nil, makes the connections to other nodes, below TLS; for tests.
@@ -55,6 +60,25 @@ const (
 	PlansAutomatic = "automatic" // a node that joins is given its part of the keys
 	PlansManual    = "manual"    // an operator says when
 )
+
+const (
+	// DefaultGiveUpAfter is longer than a restart of a machine.
+	DefaultGiveUpAfter = 15 * time.Minute
+	// NeverGiveUp leaves it to operators.
+	NeverGiveUp = time.Duration(-1)
+	minGiveUp   = 2 * time.Minute
+)
+
+// giveUpAfter is how long a node is down until it is given up; 0: for ever.
+func (c ClusterConfig) giveUpAfter() time.Duration {
+	switch c.GiveUpAfter {
+	case 0:
+		return DefaultGiveUpAfter
+	case NeverGiveUp:
+		return 0
+	}
+	return c.GiveUpAfter
+}
 
 // enabled reports whether the node belongs to a cluster.
 func (c ClusterConfig) enabled() bool { return c.Name != "" || c.Consul != "" || c.Provider != nil }
@@ -113,6 +137,9 @@ func (c Config) clusterFaults() []fault {
 	}
 	if p.Plans != "" && p.Plans != PlansAutomatic && p.Plans != PlansManual {
 		bad("plans", "%q is neither %s nor %s", p.Plans, PlansAutomatic, PlansManual)
+	}
+	if p.GiveUpAfter != 0 && p.GiveUpAfter != NeverGiveUp && p.GiveUpAfter < minGiveUp {
+		bad("give-up-after", "%s is shorter than %s: a node may be back by then", p.GiveUpAfter, minGiveUp)
 	}
 	host, _, err := net.SplitHostPort(c.Intra)
 	switch {

@@ -53,7 +53,7 @@ func (n *Node) decide() native.Decide {
 		return nil
 	}
 	return func(ctx context.Context, r api.ClusterRequest) (api.ClusterOutcome, error) {
-		request := member.Request{Kind: member.RequestKind(r.Kind), Node: smap.NodeID(r.Node), Reason: r.Reason, Force: r.Force, Dry: r.DryRun}
+		request := member.Request{Kind: member.RequestKind(r.Kind), Node: smap.NodeID(r.Node), Reason: r.Reason, Force: r.Force, AcceptLoss: r.AcceptLoss, Dry: r.DryRun}
 		if r.Rate != nil {
 			request.Rate = messages.JobRate(*r.Rate)
 		}

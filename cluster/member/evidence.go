@@ -25,12 +25,15 @@ type evidence struct {
 	leader    smap.NodeID
 	caughtUp  uint64 // the node's own report; see Status.CaughtUp
 	lacks     *Lost  // likewise; see Status.Lost
-	empty     bool   // there is no bucket: keys may be placed without a plan
-	wishes    wishes
-	wished    bool               // they are known
-	manual    bool               // no plan is begun by itself
-	walked    *messages.PlanWalk // the node's own report
-	rule      func() Rule
+	outages   map[smap.NodeID]outage
+	// giveUpAfter is how long a node is down until it is given up by itself; 0: for ever.
+	giveUpAfter time.Duration
+	empty       bool // there is no bucket: keys may be placed without a plan
+	wishes      wishes
+	wished      bool               // they are known
+	manual      bool               // no plan is begun by itself
+	walked      *messages.PlanWalk // the node's own report
+	rule        func() Rule
 }
 
 // decision is what to do about it.
@@ -58,7 +61,7 @@ func (e evidence) decide() decision {
 	if d, urgent := e.urgent(); urgent || !e.leads {
 		return d
 	}
-	for _, look := range []func() decision{e.maintenance, e.losing, e.caughtUpNodes, e.returning, e.joining, e.placing, e.switching, e.leaving, e.draining, e.planning} {
+	for _, look := range []func() decision{e.maintenance, e.losing, e.caughtUpNodes, e.returning, e.joining, e.placing, e.switching, e.leaving, e.draining, e.givingUp, e.planning} {
 		if d := look(); !d.nothing() {
 			return d
 		}

@@ -58,6 +58,9 @@ type Config struct {
 	// Rule is what the buckets ask of plans, by the documents that the node has; called on
 	// every tick where it leads. nil: all of them have one copy.
 	Rule func() Rule
+	// GiveUpAfter is how long a node is down until it is given up by itself while this node
+	// leads; 0: it is expected back for ever.
+	GiveUpAfter time.Duration
 	// Manual: no plan is begun by itself while this node leads.
 	Manual bool
 	// NewLineage makes the id of a new line of maps.
@@ -196,6 +199,7 @@ type member struct {
 	hasMap   bool // it has one
 	watchErr error
 	read     reading // the last consistent one
+	outages  map[smap.NodeID]outage
 
 	// What operators want, and what waits for a decision.
 	wishes wishes
@@ -368,6 +372,7 @@ func (m *member) onTick(ctx actor.Context) {
 	defer m.schedule(ctx)
 	m.confirm()
 	m.listen()
+	m.watchOutages()
 	m.probeAll(ctx)
 	m.want(ctx)
 	m.tellHealth(m.publish())

@@ -16,6 +16,8 @@ import (
 type Rule struct {
 	smap.SwitchRule
 	Copies int // the most that a bucket asks for: so many nodes are to be left
+	// Buckets are all of them, by name.
+	Buckets []Protection
 }
 
 // planning begins a plan by itself: for nodes that drain, and unless plans are manual
@@ -35,20 +37,20 @@ func (e evidence) planning() decision {
 	return e.begin(list)
 }
 
-// allServe reports whether all nodes serve that own keys: a plan that is begun while one
-// does not cannot end before it is back.
+// allServe reports whether all nodes serve that own keys, but those whose loss was
+// accepted: a plan that is begun while one does not cannot end before it is back.
 func (e evidence) allServe() bool {
 	return !slices.ContainsFunc(e.current.Placement(), func(id smap.NodeID) bool {
 		node, _ := e.current.Node(id)
-		return !node.State.Serves()
+		return !node.State.Serves() && !lost(node)
 	})
 }
 
-// remaining is the placement without the nodes that drain.
+// remaining is the placement without the nodes that drain, or whose loss was accepted.
 func (e evidence) remaining() []smap.NodeID {
 	return slices.DeleteFunc(e.current.Placement(), func(id smap.NodeID) bool {
 		node, _ := e.current.Node(id)
-		return node.State == smap.Draining
+		return node.State == smap.Draining || lost(node)
 	})
 }
 
@@ -219,6 +221,9 @@ func (e evidence) judge(r Request) (decision, error) {
 	case RequestDrain, RequestLeave:
 		return e.judgeDrain(r, node)
 	case RequestRemove:
+		if e.owns(r.Node) && r.AcceptLoss && !lost(node) {
+			return e.judgeLoss(r, node)
+		}
 		if e.owns(r.Node) {
 			return refuse(errs.Conflict, "%s owns keys: drain it first", r.Node)
 		}

@@ -56,6 +56,9 @@ type Request struct {
 	Reason string           `json:"reason,omitempty"` // of maintenance, for people
 	Rate   messages.JobRate `json:"rate"`
 	Force  bool             `json:"force,omitempty"` // although keys would have too few copies
+	// AcceptLoss has RequestRemove give up a node that is down, though what only it has is
+	// lost: its keys go over to the others by a plan, and then it leaves the map.
+	AcceptLoss bool `json:"accept_loss,omitempty"`
 	// Dry asks what would be decided, and changes nothing.
 	Dry bool `json:"dry,omitempty"`
 }
@@ -140,6 +143,9 @@ func (r Request) check() error {
 	const op errs.Op = "member.Request"
 	if len(r.Node) > 32 || len(r.Reason) > 256 || r.Rate.Objects < 0 || r.Rate.Bytes < 0 {
 		return errs.E(op, string(r.Kind), errs.Invalid, errors.New("the node's id has at most 32 bytes, the reason 256, and a rate is not negative"))
+	}
+	if r.AcceptLoss && r.Kind != RequestRemove {
+		return errs.E(op, string(r.Kind), errs.Invalid, errNeedsNode)
 	}
 	switch r.Kind {
 	case RequestJoin, RequestCancel, RequestPause, RequestResume, RequestLimit:

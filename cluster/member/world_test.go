@@ -37,6 +37,8 @@ type world struct {
 	memory *embedded.Memory
 	nodes  map[smap.NodeID]*node
 	order  []smap.NodeID
+	giveUp time.Duration      // how long a node is down until it is given up
+	rule   func() member.Rule // what buckets ask for; nil: one copy
 
 	mu   sync.Mutex
 	cuts map[[2]smap.NodeID]bool // who does not reach whom
@@ -177,7 +179,7 @@ func (n *node) start() {
 		Pace:       cluster.Pace{Gap: time.Millisecond, Retry: 50 * time.Millisecond, RetryMax: time.Second},
 		Buckets:    n.buckets,
 		HasBuckets: func() bool { return n.data.Load() || len(n.shelf.Buckets()) > 0 }, NewLineage: embedded.NewID, Publish: n.view.Store, Events: n.events,
-		Manual: n.manual, Walked: n.walked, Lacks: n.lacks, Awake: n.awake,
+		Manual: n.manual, Walked: n.walked, Lacks: n.lacks, Awake: n.awake, GiveUpAfter: n.world.giveUp, Rule: n.world.rule,
 		CatchUp: func(ctx context.Context, _ *smap.Smap) error {
 			n.catches.Add(1)
 			if n.behind.Load() {

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"time"
+
 	"github.com/knadh/koanf/v2"
 	"github.com/spf13/pflag"
 
@@ -19,16 +21,25 @@ func addClusterSettings(flags *pflag.FlagSet) {
 	flags.String("cluster-secret", "", "secret that all nodes of the cluster share; on a command line it is everybody's: better TROUPE_CLUSTER_SECRET or --cluster-secret-file")
 	flags.String("cluster-secret-file", "", "file that holds that secret")
 	flags.String("plans", "", "automatic (default): a node that joins is given its part of the keys by itself; manual: when an operator says so")
+	flags.String("give-up-after", supervisors.DefaultGiveUpAfter.String(), "how long a node is down until it is given up by itself, where other nodes have all of its keys; never: an operator says so")
 	flags.String("advertise", "", "host or address at which other nodes reach this one; default: that of intra")
 }
 
 // clusterOf reads the settings about the cluster.
-func clusterOf(k *koanf.Koanf) supervisors.ClusterConfig {
+func clusterOf(k *koanf.Koanf, giveUpAfter time.Duration) supervisors.ClusterConfig {
 	return supervisors.ClusterConfig{
 		Name: k.String("cluster"), Consul: k.String("consul"),
 		Token: supervisors.Secret(k.String("consul-token")), TokenFile: k.String("consul-token-file"),
 		CAFile: k.String("consul-ca"), CertFile: k.String("consul-cert"), KeyFile: k.String("consul-key"),
 		Secret: supervisors.Secret(k.String("cluster-secret")), SecretFile: k.String("cluster-secret-file"),
-		Advertise: k.String("advertise"), Plans: k.String("plans"),
+		Advertise: k.String("advertise"), Plans: k.String("plans"), GiveUpAfter: giveUpAfter,
 	}
+}
+
+// giveUpAfter reads how long a node is expected back.
+func giveUpAfter(k *koanf.Koanf, duration func(string) time.Duration) time.Duration {
+	if k.String("give-up-after") == "never" {
+		return supervisors.NeverGiveUp
+	}
+	return duration("give-up-after")
 }

@@ -145,7 +145,7 @@ func settingsOf(k *koanf.Koanf) (supervisors.Config, error) {
 		RootOverlap: duration("root-overlap"), Edge: edgeOf(k),
 		Region: k.String("region"), Domains: list(k, "domain"),
 		MemoryBytes: size("memory"), MinPartBytes: size("min-part"), InlineBytes: int(size("inline")), MaxConnections: connections,
-		Reserve: reserve, Cluster: clusterOf(k),
+		Reserve: reserve, Cluster: clusterOf(k, giveUpAfter(k, duration)),
 		Log: log,
 	}
 	if err := errors.Join(faults...); err != nil {

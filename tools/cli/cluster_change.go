@@ -161,8 +161,12 @@ func clusterRemoveCommand(f *frame) *cobra.Command {
 		Short: "Take a node out of the cluster that owns no keys any more",
 		Long: `Take a node out of the cluster. It must own no keys: drain it first, or have both done
 with --drain. It does not come back with what it has: a node joins with empty
-directories only.`,
-		Example: "  troupe cluster remove 7995b2c2 --drain",
+directories only.
+
+A node that is down for good cannot be drained. With --accept-loss it is given up:
+its keys go to the others as far as these have copies, and it leaves the map then.
+What only it has is lost; --dry-run says in which buckets that may be.`,
+		Example: "  troupe cluster remove 7995b2c2 --drain\n  troupe cluster remove 7995b2c2 --accept-loss --dry-run",
 		Args:    cobra.ExactArgs(1),
 	}, func(ctx context.Context, s *Session, control client.Control, args []string) error {
 		c.node = args[0]
@@ -172,6 +176,8 @@ directories only.`,
 		return c.ask(ctx, s, control)
 	}))
 	command.Flags().BoolVar(&drain, "drain", false, "move its keys to the others first, and remove it then")
+	command.Flags().BoolVar(&c.request.AcceptLoss, "accept-loss", false, "give up a node that is down, with what only it has")
+	command.MarkFlagsMutuallyExclusive("drain", "accept-loss")
 	return command
 }
 
