@@ -302,11 +302,3 @@ func TestLanesRefuseAnotherEpoch(t *testing.T) {
 
 // acks reports whether a node is in an ack set.
 func acks(set []smap.NodeID, id string) bool { return slices.Contains(set, smap.NodeID(id)) }
-
-// arrivalOf is what a node has as what arrives at another; nil: it has no payload.
-func arrivalOf(kept *gateway.Kept) *gateway.Arrival {
-	if kept.Body == nil {
-		return nil
-	}
-	return &gateway.Arrival{Parts: kept.Parts, Body: kept.Body, Cut: func() { _ = kept.Body.Close() }}
-}
