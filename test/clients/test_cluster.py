@@ -40,10 +40,17 @@ def turn(nodes, at):
 
 
 @pytest.fixture
-def made(turn):
-    """A bucket that was made through the node whose turn it is."""
+def copies():
+    return 1
+
+
+@pytest.fixture
+def made(turn, copies):
+    """A bucket that was made through the node whose turn it is, of as many copies as the test asks for."""
     name = new_bucket_name("cluster")
-    turn[0].client().create_bucket(Bucket=name)
+    client = turn[0].client()
+    client.meta.events.register("before-call.s3.CreateBucket", lambda params, **_: params["headers"].update({"X-Troupe-Copies": str(copies)}))
+    client.create_bucket(Bucket=name)
     return name
 
 
@@ -58,11 +65,17 @@ def listed(node, bucket):
     return {entry["Key"]: entry["Size"] for page in pages for entry in page.get("Contents", [])}
 
 
+def receipt(answer):
+    """What a write has reached, as the node that answers says."""
+    return answer["ResponseMetadata"]["HTTPHeaders"]["x-troupe-receipt"]
+
+
 SIZES = {name: size for name, (size, _) in FILES.items()}
 
 
 @EACH
-def test_boto3(turn, made, source):
+@pytest.mark.parametrize("copies", [1, 2])
+def test_boto3(turn, made, copies, source):
     first, second, third = (node.client() for node in turn)
     for name in FILES:
         first.upload_file(str(source / name), made, name, Config=SPLIT, ExtraArgs={"Metadata": {"name": str(len(name))}})
@@ -87,7 +100,8 @@ def test_boto3(turn, made, source):
     for client in (first, second, third):
         assert [u["UploadId"] for u in client.list_multipart_uploads(Bucket=made)["Uploads"]] == [upload]
         assert len(client.list_parts(Bucket=made, Key="in parts", UploadId=upload)["Parts"]) == 3
-    second.complete_multipart_upload(Bucket=made, Key="in parts", UploadId=upload, MultipartUpload={"Parts": done})
+    answer = second.complete_multipart_upload(Bucket=made, Key="in parts", UploadId=upload, MultipartUpload={"Parts": done})
+    assert f"nodes={copies};" in receipt(answer)
     same(third.get_object(Bucket=made, Key="in parts")["Body"].read(), b"".join(parts), "in parts")
     second.copy_object(Bucket=made, Key="a copy", CopySource={"Bucket": made, "Key": "in parts"})
     same(first.get_object(Bucket=made, Key="a copy")["Body"].read(), b"".join(parts), "a copy")
@@ -96,7 +110,8 @@ def test_boto3(turn, made, source):
     with pytest.raises(ClientError) as there:
         third.put_object(Bucket=made, Key="middle", Body=b"no", IfNoneMatch="*")
     assert there.value.response["Error"]["Code"] == "PreconditionFailed"
-    second.put_object(Bucket=made, Key="middle", Body=b"yes", IfMatch=third.head_object(Bucket=made, Key="middle")["ETag"])
+    answer = second.put_object(Bucket=made, Key="middle", Body=b"yes", IfMatch=third.head_object(Bucket=made, Key="middle")["ETag"])
+    assert f"nodes={copies};" in receipt(answer)
     same(first.get_object(Bucket=made, Key="middle")["Body"].read(), b"yes", "middle")
 
     names = [{"Key": name} for name in [*FILES, "in parts", "a copy", "never there"]]

@@ -1,6 +1,7 @@
 package together
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -8,7 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/troupe-storage/troupe/test/consul"
+	"github.com/troupe-storage/troupe/test/history"
 	"github.com/troupe-storage/troupe/test/process/nodes"
+	"github.com/troupe-storage/troupe/test/soak"
 )
 
 // With Consul stopped, killed or silent, every request for an object goes on to be served,
@@ -18,51 +22,100 @@ func TestConsulAway(t *testing.T) {
 	w := newWorld(t, nodes.Config{})
 	l := w.startLoad(bucket, 6, 64)
 	l.More(300)
-	for _, trouble := range []struct {
-		name     string
-		begin    func() error
-		end      func() error
-		newNames string
-	}{
-		{"silent", func() error { return w.Consul.Pause(t.Context()) }, w.Consul.Continue, "silent"},
-		{"killed", w.Consul.Kill, func() error { return w.Consul.Restart(t.Context()) }, "killed"},
-	} {
-		w.must(trouble.begin())
-		l.More(500)
-		var asked sync.WaitGroup
-		for i := range w.Nodes {
-			asked.Go(func() { w.refusesBucket(i, trouble.newNames) })
-		}
-		asked.Wait()
-		for i := range w.Nodes {
-			if status := w.ready(i); status != http.StatusOK {
-				t.Errorf("Consul is %s: node %d is not ready: %d", trouble.name, i, status)
-			}
-		}
-		l.More(500)
-		w.must(trouble.end())
-		back := time.Now()
-		for i := range w.Nodes {
-			name := trouble.newNames + "-" + string(rune('a'+i))
-			w.must(nodes.Await(t.Context(), "a bucket is made at node "+string(rune('0'+i)), func() (bool, string) {
-				answer, err := w.s3[i].Do(t.Context(), request("PUT", name))
-				w.must(err)
-				return answer.OK() || answer.Code == "BucketAlreadyOwnedByYou", string(answer.Body)
-			}))
-			for at := range w.Nodes { // and every node knows it
-				if answer, err := w.s3[at].Put(t.Context(), name, "key", []byte("x")); err != nil || !answer.OK() {
-					t.Errorf("%s at node %d: %v %+v", name, at, err, answer)
-				}
-			}
-		}
-		t.Logf("Consul was %s: buckets were made at every node %.1f s after it was back", trouble.name, time.Since(back).Seconds())
+	for _, how := range outages {
+		away := w.away(how, how.name, func() { l.More(500) })
+		t.Logf("Consul was %s: buckets were made at every node %.1f s after it was back", how.name, away.Seconds())
 	}
+	w.unharmed(l)
+}
+
+// The same, ten minutes at a time.
+func TestConsulAwaySoak(t *testing.T) {
+	const minutes = 10
+	slice := soak.Begin(t, soak.Row{Name: "consul-away", Unit: "minutes without Consul", Goal: 12 * minutes})
+	for slice.Left() > 0 && slice.Time() > (minutes+2)*time.Minute && !t.Failed() {
+		round := slice.Next()
+		t.Run(fmt.Sprint(round), func(t *testing.T) {
+			w := newWorld(t, nodes.Config{})
+			l := w.startLoad(bucket, 1, 64)
+			l.More(300)
+			back := w.away(outages[round%uint64(len(outages))], "away", func() {
+				for begin := time.Now(); time.Since(begin) < minutes*time.Minute/2; {
+					l.More(100)
+				}
+			})
+			slice.Most("milliseconds until buckets were made at every node again", back.Milliseconds())
+			if back > 30*time.Second {
+				t.Errorf("buckets were made again after %s", back)
+			}
+			w.unharmed(l)
+			slice.Count("operations", int64(l.History.Len()))
+		})
+		slice.Add(minutes, round+1)
+	}
+}
+
+// outage is a way in which Consul is away.
+type outage struct {
+	name       string
+	begin, end func(t *testing.T, c *consul.Server) error
+}
+
+var outages = []outage{
+	{
+		"silent", func(t *testing.T, c *consul.Server) error { return c.Pause(t.Context()) },
+		func(_ *testing.T, c *consul.Server) error { return c.Continue() },
+	},
+	{
+		"killed", func(_ *testing.T, c *consul.Server) error { return c.Kill() },
+		func(t *testing.T, c *consul.Server) error { return c.Restart(t.Context()) },
+	},
+}
+
+// away has Consul away while pass is called twice, and returns how long it took
+// afterwards until buckets were made at every node again.
+func (w *world) away(how outage, names string, pass func()) time.Duration {
+	w.t.Helper()
+	w.must(how.begin(w.t, w.Consul))
+	pass()
+	var asked sync.WaitGroup
+	for i := range w.Nodes {
+		asked.Go(func() { w.refusesBucket(i, names) })
+	}
+	asked.Wait()
+	for i := range w.Nodes {
+		if status := w.ready(i); status != http.StatusOK {
+			w.t.Errorf("Consul is %s: node %d is not ready: %d", how.name, i, status)
+		}
+	}
+	pass()
+	w.must(how.end(w.t, w.Consul))
+	back := time.Now()
+	for i := range w.Nodes {
+		name := names + "-" + string(rune('a'+i))
+		w.must(nodes.Await(w.t.Context(), "a bucket is made at node "+string(rune('0'+i)), func() (bool, string) {
+			answer, err := w.s3[i].Do(w.t.Context(), request("PUT", name))
+			w.must(err)
+			return answer.OK() || answer.Code == "BucketAlreadyOwnedByYou", string(answer.Body)
+		}))
+		for at := range w.Nodes { // and every node knows it
+			if answer, err := w.s3[at].Put(w.t.Context(), name, "key", []byte("x")); err != nil || !answer.OK() {
+				w.t.Errorf("%s at node %d: %v %+v", name, at, err, answer)
+			}
+		}
+	}
+	return time.Since(back)
+}
+
+// unharmed ends a load, and fails unless all of it was served and is right.
+func (w *world) unharmed(l *history.Load) {
+	w.t.Helper()
 	l.End()
 	if n := l.Trouble(); n > 0 {
-		t.Errorf("%d requests of %d were not served while Consul was away", n, l.History.Len())
+		w.t.Errorf("%d requests of %d were not served while Consul was away", n, l.History.Len())
 	}
 	l.Judge()
-	w.must(w.AwaitStates(t.Context(), "up up up"))
+	w.must(w.AwaitStates(w.t.Context(), "up up up"))
 }
 
 // refusesBucket fails unless a node refuses to make a bucket, on both edges, for the time
