@@ -30,9 +30,9 @@ func (s *Membership) Alone() error {
 	return nil
 }
 
-// reading is a consistent read of the map.
+// reading is a consistent read of the map, or a write of it.
 type reading struct {
-	asked   time.Duration // when it was asked for, on Awake
+	asked   time.Duration // when it began, on Awake
 	version uint64
 	lineage string
 }
@@ -45,12 +45,12 @@ func (m *member) confirmMap() {
 	}
 	var asked []time.Duration
 	for _, node := range current.Nodes() {
-		at := never
-		if c, ok := m.contacts[node.ID]; ok {
-			at = c.agreed
-		}
-		if node.ID == m.Record.ID {
+		at := time.Duration(neverConfirmed)
+		switch c, known := m.contacts[node.ID]; {
+		case node.ID == m.Record.ID:
 			at = m.Awake()
+		case known && c.asked != never && c.status.Lineage == current.Lineage() && c.status.Version <= current.Version():
+			at = c.asked // it knew no newer one
 		}
 		asked = append(asked, at)
 	}

@@ -69,3 +69,21 @@ func TestAlone(t *testing.T) {
 		w.wait("it serves after a start", served)
 	})
 }
+
+// A node that takes its place in a cluster knows at once that its map holds: whoever
+// wrote it, and who is told of it.
+func TestAloneAtFirst(t *testing.T) {
+	run(t, func(w *world) {
+		w.start("a", "b", "c")
+		for _, id := range w.order {
+			n := w.nodes[id]
+			n.provider.Faults().Delay(100 * time.Millisecond) // who writes a map has it on its disk before it sees it there
+			n.adopted = func() {
+				if err := n.member.Alone(); err != nil {
+					w.t.Errorf("%s has just adopted a map: %v", id, err)
+				}
+			}
+		}
+		w.wait("all are in the map", func() bool { return w.agree("a up, b up, c up") })
+	})
+}

@@ -16,11 +16,11 @@ type contact struct {
 	failing time.Duration // when the first of the probes that failed since began; never: none has
 	steady  time.Duration // since when each probe has been answered; never: the last one was not
 	status  Status        // the last answer
-	agreed  time.Duration // when a probe was asked, on Awake, to which no newer map was known; never: none was
+	asked   time.Duration // when the probe was asked, on Awake, to which that came; never: there is none
 	why     string        // of the last failure
 }
 
-func newContact() contact { return contact{heard: never, failing: never, steady: never, agreed: never} }
+func newContact() contact { return contact{heard: never, failing: never, steady: never, asked: never} }
 
 // answered notes a probe that began at a moment and was answered.
 func (c contact) answered(began time.Duration, s Status) contact {

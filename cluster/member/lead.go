@@ -95,9 +95,7 @@ func (m *member) onProbed(ctx actor.Context, msg *probed) {
 	told := msg.status
 	msg.status.Map = nil
 	c = c.answered(msg.began, msg.status)
-	if current := m.held.current; current != nil && told.Lineage == current.Lineage() && told.Version <= current.Version() {
-		c.agreed = msg.asked
-	}
+	c.asked = msg.asked
 	m.contacts[msg.id] = c
 	m.confirmMap()
 	m.learn(ctx, msg.id, told)
@@ -262,12 +260,14 @@ func (m *member) explain(what, why string) {
 
 func (m *member) write(ctx actor.Context, reasons []string, work func(ctx context.Context, w writing) *mapWritten) {
 	m.writing = true
-	lead, clock := m.lead, m.System.Clock()
+	lead, clock, asked := m.lead, m.System.Clock(), m.Awake()
 	w := writing{store: m.store, keys: m.keys(), reasons: reasons, held: func() bool { return lead == nil || lead.Held() }}
 	m.task(ctx, "write", func(ctx context.Context) any {
 		ctx, done := cluster.Within(ctx, clock, callTime)
 		defer done()
-		return work(ctx, w)
+		written := work(ctx, w)
+		written.asked = asked
+		return written
 	}, func(err error) any { return &mapWritten{err: err} })
 }
 
@@ -284,6 +284,7 @@ func (m *member) onMapWritten(ctx actor.Context, msg *mapWritten) {
 			m.System.Log().WithField("smap", msg.next.Version()).Info("cluster: " + reason)
 		}
 		m.lost, m.hasMap, m.shown = false, true, ""
+		m.read = reading{msg.asked, msg.next.Version(), msg.next.Lineage()} // it was the newest then
 		if msg.restored {
 			m.emit(messages.ClusterEvent{Kind: messages.ClusterMapRestored, Version: msg.next.Version()})
 		}

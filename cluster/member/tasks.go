@@ -42,6 +42,7 @@ type mapWritten struct {
 	reasons  []string
 	wishes   *wishes // as they are now; nil: they were not changed
 	err      error
+	asked    time.Duration // when the write began, on Awake
 
 	placement []smap.NodeID // see decision
 }

@@ -62,6 +62,7 @@ type node struct {
 	behind   atomic.Bool                 // it never catches up
 	lack     atomic.Pointer[member.Lack] // nil: it lacks nothing
 	manual   bool
+	adopted  func()                                                         // called with every map that is new; nil: nobody is told
 	asleep   atomic.Int64                                                   // how long its machine was suspended
 	walk     atomic.Pointer[func(*messages.ClusterView) *messages.PlanWalk] // what it reports; nil: nothing
 	log      *bytes.Buffer
@@ -178,7 +179,7 @@ func (n *node) start() {
 		Peers: peers{n.world, n.id}, Archive: n.archive,
 		Pace:       cluster.Pace{Gap: time.Millisecond, Retry: 50 * time.Millisecond, RetryMax: time.Second},
 		Buckets:    n.buckets,
-		HasBuckets: func() bool { return n.data.Load() || len(n.shelf.Buckets()) > 0 }, NewLineage: embedded.NewID, Publish: n.view.Store, Events: n.events,
+		HasBuckets: func() bool { return n.data.Load() || len(n.shelf.Buckets()) > 0 }, NewLineage: embedded.NewID, Publish: n.publish, Events: n.events,
 		Manual: n.manual, Walked: n.walked, Lacks: n.lacks, Awake: n.awake, GiveUpAfter: n.world.giveUp, Rule: n.world.rule,
 		CatchUp: func(ctx context.Context, _ *smap.Smap) error {
 			n.catches.Add(1)
@@ -199,6 +200,14 @@ func (n *node) start() {
 	n.world.mu.Unlock()
 	n.pid, err = n.system.Spawn(n.system.Root(), membership.Spec())
 	must(t, err)
+}
+
+// publish keeps what the node knows of the cluster.
+func (n *node) publish(v *messages.ClusterView) {
+	was := n.view.Swap(v)
+	if n.adopted != nil && v.Map != nil && (was == nil || was.Map != v.Map) {
+		n.adopted()
+	}
 }
 
 // awake is a clock that goes on while the machine is suspended.
