@@ -179,3 +179,23 @@ type ClusterEstimate struct {
 	// set, or at 200 objects and 60 MiB a second.
 	Seconds int64 `json:"seconds"`
 }
+
+// ClusterSettingsPath is where the settings are that all nodes of a cluster share: GET is
+// answered by a ClusterSettings; PATCH with an object of names and values (null takes one
+// out) changes them, and is answered likewise. For who signs with the root pair.
+const ClusterSettingsPath = ClusterPath + "/settings"
+
+// ClusterSettings are the settings that nodes of a cluster can share.
+type ClusterSettings struct {
+	Version  uint64           `json:"version"` // counts the changes; 0: none was ever shared
+	Settings []ClusterSetting `json:"settings"`
+}
+
+// ClusterSetting is one of them. What a node was given itself counts there instead of
+// what all share.
+type ClusterSetting struct {
+	Name   string `json:"name"`
+	Value  string `json:"value"`            // what counts at the node that answers; empty: it does not know the setting
+	Shared string `json:"shared,omitempty"` // by all nodes; absent: nothing is
+	Own    string `json:"own,omitempty"`    // that the node that answers was given; absent: it was given nothing
+}

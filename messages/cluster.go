@@ -91,6 +91,8 @@ const (
 	ClusterMapRestored ClusterEventKind = "map-restored" // the map was lost there, and has been written again
 	ClusterPlanBegan   ClusterEventKind = "plan-began"   // keys go over to another placement
 	ClusterPlanEnded   ClusterEventKind = "plan-ended"   // they have, or the plan was canceled
+	// ClusterSettingsChanged: what all nodes share in settings is something else.
+	ClusterSettingsChanged ClusterEventKind = "settings-changed"
 )
 
 // ClusterEvent is something that has happened in the cluster, as this node saw it.
@@ -99,6 +101,6 @@ type ClusterEvent struct {
 	Kind    ClusterEventKind `json:"kind"`
 	Node    smap.NodeID      `json:"node,omitempty"`    // whom it is about
 	State   smap.State       `json:"state,omitempty"`   // of NodeState
-	Version uint64           `json:"version,omitempty"` // of the map
+	Version uint64           `json:"version,omitempty"` // of the map, or of the settings
 	Reason  string           `json:"reason,omitempty"`  // for people
 }

@@ -226,7 +226,7 @@ func (n *Node) spawnCluster(documents *embedded.Documents) error {
 		Buckets:    c.buckets,
 		HasBuckets: func() bool { return len(n.buckets.Load().All()) > 0 },
 		NewLineage: embedded.NewID, Publish: n.publishView, Events: c.events,
-		Manual: n.config.Cluster.Plans == PlansManual, GiveUpAfter: n.config.Cluster.giveUpAfter(), Trouble: n.trouble,
+		Policy: n.tuning.policy, Settings: func(s member.Settings) { n.tuning.share(s.Values) }, Trouble: n.trouble,
 		Walked: c.walked.Load, CatchUp: n.gateway.CatchUp, Lacks: n.lacks, Awake: awake, Follow: n.followPlans, Rule: n.planRule,
 	})
 	if err != nil {

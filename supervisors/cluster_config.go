@@ -40,12 +40,12 @@ type ClusterConfig struct {
 	// Advertise is the host or address at which others reach this node; default: that of
 	// its intra listener.
 	Advertise string
-	// Plans says whether plans begin by themselves: PlansAutomatic (the default) or
-	// PlansManual. What the node that leads says counts.
+	// Plans says whether plans begin by themselves: PlansAutomatic or PlansManual; empty:
+	// what the cluster shares, or PlansAutomatic. What the node that leads follows counts.
 	Plans string
 	// GiveUpAfter is how long a node is down until it is given up by itself, where nothing is
-	// lost by that; 0: DefaultGiveUpAfter, NeverGiveUp: never. What the node that leads says
-	// counts.
+	// lost by that; NeverGiveUp: never; 0: what the cluster shares, or DefaultGiveUpAfter.
+	// What the node that leads follows counts.
 	GiveUpAfter time.Duration
 	// Provider, if not nil, takes the place of Consul; for tests. The node does not close it.
 	Provider cluster.Provider
@@ -135,11 +135,11 @@ func (c Config) clusterFaults() []fault {
 	case p.SecretFile == "" && len(p.Secret) < authority.MinSecret:
 		bad("cluster-secret", "it has %d bytes; at least %d", len(p.Secret), authority.MinSecret)
 	}
-	if p.Plans != "" && p.Plans != PlansAutomatic && p.Plans != PlansManual {
-		bad("plans", "%q is neither %s nor %s", p.Plans, PlansAutomatic, PlansManual)
+	if err := checkPlans(p.Plans); p.Plans != "" && err != nil {
+		bad(tunablePlans, "%v", err)
 	}
-	if p.GiveUpAfter != 0 && p.GiveUpAfter != NeverGiveUp && p.GiveUpAfter < minGiveUp {
-		bad("give-up-after", "%s is shorter than %s: a node may be back by then", p.GiveUpAfter, minGiveUp)
+	if _, err := ParseGiveUpAfter(giveUpText(p.GiveUpAfter)); err != nil {
+		bad(tunableGiveUp, "%v", err)
 	}
 	host, _, err := net.SplitHostPort(c.Intra)
 	switch {

@@ -70,6 +70,9 @@ type Config struct {
 	Cluster ClusterConfig
 
 	Log *logrus.Logger // default: text to standard error at Info
+	// LogLevel is the level that the node was given: debug, info, warning or error; empty:
+	// that which its cluster shares counts, or Log's own.
+	LogLevel string
 
 	// Faults, if not nil, is the desk through which parts of this node can be broken
 	// on purpose. It belongs to this node, which closes it when it stops. nil: off,
@@ -196,6 +199,9 @@ func (c Config) Validate() error {
 	}
 	if c.Reserve.Bytes < 0 || !(c.Reserve.Percent >= 0 && c.Reserve.Percent <= 50) {
 		bad("reserve", "%d bytes, %g%%; a size above 0, a share of 0 to 50%%, or both: 1GiB,2%%", max(0, c.Reserve.Bytes), c.Reserve.Percent)
+	}
+	if err := checkLevel(c.LogLevel); c.LogLevel != "" && err != nil {
+		bad(tunableLevel, "%v", err)
 	}
 	if c.InlineBytes < 1 || c.InlineBytes > 64<<10 {
 		bad("inline", "%d bytes; 1 to 65536", c.InlineBytes)

@@ -83,6 +83,7 @@ type Node struct {
 	keys        *auth.RootKeys
 	certificate *httpedge.Certificate // nil: plain HTTP
 	access      *access.Log           // nil: none
+	tuning      *tuning
 
 	native, s3, intra string // addresses as bound; intra is empty where the node is alone
 }
@@ -96,6 +97,7 @@ func Start(config Config) (_ *Node, err error) {
 		return nil, errs.E(op, errs.Invalid, err)
 	}
 	n := &Node{config: config, given: config, log: logrus.NewEntry(config.Log), clock: clock.NewSystem()}
+	n.tuning = newTuning(config)
 	if config.Faults != nil {
 		n.clock = config.Faults.Clock()
 	}
@@ -402,6 +404,7 @@ func (n *Node) nativeRoutes() []native.Route {
 		native.MountpathsRoute(n.system, n.system.PID(nodeName+"/"+mountpath.Name)),
 		native.EventsRoute(n.clock, n.listen()),
 		native.ClusterRequestsRoute(n.decide()),
+		native.ClusterSettingsRoute(n.sharing()),
 	}
 	routes = append(routes, native.ActorRoutes(n.system, nodeName+"/edges/native")...)
 	return append(routes, native.JobRoutes(n.system, n.system.PID(nodeName+"/"+xaction.Name))...)

@@ -15,8 +15,8 @@ import (
 )
 
 // Reload takes over, from settings that were read again, what can be changed while
-// the node runs: the root pair and its overlap, level and format of the log; and it
-// looks at the files of the certificate and opens the access log anew. Settings
+// the node runs: the root pair and its overlap, level and format of the log, plans and
+// give-up-after; and it looks at the files of the certificate and opens the access log anew. Settings
 // that differ and need a restart are named in the log, and the rest is taken over
 // all the same. With an error nothing was taken over but what it does not name. Not
 // to be called concurrently, nor with Stop.
@@ -32,13 +32,10 @@ func (n *Node) Reload(next Config) error {
 		n.log.WithField("settings", strings.Join(fixed, ", ")).Warn("settings that were changed need a restart of the node")
 	}
 	n.config = config
-	if log := n.config.Log; next.Log != nil && next.Log != log {
-		if level := next.Log.GetLevel(); level != log.GetLevel() {
-			n.log.WithFields(logrus.Fields{"from": log.GetLevel().String(), "to": level.String()}).Info("level of the log changed")
-			log.SetLevel(level)
-		}
-		log.SetFormatter(next.Log.Formatter)
+	if next.Log != n.config.Log {
+		n.config.Log.SetFormatter(next.Log.Formatter)
 	}
+	n.tuning.give(next)
 	pair := auth.Root{AccessKey: config.RootAccessKey, SecretKey: config.RootSecretKey}
 	if n.keys.Change(pair, config.RootOverlap) {
 		n.log.WithFields(logrus.Fields{"access-key": pair.AccessKey, "overlap": config.RootOverlap.String()}).
@@ -76,7 +73,7 @@ func needRestart(now, next Config) []string {
 		{"consul", now.Cluster.Consul, next.Cluster.Consul}, {"cluster", now.Cluster.Name, next.Cluster.Name},
 		{"consul-token", now.Cluster.Token, next.Cluster.Token}, {"consul-token-file", now.Cluster.TokenFile, next.Cluster.TokenFile},
 		{"consul-ca", now.Cluster.CAFile, next.Cluster.CAFile}, {"consul-cert", now.Cluster.CertFile, next.Cluster.CertFile},
-		{"consul-key", now.Cluster.KeyFile, next.Cluster.KeyFile}, {"advertise", now.Cluster.Advertise, next.Cluster.Advertise}, {"plans", now.Cluster.Plans, next.Cluster.Plans},
+		{"consul-key", now.Cluster.KeyFile, next.Cluster.KeyFile}, {"advertise", now.Cluster.Advertise, next.Cluster.Advertise},
 		{"cluster-secret", now.Cluster.Secret, next.Cluster.Secret}, {"cluster-secret-file", now.Cluster.SecretFile, next.Cluster.SecretFile},
 		{"access-log", now.Edge.AccessLog, next.Edge.AccessLog}, {"access-log-format", now.Edge.AccessLogFormat, next.Edge.AccessLogFormat},
 	}

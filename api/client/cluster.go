@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/http"
 	"strings"
 
 	"github.com/troupe-storage/troupe/api"
@@ -31,6 +32,21 @@ func (c Control) Smap(ctx context.Context) (api.Smap, error) {
 func (c Control) RequestCluster(ctx context.Context, r api.ClusterRequest) (api.ClusterOutcome, error) {
 	var answer api.ClusterOutcome
 	err := c.Post(ctx, api.ClusterRequestsPath, nil, r, &answer)
+	return answer, err
+}
+
+// ClusterSettings asks for the settings that all nodes of a cluster share.
+func (c Control) ClusterSettings(ctx context.Context) (api.ClusterSettings, error) {
+	var answer api.ClusterSettings
+	err := c.Get(ctx, api.ClusterSettingsPath, nil, &answer)
+	return answer, err
+}
+
+// ChangeClusterSettings changes what all nodes share, and returns it as it is then; nil
+// takes a setting out.
+func (c Control) ChangeClusterSettings(ctx context.Context, change map[string]*string) (api.ClusterSettings, error) {
+	var answer api.ClusterSettings
+	err := c.Do(ctx, http.MethodPatch, api.ClusterSettingsPath, nil, change, &answer)
 	return answer, err
 }
 

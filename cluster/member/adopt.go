@@ -127,19 +127,21 @@ func (m *member) adopt(ctx actor.Context, next *smap.Smap) {
 	}
 }
 
+// save saves the newest map, and what else the node is to know after a start.
 func (m *member) save(ctx actor.Context) {
-	m.saving = true
-	archive, next := m.Archive, m.waiting
-	var records []Record
+	m.saving, m.unsaved = true, false
+	archive, next := m.Archive, m.newest()
+	adopted := Adopted{Settings: *m.held.settings.Load()}
 	for _, id := range slices.Sorted(maps.Keys(m.held.records)) {
-		records = append(records, m.held.records[id])
+		adopted.Records = append(adopted.Records, m.held.records[id])
 	}
-	m.task(ctx, "save", func(context.Context) any { return save(archive, next, records) }, func(err error) any { return &mapSaved{next, err} })
+	m.task(ctx, "save", func(context.Context) any { return save(archive, next, adopted) }, func(err error) any { return &mapSaved{next, err} })
 }
 
 func (m *member) onMapSaved(ctx actor.Context, msg *mapSaved) {
 	m.saving = false
 	if msg.err != nil {
+		m.unsaved = true
 		m.System.Log().WithError(msg.err).Error("the map of the cluster cannot be kept, and is not acted on")
 		m.later(msg.err)
 		return
@@ -150,7 +152,9 @@ func (m *member) onMapSaved(ctx actor.Context, msg *mapSaved) {
 		m.waiting = nil
 	}
 	m.publish()
-	m.announce(was, msg.next)
+	if was != msg.next {
+		m.announce(was, msg.next)
+	}
 	if m.waiting != nil {
 		m.save(ctx)
 	}

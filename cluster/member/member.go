@@ -58,11 +58,12 @@ type Config struct {
 	// Rule is what the buckets ask of plans, by the documents that the node has; called on
 	// every tick where it leads. nil: all of them have one copy.
 	Rule func() Rule
-	// GiveUpAfter is how long a node is down until it is given up by itself while this node
-	// leads; 0: it is expected back for ever.
-	GiveUpAfter time.Duration
-	// Manual: no plan is begun by itself while this node leads.
-	Manual bool
+	// Policy is what this node does by itself while it leads; called on every tick, on any
+	// goroutine. nil: the zero value.
+	Policy func() Policy
+	// Settings is told what all nodes share in settings: by New what this node knew last,
+	// then by the actor alone when it is something else. It does not block. nil: nobody is.
+	Settings func(Settings)
 	// NewLineage makes the id of a new line of maps.
 	NewLineage func() (string, error)
 	// Publish is told what the node knows of the cluster whenever it may be something
@@ -73,6 +74,15 @@ type Config struct {
 	// Trouble says what is wrong with the node itself, for its check in the catalogue;
 	// empty: nothing. Called on every tick, on any goroutine. nil: nothing ever is.
 	Trouble func() string
+}
+
+// Policy is what who leads does by itself.
+type Policy struct {
+	// Manual: no plan is begun.
+	Manual bool
+	// GiveUpAfter is how long a node is down until it is given up; 0: it is expected back for
+	// ever.
+	GiveUpAfter time.Duration
 }
 
 // Membership is a node's place in its cluster. Safe for concurrent use.
@@ -89,6 +99,7 @@ type held struct {
 	out     atomic.Pointer[outgoing]
 	// confirmed is when what last confirmed the map was asked, on Awake.
 	confirmed atomic.Int64
+	settings  atomic.Pointer[Settings]  // what all nodes share; never nil
 	self      atomic.Pointer[actor.PID] // the actor as it is now
 }
 
@@ -132,6 +143,12 @@ func New(c Config) (*Membership, error) {
 	if c.Rule == nil {
 		c.Rule = func() Rule { return Rule{Copies: 1} }
 	}
+	if c.Policy == nil {
+		c.Policy = func() Policy { return Policy{} }
+	}
+	if c.Settings == nil {
+		c.Settings = func(Settings) {}
+	}
 	adopted, err := c.Archive.Load()
 	if err != nil {
 		return nil, errs.E(op, err)
@@ -150,6 +167,8 @@ func New(c Config) (*Membership, error) {
 	m := &member{Config: c, held: h}
 	m.contacts = make(map[smap.NodeID]contact)
 	h.confirmed.Store(neverConfirmed)
+	h.settings.Store(&adopted.Settings)
+	c.Settings(adopted.Settings)
 	m.publish()
 	return &Membership{c, h}, nil
 }
@@ -220,6 +239,8 @@ type member struct {
 	fetching, saving, writing, telling, catching bool
 	again                                        bool       // fetch once more
 	waiting                                      *smap.Smap // the newest that is to be saved
+	unsaved                                      bool       // the settings are not on the disk
+	lostSettings, keeping                        bool       // the provider has older settings than the node; they are being written
 	retry                                        time.Duration
 	filled                                       time.Duration // until when there are buckets, whatever this node knows of them
 
@@ -278,6 +299,10 @@ func (m *member) Receive(ctx actor.Context) {
 		m.onHeirNamed(ctx, msg)
 	case *wishesSeen:
 		m.onWishesSeen(msg)
+	case *settingsSeen:
+		m.onSettingsSeen(msg)
+	case *settingsKept:
+		m.onSettingsKept(msg)
 
 	case *mapWanted:
 		m.onMapWanted(ctx, msg)
@@ -313,6 +338,9 @@ func (m *member) onStarted(ctx actor.Context) {
 	m.held.self.Store(self)
 	m.lasting(ctx, "watch-wishes", func(ctx context.Context) {
 		follow(ctx, cluster.WatchDocument(m.Provider, keys.Wishes(), m.Pace), func(doc cluster.Document, err error) { send(&wishesSeen{doc, err}) })
+	})
+	m.lasting(ctx, "watch-settings", func(ctx context.Context) {
+		follow(ctx, cluster.WatchDocument(m.Provider, keys.Config(), m.Pace), func(doc cluster.Document, err error) { send(&settingsSeen{doc, err}) })
 	})
 	if m.Follow != nil {
 		m.lasting(ctx, "follow", m.Follow)
@@ -383,9 +411,10 @@ func (m *member) onTick(ctx actor.Context) {
 	if m.looked && !m.told && !m.telling && !m.removed() {
 		m.tell(ctx)
 	}
-	if m.waiting != nil && !m.saving {
+	if (m.waiting != nil || m.unsaved && m.held.current != nil) && !m.saving {
 		m.save(ctx)
 	}
+	m.keepSettings(ctx)
 	if (m.again || m.mayBeAlone()) && !m.fetching {
 		m.fetch(ctx)
 	}
@@ -500,7 +529,7 @@ func (m *member) publish() *messages.ClusterView {
 	}
 	out.status.Walk = m.Walked()
 	out.probe.Heir, out.status.Heir = m.heir, m.expected()
-	view.Plan, view.Held = m.plan(out.status.Walk), m.Manual || m.wishes.Held
+	view.Plan, view.Held = m.plan(out.status.Walk), m.Policy().Manual || m.wishes.Held
 	if m.Buckets != nil {
 		out.status.Buckets = m.Buckets.version.Load() // before what is being dropped, which is marked first
 		out.status.Dropping = m.Buckets.graves.all()

@@ -240,10 +240,11 @@ func tell(ctx context.Context, store *cluster.Store, keys cluster.Keys, r Record
 }
 
 // save puts what the node acts on on stable storage.
-func save(archive Archive, next *smap.Smap, records []Record) *mapSaved {
+func save(archive Archive, next *smap.Smap, adopted Adopted) *mapSaved {
 	text, err := next.MarshalJSON()
 	if err == nil {
-		err = archive.Save(Adopted{Map: text, Records: records})
+		adopted.Map = text
+		err = archive.Save(adopted)
 	}
 	return &mapSaved{next: next, err: err}
 }

@@ -81,6 +81,8 @@ type Adopted struct {
 	// Records are those of the other nodes, so that they are reached when nobody can say
 	// where they are. May lag behind.
 	Records []Record `json:"records,omitempty"`
+	// Settings are those that all nodes share. May lag behind.
+	Settings Settings `json:"settings"`
 }
 
 // Archive keeps what the node acts on. Both methods block.

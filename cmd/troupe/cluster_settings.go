@@ -20,8 +20,8 @@ func addClusterSettings(flags *pflag.FlagSet) {
 	flags.String("consul-key", "", "PEM file of that certificate's key")
 	flags.String("cluster-secret", "", "secret that all nodes of the cluster share; on a command line it is everybody's: better TROUPE_CLUSTER_SECRET or --cluster-secret-file")
 	flags.String("cluster-secret-file", "", "file that holds that secret")
-	flags.String("plans", "", "automatic (default): a node that joins is given its part of the keys by itself; manual: when an operator says so")
-	flags.String("give-up-after", supervisors.DefaultGiveUpAfter.String(), "how long a node is down until it is given up by itself, where other nodes have all of its keys; never: an operator says so")
+	flags.String("plans", "", "automatic: a node that joins is given its part of the keys by itself; manual: when an operator says so; default: as the cluster shares it, or automatic")
+	flags.String("give-up-after", "", "how long a node is down until it is given up by itself, where other nodes have all of its keys; never: an operator says so; default: as the cluster shares it, or "+supervisors.DefaultGiveUpAfter.String())
 	flags.String("advertise", "", "host or address at which other nodes reach this one; default: that of intra")
 }
 
@@ -34,12 +34,4 @@ func clusterOf(k *koanf.Koanf, giveUpAfter time.Duration) supervisors.ClusterCon
 		Secret: supervisors.Secret(k.String("cluster-secret")), SecretFile: k.String("cluster-secret-file"),
 		Advertise: k.String("advertise"), Plans: k.String("plans"), GiveUpAfter: giveUpAfter,
 	}
-}
-
-// giveUpAfter reads how long a node is expected back.
-func giveUpAfter(k *koanf.Koanf, duration func(string) time.Duration) time.Duration {
-	if k.String("give-up-after") == "never" {
-		return supervisors.NeverGiveUp
-	}
-	return duration("give-up-after")
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -44,7 +45,7 @@ func addSettings(flags *pflag.FlagSet) {
 	addClusterSettings(flags)
 	flags.Int("max-connections", d.MaxConnections, "connections of each listener at a time")
 	addEdgeSettings(flags)
-	flags.String("log-level", "info", "least level that is logged: debug, info, warning or error")
+	flags.String("log-level", "", "least level that is logged: debug, info, warning or error; default: as the cluster shares it, or info")
 	flags.String("log-format", "text", "form of the log: text or json")
 }
 
@@ -130,6 +131,10 @@ func settingsOf(k *koanf.Koanf) (supervisors.Config, error) {
 	if err != nil {
 		faults = append(faults, err)
 	}
+	giveUpAfter, err := supervisors.ParseGiveUpAfter(k.String("give-up-after"))
+	if err != nil {
+		faults = append(faults, fmt.Errorf("give-up-after: %w", err))
+	}
 	connections, err := strconv.Atoi(k.String("max-connections"))
 	if err != nil {
 		faults = append(faults, fmt.Errorf("max-connections: %q is not a whole number", k.String("max-connections")))
@@ -145,8 +150,8 @@ func settingsOf(k *koanf.Koanf) (supervisors.Config, error) {
 		RootOverlap: duration("root-overlap"), Edge: edgeOf(k),
 		Region: k.String("region"), Domains: list(k, "domain"),
 		MemoryBytes: size("memory"), MinPartBytes: size("min-part"), InlineBytes: int(size("inline")), MaxConnections: connections,
-		Reserve: reserve, Cluster: clusterOf(k, giveUpAfter(k, duration)),
-		Log: log,
+		Reserve: reserve, Cluster: clusterOf(k, giveUpAfter),
+		Log: log, LogLevel: k.String("log-level"),
 	}
 	if err := errors.Join(faults...); err != nil {
 		return supervisors.Config{}, err
@@ -230,7 +235,7 @@ func parseReserve(s string) (supervisors.Reserve, error) {
 // newLog makes the node's log, to standard error.
 func newLog(level, format string) (*logrus.Logger, error) {
 	log := logrus.New()
-	parsed, err := logrus.ParseLevel(level)
+	parsed, err := logrus.ParseLevel(cmp.Or(level, "info"))
 	if err != nil {
 		return nil, fmt.Errorf("log-level: %q is none of debug, info, warning, error", level)
 	}

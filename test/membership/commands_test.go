@@ -106,6 +106,24 @@ func TestCommands(t *testing.T) {
 		w.wait(next+" leads", func(v *messages.ClusterView) bool { return v.Leader == heir })
 	}
 
+	// What one node is told to share the others follow; no flag gave them anything.
+	one.says(t, "automatic", "cluster", "settings")
+	one.says(t, "manual", "cluster", "settings", "set", "plans=manual", "give-up-after=never")
+	w.wait("all hold plans", func(v *messages.ClusterView) bool { return v.Held })
+	two.says(t, "never", "cluster", "settings")
+	two.says(t, "automatic", "cluster", "settings", "unset", "plans")
+	w.wait("all begin plans again", func(v *messages.ClusterView) bool { return !v.Held })
+	var shared api.ClusterSettings
+	if out, code := w.nodes["three"].troupe(t, "cluster", "settings", "--json"); code != 0 || json.Unmarshal([]byte(out), &shared) != nil ||
+		len(shared.Settings) != 3 || shared.Version != 2 || shared.Settings[0] != (api.ClusterSetting{Name: "give-up-after", Value: "never", Shared: "never"}) {
+		t.Errorf("cluster settings --json: %d %s", code, out)
+	}
+	for _, wrong := range []string{"plans=sometimes", "give-up-after=1s", "no-such=thing", "plans"} {
+		if out, code := one.troupe(t, "cluster", "settings", "set", wrong); code == 0 || !strings.Contains(out, strings.Split(wrong, "=")[0]) {
+			t.Errorf("cluster settings set %s: %d\n%s", wrong, code, out)
+		}
+	}
+
 	one.says(t, "version", "cluster", "drain", id, "--dry-run")
 	alone := w.config("alone")
 	alone.Cluster = one.config.Cluster
@@ -119,6 +137,9 @@ func TestCommands(t *testing.T) {
 		t.Errorf("a node that is alone: %d\n%s", code, out)
 	}
 	if out, code := n.troupe(t, "cluster", "events"); code == 0 || !strings.Contains(out, "--consul") {
+		t.Errorf("a node that is alone: %d\n%s", code, out)
+	}
+	if out, code := n.troupe(t, "cluster", "settings", "set", "plans=manual"); code == 0 || !strings.Contains(out, "--consul") {
 		t.Errorf("a node that is alone: %d\n%s", code, out)
 	}
 	if out, code := n.troupe(t, "cluster", "join"); code == 0 || !strings.Contains(out, "--consul") {

@@ -30,6 +30,7 @@ func clusterCommand(f *frame) *cobra.Command {
 		clusterSmapCommand(f),
 		clusterEventsCommand(f),
 		clusterPlanCommand(f),
+		clusterSettingsCommand(f),
 	)
 	command.AddCommand(clusterChangeCommands(f)...)
 	return command
