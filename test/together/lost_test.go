@@ -104,7 +104,7 @@ func TestConsulLosesAll(t *testing.T) {
 	// Lost once more, with all nodes there.
 	l.More(100)
 	l2.More(100)
-	trouble, silences := l.Trouble()+l2.Trouble(), w.silences()
+	trouble, upsets := l.Trouble()+l2.Trouble(), w.upsets()
 	w.must(w.Consul.Kill())
 	w.must(w.Consul.Wipe())
 	l.More(100)
@@ -114,7 +114,7 @@ func TestConsulLosesAll(t *testing.T) {
 	t.Logf("with all nodes there it was back %.1f s after Consul was begun", time.Since(back).Seconds())
 	l.More(100)
 	l2.More(100)
-	if n := l.Trouble() + l2.Trouble() - trouble; n > 0 && w.silences() == silences {
+	if n := l.Trouble() + l2.Trouble() - trouble; n > 0 && w.upsets() == upsets {
 		t.Errorf("%d requests for objects were not served when Consul had lost all", n)
 	}
 	// The cluster goes on: buckets, and who joins it by its name.
@@ -173,6 +173,10 @@ func (w *world) said(text string) int {
 
 // silences counts how often a node found that another one had been silent for too long.
 func (w *world) silences() int { return w.said("event=" + string(messages.ClusterNodeSilent)) }
+
+// upsets counts silences, and how often a node was told that one is down: that is written
+// a moment later, also where the silence is over by then.
+func (w *world) upsets() int { return w.silences() + w.said("state="+string(smap.Down)) }
 
 // awaitSaid waits until nodes have written something to their logs so often.
 func (w *world) awaitSaid(what, text string, count int) {
