@@ -1,10 +1,13 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
+	"sync/atomic"
 
 	"github.com/troupe-storage/troupe/messages"
 	"github.com/troupe-storage/troupe/objects"
@@ -153,15 +156,38 @@ func (g *Gateway) catchUpPage(ctx context.Context, bucket *objects.BucketDoc, af
 		}
 	}
 	slices.Sort(differ)
-	for _, name := range differ {
-		if ctx.Err() != nil {
-			return "", context.Cause(ctx)
-		}
-		if err := g.catchUpKey(bucket, name); err != nil {
-			return "", err
-		}
+	return upto, g.catchUpKeys(ctx, bucket, differ)
+}
+
+// keysTogether is how many keys a node that returns asks about side by side: they wait
+// for other nodes and for syncs, mostly.
+const keysTogether = 8
+
+// catchUpKeys is catchUpKey for keys that differ. The first failure ends it.
+func (g *Gateway) catchUpKeys(ctx context.Context, bucket *objects.BucketDoc, names []string) error {
+	var next atomic.Int64
+	failures := make([]error, min(keysTogether, len(names)))
+	var asking sync.WaitGroup
+	for i := range failures {
+		asking.Go(func() {
+			defer recovered("gateway.CatchUp", objects.Key{Bucket: bucket.Bucket}, &failures[i])
+			for failures[i] == nil {
+				at := int(next.Add(1)) - 1
+				if at >= len(names) {
+					return
+				}
+				if ctx.Err() != nil {
+					failures[i] = context.Cause(ctx)
+					return
+				}
+				if failures[i] = g.catchUpKey(bucket, names[at]); failures[i] != nil {
+					next.Store(int64(len(names))) // nobody begins another one
+				}
+			}
+		})
 	}
-	return upto, nil
+	asking.Wait()
+	return cmp.Or(failures...)
 }
 
 // catchUpKey makes what this node has of a key equal to what the node in charge has.
