@@ -40,18 +40,6 @@ func (s Settings) with(change map[string]*string) Settings {
 	return Settings{s.Version + 1, values}
 }
 
-// settingsOf reads the document; one that is not there says nothing.
-func settingsOf(doc cluster.Document) (Settings, error) {
-	var s Settings
-	if !doc.Exists() {
-		return s, nil
-	}
-	if err := json.Unmarshal(doc.Value, &s); err != nil {
-		return Settings{}, errs.E("member.settingsOf", doc.Key, errs.Corrupt, err)
-	}
-	return s, nil
-}
-
 // settingsSeen says what all nodes share.
 type settingsSeen struct {
 	doc cluster.Document
@@ -62,7 +50,7 @@ func (m *member) onSettingsSeen(msg *settingsSeen) {
 	if m.watchErr = msg.err; msg.err != nil {
 		return
 	}
-	seen, err := settingsOf(msg.doc)
+	seen, err := valueOf[Settings](msg.doc)
 	if err != nil {
 		m.System.Log().WithError(err).Error("the settings of the cluster cannot be read, and are not followed")
 		return
@@ -94,7 +82,7 @@ func (m *member) keepSettings(ctx actor.Context) {
 		if err != nil {
 			return &settingsKept{err}
 		}
-		now, err := settingsOf(doc)
+		now, err := valueOf[Settings](doc)
 		if err != nil || now.Version >= known.Version {
 			return &settingsKept{err}
 		}
@@ -146,7 +134,7 @@ func (s *Membership) ChangeSettings(ctx context.Context, change map[string]*stri
 		if err != nil {
 			return Settings{}, errs.E(op, errs.Offline, settingsAway(err))
 		}
-		was, err := settingsOf(doc)
+		was, err := valueOf[Settings](doc)
 		if err != nil {
 			return Settings{}, errs.E(op, err)
 		}

@@ -48,16 +48,16 @@ func (w wishes) with(change func(*wishes)) wishes {
 	return w
 }
 
-// wishesOf reads the document; one that is not there says nothing.
-func wishesOf(doc cluster.Document) (wishes, error) {
-	var w wishes
+// valueOf reads a document; one that is not there is the zero value.
+func valueOf[T any](doc cluster.Document) (value T, err error) {
 	if !doc.Exists() {
-		return w, nil
+		return value, nil
 	}
-	if err := json.Unmarshal(doc.Value, &w); err != nil {
-		return wishes{}, errs.E("member.wishesOf", doc.Key, errs.Corrupt, err)
+	if err := json.Unmarshal(doc.Value, &value); err != nil {
+		var none T
+		return none, errs.E("member.valueOf", doc.Key, errs.Corrupt, err)
 	}
-	return w, nil
+	return value, nil
 }
 
 // wishesSeen says what operators want.
@@ -70,7 +70,7 @@ func (m *member) onWishesSeen(msg *wishesSeen) {
 	if m.watchErr = msg.err; msg.err != nil {
 		return
 	}
-	seen, err := wishesOf(msg.doc)
+	seen, err := valueOf[wishes](msg.doc)
 	if err != nil {
 		m.System.Log().WithError(err).Error("what operators want of the cluster cannot be read, and is not followed")
 		return
@@ -90,7 +90,7 @@ func (w writing) wish(ctx context.Context, known wishes, change func(*wishes)) (
 	if err != nil {
 		return cluster.Write{}, known, err
 	}
-	now, err := wishesOf(doc)
+	now, err := valueOf[wishes](doc)
 	if err != nil {
 		return cluster.Write{}, known, err
 	}
@@ -109,6 +109,6 @@ func (w writing) sameWishes(ctx context.Context, known wishes) (expect cluster.W
 	if err != nil {
 		return cluster.Write{}, false, err
 	}
-	now, err := wishesOf(doc)
+	now, err := valueOf[wishes](doc)
 	return doc.Unchanged(), now.Version <= known.Version, err
 }

@@ -40,9 +40,9 @@ func TestKillWhileMoving(t *testing.T) {
 	newTrial(t, seedOf(t)).movesUnderKills(cyclesOf(t, 8))
 }
 
-// TestKillWhileMovingSoak is TestKillWhileMoving with 300 kills.
+// TestKillWhileMovingSoak is TestKillWhileMoving with 100 kills.
 func TestKillWhileMovingSoak(t *testing.T) {
-	trials(t, soak.Row{Name: "kill-while-moving", Unit: "kills", Goal: 300}, (*trial).movesUnderKills)
+	trials(t, soak.Row{Name: "kill-while-moving", Unit: "kills", Goal: 100}, (*trial).movesUnderKills)
 }
 
 func (t *trial) movesUnderKills(cycles cycles) {
