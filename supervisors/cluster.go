@@ -227,7 +227,7 @@ func (n *Node) spawnCluster(documents *embedded.Documents) error {
 		HasBuckets: func() bool { return len(n.buckets.Load().All()) > 0 },
 		NewLineage: embedded.NewID, Publish: n.publishView, Events: c.events,
 		Policy: n.tuning.policy, Settings: func(s member.Settings) { n.tuning.share(s.Values) }, Trouble: n.trouble,
-		Walked: c.walked.Load, CatchUp: n.gateway.CatchUp, Lacks: n.lacks, Awake: awake, Follow: n.followPlans, Rule: n.planRule,
+		Walked: c.walked.Load, CatchUp: n.gateway.CatchUp, Lacks: n.lacks, Awake: n.config.Cluster.awake(), Follow: n.followPlans, Rule: n.planRule,
 	})
 	if err != nil {
 		return err

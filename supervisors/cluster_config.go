@@ -51,6 +51,9 @@ type ClusterConfig struct {
 	Provider cluster.Provider
 	// Dial, if not nil, makes the connections to other nodes, below TLS; for tests.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Awake, if not nil, takes the place of the machine's clock by which the node finds that it
+	// is alone (member.Config.Awake); for tests.
+	Awake func() time.Duration
 	// Peers, if not nil, is Road.Peers of this node; for tests.
 	Peers func(gateway.Peers) gateway.Peers
 }
@@ -78,6 +81,14 @@ func (c ClusterConfig) giveUpAfter() time.Duration {
 		return 0
 	}
 	return c.GiveUpAfter
+}
+
+// awake is the clock by which the node finds that it is alone.
+func (c ClusterConfig) awake() func() time.Duration {
+	if c.Awake != nil {
+		return c.Awake
+	}
+	return awake
 }
 
 // enabled reports whether the node belongs to a cluster.

@@ -3,6 +3,7 @@ package together
 import (
 	"os"
 	"os/signal"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -43,13 +44,22 @@ func (u unfenced) Confirm(set *messages.NodeSet, node *messages.NodeView, keys [
 }
 
 // serveUnfenced is `troupe serve` of such a node, as far as package process has it. After
-// SIGUSR1 it notices nothing any more of what becomes of others, or of itself: a node that
-// knows that it reaches nobody needs no fence.
+// SIGUSR1 it notices nothing any more of what becomes of others, or of itself, and its clock
+// stands: a node that knows that it reaches nobody needs no fence.
 func serveUnfenced(args []string) error {
 	config := supervisors.Config{
 		RootAccessKey: os.Getenv("TROUPE_ROOT_ACCESS_KEY"), RootSecretKey: os.Getenv("TROUPE_ROOT_SECRET_KEY"),
 	}
 	config.Cluster.Peers = func(p gateway.Peers) gateway.Peers { return unfenced{p} }
+	var stands atomic.Bool
+	var now atomic.Int64
+	begun := time.Now()
+	config.Cluster.Awake = func() time.Duration {
+		if !stands.Load() {
+			now.Store(int64(time.Since(begun)))
+		}
+		return time.Duration(now.Load())
+	}
 	flags := pflag.NewFlagSet("serve", pflag.ContinueOnError)
 	flags.StringArrayVar(&config.Data, "data", nil, "")
 	for name, field := range map[string]*string{
@@ -70,6 +80,7 @@ func serveUnfenced(args []string) error {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGUSR1)
 	for <-signals == syscall.SIGUSR1 {
+		stands.Store(true)
 		_, err := desk.Inject(faults.Fault{
 			Messages: &faults.Messages{Actor: "node/" + member.Name, Message: "member.tick", Do: faults.Drop}, Expiry: time.Hour,
 		})
