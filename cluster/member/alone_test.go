@@ -78,11 +78,12 @@ func TestAloneAtFirst(t *testing.T) {
 		for _, id := range w.order {
 			n := w.nodes[id]
 			n.provider.Faults().Delay(100 * time.Millisecond) // who writes a map has it on its disk before it sees it there
-			n.adopted = func() {
+			serves := func() {
 				if err := n.member.Alone(); err != nil {
 					w.t.Errorf("%s has just adopted a map: %v", id, err)
 				}
 			}
+			n.adopted.Store(&serves)
 		}
 		w.wait("all are in the map", func() bool { return w.agree("a up, b up, c up") })
 	})

@@ -62,7 +62,7 @@ type node struct {
 	behind   atomic.Bool                 // it never catches up
 	lack     atomic.Pointer[member.Lack] // nil: it lacks nothing
 	manual   bool
-	adopted  func()                                                         // called with every map that is new; nil: nobody is told
+	adopted  atomic.Pointer[func()]                                         // called with every map that is new; nil: nobody is told
 	settings atomic.Pointer[member.Settings]                                // that it was told to follow
 	asleep   atomic.Int64                                                   // how long its machine was suspended
 	walk     atomic.Pointer[func(*messages.ClusterView) *messages.PlanWalk] // what it reports; nil: nothing
@@ -208,8 +208,8 @@ func (n *node) start() {
 // publish keeps what the node knows of the cluster.
 func (n *node) publish(v *messages.ClusterView) {
 	was := n.view.Swap(v)
-	if n.adopted != nil && v.Map != nil && (was == nil || was.Map != v.Map) {
-		n.adopted()
+	if told := n.adopted.Load(); told != nil && v.Map != nil && (was == nil || was.Map != v.Map) {
+		(*told)()
 	}
 }
 
