@@ -329,9 +329,10 @@ func wantKind(t *testing.T, err error, kind errs.Kind) {
 // counting is a kind that counts to a number in steps that the test lets it take,
 // with a checkpoint after each.
 type counting struct {
-	step  chan struct{} // one for every step
-	took  chan int      // the number of every step taken
-	began chan int      // where each run began
+	step   chan struct{} // one for every step
+	took   chan int      // the number of every step taken
+	began  chan int      // where each run began
+	turned chan int      // where it is when a step has begun; nil: nobody is told
 }
 
 func newCounting() *counting {
@@ -374,6 +375,9 @@ func (c *counting) run(r *Run) error {
 	for at < p.To {
 		if err := r.Turn(); err != nil {
 			return err
+		}
+		if c.turned != nil {
+			c.turned <- at
 		}
 		select {
 		case <-c.step:

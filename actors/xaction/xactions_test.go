@@ -110,10 +110,14 @@ func TestStartNeedsADurableDocument(t *testing.T) {
 // as once.
 func TestPauseAndResume(t *testing.T) {
 	c := newCounting()
+	c.turned = make(chan int, 3)
 	n := newNode(t, c.kind()).start()
 	job := n.begin("count", `{"to": 3}`)
 	c.step <- struct{}{}
 	<-c.took
+	for range 2 { // the second step is under way
+		<-c.turned
+	}
 	for range 2 {
 		paused, err := n.pause(job.ID)
 		if err != nil {
