@@ -38,8 +38,8 @@ type TombstonePage struct {
 // DropTombstones has delete markers of the lane's keys dropped: those that are settled, of
 // whose keys all owners are up and no plan moves any, by the map that the lanes act on.
 // Entries whose marker has gone are dropped, too. Sent by the sweeper to a write lane;
-// answered when that is durable, with the bound that covers what was dropped. The list is
-// the lane's from then on. An empty one only has the bounds of the node's other mountpaths noted on this one.
+// answered when that is durable. The list is the lane's from then on. An empty one only
+// has the bounds of the node's other mountpaths noted on this one.
 type DropTombstones struct {
 	List  []Tombstone
 	Reply Reply[Swept]

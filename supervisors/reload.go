@@ -16,10 +16,10 @@ import (
 
 // Reload takes over, from settings that were read again, what can be changed while
 // the node runs: the root pair and its overlap, level and format of the log, plans and
-// give-up-after; and it looks at the files of the certificate and opens the access log anew. Settings
-// that differ and need a restart are named in the log, and the rest is taken over
-// all the same. With an error nothing was taken over but what it does not name. Not
-// to be called concurrently, nor with Stop.
+// give-up-after; and it looks at the files of the certificate and opens the access log
+// anew. Settings that differ and need a restart are named in the log, and the rest is
+// taken over all the same. With an error nothing was taken over but what it does not
+// name. Not to be called concurrently, nor with Stop.
 func (n *Node) Reload(next Config) error {
 	const op errs.Op = "supervisors.Reload"
 	next = next.WithDefaults()

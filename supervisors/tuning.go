@@ -202,10 +202,8 @@ func (t *tuning) show(shared member.Settings) api.ClusterSettings {
 		told.Settings = append(told.Settings, api.ClusterSetting{Name: s.name, Value: value, Shared: shared.Values[s.name], Own: t.own[s.name]})
 	}
 	for _, name := range slices.Sorted(maps.Keys(shared.Values)) {
-		if t.shared[name] == "" { // this program does not follow it
-			if at := slices.IndexFunc(told.Settings, func(s api.ClusterSetting) bool { return s.Name == name }); at < 0 {
-				told.Settings = append(told.Settings, api.ClusterSetting{Name: name, Shared: shared.Values[name]})
-			}
+		if !slices.ContainsFunc(tunables, func(s tunable) bool { return s.name == name }) { // of a newer program
+			told.Settings = append(told.Settings, api.ClusterSetting{Name: name, Shared: shared.Values[name]})
 		}
 	}
 	return told

@@ -49,8 +49,9 @@ type Peers interface {
 	// The rest asks nodes that have a key, too, whoever is in charge: c.Node is the one
 	// that is asked.
 
-	// Store is Gateway.Accept at the node, or AcceptEqual where the charge Sends for that. Of payload Cut is not used, and its Body, if it is
-	// not nil, is read to the end of record.Size bytes, or not at all.
+	// Store is Gateway.Accept at the node, or AcceptEqual where the charge Sends for that. Of
+	// payload Cut is not used, and its Body, if it is not nil, is read to the end of
+	// record.Size bytes, or not at all.
 	Store(c Charge, bucket *objects.BucketDoc, name string, record *objects.Meta, payload *Arrival) (messages.Stored, error)
 	// Show is Gateway.Show at the node.
 	Show(c Charge, bucket *objects.BucketDoc, name string, payload bool) (Kept, error)

@@ -217,14 +217,16 @@ func (s *sweeper) sweep(id string) (more bool, err error) {
 func (g *Gateway) dropTombstones(op errs.Op, view *messages.MountpathView, list []messages.Tombstone) (all messages.Swept, err error) {
 	byLane := make(map[*actor.PID][]messages.Tombstone)
 	buckets := make(map[objects.BucketID]*objects.BucketDoc)
-	for _, doc := range g.Buckets() {
-		buckets[doc.ID] = doc
+	if len(list) > 0 {
+		for _, doc := range g.Buckets() {
+			buckets[doc.ID] = doc
+		}
 	}
 	for _, t := range list {
 		doc := buckets[t.Key.Bucket.ID]
-		if doc != nil {
+		if doc != nil { // else it is destroyed, and only a marker that has gone may go
 			t.Key.Bucket, t.Owners, t.Document = doc.Bucket, doc.Props.Owners(), doc.Version
-		} // else it is destroyed, and only a marker that has gone may go
+		}
 		lane := view.Writer(t.Key.Digest())
 		byLane[lane] = append(byLane[lane], t)
 	}

@@ -84,9 +84,8 @@ var errDropping = errors.New("delete markers of the mountpath are being dropped 
 
 // DropTombstones drops delete markers that are settled and not Held, and entries whose
 // markers have gone; that all owners are up and no plan is under way is the caller's to
-// know, who holds the others. It also
-// notes what was dropped on other mountpaths of the node, which may leave it. One batch.
-// In the keys' turn.
+// know, who holds the others. It also notes what was dropped on other mountpaths of the
+// node, which may leave it. One batch. In the keys' turn.
 func (s *Store) DropTombstones(list []messages.Tombstone) (swept messages.Swept, err error) {
 	const op errs.Op = "store.DropTombstones"
 	if err := s.admitDelete(op, objects.Key{}); err != nil {
