@@ -17,7 +17,8 @@ type evidence struct {
 	self      smap.NodeID
 	clusterID string
 	now       time.Duration
-	current   *smap.Smap // that it acts on; nil: none
+	began     time.Duration // when the node began to ask others
+	current   *smap.Smap    // that it acts on; nil: none
 	contacts  map[smap.NodeID]contact
 	records   map[smap.NodeID]Record
 	catalogue map[smap.NodeID]cluster.Member
@@ -115,12 +116,24 @@ func (e evidence) accused() []smap.NodeID {
 	var rest []smap.Complaint
 	for _, id := range slices.Sorted(maps.Keys(by)) {
 		for _, c := range by[id] {
-			if !slices.Contains(unreached, c.About) && !e.undecided(c.About, by) {
+			if !slices.Contains(unreached, c.About) && !e.undecided(c.About, by) && !e.overtaken(c) {
 				rest = append(rest, c)
 			}
 		}
 	}
 	return append(unreached, e.current.Accused(rest)...)
+}
+
+// overtaken reports whether a complaint may be older than what this node knows better: it
+// reaches the other one, or is the other one, and who complains has not had the time since to
+// try once more. Where a node is back that was not written down, as when Consul was away, the
+// pair would cost either of them its place.
+func (e evidence) overtaken(c smap.Complaint) bool {
+	since := e.began
+	if c.About != e.self {
+		since = e.contacts[c.About].steady
+	}
+	return c.By != e.self && since != never && e.contacts[c.By].heard-since < triedAgain
 }
 
 // undecided reports whether it cannot be told yet if nobody reaches a node or only some

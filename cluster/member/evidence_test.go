@@ -21,6 +21,11 @@ func TestAccused(t *testing.T) {
 	well := func(id smap.NodeID, list []smap.Complaint, unsteady ...smap.NodeID) contact {
 		return newContact().answered(now-time.Second, Status{Node: id, Lineage: "line", Version: 1, Complaints: list, Unsteady: unsteady})
 	}
+	back := func(id smap.NodeID, since time.Duration) contact {
+		c := well(id, nil)
+		c.steady = since
+		return c
+	}
 	gone := newContact().failed(now-SilentAfter, errors.New("refused"))
 	for _, test := range []struct {
 		name     string
@@ -31,13 +36,24 @@ func TestAccused(t *testing.T) {
 		{"nobody reaches it", map[smap.NodeID]contact{"b": well("b", complaint("b")), "c": gone, "d": well("d", complaint("d")), "e": well("e", complaint("e"))}, "[c]"},
 		{"others reach it: of the pair the lower id", map[smap.NodeID]contact{"b": well("b", nil), "c": gone, "d": well("d", nil), "e": well("e", nil)}, "[a]"},
 		{"others may not reach it: it is waited for", map[smap.NodeID]contact{"b": well("b", nil, "c"), "c": gone, "d": well("d", nil, "c"), "e": well("e", complaint("e"))}, "[]"},
-		{"it answers, and others complain: of each pair the one with more", map[smap.NodeID]contact{"b": well("b", complaint("b")), "c": well("c", nil), "d": well("d", complaint("d")), "e": well("e", nil)}, "[c]"},
+		{"it is back, and others may not know it yet", map[smap.NodeID]contact{"b": well("b", complaint("b")), "c": back("c", now-2*time.Second), "d": well("d", complaint("d")), "e": well("e", nil)}, "[]"},
+		{"it is back, and others have tried since: of the pair the lower id", map[smap.NodeID]contact{"b": well("b", complaint("b")), "c": back("c", now-3*time.Second), "d": well("d", nil), "e": well("e", nil)}, "[b]"},
+		{"it answers, and others complain: of each pair the one with more", map[smap.NodeID]contact{"b": well("b", complaint("b")), "c": back("c", 0), "d": well("d", complaint("d")), "e": well("e", nil)}, "[c]"},
 		{"the complaint is about an earlier entry", map[smap.NodeID]contact{"b": well("b", []smap.Complaint{{By: "b", About: "c", Since: 7}}), "c": well("c", nil)}, "[]"},
 		{"it has not failed for long", map[smap.NodeID]contact{"b": well("b", nil), "c": newContact().failed(now-SilentAfter+1, errors.New("refused"))}, "[]"},
 	} {
 		e := evidence{self: "a", now: now, current: m, contacts: test.contacts}
 		if got := fmt.Sprint(e.accused()); got != test.want {
 			t.Errorf("%s: %s, want %s", test.name, got, test.want)
+		}
+	}
+
+	// The same as c sees it, which has begun of late, or long ago.
+	contacts := map[smap.NodeID]contact{"a": well("a", complaint("a")), "b": well("b", nil), "d": well("d", nil), "e": well("e", nil)}
+	for began, want := range map[time.Duration]string{now - 2*time.Second: "[]", now - 3*time.Second: "[a]"} {
+		e := evidence{self: "c", now: now, began: began, current: m, contacts: contacts}
+		if got := fmt.Sprint(e.accused()); got != want {
+			t.Errorf("c itself, after %s: %s, want %s", now-began, got, want)
 		}
 	}
 }

@@ -180,7 +180,7 @@ func (m *member) onLeadLost(msg *leadLost) {
 func (m *member) evidence() evidence {
 	policy := m.Policy()
 	return evidence{
-		self: m.Record.ID, clusterID: m.ClusterID, now: m.now(), current: m.held.current,
+		self: m.Record.ID, clusterID: m.ClusterID, now: m.now(), began: m.began, current: m.held.current,
 		contacts: m.contacts, records: m.held.records, catalogue: m.catalogue,
 		leads: m.lead != nil && m.lead.Held(), leader: m.leader, caughtUp: m.held.out.Load().status.CaughtUp, lacks: m.held.out.Load().status.Lost,
 		empty:  !m.HasBuckets() && m.now() >= m.filled,

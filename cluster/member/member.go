@@ -206,6 +206,7 @@ type member struct {
 	tasks    uint64 // numbers them
 
 	// What is known of others.
+	began     time.Duration // since when this actor asks them
 	contacts  map[smap.NodeID]contact
 	probers   map[smap.NodeID]*actor.PID
 	catalogue map[smap.NodeID]cluster.Member
@@ -321,7 +322,7 @@ func (m *member) Receive(ctx actor.Context) {
 }
 
 func (m *member) onStarted(ctx actor.Context) {
-	m.contacts = make(map[smap.NodeID]contact)
+	m.began, m.contacts = m.now(), make(map[smap.NodeID]contact)
 	m.probers = make(map[smap.NodeID]*actor.PID)
 	m.catalogue = make(map[smap.NodeID]cluster.Member)
 	m.wanted = make(map[smap.NodeID]bool)

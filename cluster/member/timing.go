@@ -26,12 +26,13 @@ const (
 )
 
 const (
-	tickEvery   = 250 * time.Millisecond // between two looks at what is known
-	callTime    = 10 * time.Second       // of a task that asks the provider
-	saveTime    = 30 * time.Second       // of a task that writes to the disks
-	standAside  = 10 * time.Second       // for how long who resigned does not want to lead
-	retryAfter  = time.Second            // after a task that failed
-	settleAfter = 2 * time.Second        // how long a leader asks before its first change
+	tickEvery   = 250 * time.Millisecond   // between two looks at what is known
+	callTime    = 10 * time.Second         // of a task that asks the provider
+	saveTime    = 30 * time.Second         // of a task that writes to the disks
+	standAside  = 10 * time.Second         // for how long who resigned does not want to lead
+	retryAfter  = time.Second              // after a task that failed
+	triedAgain  = 2*ProbeEvery + ProbeTime // within it each node has probed each other one once more
+	settleAfter = 2 * time.Second          // how long a leader asks before its first change
 	// foundAfter is how long a leader waits before it founds a cluster. A provider that
 	// lost its data looks like one that never had any, until the nodes that it forgot have
 	// registered again: with their next beat, within a third of Heartbeat.
