@@ -135,7 +135,14 @@ func (s *mountpaths) onGivenUp(ctx actor.Context, m *finished) {
 	s.places = slices.DeleteFunc(s.places, func(p *place) bool { return p == m.forced })
 	s.lost = m.unknown
 	s.System.Log().WithFields(logrus.Fields{"mountpath": m.forced.mount.Path, "objects": m.lost}).Error("a mountpath was removed by force; what only it had is lost")
-	if s.asked != nil {
+	if m.transition != nil {
+		s.begin(ctx, m.transition)
+	} else {
+		s.transition = nil
+		s.epoch++
+		s.publish()
+	}
+	if s.asked != nil { // after what is published, by which who asked goes on
 		status := m.forced.status()
 		status.Reason = fmt.Sprintf("removed by force: what only it had is lost, about %d objects by the share of the others", m.lost)
 		if len(s.lost) > 0 {
@@ -144,14 +151,7 @@ func (s *mountpaths) onGivenUp(ctx actor.Context, m *finished) {
 		s.asked.Send(status, nil)
 		s.asked, s.subject = nil, nil
 	}
-	if m.transition != nil {
-		s.begin(ctx, m.transition)
-		return
-	}
-	s.transition = nil
-	s.epoch++
-	s.publish()
-	if s.ready != nil {
+	if m.transition == nil && s.ready != nil {
 		close(s.ready)
 		s.ready = nil
 	}
