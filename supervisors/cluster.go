@@ -227,7 +227,7 @@ func (n *Node) spawnCluster(documents *embedded.Documents) error {
 		HasBuckets: func() bool { return len(n.buckets.Load().All()) > 0 },
 		NewLineage: embedded.NewID, Publish: n.publishView, Events: c.events,
 		Policy: n.tuning.policy, Settings: func(s member.Settings) { n.tuning.share(s.Values) }, Trouble: n.trouble,
-		Walked: c.walked.Load, CatchUp: n.gateway.CatchUp, Lacks: n.lacks, Awake: n.config.Cluster.awake(), Follow: n.followPlans, Rule: n.planRule,
+		Walked: c.walked.Load, CatchUp: n.catchUp, Lacks: n.lacks, Awake: n.config.Cluster.awake(), Follow: n.followPlans, Rule: n.planRule,
 	})
 	if err != nil {
 		return err
@@ -341,6 +341,15 @@ func (n *Node) answerRequest(ctx *fasthttp.RequestCtx, from string) {
 	}
 	ctx.SetContentType("application/json")
 	ctx.SetBody(answer)
+}
+
+// catchUp has the node catch up once it knows all buckets: of one that was made while it was
+// away it would not know that it lacks something.
+func (n *Node) catchUp(ctx context.Context, m *smap.Smap) error {
+	if err := n.cluster.buckets.Current(); err != nil {
+		return err
+	}
+	return n.gateway.CatchUp(ctx, m)
 }
 
 // planRule is what the buckets ask of plans.

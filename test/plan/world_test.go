@@ -20,6 +20,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/troupe-storage/troupe/api/sigv4"
+	"github.com/troupe-storage/troupe/cluster"
 	"github.com/troupe-storage/troupe/cluster/embedded"
 	"github.com/troupe-storage/troupe/cluster/member"
 	"github.com/troupe-storage/troupe/messages"
@@ -48,6 +49,9 @@ type world struct {
 	// failing is that a disk is: what is being read from it is 500.
 	failing atomic.Bool
 	desks   map[string]*faults.Desk // of nodes that something is broken at
+	// between, of a node, lies between it and what nodes agree on.
+	between map[string]func(cluster.Provider) cluster.Provider
+	behind  atomic.Bool // a node has tried to catch up, in vain
 }
 
 // Levels implements logrus.Hook.
@@ -57,6 +61,9 @@ func (w *world) Levels() []logrus.Level { return logrus.AllLevels }
 func (w *world) Fire(e *logrus.Entry) error {
 	if e.Data["event"] == string(messages.ClusterNodeSilent) {
 		w.silent.Store(true)
+	}
+	if strings.HasPrefix(e.Message, "the node has not caught up") {
+		w.behind.Store(true)
 	}
 	return nil
 }
@@ -102,6 +109,9 @@ func (w *world) start(names ...string) {
 			w.t.Cleanup(func() { w.stop(name) })
 		}
 		n.config.Cluster.Provider, n.config.Faults = w.memory.Provider(), w.desks[name]
+		if between := w.between[name]; between != nil {
+			n.config.Cluster.Provider = between(n.config.Cluster.Provider)
+		}
 		started, err := supervisors.Start(n.config)
 		if err != nil {
 			w.t.Fatalf("%s: %v", name, err)
