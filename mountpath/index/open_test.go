@@ -187,7 +187,7 @@ func TestCorruptionIsFound(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if info.Size <= test.offset {
+				if info.Size <= max(test.offset, -test.offset) { // such as the log of the first opening, which Pebble removes when it finds time
 					continue
 				}
 				flip(t, mem, name, test.offset)
