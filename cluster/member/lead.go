@@ -162,8 +162,8 @@ func (m *member) mayLead() bool {
 }
 
 func (m *member) onLeadWon(ctx actor.Context, msg *leadWon) {
-	if !msg.lead.Held() {
-		return
+	if msg.lead.Context().Err() != nil {
+		return // it is over. One that is not certain just now may be so again: who would not know of it, would keep it from others
 	}
 	m.lead, m.leadSince, m.leader = msg.lead, m.now(), m.Record.ID
 	m.emit(messages.ClusterEvent{Kind: messages.ClusterLeadWon, Node: m.Record.ID})
@@ -262,7 +262,7 @@ func (m *member) explain(what, why string) {
 func (m *member) write(ctx actor.Context, reasons []string, work func(ctx context.Context, w writing) *mapWritten) {
 	m.writing = true
 	lead, clock, asked := m.lead, m.System.Clock(), m.Awake()
-	w := writing{store: m.store, keys: m.keys(), reasons: reasons, held: func() bool { return lead == nil || lead.Held() }}
+	w := writing{store: m.store, keys: m.keys(), reasons: reasons, name: m.Name, id: m.ClusterID, held: func() bool { return lead == nil || lead.Held() }}
 	m.task(ctx, "write", func(ctx context.Context) any {
 		ctx, done := cluster.Within(ctx, clock, callTime)
 		defer done()

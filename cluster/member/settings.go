@@ -61,10 +61,10 @@ func (m *member) onSettingsSeen(msg *settingsSeen) {
 	if seen.Version <= known.Version {
 		return
 	}
-	m.held.settings.Store(&seen)
+	m.Settings(seen)
+	m.held.settings.Store(&seen) // who waits for the version finds it followed
 	m.unsaved = true
 	m.emit(messages.ClusterEvent{Kind: messages.ClusterSettingsChanged, Version: seen.Version})
-	m.Settings(seen)
 }
 
 // settingsKept says whether the provider has the settings again.

@@ -56,11 +56,14 @@ type writing struct {
 	keys    cluster.Keys
 	held    func() bool // whether it may still be written; asked last
 	reasons []string
+	name    string // of the cluster, for people
+	id      string // of the cluster
 }
 
 var (
 	errWishesNewer = errors.New("operators want something else by now, and this node does not know yet")
 	errLeadGone    = errors.New("the lead was lost before the map was written")
+	errNameTaken   = errors.New("the name belongs to another cluster by now: start the node again, and it joins that")
 	errFormatKept  = errors.New("the cluster's documents are of another format than this program's")
 )
 
@@ -203,14 +206,27 @@ func (w writing) found(ctx context.Context, lineage string, nodes []smap.Node) *
 	if err != nil {
 		return &mapWritten{err: err}
 	}
-	if err := w.put(ctx, next, doc, version, format.Put([]byte(want))); err != nil {
+	also := []cluster.Write{format.Put([]byte(want))}
+	name, err := w.store.Get(ctx, cluster.NameKey(w.name))
+	switch {
+	case err != nil:
+		return &mapWritten{err: err}
+	case name.Exists() && string(name.Value) != w.id: // a cluster that the provider had lost has it back
+		return &mapWritten{err: errs.E("member.found", name.Key, errs.Conflict, fmt.Errorf("%w: %s", errNameTaken, name.Value))}
+	case name.Exists():
+		also = append(also, name.Unchanged())
+	default:
+		also = append(also, name.Put([]byte(w.id)))
+	}
+	if err := w.put(ctx, next, doc, version, also...); err != nil {
 		return &mapWritten{err: err, stale: errs.Is(errs.Conflict, err)}
 	}
 	return &mapWritten{next: next, reasons: []string{"the cluster is founded"}}
 }
 
 // restore writes a map anew that all nodes have and the provider has lost, or of which
-// it has an older version.
+// it has an older version; and the name of the cluster with it, so that who joins by it finds
+// this cluster and makes no other one.
 func (w writing) restore(ctx context.Context, current *smap.Smap) *mapWritten {
 	doc, version, now, err := w.present(ctx)
 	if err != nil {
@@ -223,10 +239,36 @@ func (w writing) restore(ctx context.Context, current *smap.Smap) *mapWritten {
 	if err != nil {
 		return &mapWritten{err: err}
 	}
-	if err := w.put(ctx, current, doc, version, format.Put([]byte(strconv.Itoa(cluster.FormatVersion)))); err != nil {
+	also := []cluster.Write{format.Put([]byte(strconv.Itoa(cluster.FormatVersion)))}
+	named, err := w.named(ctx)
+	if err != nil {
+		return &mapWritten{err: err}
+	}
+	if err := w.put(ctx, current, doc, version, append(also, named...)...); err != nil {
 		return &mapWritten{err: err, stale: errs.Is(errs.Conflict, err)}
 	}
 	return &mapWritten{next: current, restored: true, reasons: []string{"the map was lost, and all nodes have the same one"}}
+}
+
+// named returns what gives the cluster its name, unless another cluster has it by now: one
+// that was founded, not only looked for.
+func (w writing) named(ctx context.Context) ([]cluster.Write, error) {
+	was, err := w.store.Get(ctx, cluster.NameKey(w.name))
+	if err != nil || string(was.Value) == w.id {
+		return nil, err
+	}
+	if !was.Exists() {
+		return []cluster.Write{was.Put([]byte(w.id))}, nil
+	}
+	other, err := cluster.NewKeys(string(was.Value))
+	if err != nil {
+		return nil, errs.E("member.named", was.Key, errs.Corrupt, err)
+	}
+	founded, err := w.store.Get(ctx, other.Smap())
+	if err != nil || founded.Exists() {
+		return nil, err
+	}
+	return []cluster.Write{was.Put([]byte(w.id)), founded.Unchanged()}, nil
 }
 
 // tell writes this node's record.

@@ -1,6 +1,7 @@
 package member
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/troupe-storage/troupe/cluster"
@@ -22,7 +23,7 @@ func TestWriting(t *testing.T) {
 		t.Fatal(err)
 	}
 	leads := true
-	w := writing{store: cluster.NewStore(p, cluster.Pace{}), keys: keys, held: func() bool { return leads }}
+	w := writing{store: cluster.NewStore(p, cluster.Pace{}), keys: keys, name: "test", id: "00c0ffee00c0ffee", held: func() bool { return leads }}
 	want := func(got *mapWritten, next, stale, filled bool) *smap.Smap {
 		t.Helper()
 		if (got.next != nil) != next || got.stale != stale || got.filled != filled || !next && !stale && !filled && got.err == nil {
@@ -54,6 +55,25 @@ func TestWriting(t *testing.T) {
 	if doc, err := w.store.Get(ctx, keys.Smap()); err != nil || w.store.Remove(ctx, doc) != nil {
 		t.Fatal(err)
 	}
+	// With the map, what it is found by was lost; somebody has looked for it since.
+	if name, err := w.store.Get(ctx, cluster.NameKey("test")); err != nil || w.store.Remove(ctx, name) != nil {
+		t.Fatal(err)
+	}
+	const proposed = "0badc0de0badc0de"
+	if id, err := Resolve(ctx, p, cluster.Pace{}, "test", proposed); err != nil || id != proposed {
+		t.Fatalf("%s, %v", id, err)
+	}
 	want(w.restore(ctx, fourth), true, false, false)
+	if id, err := Resolve(ctx, p, cluster.Pace{}, "test", proposed); err != nil || id != w.id {
+		t.Fatalf("the name leads to %s, %v", id, err)
+	}
+	keys, err = cluster.NewKeys(proposed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stranger := writing{store: w.store, keys: keys, name: "test", id: proposed, held: w.held}
+	if got := stranger.found(ctx, "line", []smap.Node{{ID: "d", Digest: 4}}); got.next != nil || !errors.Is(got.err, errNameTaken) {
+		t.Errorf("another cluster of the name was founded: %+v", got)
+	}
 	want(w.restore(ctx, third), false, true, false) // a newer one is there
 }
