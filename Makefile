@@ -17,7 +17,7 @@ export GOFLAGS := $(strip $(GOFLAGS) -trimpath)
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 FOLDERS := $(wildcard objects messages api backend actors mountpath cluster httpedge supervisors tools cmd test)
 # The suites that start processes of the real binary; a race detector sees nothing of them.
-PROCESSES := /test/(process/nodes|together|plan|cli|clients|demo|disks|edges|extension|hostile|kill|lifecycle|loopback|membership|memory|million|offline|space|tour|volume)$$
+PROCESSES := /test/(process/nodes|together|plan|prove|cli|clients|demo|disks|edges|extension|hostile|kill|lifecycle|loopback|membership|memory|million|offline|space|tour|volume)$$
 # All packages, and the suites that take minutes before the others: none of them is begun
 # when everything else is over. go test begins packages in the order in which it is given them.
 PACKAGES := go list $(addprefix ./test/,together clients road crash plan demo membership node transition) ./... | awk '!seen[$$0]++'
@@ -81,7 +81,7 @@ test: build $(CACHE)/summary
 
 ## runs the tests of everything in one process under the race detector
 race: $(CACHE)/summary
-	@$(PACKAGES) | grep -Ev '$(PROCESSES)' | xargs go test -json -race -count=1 -timeout 60m -skip 'Soak$$' $(TEST_FLAGS) | $(CACHE)/summary
+	@$(PACKAGES) | grep -Ev '$(PROCESSES)' | xargs go test -json -race -count=1 -p $(SUITES) -timeout 60m -skip 'Soak$$' $(TEST_FLAGS) | $(CACHE)/summary
 
 ## checks formatting, vets, and runs staticcheck
 lint: $(TOOLS)/staticcheck

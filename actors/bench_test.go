@@ -1,6 +1,7 @@
 package actors
 
 import (
+	"fmt"
 	"syscall"
 	"testing"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/troupe-storage/troupe/messages"
+	"github.com/troupe-storage/troupe/objects/clock"
 )
 
 // echo answers every ask.
@@ -51,4 +53,24 @@ func processTime(b *testing.B) time.Duration {
 		b.Fatal(err)
 	}
 	return time.Duration(use.Utime.Nano() + use.Stime.Nano())
+}
+
+// BenchmarkQuarantine is what each request costs that no quarantine is about: without
+// one, and with as many as there can be.
+func BenchmarkQuarantine(b *testing.B) {
+	for _, held := range []int{0, keptQuarantines} {
+		b.Run(fmt.Sprint(held), func(b *testing.B) {
+			q := newQuarantine(Options{Clock: clock.NewSystem(), Log: quietLog(), Quarantine: QuarantineLimits{Panics: 1}})
+			for i := range held {
+				q.strike(handlingOf(fmt.Sprint("bad", i), messages.ReadAccess), messages.ActorPanic{})
+			}
+			var m any = &touch{key: "photos/2026/11/cat.jpg", does: messages.ReadAccess}
+			b.ReportAllocs()
+			for b.Loop() {
+				if q.refuses(m) != nil {
+					b.Fatal("refused")
+				}
+			}
+		})
+	}
 }

@@ -11,6 +11,7 @@ import (
 type ownContext struct {
 	actor.Context
 	mailbox *mailbox
+	leaving bool // the actor was told to end, or to make room for the next incarnation; its own
 }
 
 // Stop implements actor.Context. An abandoned actor ends by itself when it comes
@@ -23,10 +24,15 @@ func (c *ownContext) Stop(pid *actor.PID) {
 }
 
 // SpawnNamed implements actor.Context. An abandoned actor has no children: nobody
-// would stop them.
+// would stop them. A child of an actor that is leaving is told to end at once: protoactor
+// has told those before it, and would wait for this one without a word.
 func (c *ownContext) SpawnNamed(props *actor.Props, name string) (*actor.PID, error) {
 	if c.mailbox.isAbandoned() {
 		return nil, errs.E("actors.Spawn", c.Self().Id, errs.Busy, errKilled)
 	}
-	return c.Context.SpawnNamed(props, name)
+	pid, err := c.Context.SpawnNamed(props, name)
+	if err == nil && c.leaving {
+		c.Context.Stop(pid)
+	}
+	return pid, err
 }

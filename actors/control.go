@@ -219,16 +219,35 @@ func (s *System) started(addresses []string) bool {
 	return true
 }
 
-// gate closes or opens the gate in front of an actor.
-func (s *System) gate(e *entry, closed bool) {
-	if e.spec.Suspended != nil {
-		e.spec.Suspended.Store(closed)
+// Suspend is Control's suspend for who is to undo only what he has done himself: it
+// reports whether it was he. False: the actor was suspended before, or there is none.
+// It may be called in the actor's own turn.
+func (s *System) Suspend(address string) bool {
+	return s.switchGate(address, messages.SuspendActor)
+}
+
+// Resume undoes Suspend, without Control's look at all actors. False: the actor was not
+// suspended, or there is none.
+func (s *System) Resume(address string) bool {
+	return s.switchGate(address, messages.ResumeActor)
+}
+
+func (s *System) switchGate(address string, action messages.ActorAction) bool {
+	e := s.find(address)
+	if e == nil || !s.gate(e, action == messages.SuspendActor) {
+		return false
 	}
+	s.log.WithFields(logrus.Fields{"actor": address, "action": string(action)}).Info("control of an actor")
+	return true
+}
+
+// gate closes or opens the gate in front of an actor, and reports whether it was not so
+// before.
+func (s *System) gate(e *entry, closed bool) (changed bool) {
 	if closed {
-		e.mailbox.suspend()
-		return
+		return e.mailbox.suspend()
 	}
-	e.mailbox.resume()
+	return e.mailbox.resume()
 }
 
 // restart makes an actor anew when it has handled what it has in hand.

@@ -68,6 +68,24 @@ func TestSuspendAndResume(t *testing.T) {
 	})
 }
 
+// Who suspends an actor as it ends does not have its successor taken for suspended: nobody
+// would resume that.
+func TestSuspendOneThatEnds(t *testing.T) {
+	var gate atomic.Bool
+	set(t, func(s *stage) {
+		ending := s.system.find("p/a")
+		s.control("p/a", messages.SuspendActor)
+		ending.mailbox.end()
+		if s.system.gate(ending, true) || gate.Load() {
+			t.Error("one that has ended is shown as suspended")
+		}
+	}, func(s *stage) Spec {
+		spec := a(s)
+		spec.Suspended = &gate
+		return spec
+	})
+}
+
 // With those below, an actor that stands in front of others refuses for all of
 // them. Control: without, they go on.
 func TestSuspendAndResumeBelow(t *testing.T) {

@@ -22,7 +22,6 @@ type guard struct {
 	own    *ownContext // what the actor sees of protoactor; nil before its first message
 
 	stopped bool // told to end
-	leaving bool // told to end, or to make room for the next incarnation
 }
 
 // Receive implements actor.Actor.
@@ -40,19 +39,19 @@ func (g *guard) Receive(ctx actor.Context) {
 	case *actor.Started:
 		defer g.started()
 	case *actor.Stopping:
-		g.stopped, g.leaving = true, true
+		g.stopped, g.own.leaving = true, true
 	case *actor.Stopped:
 		defer g.gone()
 	case *actor.Restarting:
-		g.leaving = true
+		g.own.leaving = true
 		defer g.entry.mailbox.restarting()
 		g.system.reapLater(ctx.Self().Id)
 	case *actor.Terminated:
-		if g.system.succeed(ctx, m.Who.Id, !g.leaving) {
+		if g.system.succeed(ctx, m.Who.Id, !g.own.leaving) {
 			return // the child has a successor: for its parent it has never been away
 		}
 	}
-	if _, last := message.(*actor.Terminated); leaves(message) || last && g.leaving {
+	if _, last := message.(*actor.Terminated); leaves(message) || last && g.own.leaving {
 		g.part(ctx, message)
 		return
 	}
@@ -60,6 +59,12 @@ func (g *guard) Receive(ctx actor.Context) {
 	if isRequest && g.stopped {
 		request.Fail(errs.E("actors.Receive", ctx.Self().Id, errs.Busy, errStopping))
 		return
+	}
+	if isRequest {
+		if refusal := g.system.quarantine.refuses(message); refusal != nil {
+			request.Fail(errs.E("actors.Receive", ctx.Self().Id, errs.Offline, refusal))
+			return
+		}
 	}
 	defer g.recovered(ctx.Self().Id, message, request)
 	if hook := g.system.interceptor.Load(); hook != nil && !ends(message) {
@@ -101,8 +106,9 @@ func (g *guard) part(ctx actor.Context, message any) {
 			if reason == nil {
 				reason = errExited
 			}
-			g.failed(message, reason)
-			g.log(ctx.Self().Id, message, reason).Error("actor panicked while it ended")
+			stack := debug.Stack()
+			g.failed(message, reason, stack)
+			g.log(ctx.Self().Id, message, reason, stack).Error("actor panicked while it ended")
 		}()
 		g.inner.Receive(ctx)
 		returned = true
@@ -154,10 +160,12 @@ func intercept(hook Interceptor, ctx actor.Context, message any, request message
 
 var errStopping = errors.New("the actor is stopping")
 
-// failed notes a panic of the actor.
-func (g *guard) failed(message, reason any) {
+// failed notes a panic of the actor, and returns what it told of it.
+func (g *guard) failed(message, reason any, stack []byte) messages.ActorPanic {
 	g.entry.mailbox.failed(reason)
-	g.system.panics.note(g.entry, message, reason, g.system.clock.Now())
+	evidence := g.system.evidence(g.entry, message, reason, stack)
+	g.system.panics.note(evidence)
+	return evidence
 }
 
 // recovered answers the message that a panic interrupts and lets the panic go
@@ -170,18 +178,20 @@ func (g *guard) recovered(id string, message any, request messages.Failer) {
 	if g.entry.mailbox.isAbandoned() {
 		panic(reason) // what has become of it is known, and nobody hears of it any more
 	}
-	g.failed(message, reason)
-	g.log(id, message, reason).Error("actor panicked")
+	stack := debug.Stack()
+	evidence := g.failed(message, reason, stack)
+	g.log(id, message, reason, stack).Error("actor panicked")
+	g.system.quarantine.strike(handled(g.entry, message), evidence)
 	if request != nil {
-		request.Fail(errs.E("actors.Receive", id, errs.Busy, fmt.Errorf("the actor failed on this request (%v); it may or may not have been carried out", reason)))
+		request.Fail(errs.E("actors.Receive", id, errs.Busy, fmt.Errorf("the actor failed on this request (%s); it may or may not have been carried out", evidence.Cause)))
 	}
 	panic(reason)
 }
 
-// log returns a line about a panic, with the stack at which it is called.
-func (g *guard) log(id string, message, reason any) *logrus.Entry {
+// log returns a line about a panic.
+func (g *guard) log(id string, message, reason any, stack []byte) *logrus.Entry {
 	return g.system.log.WithFields(logrus.Fields{
-		"actor": id, "message": fmt.Sprintf("%T", message), "cause": fmt.Sprint(reason), "stack": string(debug.Stack()),
+		"actor": id, "message": fmt.Sprintf("%T", message), "cause": fmt.Sprint(reason), "stack": string(stack),
 	})
 }
 

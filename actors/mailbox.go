@@ -299,26 +299,39 @@ func (m *mailbox) refuseAll(requests []messages.Failer, cause error) {
 	}
 }
 
-// suspend closes the gate.
-func (m *mailbox) suspend() {
+// suspend closes the gate; false: it was closed, or the actor has ended.
+func (m *mailbox) suspend() bool {
 	m.mu.Lock()
 	if m.over || m.suspended {
 		m.mu.Unlock()
-		return
+		return false
 	}
 	m.suspended, m.refusal = true, errSuspended
+	m.show(true)
 	requests := m.takeRequests(isRequest)
 	m.mu.Unlock()
 	m.refuseAll(requests, errSuspended)
+	return true
 }
 
-// resume opens the gate.
-func (m *mailbox) resume() {
+// resume opens the gate; false: it was open, or the actor has ended.
+func (m *mailbox) resume() bool {
 	m.mu.Lock()
-	if m.suspended && !m.over {
+	opens := m.suspended && !m.over
+	if opens {
 		m.suspended, m.refusal = false, nil
+		m.show(false)
 	}
 	m.wake()
+	return opens
+}
+
+// show tells those who stand in for the actor whether it is suspended. It is called with
+// mu held.
+func (m *mailbox) show(suspended bool) {
+	if shown := m.entry.spec.Suspended; shown != nil {
+		shown.Store(suspended)
+	}
 }
 
 // discard answers every request that waits.
@@ -335,10 +348,8 @@ func (m *mailbox) end() {
 	m.over, m.refusal = true, errStopping
 	requests := m.takeRequests(isRequest)
 	m.user = queue[posted]{}
+	m.show(false) // with mu held: nobody shows it as suspended who came too late
 	m.mu.Unlock()
-	if m.entry.spec.Suspended != nil {
-		m.entry.spec.Suspended.Store(false)
-	}
 	m.refuseAll(requests, errStopping)
 }
 

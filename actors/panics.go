@@ -1,11 +1,9 @@
 package actors
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/troupe-storage/troupe/messages"
 )
@@ -25,15 +23,20 @@ type panics struct {
 	list []messages.ActorPanic // by Last, the latest at the end
 }
 
-// note counts a panic.
-func (p *panics) note(e *entry, message, cause any, now time.Time) {
-	next := messages.ActorPanic{Address: e.address, Message: nameOf(message), Subject: e.spec.Subject, Cause: fmt.Sprint(cause), Count: 1, Last: now}
+// evidence is what is told of one panic.
+func (s *System) evidence(e *entry, message, reason any, stack []byte) messages.ActorPanic {
+	found := messages.ActorPanic{
+		Address: e.address, Message: nameOf(message), Subject: e.spec.Subject, Cause: causeText(reason), Count: 1, Last: s.clock.Now(),
+		Stack: stackText(reason, stack), Version: s.quarantine.version,
+	}
 	if about, ok := message.(messages.Subjected); ok {
-		next.Subject = about.Subject()
+		found.Subject = about.Subject()
 	}
-	if len(next.Cause) > mostCause {
-		next.Cause = strings.ToValidUTF8(next.Cause[:mostCause], "")
-	}
+	return found
+}
+
+// note counts a panic.
+func (p *panics) note(next messages.ActorPanic) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	same := func(m messages.ActorPanic) bool {

@@ -17,7 +17,7 @@ func (a about) Subject() string { return string(a) }
 func TestPanicsAreListed(t *testing.T) {
 	set(t, func(s *stage) {
 		panicked := func(address, subject, cause string) {
-			s.system.panics.note(s.system.find(address), about(subject), cause, s.system.clock.Now())
+			s.system.panics.note(s.system.evidence(s.system.find(address), about(subject), cause, nil))
 		}
 		find := func(address string) State {
 			t.Helper()
@@ -67,7 +67,8 @@ func TestAPanicIsNoted(t *testing.T) {
 				}
 			}
 			state, err := s.Find(name)
-			if err != nil || len(state.Panics) != 1 || state.Panics[0].Message != "ask" || state.Panics[0].Count != 2 || state.Panics[0].Cause == "" {
+			if err != nil || len(state.Panics) != 1 || state.Panics[0].Message != "ask" || state.Panics[0].Count != 2 || state.Panics[0].Cause == "" ||
+				!strings.Contains(state.Panics[0].Stack, "(*counter).Receive") {
 				t.Errorf("%+v, %v", state.Panics, err)
 			}
 			if err := s.Stop(pid); err != nil {

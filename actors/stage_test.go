@@ -37,8 +37,9 @@ type sighting struct{ incarnation, notes int64 }
 type stage struct {
 	t            *testing.T
 	system       *System
-	incarnations atomic.Int64 // of all stayers
-	stopped      atomic.Int64 // Stoppings they have seen
+	incarnations atomic.Int64         // of all stayers
+	stopped      atomic.Int64         // Stoppings they have seen
+	late         atomic.Pointer[Spec] // that "p" spawns when the first of its children has ended; nil: nothing
 }
 
 // stayer hangs where it is told to.
@@ -80,6 +81,12 @@ func (b *brood) Receive(ctx actor.Context) {
 		b.stage.incarnations.Add(1)
 		for _, spec := range b.specs {
 			if _, err := b.stage.system.Spawn(ctx, spec); err != nil {
+				panic(err)
+			}
+		}
+	case *actor.Terminated:
+		if late := b.stage.late.Swap(nil); late != nil {
+			if _, err := b.stage.system.Spawn(ctx, *late); err != nil {
 				panic(err)
 			}
 		}

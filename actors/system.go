@@ -24,6 +24,9 @@ type Spec struct {
 	// Subject is what all messages of the actor are about that do not say so
 	// themselves: of an upload, its key. May be empty.
 	Subject string
+	// Handles is what all messages of the actor handle that do not say so themselves: its
+	// panics count for that, and may have it quarantined. May be zero.
+	Handles messages.Handling
 	New     func() actor.Actor
 	Policy  Policy
 
@@ -50,6 +53,11 @@ type Policy struct {
 	// NoRestart stops the actor at its first failure: for workers that live for
 	// one request, whose state is gone with them.
 	NoRestart bool
+	// Resumes has a panic on a message that handles one thing (messages.Handled) leave the
+	// actor as it is, and all below it: it costs what the message is about, and counts against
+	// that. For coordinators whose handlers of such messages change their state in one step, at
+	// the end. After mostResumes within Window the state is doubted, and they are restarted.
+	Resumes bool
 	// Limit is how many failures within Window are restarted; beyond it the actor
 	// is stopped and GaveUp is called. 0: no limit.
 	Limit int
@@ -59,6 +67,10 @@ type Policy struct {
 	// Failed is called on every failure, likewise. nil: nothing.
 	Failed func(reason any)
 }
+
+// mostResumes is how many panics an actor goes on after within a policy's Window: those of
+// ten things that are quarantined for it.
+const mostResumes = 30
 
 func (p Policy) withDefaults() Policy {
 	if p.Base == 0 {
@@ -83,6 +95,7 @@ type System struct {
 
 	interceptor atomic.Pointer[Interceptor] // nil: messages pass
 	panics      panics
+	quarantine  *Quarantine
 	over        chan struct{} // closed by Shutdown: nothing changes any more
 	restarts    atomic.Int64  // of all actors there have been
 
@@ -101,6 +114,17 @@ type entry struct {
 	mailbox    *mailbox
 	controlled atomic.Bool     // a restart or a kill is under way
 	ended      []chan struct{} // closed when the actor has ended; guarded by System.mu
+	// resumed are the panics that it went on after; its supervisor's.
+	resumed actor.RestartStatistics
+}
+
+// Options says what a system is made of.
+type Options struct {
+	Clock      clock.Clock // that its actors live by
+	Log        *logrus.Entry
+	Version    string // of the binary, for the evidence of panics; empty: nobody says
+	Node       string // its id, which refusals name; empty: it is alone
+	Quarantine QuarantineLimits
 }
 
 // NewSystem makes an empty system that logs through log and lives by the clock of
@@ -109,11 +133,16 @@ func NewSystem(log *logrus.Entry) *System { return NewSystemOn(clock.NewSystem()
 
 // NewSystemOn makes an empty system that logs through log and lives by the clock.
 func NewSystemOn(clock clock.Clock, log *logrus.Entry) *System {
+	return NewSystemWith(Options{Clock: clock, Log: log})
+}
+
+// NewSystemWith makes an empty system.
+func NewSystemWith(o Options) *System {
 	s := &System{
-		log: log, clock: clock, runs: newWorkers(), over: make(chan struct{}),
+		log: o.Log, clock: o.Clock, runs: newWorkers(), over: make(chan struct{}), quarantine: newQuarantine(o),
 		known: make(map[string]*entry), orphans: make(map[string]*entry), hung: make(map[string]int),
 	}
-	s.actors = actor.NewActorSystem(actor.WithLoggerFactory(bridge(log)))
+	s.actors = actor.NewActorSystem(actor.WithLoggerFactory(bridge(o.Log)))
 	subscription := s.actors.EventStream.Subscribe(s.onEvent)
 	s.dead = unsubscriber(func() { s.actors.EventStream.Unsubscribe(subscription) })
 	return s
@@ -296,7 +325,7 @@ type supervisor struct{ system *System }
 
 // HandleFailure implements actor.SupervisorStrategy.
 func (v supervisor) HandleFailure(system *actor.ActorSystem, parent actor.Supervisor, child *actor.PID,
-	statistics *actor.RestartStatistics, reason, _ any,
+	statistics *actor.RestartStatistics, reason, message any,
 ) {
 	publish := func(d actor.Directive) {
 		system.EventStream.Publish(&actor.SupervisorEvent{Child: child, Reason: reason, Directive: d})
@@ -308,14 +337,15 @@ func (v supervisor) HandleFailure(system *actor.ActorSystem, parent actor.Superv
 		return
 	}
 	p := e.spec.Policy
-	if statistics.NumberOfFailures(p.Window) == 0 {
-		statistics.Reset() // the list of failure times grows otherwise
-	}
-	statistics.Fail()
-	n := statistics.NumberOfFailures(p.Window)
 	if p.Failed != nil {
 		p.Failed(reason)
 	}
+	if p.Resumes && handlesOne(message) && failures(&e.resumed, p.Window) <= mostResumes {
+		publish(actor.ResumeDirective)
+		parent.ResumeChildren(child)
+		return
+	}
+	n := failures(statistics, p.Window)
 	if p.NoRestart {
 		publish(actor.StopDirective)
 		stop(parent, child)
@@ -335,6 +365,21 @@ func (v supervisor) HandleFailure(system *actor.ActorSystem, parent actor.Superv
 		publish(actor.RestartDirective)
 		parent.RestartChildren(child)
 	})
+}
+
+// failures adds one, and returns how many there were within a time.
+func failures(s *actor.RestartStatistics, within time.Duration) int {
+	if s.NumberOfFailures(within) == 0 {
+		s.Reset() // the list of failure times grows otherwise
+	}
+	s.Fail()
+	return s.NumberOfFailures(within)
+}
+
+// handlesOne reports whether a message says what it handles.
+func handlesOne(message any) bool {
+	h, says := handlesOf(actor.UnwrapEnvelopeMessage(message))
+	return says && !h.IsZero()
 }
 
 // stop stops a child that failed. A failure suspends the mailbox; it goes on, so

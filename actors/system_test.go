@@ -205,6 +205,37 @@ func TestAddressesAndNames(t *testing.T) {
 	})
 }
 
+// What an actor spawns while it waits for its children to end, so that it can end or begin
+// anew, ends, too: it was not there when the others were told.
+func TestAChildThatComesLateEnds(t *testing.T) {
+	b := func(s *stage) Spec { return s.spec("b") }
+	for order, restarts := range map[string]bool{"stop": false, "restart": true} {
+		t.Run(order, func(t *testing.T) {
+			set(t, func(s *stage) {
+				held, late := s.hang("p/a"), s.spec("late")
+				s.late.Store(&late)
+				if restarts {
+					s.system.find("p").mailbox.begin(CauseRestart, false)
+				} else {
+					s.system.Root().Poison(s.system.PID("p"))
+				}
+				synctest.Wait()
+				if begun := s.incarnations.Load(); begun != 4 {
+					t.Errorf("control: p, a, b and late have begun: %d", begun)
+				}
+				close(held.letGo)
+				synctest.Wait()
+				if _, err := s.system.Find("p/late"); !errs.Is(errs.NotFound, err) {
+					t.Errorf("late goes on: %v", err)
+				}
+				if _, err := s.system.Find("p"); (err == nil) != restarts {
+					t.Errorf("p: %v", err)
+				}
+			}, a, b)
+		})
+	}
+}
+
 // A request that nobody has a case for is refused, not left waiting.
 func TestAnUnknownRequestIsRefused(t *testing.T) {
 	bubble(t, func(t *testing.T, s *System) {

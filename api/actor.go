@@ -53,6 +53,8 @@ type ActorPanic struct {
 	Cause   string    `json:"cause"`
 	Count   int64     `json:"count"`
 	Last    time.Time `json:"last"`
+	Stack   string    `json:"stack,omitempty"`   // of the last one, at most 8 KiB
+	Version string    `json:"version,omitempty"` // of the binary
 }
 
 // What can be done to an actor.

@@ -67,7 +67,15 @@ type ClusterPlan struct {
 	Paused   bool           `json:"paused,omitempty"`
 	Rate     JobRate        `json:"rate"`            // what each node copies in a second at most; 0: as it can
 	Waits    string         `json:"waits,omitempty"` // why no slot can go over now
+	Copies   []PlanCopies   `json:"copies,omitempty"`
 	Nodes    []PlanProgress `json:"nodes,omitempty"`
+}
+
+// PlanCopies is a bucket that gets another number of copies by a plan.
+type PlanCopies struct {
+	Bucket string `json:"bucket"`
+	From   int    `json:"from"`
+	To     int    `json:"to"`
 }
 
 // PlanProgress is how far one node is with a plan.

@@ -11,10 +11,17 @@ import (
 // Pause waits for between half of wait and all of it, so that nodes that were
 // disturbed at once do not come back at once; false: the context ended before.
 func Pause(ctx context.Context, c clock.Clock, wait time.Duration) bool {
+	return pause(ctx, c, wait, nil)
+}
+
+// pause is Pause, which is over when it is told so, too.
+func pause(ctx context.Context, c clock.Clock, wait time.Duration, over <-chan struct{}) bool {
 	elapsed, timer := c.NewTimer(jittered(wait))
 	defer timer.Stop()
 	select {
 	case <-elapsed:
+		return ctx.Err() == nil
+	case <-over:
 		return ctx.Err() == nil
 	case <-ctx.Done():
 		return false

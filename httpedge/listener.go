@@ -58,6 +58,9 @@ type Listener struct {
 	// TLS, if not nil, makes the listener speak TLS as it says: the road between nodes.
 	// Not with Certificate.
 	TLS *tls.Config
+	// Below, if not nil, makes what connections pass through below TLS: the hook of the
+	// fault desk.
+	Below func(net.Listener) net.Listener
 	// Early names the requests that Expect judges before their body is sent though
 	// the client waits for no 100 Continue: it sends a head and looks whether it is
 	// answered first. Given the head alone; nil: none.
@@ -145,6 +148,9 @@ func (e *edge) onStarted(ctx actor.Context) {
 	e.ending, e.served = new(atomic.Bool), make(chan struct{})
 	self, root := ctx.Self(), e.system.Root()
 	server, ending, served := e.server, e.ending, e.served
+	if below := e.listener.Below; below != nil {
+		socket = below(socket)
+	}
 	if c := e.listener.Certificate; c != nil {
 		socket = secure(socket, c.config()) // handshakes run on the connections' goroutines
 	} else if c := e.listener.TLS; c != nil {

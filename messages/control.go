@@ -42,6 +42,8 @@ type ActorPanic struct {
 	Cause   string    // of the last panic
 	Count   int64     // since it was first noted
 	Last    time.Time // when that was
+	Stack   string    // of the last panic; at most 8 KiB
+	Version string    // of the binary; empty: it does not say
 }
 
 // ActorStatus says whether an actor handles messages.

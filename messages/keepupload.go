@@ -5,6 +5,7 @@ import (
 
 	"github.com/troupe-storage/troupe/objects"
 	"github.com/troupe-storage/troupe/objects/slab"
+	"github.com/troupe-storage/troupe/objects/smap"
 )
 
 // An upload under way that several nodes keep is what the node in charge of its key has.
@@ -57,8 +58,7 @@ func (m *StorePart) Subject() string { return m.Key.String() }
 type RemoveLeftoverUpload struct {
 	Key      objects.Key
 	UploadID string
-	Owners   int    // of a key of the bucket
-	Document uint64 // version of the bucket's document
+	Placing  smap.Key // the key, by the bucket's document
 	Reply    Reply[struct{}]
 }
 

@@ -29,8 +29,21 @@ func (s *NodeSet) Version() uint64 {
 
 // View returns a key of a bucket under the map, which is not nil.
 func (s *NodeSet) View(bucket *objects.BucketDoc, digest uint64) smap.View {
-	return s.Map.View(smap.Key{Digest: digest, Owners: bucket.Props.Owners(), Document: bucket.Version})
+	return s.Map.View(Placing(bucket, digest))
 }
+
+// Placing is what placement must know of a key of a bucket. Whichever document of the bucket
+// it is taken from: where they differ in copies, the map says how many there are.
+func Placing(bucket *objects.BucketDoc, digest uint64) smap.Key {
+	return smap.Key{Digest: digest, Bucket: bucket.ID, Owners: bucket.Props.Owners()}
+}
+
+// Most returns the most owners that a key of a bucket has under the map, or is to have by
+// the plan under way, if there are so many nodes; Least the fewest. The map is not nil.
+func (s *NodeSet) Most(bucket *objects.BucketDoc) int { return s.Map.Most(Placing(bucket, 0)) }
+
+// Least is described with Most.
+func (s *NodeSet) Least(bucket *objects.BucketDoc) int { return s.Map.Least(Placing(bucket, 0)) }
 
 // NodeView is one node as others see it.
 type NodeView struct {

@@ -9,8 +9,15 @@ type ClusterPlan struct {
 	Switched int           // slots that their next owners own by now, of smap.Slots
 	Paused   bool          // an operator has stopped the copying for now
 	Rate     JobRate       // what each node copies in a second, at most
+	Copies   []PlanCopies
 	Nodes    []PlanProgress
 	Waits    string // why no slot can go over now, for people; empty: none is waited for
+}
+
+// PlanCopies is a bucket that gets another number of copies by a plan.
+type PlanCopies struct {
+	Bucket   string // its name, or its id where the node does not know it
+	From, To int    // From is 0 where the node does not know the bucket
 }
 
 // PlanProgress is how far one node is with a plan.

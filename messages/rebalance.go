@@ -4,6 +4,7 @@ import (
 	"cmp"
 
 	"github.com/troupe-storage/troupe/objects"
+	"github.com/troupe-storage/troupe/objects/smap"
 )
 
 // OwedRequest asks for a page of what a plan has a node copy: the keys of a run of slots
@@ -86,8 +87,7 @@ func (m *CountWrites) Fail(err error) { m.Reply.Fail(err) }
 type RemoveLeftover struct {
 	Key        objects.Key
 	Generation objects.Generation
-	Owners     int    // of a key of the bucket
-	Document   uint64 // version of the bucket's document
+	Placing    smap.Key // the key, by the bucket's document
 	Reply      Reply[struct{}]
 }
 

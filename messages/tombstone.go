@@ -1,16 +1,18 @@
 package messages
 
-import "github.com/troupe-storage/troupe/objects"
+import (
+	"github.com/troupe-storage/troupe/objects"
+	"github.com/troupe-storage/troupe/objects/smap"
+)
 
 // Tombstone is a delete marker that one mountpath has, or had: an entry of its journal.
 type Tombstone struct {
 	Arrival    objects.Generation // of the node, taken when the marker came: names the entry
 	Key        objects.Key        // in a TombstonePage of the bucket's ID only
 	Generation objects.Generation // of the marker
-	// Owners of a key of the bucket, and the version of the bucket's document: for
-	// DropTombstones. 0: the node knows no such bucket, and the marker stays.
-	Owners   int
-	Document uint64
+	// Placing is the key by the bucket's document, for DropTombstones. The zero value: the
+	// node knows no such bucket, and the marker stays.
+	Placing smap.Key
 	// Held is set by the lane: the marker stays, if it has not gone already.
 	Held bool
 }

@@ -1,6 +1,7 @@
 package mountpath
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"sync/atomic"
@@ -275,6 +276,15 @@ func (c *coordinator) readEvents() {
 				c.health.fault(now, e.Key.Name, e.Err)
 			case store.DiskReadOnly:
 				c.health.turnedReadOnly()
+			case store.Panicked:
+				var p *store.PanicError
+				if errors.As(e.Err, &p) {
+					who, what := c.lanes[laneOf(e.Key.Digest(), len(c.lanes))], "settle"
+					if p.Does == messages.DeleteAccess {
+						who, what = c.keeper, "reclaim"
+					}
+					c.system.Panicked(who.Id, what, messages.HandlesKey(e.Key, p.Does), actors.Recovered{Reason: p.Reason, Stack: p.Stack})
+				}
 			}
 		default:
 			return
@@ -315,7 +325,7 @@ func (c *coordinator) spawnTransfer(ctx actor.Context, op errs.Op, key objects.K
 	if c.running == c.limits.Transfers {
 		return nil, errs.E(op, key, errs.Busy, fmt.Errorf("%d transfers are under way", c.running))
 	}
-	spec.Subject = key.String()
+	spec.Subject, spec.Handles = key.String(), messages.HandlesKey(key, messages.WriteAccess)
 	spec.Name, spec.Policy = transferPrefix+strconv.FormatUint(c.custody.transfers.Add(1), 36), actors.Policy{NoRestart: true}
 	pid, err := c.system.Spawn(ctx, spec)
 	if err != nil {

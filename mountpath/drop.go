@@ -21,7 +21,7 @@ func (l *writeLane) onDropRecord(m *messages.DropRecord) error {
 	if _, err := l.fenced(op, m.Key, &m.Fence); err != nil {
 		return err
 	}
-	return l.store.RemoveMoved(m.Key, m.Generation)
+	return l.store.RemoveMoved(m.Key, m.Generation, objects.MutationDropped, m.Fence.For)
 }
 
 // errHeld says that a key is this node's.
@@ -30,15 +30,15 @@ var errHeld = errors.New("the node owns the key, or will")
 // onRemoveLeftover removes what the node does not hold by the map that it acts on now.
 // A copy that comes under a later map comes in a later turn.
 func (l *writeLane) onRemoveLeftover(m *messages.RemoveLeftover) error {
-	if err := l.beginLeftover("lane.RemoveLeftover", m.Key, m.Owners, m.Document); err != nil {
+	if err := l.beginLeftover("lane.RemoveLeftover", m.Key, m.Placing); err != nil {
 		return err
 	}
-	return l.store.RemoveMoved(m.Key, m.Generation)
+	return l.store.RemoveMoved(m.Key, m.Generation, objects.MutationLeft, objects.Origin{Cause: objects.CausePlan})
 }
 
 // onRemoveLeftoverUpload is onRemoveLeftover for an upload under way.
 func (l *writeLane) onRemoveLeftoverUpload(m *messages.RemoveLeftoverUpload) error {
-	if err := l.beginLeftover("lane.RemoveLeftoverUpload", m.Key, m.Owners, m.Document); err != nil {
+	if err := l.beginLeftover("lane.RemoveLeftoverUpload", m.Key, m.Placing); err != nil {
 		return err
 	}
 	if err := l.store.AbortUpload(m.Key, m.UploadID); !errs.Is(errs.NotFound, err) {
@@ -48,7 +48,7 @@ func (l *writeLane) onRemoveLeftoverUpload(m *messages.RemoveLeftoverUpload) err
 }
 
 // beginLeftover begins to remove what the node does not hold; Conflict: it does.
-func (l *writeLane) beginLeftover(op errs.Op, key objects.Key, owners int, document uint64) error {
+func (l *writeLane) beginLeftover(op errs.Op, key objects.Key, placing smap.Key) error {
 	var set *messages.NodeSet
 	if l.nodes != nil {
 		set = l.nodes.Load()
@@ -56,7 +56,7 @@ func (l *writeLane) beginLeftover(op errs.Op, key objects.Key, owners int, docum
 	if set == nil || set.Map == nil {
 		return errs.E(op, key, errs.Conflict, errHeld)
 	}
-	view := set.Map.View(smap.Key{Digest: key.Digest(), Owners: owners, Document: document})
+	view := set.Map.View(placing)
 	if view.Holds(smap.NodeID(set.Self)) {
 		return errs.E(op, key, errs.Conflict, errHeld)
 	}

@@ -34,6 +34,11 @@ func (m *commitFile) Fail(err error) {
 // Subject implements messages.Subjected.
 func (m *commitFile) Subject() string { return m.incoming.Key.String() }
 
+// Handles implements messages.Handled.
+func (m *commitFile) Handles() messages.Handling {
+	return messages.HandlesKey(m.incoming.Key, messages.WriteAccess)
+}
+
 // take makes the payload the lane's. false: it was refused or revoked meanwhile,
 // its client knows, and it must not become the object any more, since others may
 // have written the key since.

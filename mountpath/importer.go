@@ -59,6 +59,11 @@ type offer struct {
 // Subject implements messages.Subjected.
 func (o *offer) Subject() string { return o.key.String() }
 
+// Handles implements messages.Handled.
+func (o *offer) Handles() messages.Handling {
+	return messages.HandlesKey(o.key, messages.WriteAccess)
+}
+
 // take makes the copy the lane's; false: it was refused, and is the importer's.
 func (o *offer) take() bool { return o.state.CompareAndSwap(offered, taken) }
 
@@ -73,6 +78,7 @@ func (o *offer) refuse() bool {
 type commitImport struct {
 	offer
 	writes uint64 // of the key, before the source was opened
+	from   string // id of the mountpath that it was copied from
 	Reply  messages.Reply[store.Imported]
 }
 
@@ -86,8 +92,8 @@ func (m *commitImport) Fail(err error) {
 const commitTime = time.Minute
 
 // commit hands a copy to the lane and waits for what became of it.
-func (i *importer) commit(op errs.Op, key objects.Key, copied *store.Import) (store.Imported, error) {
-	m := &commitImport{offer: offer{key: key, copied: copied}, writes: i.writes, Reply: messages.NewReply[store.Imported]()}
+func (i *importer) commit(op errs.Op, key objects.Key, from *messages.MountpathView, copied *store.Import) (store.Imported, error) {
+	m := &commitImport{offer: offer{key: key, copied: copied}, writes: i.writes, from: from.ID, Reply: messages.NewReply[store.Imported]()}
 	i.system.Root().Send(i.lane, m)
 	done, err := m.Reply.WaitOn(i.system.Clock(), op, commitTime)
 	if err != nil && m.refuse() {
@@ -104,14 +110,18 @@ func (l *writeLane) onCommitImport(m *commitImport) (store.Imported, error) {
 		err := errs.E("lane.CommitImport", m.key, errs.Busy, errors.New("the key was written while it was copied"))
 		return store.Imported{}, errors.Join(err, m.copied.Abandon())
 	}
-	return l.store.CommitImport(m.copied)
+	return l.store.CommitImport(m.copied, objects.Origin{Cause: objects.CauseMove, Other: m.from})
 }
 
 func (l *writeLane) onRemoveMoved(m *messages.RemoveMoved) error {
 	if err := l.refusesFormer("lane.RemoveMoved", m.Key, m.Epoch); err != nil {
 		return err
 	}
-	return l.store.RemoveMoved(m.Key, m.Generation)
+	by := objects.Origin{Cause: objects.CauseMove}
+	if owner := l.roster.Load().Owner(m.Key.Digest()); owner != nil {
+		by.Other = owner.ID
+	}
+	return l.store.RemoveMoved(m.Key, m.Generation, objects.MutationLeft, by)
 }
 
 func (l *writeLane) onRemoveMovedUpload(m *messages.RemoveMovedUpload) error {
@@ -155,7 +165,7 @@ func (i *importer) importObject(m *messages.ImportObject) {
 		if err != nil {
 			return err
 		}
-		done, err := i.commit(op, m.Key, copied)
+		done, err := i.commit(op, m.Key, m.From, copied)
 		answer = messages.Imported{Found: true, Generation: opened.Meta.Generation, Bytes: opened.Meta.Size, Copied: done.Copied}
 		return err
 	})
@@ -204,7 +214,7 @@ func (i *importer) importUpload(m *messages.ImportUpload) {
 		if err != nil {
 			return err
 		}
-		_, err = i.commit(op, m.Key, copied)
+		_, err = i.commit(op, m.Key, m.From, copied)
 		return err
 	})
 	m.Reply.Send(answer, err)

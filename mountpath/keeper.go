@@ -91,6 +91,9 @@ func (k *keeper) onKeep(m *keep) {
 	if m.measureOnly {
 		return
 	}
+	if err := k.store.KeepHistory(); err != nil {
+		k.system.Log().WithError(err).Warn("the history of objects cannot be trimmed now; it is tried again")
+	}
 	for _, p := range k.custody.collect(k.system.Clock().Elapsed()) {
 		if err := p.abandon(); err != nil {
 			k.system.Log().WithError(err).WithField("key", p.file.Key.String()).Warn("the work file of a refused upload stays until it is settled")

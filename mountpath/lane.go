@@ -115,12 +115,21 @@ func (l *writeLane) Receive(ctx actor.Context) {
 }
 
 // settle settles the open intents of the lane's keys. What cannot be settled now
-// keeps its key busy, and the coordinator asks again.
+// keeps its key busy, and the coordinator asks again. What panicked on that again and
+// again is left alone until it is released.
 func (l *writeLane) settle() {
 	if l.custody.laneBusy(l.number) {
 		return // another is at it, and has not come back from the disk
 	}
-	err := l.store.Settle(func(key objects.Key) bool { return laneOf(key.Digest(), l.lanes) == l.number })
+	quarantine := l.system.Quarantine()
+	own := func(key objects.Key) bool { return laneOf(key.Digest(), l.lanes) == l.number }
+	err := l.store.Settle(own, func(key objects.Key) func() error {
+		settling := messages.HandlesKey(key, messages.SettleAccess)
+		if !quarantine.Holds(settling) {
+			return nil
+		}
+		return func() error { return quarantine.Refuses("lane.settle", settling) }
+	})
 	if err != nil {
 		l.system.Log().WithError(err).Warn("interrupted writes cannot be settled now; it is tried again")
 	}
@@ -177,7 +186,7 @@ func (l *writeLane) begin(op errs.Op, key objects.Key) error {
 // admits looks whether the map that the lanes act on says of a key what a command about
 // it was admitted under. It returns the version of that map; 0: the node is alone.
 func (l *writeLane) admits(op errs.Op, key objects.Key, fence *messages.Fence) (version uint64, err error) {
-	if version, err = fence.Admits(l.nodes, key.Digest()); err != nil {
+	if version, err = fence.Admits(l.nodes); err != nil {
 		return 0, errs.E(op, key, errs.Busy, err)
 	}
 	return version, nil
@@ -219,7 +228,7 @@ func (l *writeLane) onPutObject(m *messages.PutObject) (objects.Receipt, error) 
 		payload = slab[:m.Meta.Size]
 	}
 	m.Meta.Generation.Map, m.Meta.Unsettled = version, m.Fence.Unsettled
-	return l.store.PutInline(m.Key, m.Meta, payload, m.Conditions)
+	return l.store.PutInline(m.Key, m.Meta, payload, m.Conditions, m.Fence.For)
 }
 
 func (l *writeLane) onCommitFile(m *commitFile) (messages.Uploaded, error) {
@@ -237,7 +246,7 @@ func (l *writeLane) onCommitFile(m *commitFile) (messages.Uploaded, error) {
 		return messages.Uploaded{Part: part}, err
 	}
 	m.meta.Generation.Map, m.meta.Unsettled = version, m.fence.Unsettled
-	receipt, err := l.store.CommitFile(m.incoming, m.meta, m.conditions)
+	receipt, err := l.store.CommitFile(m.incoming, m.meta, m.conditions, m.fence.For)
 	return messages.Uploaded{Receipt: receipt}, err
 }
 
@@ -254,13 +263,13 @@ func (l *writeLane) onDeleteObject(m *messages.DeleteObject) (messages.ObjectDel
 		return messages.ObjectDeleted{}, err
 	}
 	if m.Fence.Unsettled {
-		existed, marker, err := l.store.Bury(m.Key, m.Conditions, version)
+		existed, marker, err := l.store.Bury(m.Key, m.Conditions, version, m.Fence.For)
 		if err != nil {
 			return messages.ObjectDeleted{}, err
 		}
 		return messages.ObjectDeleted{Existed: existed, Generation: marker.Generation, Marker: marker}, nil
 	}
-	existed, generation, err := l.store.Delete(m.Key, m.Conditions)
+	existed, generation, err := l.store.Delete(m.Key, m.Conditions, m.Fence.For)
 	return messages.ObjectDeleted{Existed: existed, Generation: generation}, err
 }
 
@@ -341,6 +350,8 @@ func (l *readLane) Receive(ctx actor.Context) {
 		m.Reply.Send(l.store.ExportUpload(m.Key, m.UploadID, m.Only))
 	case *messages.ListTombstones:
 		m.Reply.Send(l.store.Tombstones(m.After, m.Before, m.Limit))
+	case *messages.GetHistory:
+		m.Reply.Send(l.store.History(m))
 	case *messages.ListUploads:
 		m.Reply.Send(l.store.Uploads(m.Bucket, m.Prefix, m.AfterName, m.AfterID, m.Limit))
 	default:

@@ -51,7 +51,7 @@ func TestRoomForWhatLeaves(t *testing.T) {
 	for i := range 20 {
 		key := objects.Key{Bucket: bucket, Name: fmt.Sprint("o", i)}
 		meta := objects.Meta{Size: sums.Size, XXHash: sums.XXHash, ETag: sums.ETag(), Modified: time.Now()}
-		if _, err := leaving.PutInline(key, meta, payload, objects.Conditions{}); err != nil {
+		if _, err := leaving.PutInline(key, meta, payload, objects.Conditions{}, objects.Origin{}); err != nil {
 			t.Fatal(err)
 		}
 	}

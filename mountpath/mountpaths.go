@@ -538,7 +538,7 @@ func (s *mountpaths) spawn(ctx actor.Context, p *place) messages.MountpathView {
 	pid, err := s.System.Spawn(ctx, actors.Spec{
 		Name: "d" + strconv.Itoa(p.number), Kind: "mountpath",
 		New:    func() actor.Actor { return newCoordinator(s.Config, mount, custody, changed, started) },
-		Policy: actors.Policy{Limit: 10, Window: time.Minute},
+		Policy: actors.Policy{Resumes: true, Limit: 10, Window: time.Minute},
 	})
 	if err != nil {
 		panic(err) // the names are ours: a fault of the program

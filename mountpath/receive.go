@@ -117,16 +117,16 @@ func (l *writeLane) onStoreRecord(m *messages.StoreRecord) (messages.Stored, err
 		payload = slab[:m.Record.Size]
 	}
 	if payload == nil && len(m.Parts) > 0 {
-		return l.store.Assemble(m.Key, m.Record, m.Parts, m.Sent)
+		return l.store.Assemble(m.Key, m.Record, m.Parts, m.Sent, m.Fence.For)
 	}
-	return l.store.Store(m.Key, m.Record, payload, m.Sent)
+	return l.store.Store(m.Key, m.Record, payload, m.Sent, m.Fence.For)
 }
 
 func (l *writeLane) onStoreImport(m *storeImport) (messages.Stored, error) {
 	if _, err := l.fenced("lane.StoreImport", m.key, &m.fence); err != nil {
 		return messages.Stored{}, errors.Join(err, m.copied.Abandon())
 	}
-	return l.store.StoreImport(m.copied, m.sent)
+	return l.store.StoreImport(m.copied, m.sent, m.fence.For)
 }
 
 func (l *writeLane) onSettleRecords(m *messages.SettleRecords) error {

@@ -25,9 +25,8 @@ func (l *writeLane) onDropTombstones(m *messages.DropTombstones) (messages.Swept
 	roster := l.roster.Load()
 	for i := range m.List {
 		t := &m.List[i]
-		digest := t.Key.Digest()
-		view := now.Map.View(smap.Key{Digest: digest, Owners: t.Owners, Document: t.Document})
-		t.Held = !view.Holds(smap.NodeID(now.Self)) || !now.Map.MayDropTombstone(view) || roster.Former(digest) != nil || l.begin(op, t.Key) != nil
+		view := now.Map.View(t.Placing)
+		t.Held = !view.Holds(smap.NodeID(now.Self)) || !now.Map.MayDropTombstone(view) || roster.Former(t.Placing.Digest) != nil || l.begin(op, t.Key) != nil
 	}
 	return l.store.DropTombstones(m.List)
 }
@@ -37,5 +36,5 @@ func (l *writeLane) onRenewRecord(m *messages.RenewRecord) (*objects.Meta, error
 	if err != nil {
 		return nil, err
 	}
-	return l.store.Renew(m.Key, m.Generation, version)
+	return l.store.Renew(m.Key, m.Generation, version, m.Fence.For)
 }

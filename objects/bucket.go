@@ -112,7 +112,8 @@ type BucketProps struct {
 
 	// Copies is on how many nodes of a cluster an object is; default 1. MinCopies is how
 	// many must have it before a write is acknowledged, while others are away; default 1
-	// for up to two copies, and the majority for more. A bucket keeps its copies for life.
+	// for up to two copies, and the majority for more. Another number of copies is what
+	// BucketDoc.Next has until a plan has made them.
 	Copies    int `json:"copies,omitempty"`
 	MinCopies int `json:"min_copies,omitempty"`
 	// Reads says whether a read asks the other nodes first whether it is still this
@@ -193,6 +194,75 @@ type BucketDoc struct {
 	State   BucketState `json:"state"`
 	Created time.Time   `json:"created"`
 	Props   BucketProps `json:"props"`
+	// Next is how many copies there are to be; nil: as many as Props say. They are made by a
+	// plan of the cluster, and Props follow when it has ended.
+	Next *NextCopies `json:"next,omitempty"`
+}
+
+// NextCopies is what BucketProps.Copies and MinCopies are to become.
+type NextCopies struct {
+	Copies    int `json:"copies"` // from 1
+	MinCopies int `json:"min_copies,omitempty"`
+}
+
+// Wanted returns the properties as they are once Next has been done.
+func (d *BucketDoc) Wanted() BucketProps {
+	props := d.Props
+	if d.Next != nil {
+		props.Copies, props.MinCopies = d.Next.Copies, d.Next.MinCopies
+	}
+	return props
+}
+
+// LeastOf returns how many of so many owners of an object must have it before a write of it
+// is acknowledged. While a plan changes the copies, some objects have as many owners as
+// there were, and some as many as there are to be: to each of both belongs its own number.
+func (d *BucketDoc) LeastOf(owners int) int {
+	props := d.Props
+	if owners != props.Owners() && d.Next != nil && owners == d.Next.Copies {
+		props = d.Wanted()
+	}
+	return min(props.LeastCopies(), owners)
+}
+
+// With returns the successor of a document for which these properties are wanted. Other
+// copies than there are come to Next, and all else holds at once.
+func (d *BucketDoc) With(wanted BucketProps) *BucketDoc {
+	next := *d
+	next.Version++
+	next.Props, next.Next = wanted, nil
+	if wanted.Owners() != d.Props.Owners() {
+		next.Next = &NextCopies{wanted.Owners(), wanted.MinCopies}
+		next.Props.Copies, next.Props.MinCopies = d.Props.Copies, d.Props.MinCopies
+	}
+	return &next
+}
+
+// Behind reports whether the document does not say yet that a plan has made so many copies.
+func (d *BucketDoc) Behind(copies int) bool {
+	return d.Props.Owners() != copies || d.Next != nil && d.Next.Copies == copies
+}
+
+// Recopied returns the successor of a document whose bucket has so many copies now.
+func (d *BucketDoc) Recopied(copies int) *BucketDoc {
+	next := *d
+	next.Version++
+	next.Props.Copies = copies
+	if d.Next != nil && d.Next.Copies == copies {
+		next.Props.MinCopies, next.Next = d.Next.MinCopies, nil
+	}
+	if next.Props.MinCopies > copies {
+		next.Props.MinCopies = 0
+	}
+	return &next
+}
+
+// MostCopies returns how many copies an object of the bucket has, or is to have.
+func (d *BucketDoc) MostCopies() int {
+	if d.Next == nil {
+		return d.Props.Owners()
+	}
+	return max(d.Props.Owners(), d.Next.Copies)
 }
 
 // MaxBucketNameBytes is the longest name of a bucket: AIStore's limit.

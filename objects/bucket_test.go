@@ -64,3 +64,36 @@ func TestBucketDefaults(t *testing.T) {
 		t.Error("a bucket of aws is global")
 	}
 }
+
+// Other copies that are wanted come to Next, and all else holds at once; the document follows
+// what a plan has made. While both numbers are there, each has its own least.
+func TestCopiesToCome(t *testing.T) {
+	doc := &BucketDoc{Version: 1, Props: BucketProps{Copies: 3}}
+	one := doc.With(BucketProps{Copies: 1, ETag: ETagFast})
+	if one.Version != 2 || one.Props != (BucketProps{Copies: 3, ETag: ETagFast}) || *one.Next != (NextCopies{Copies: 1}) || one.Wanted() != (BucketProps{Copies: 1, ETag: ETagFast}) || one.MostCopies() != 3 {
+		t.Errorf("%+v", one)
+	}
+	for owners, want := range map[int]int{3: 2, 2: 2, 1: 1} {
+		if got := one.LeastOf(owners); got != want {
+			t.Errorf("3 copies, 1 to come: %d of %d owners must have a write, want %d", got, owners, want)
+		}
+	}
+	four := doc.With(BucketProps{Copies: 4, MinCopies: 4})
+	for owners, want := range map[int]int{3: 2, 4: 4} {
+		if got := four.LeastOf(owners); got != want {
+			t.Errorf("3 copies, 4 to come: %d of %d owners must have a write, want %d", got, owners, want)
+		}
+	}
+	if back := one.With(one.Props); back.Next != nil || back.Version != 3 || back.Props != one.Props {
+		t.Errorf("taken back: %+v", back)
+	}
+	if one.Behind(3) || !one.Behind(1) {
+		t.Error("it is behind what there is, or not behind what is made")
+	}
+	if made := four.Recopied(4); made.Behind(4) || made.Next != nil || made.Props != (BucketProps{Copies: 4, MinCopies: 4}) {
+		t.Errorf("made: %+v", made)
+	}
+	if other := four.Recopied(2); other.Props.Copies != 2 || other.Next == nil || other.Props.Check() != nil {
+		t.Errorf("another number was made: %+v", other)
+	}
+}

@@ -18,9 +18,9 @@ func bootID() string {
 	return strings.TrimSpace(string(id))
 }
 
-// awake is the time since the machine started, what it was suspended for included: of a
+// Awake is the time since the machine started, what it was suspended for included: of a
 // clock that Linux has since 2.6.39. (clock_gettime(2), CLOCK_BOOTTIME)
-func awake() time.Duration {
+func Awake() time.Duration {
 	var now unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &now); err != nil {
 		panic(err) // the kernel has it

@@ -196,6 +196,7 @@ func (n *Node) joinRoad(node embedded.Node) error {
 		Server: c.identity.Server(), Client: c.identity.Client, Peer: authority.PeerOf,
 		Questions: map[string]func(*fasthttp.RequestCtx, string){
 			member.ProbePath: n.answerProbe, member.RequestPath: n.answerRequest, EstimatePath: n.answerEstimate,
+			FaultsQuestion:  n.answerFaults,
 			native.PeerPath: func(ctx *fasthttp.RequestCtx, _ string) { n.api.AnswerPeer(ctx) },
 		},
 	}
@@ -208,7 +209,7 @@ func (n *Node) spawnCluster(documents *embedded.Documents) error {
 		return nil
 	}
 	c, node := n.cluster, documents.Node()
-	c.peers = member.NewHTTPPeers(c.identity.Client, n.config.Cluster.Dial)
+	c.peers = member.NewHTTPPeers(c.identity.Client, n.dial(n.config.Cluster.Dial))
 	registration, err := n.registration()
 	if err != nil {
 		return err
@@ -355,13 +356,19 @@ func (n *Node) catchUp(ctx context.Context, m *smap.Smap) error {
 // planRule is what the buckets ask of plans.
 func (n *Node) planRule() member.Rule {
 	var rule member.Rule
+	set := n.cluster.lanes.Load()
 	for i, bucket := range n.gateway.Buckets() {
-		copies, slack := bucket.Props.Owners(), bucket.Props.Owners()-bucket.Props.LeastCopies()
+		now, next := bucket.Props.Owners(), bucket.Props.Owners()
+		if set != nil && set.Map != nil {
+			now, next = set.Map.Owners(messages.Placing(bucket, 0))
+		}
+		copies, most := min(now, next), max(now, next, bucket.MostCopies())
+		slack := min(now-bucket.LeastOf(now), next-bucket.LeastOf(next))
 		if i == 0 {
 			rule.Spare, rule.Slack = copies-1, slack
 		}
-		rule.Buckets = append(rule.Buckets, member.Protection{Name: bucket.Name, Copies: copies})
-		rule.Spare, rule.Slack, rule.Copies = min(rule.Spare, copies-1), min(rule.Slack, slack), max(rule.Copies, copies)
+		rule.Buckets = append(rule.Buckets, member.Protection{Doc: bucket, Copies: copies})
+		rule.Spare, rule.Slack, rule.Copies = min(rule.Spare, copies-1), min(rule.Slack, slack), max(rule.Copies, most)
 	}
 	return rule
 }

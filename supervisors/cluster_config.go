@@ -88,7 +88,7 @@ func (c ClusterConfig) awake() func() time.Duration {
 	if c.Awake != nil {
 		return c.Awake
 	}
-	return awake
+	return Awake
 }
 
 // enabled reports whether the node belongs to a cluster.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/sirupsen/logrus"
 
+	"github.com/troupe-storage/troupe/actors"
 	"github.com/troupe-storage/troupe/mountpath/store"
 	"github.com/troupe-storage/troupe/supervisors/faults"
 )
@@ -63,7 +64,10 @@ type Config struct {
 	// Reserve is kept free on each mountpath, beside what its index may have to write
 	// at once: below it writes fail, below half of it deletes too; default 1 GiB, and
 	// on a small filesystem 2% of it.
-	Reserve     Reserve
+	Reserve Reserve
+	// History bounds the history of objects on each mountpath, or turns it off; default
+	// 256 MiB, on a small filesystem 1% of it, and 30 days.
+	History     History
 	InlineBytes int // largest payload that goes into the index, in bytes; default 32 KiB; at most 64 KiB
 
 	// Cluster says to which cluster the node belongs; the zero value: it is alone.
@@ -74,10 +78,20 @@ type Config struct {
 	// that which its cluster shares counts, or Log's own.
 	LogLevel string
 
+	// Quarantine says when a key, a bucket or a job is refused because its handling
+	// panics again and again: 1 to 100 panics, default 3, below 0 never; within a minute
+	// to 7 days, default an hour.
+	Quarantine QuarantineLimits
+	// Version is that of the program, for the evidence of panics.
+	Version string
+
 	// Faults, if not nil, is the desk through which parts of this node can be broken
-	// on purpose. It belongs to this node, which closes it when it stops. nil: off,
-	// and without any cost.
+	// on purpose, also over the native listener by who signs with the root pair. It
+	// belongs to this node, which closes it when it stops. nil: off, and without any cost.
 	Faults *faults.Desk
+
+	// Trial is for `troupe prove` alone.
+	Trial Trial
 
 	// Extensions are actors and kinds of jobs of one's own.
 	Extensions []Extension
@@ -96,8 +110,18 @@ const (
 // chosen at random cannot be guessed over a network.
 const MinTokenBytes = 16
 
+// QuarantineLimits says when what panics is quarantined.
+type QuarantineLimits = actors.QuarantineLimits
+
 // Reserve is how much of each mountpath is kept free.
 type Reserve = store.Reserve
+
+// History bounds the history of objects that each mountpath keeps.
+type History = store.HistoryLimits
+
+// MinHistoryAge is the least age at which entries of the history may go: a look at the
+// clock now and then does not keep less.
+const MinHistoryAge = time.Minute
 
 // MinMemoryBytes is the least budget that a node works with.
 const MinMemoryBytes = 64 << 20
@@ -133,9 +157,13 @@ func (c Config) WithDefaults() Config {
 	if c.Reserve == (Reserve{}) {
 		c.Reserve = store.DefaultReserve()
 	}
+	if c.History == (History{}) {
+		c.History = store.DefaultHistoryLimits()
+	}
 	if c.InlineBytes == 0 {
 		c.InlineBytes = 32 << 10
 	}
+	c.Quarantine = c.Quarantine.WithDefaults()
 	if c.Log == nil {
 		c.Log = logrus.New()
 	}
@@ -197,8 +225,17 @@ func (c Config) Validate() error {
 	if c.MaxConnections < 1 || c.MaxConnections > 1<<20 {
 		bad("max-connections", "%d; 1 to 1048576", c.MaxConnections)
 	}
+	if c.Quarantine.Panics > 100 {
+		bad("quarantine-panics", "%d; 1 to 100, or 0 for never", c.Quarantine.Panics)
+	}
+	if c.Quarantine.Within < time.Minute || c.Quarantine.Within > 7*24*time.Hour {
+		bad("quarantine-within", "%s; 1m to 168h", c.Quarantine.Within)
+	}
 	if c.Reserve.Bytes < 0 || !(c.Reserve.Percent >= 0 && c.Reserve.Percent <= 50) {
 		bad("reserve", "%d bytes, %g%%; a size above 0, a share of 0 to 50%%, or both: 1GiB,2%%", max(0, c.Reserve.Bytes), c.Reserve.Percent)
+	}
+	if h := c.History; !h.Off && (h.Bytes < 0 || !(h.Percent >= 0 && h.Percent <= 50) || h.Bytes == 0 && h.Percent == 0 || h.Age != 0 && h.Age < MinHistoryAge) {
+		bad("history", "%d bytes, %g%%, %s; a size above 0, a share of 0 to 50%%, or both, and an age of at least %s: 256MiB,1%%,30d; or off", max(0, h.Bytes), h.Percent, h.Age, MinHistoryAge)
 	}
 	if err := checkLevel(c.LogLevel); c.LogLevel != "" && err != nil {
 		bad(tunableLevel, "%v", err)

@@ -23,9 +23,14 @@ func (n *Node) spawnJobs(documents *embedded.Documents) error {
 	for _, e := range n.config.Extensions {
 		kinds = slices.Concat(kinds, e.Jobs)
 	}
-	spec, err := xaction.Spec(xaction.Config{
+	config := xaction.Config{
 		System: n.system, Store: kept, Documents: docs, Kinds: kinds, Objects: nodeObjects{n.gateway}, Published: &n.jobs,
-	})
+	}
+	if desk := n.config.Faults; desk != nil {
+		config.Step = desk.Step
+		desk.Jobs(n.activeJobs)
+	}
+	spec, err := xaction.Spec(config)
 	if err != nil {
 		return err
 	}

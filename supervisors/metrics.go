@@ -27,9 +27,12 @@ type metrics struct {
 	readAmp, inFlight                          *prometheus.Desc
 	freeBytes, totalBytes, fullness, unsettled *prometheus.Desc
 	reclaimPayloads, reclaimBytes, leases      *prometheus.Desc
+	history, segments, segmentsDropped         *prometheus.Desc
 	slabsInUse, slabsTotal                     *prometheus.Desc
 	actorsRunning, actorsQueued, actorsRestart *prometheus.Desc
 	jobs, jobObjects, jobBytes                 *prometheus.Desc
+	panics, quarantined, quarantines           *prometheus.Desc
+	quarantineRefused, quarantineTurnedAway    *prometheus.Desc
 }
 
 // newMetrics registers a node's metrics with a registry of its own.
@@ -57,6 +60,9 @@ func newMetrics(system *actors.System, slabs *slab.Pool, roster func() *messages
 		reclaimPayloads: perDisk("reclaimable_payloads", "Payloads deleted and not yet reclaimed."),
 		reclaimBytes:    perDisk("reclaimable_bytes", "Bytes deleted and not yet reclaimed."),
 		leases:          perDisk("leases", "Payload generations that readers keep from being reclaimed."),
+		history:         perDisk("history_bytes", "Bytes of the history of objects."),
+		segments:        perDisk("history_segments", "Segments of the history of objects."),
+		segmentsDropped: perDisk("history_segments_dropped_total", "Segments of the history of objects that were dropped since the mountpath was opened."),
 		slabsInUse:      node("slabs_in_use", "Slabs leased."),
 		slabsTotal:      node("slabs", "Slabs there are."),
 		actorsRunning:   node("actors", "Actors running."),
@@ -65,6 +71,12 @@ func newMetrics(system *actors.System, slabs *slab.Pool, roster func() *messages
 		jobs:            prometheus.NewDesc("troupe_jobs", "Jobs that are remembered, by kind and state.", []string{"kind", "state"}, nil),
 		jobObjects:      prometheus.NewDesc("troupe_job_objects_total", "Objects that jobs have dealt with.", []string{"kind"}, nil),
 		jobBytes:        prometheus.NewDesc("troupe_job_bytes_total", "Bytes that jobs have dealt with.", []string{"kind"}, nil),
+
+		panics:               node("actor_panics_total", "Panics of actors."),
+		quarantined:          prometheus.NewDesc("troupe_quarantined", "What is quarantined now: refused since its handling panicked again and again.", []string{"thing"}, nil),
+		quarantines:          node("quarantines_total", "How often something was quarantined."),
+		quarantineRefused:    node("quarantine_refused_total", "Requests that were refused because what they are about is quarantined."),
+		quarantineTurnedAway: node("quarantine_turned_away_total", "What was not quarantined because too much is."),
 	}
 	registry := prometheus.NewRegistry()
 	for _, c := range []prometheus.Collector{m, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})} {
@@ -87,8 +99,8 @@ func mountpathStates() []messages.MountpathState {
 func (m *metrics) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		m.state, m.changes, m.reserved, m.debt, m.running, m.indexBytes, m.readAmp, m.inFlight, m.freeBytes, m.totalBytes, m.fullness, m.unsettled,
-		m.reclaimPayloads, m.reclaimBytes, m.leases, m.slabsInUse, m.slabsTotal, m.actorsRunning, m.actorsQueued, m.actorsRestart,
-		m.jobs, m.jobObjects, m.jobBytes,
+		m.reclaimPayloads, m.reclaimBytes, m.leases, m.history, m.segments, m.segmentsDropped, m.slabsInUse, m.slabsTotal, m.actorsRunning, m.actorsQueued, m.actorsRestart,
+		m.jobs, m.jobObjects, m.jobBytes, m.panics, m.quarantined, m.quarantines, m.quarantineRefused, m.quarantineTurnedAway,
 	} {
 		out <- d
 	}
@@ -135,6 +147,10 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 		gauge(m.reclaimPayloads, float64(payloads), mp.Path)
 		gauge(m.reclaimBytes, float64(bytes), mp.Path)
 		gauge(m.leases, float64(mp.Store.Leases()), mp.Path)
+		recorded, segments, dropped := mp.Store.HistorySize()
+		gauge(m.history, float64(recorded), mp.Path)
+		gauge(m.segments, float64(segments), mp.Path)
+		out <- prometheus.MustNewConstMetric(m.segmentsDropped, prometheus.CounterValue, float64(dropped), mp.Path)
 	}
 	gauge(m.slabsInUse, float64(m.slabs.InUse()))
 	gauge(m.slabsTotal, float64(m.slabs.Total()))
@@ -146,6 +162,15 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 	gauge(m.actorsRunning, float64(len(states)))
 	gauge(m.actorsQueued, float64(queued))
 	out <- prometheus.MustNewConstMetric(m.actorsRestart, prometheus.CounterValue, float64(m.system.Restarts()))
+	quarantine := m.system.Quarantine().Census()
+	for thing, number := range quarantine.Now {
+		gauge(m.quarantined, float64(number), string(thing))
+	}
+	for d, sum := range map[*prometheus.Desc]int64{
+		m.panics: quarantine.Panics, m.quarantines: quarantine.Begun, m.quarantineRefused: quarantine.Refused, m.quarantineTurnedAway: quarantine.TurnedAway,
+	} {
+		out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(sum))
+	}
 	for _, tally := range m.census.Load().Tallies() {
 		for _, state := range messages.JobStates() {
 			gauge(m.jobs, float64(tally.Jobs[state]), tally.Kind, string(state))

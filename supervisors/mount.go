@@ -119,9 +119,12 @@ func (m *mount) openFiles(config Config, root os.FileInfo) error {
 	if err != nil {
 		return err
 	}
-	m.linux, m.fs, m.root = linux, linux, root
+	m.linux, m.root = linux, root
+	if m.fs, err = config.Trial.disk(m.path, linux); err != nil {
+		return err
+	}
 	if config.Faults != nil {
-		if m.fs, err = config.Faults.Disk(m.path, linux); err != nil {
+		if m.fs, err = config.Faults.Disk(m.path, m.fs); err != nil {
 			return err
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/troupe-storage/troupe/mountpath/store"
 	"github.com/troupe-storage/troupe/objects"
 	"github.com/troupe-storage/troupe/objects/errs"
+	"github.com/troupe-storage/troupe/objects/smap"
 )
 
 // set is how the node's set of mountpaths changes while it runs.
@@ -33,7 +34,7 @@ func (o *opener) set() mountpath.Set {
 		Finish: func(to []string) error { _, err := o.documents.FinishTransition(to); return err },
 		Retire: o.retire,
 		GiveUp: func(id string) (*messages.Transition, []messages.LostMountpath, error) {
-			node, err := o.documents.GiveUp(id, (o.config.Cluster.enabled() || o.config.Road != nil) && isCopied(o.documents.Buckets()))
+			node, err := o.documents.GiveUp(id, (o.config.Cluster.enabled() || o.config.Road != nil) && (isCopied(o.documents.Buckets()) || o.isGivenKeys()))
 			return transitionOf(node.Transition), lostOf(node.Lost), err
 		},
 		Found: func(ids []string) ([]messages.LostMountpath, error) {
@@ -73,8 +74,24 @@ func lostOf(list []embedded.Lost) (lost []messages.LostMountpath) {
 // it need not be absent.
 func isCopied(buckets []*objects.BucketDoc) bool {
 	return slices.ContainsFunc(buckets, func(doc *objects.BucketDoc) bool {
-		return doc.State != objects.BucketDestroyed && doc.Props.Owners() > 1
+		return doc.State != objects.BucketDestroyed && doc.MostCopies() > 1
 	})
+}
+
+// isGivenKeys reports whether a plan of the cluster gives keys to this node: others have
+// what was copied here, also of buckets with one copy, until their slots go over. Where it
+// cannot be told they may.
+func (o *opener) isGivenKeys() bool {
+	adopted, err := archive{o.documents}.Load()
+	if err != nil || len(adopted.Map) == 0 {
+		return err != nil
+	}
+	m, err := smap.Parse(adopted.Map)
+	if err != nil {
+		return true
+	}
+	next, _ := m.Next()
+	return slices.Contains(next.Placement, smap.NodeID(o.documents.Node().NodeID))
 }
 
 // directory is where a mountpath is to be.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/troupe-storage/troupe/actors"
 	"github.com/troupe-storage/troupe/actors/bucket"
+	"github.com/troupe-storage/troupe/actors/quarantine"
 	"github.com/troupe-storage/troupe/actors/xaction"
 	"github.com/troupe-storage/troupe/actors/xaction/mover"
 	"github.com/troupe-storage/troupe/cluster/embedded"
@@ -96,6 +97,9 @@ func Start(config Config) (_ *Node, err error) {
 	if err := config.Validate(); err != nil {
 		return nil, errs.E(op, errs.Invalid, err)
 	}
+	if err := config.Trial.begin(); err != nil {
+		return nil, errs.E(op, err)
+	}
 	n := &Node{config: config, given: config, log: logrus.NewEntry(config.Log), clock: clock.NewSystem()}
 	n.tuning = newTuning(config)
 	if config.Faults != nil {
@@ -142,7 +146,11 @@ func Start(config Config) (_ *Node, err error) {
 	n.md5 = checksum.NewMD5Pool()
 	debug.SetMemoryLimit(budget.heap)
 	debug.SetGCPercent(collectAt)
-	n.system = actors.NewSystemOn(n.clock, n.log)
+	options := actors.Options{Clock: n.clock, Log: n.log, Version: config.Version, Quarantine: config.Quarantine}
+	if n.cluster != nil || config.Road != nil {
+		options.Node = documents.Node().NodeID
+	}
+	n.system = actors.NewSystemWith(options)
 	if config.Faults != nil {
 		config.Faults.Attach(n.system)
 	}
@@ -154,9 +162,13 @@ func Start(config Config) (_ *Node, err error) {
 	if err := n.spawn(controlSpec(n.system)); err != nil {
 		return nil, err
 	}
+	if err := n.spawnQuarantine(documents); err != nil {
+		return nil, err
+	}
 	if err := n.joinRoad(documents.Node()); err != nil {
 		return nil, err
 	}
+	n.connectDesk()
 	if err := n.spawnStorage(mounts, documents); err != nil {
 		return nil, err
 	}
@@ -284,10 +296,10 @@ func (n *Node) openDisks(now time.Time) ([]mountpath.Mount, *embedded.Documents,
 	o.planned = len(all)
 	o.documents, o.options = documents, store.Options{
 		Shared: n.shared, Generations: n.generations, Shares: n.config.Road != nil || n.cluster != nil,
-		BootID:        bootID(),
+		BootID:        n.config.Trial.boot(),
 		Now:           n.clock.Now,
 		Elapsed:       n.clock.Elapsed,
-		MemTableBytes: index.MemTableBytes(n.config.MemoryBytes, len(all)), InlineLimit: n.config.InlineBytes, Reserve: n.config.Reserve, Log: n.log,
+		MemTableBytes: index.MemTableBytes(n.config.MemoryBytes, len(all)), InlineLimit: n.config.InlineBytes, Reserve: n.config.Reserve, History: n.config.History, Log: n.log,
 	}
 	n.set = o.set()
 	mounts, err := o.openStores(all)
@@ -402,10 +414,13 @@ func (n *Node) nativeRoutes() []native.Route {
 	routes := []native.Route{
 		native.LogRoute(n.config.Log),
 		native.MountpathsRoute(n.system, n.system.PID(nodeName+"/"+mountpath.Name)),
+		native.HistoryRoute(n.gateway),
 		native.EventsRoute(n.clock, n.listen()),
 		native.ClusterRequestsRoute(n.decide()),
 		native.ClusterSettingsRoute(n.sharing()),
+		native.FaultsRoute(n.publicDesk()),
 	}
+	routes = append(routes, native.QuarantineRoutes(n.system, n.system.PID(nodeName+"/"+quarantine.Name))...)
 	routes = append(routes, native.ActorRoutes(n.system, nodeName+"/edges/native")...)
 	return append(routes, native.JobRoutes(n.system, n.system.PID(nodeName+"/"+xaction.Name))...)
 }
@@ -513,6 +528,7 @@ func (n *Node) Stop() error {
 	n.sockets = nil
 	failures = append(failures, closeMounts(n.mounts.all()))
 	n.mounts.change(func([]*mount) []*mount { return nil })
+	failures = append(failures, n.config.Trial.end())
 	if n.shared != nil {
 		n.shared.Close()
 		n.shared = nil

@@ -66,7 +66,8 @@ func needRestart(now, next Config) []string {
 		{"native-auth", now.NativeAuth, next.NativeAuth}, {"native-token", now.NativeToken, next.NativeToken},
 		{"native-host", now.NativeHosts, next.NativeHosts},
 		{"domain", now.Domains, next.Domains}, {"memory", now.MemoryBytes, next.MemoryBytes}, {"min-part", now.MinPartBytes, next.MinPartBytes},
-		{"max-connections", now.MaxConnections, next.MaxConnections}, {"inline", now.InlineBytes, next.InlineBytes}, {"reserve", now.Reserve, next.Reserve},
+		{"max-connections", now.MaxConnections, next.MaxConnections}, {"inline", now.InlineBytes, next.InlineBytes}, {"reserve", now.Reserve, next.Reserve}, {"history", now.History, next.History},
+		{"quarantine-panics", now.Quarantine.Panics, next.Quarantine.Panics}, {"quarantine-within", now.Quarantine.Within, next.Quarantine.Within},
 		{"tls-cert", now.Edge.TLSCert, next.Edge.TLSCert}, {"tls-key", now.Edge.TLSKey, next.Edge.TLSKey},
 		{"tls-listener", now.Edge.TLSListeners, next.Edge.TLSListeners}, {"accept-region", now.Edge.AcceptRegions, next.Edge.AcceptRegions},
 		{"trusted-proxy", now.Edge.TrustedProxies, next.Edge.TrustedProxies},
@@ -75,6 +76,7 @@ func needRestart(now, next Config) []string {
 		{"consul-ca", now.Cluster.CAFile, next.Cluster.CAFile}, {"consul-cert", now.Cluster.CertFile, next.Cluster.CertFile},
 		{"consul-key", now.Cluster.KeyFile, next.Cluster.KeyFile}, {"advertise", now.Cluster.Advertise, next.Cluster.Advertise},
 		{"cluster-secret", now.Cluster.Secret, next.Cluster.Secret}, {"cluster-secret-file", now.Cluster.SecretFile, next.Cluster.SecretFile},
+		{"faults", now.Faults != nil, next.Faults != nil},
 		{"access-log", now.Edge.AccessLog, next.Edge.AccessLog}, {"access-log-format", now.Edge.AccessLogFormat, next.Edge.AccessLogFormat},
 	}
 	var names []string

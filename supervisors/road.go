@@ -55,7 +55,7 @@ func (n *Node) openRoad(c *gateway.Config) error {
 		n.config.Road.Socket = socket
 	}
 	n.intra = n.config.Road.Socket.Addr().String()
-	n.road = intra.NewRoad(intra.Config{Dial: n.config.Road.Dial, TLS: n.config.Road.Client, Clock: n.clock, Slabs: n.slabs, MaxConnections: n.config.MaxConnections})
+	n.road = intra.NewRoad(intra.Config{Dial: n.dial(n.config.Road.Dial), TLS: n.config.Road.Client, Clock: n.clock, Slabs: n.slabs, MaxConnections: n.config.MaxConnections})
 	c.Nodes, c.Peers, c.Lanes = n.config.Road.Nodes, n.road, n.lanes()
 	if n.config.Road.Peers != nil {
 		c.Peers = n.config.Road.Peers(n.road)
@@ -63,6 +63,15 @@ func (n *Node) openRoad(c *gateway.Config) error {
 	c.SweepTime = n.config.Road.SweepTime
 	c.Settler = n.system.PID(nodeName + "/" + gateway.SettlerName)
 	return nil
+}
+
+// dial is how connections to other nodes are made: as given, behind the fault desk if
+// there is one.
+func (n *Node) dial(given func(ctx context.Context, network, address string) (net.Conn, error)) func(ctx context.Context, network, address string) (net.Conn, error) {
+	if desk := n.config.Faults; desk != nil {
+		return desk.Dialer(given)
+	}
+	return given
 }
 
 // lanes is the map that write lanes act on; nil: the node is alone.
@@ -89,10 +98,14 @@ func (n *Node) roadListener(edges map[string]intra.Served) httpedge.Listener {
 	server := intra.NewServer(intra.ServerConfig{
 		Gateway: n.gateway, Peer: n.config.Road.Peer, Edges: edges, Questions: n.config.Road.Questions, Log: n.log,
 	})
-	return httpedge.Listener{
+	l := httpedge.Listener{
 		Name: "intra", Address: n.intra, Socket: n.config.Road.Socket, TLS: n.config.Road.Server,
 		Handler: server.Handle, Expect: server.Expect, MaxConnections: n.config.MaxConnections, Grace: stopGrace, Stops: n.stopping.Load,
 	}
+	if desk := n.config.Faults; desk != nil {
+		l.Below, l.TLS = desk.Listener, desk.Server(l.TLS, n.config.Road.Peer)
+	}
+	return l
 }
 
 // Intra returns the address of the intra listener as bound; empty if there is none.

@@ -20,7 +20,7 @@ const maxListings = 64
 
 // bucketSpec describes the actor of one bucket.
 func bucketSpec(c Config, b objects.Bucket) actors.Spec {
-	return actors.Spec{Name: b.ID.String(), Kind: "bucket", New: func() actor.Actor { return &bucket{config: c, bucket: b} }}
+	return actors.Spec{Name: b.ID.String(), Kind: "bucket", New: func() actor.Actor { return &bucket{config: c, bucket: b} }, Policy: actors.Policy{Resumes: true}}
 }
 
 // bucket is one bucket on this node. It spawns a lister per listing.
@@ -68,6 +68,7 @@ func (b *bucket) onList(ctx actor.Context, request messages.Failer, lister actor
 	b.named++
 	_, err := b.config.System.Spawn(ctx, actors.Spec{
 		Name: listerPrefix + strconv.FormatUint(b.named, 36), Kind: "lister",
+		Subject: b.bucket.Name, Handles: messages.HandlesBucket(b.bucket, messages.ListAccess),
 		New: func() actor.Actor { return lister }, Policy: actors.Policy{NoRestart: true},
 		// What it waits for only reads; its client need not wait for that.
 		Abandoned: func(any) func() {

@@ -56,7 +56,7 @@ func Spec(c Config) actors.Spec {
 	for _, d := range c.Docs {
 		docs.byName[d.Name] = d
 	}
-	return actors.Spec{Name: Name, Kind: "buckets", New: func() actor.Actor { return &buckets{Config: c, docs: docs} }}
+	return actors.Spec{Name: Name, Kind: "buckets", New: func() actor.Actor { return &buckets{Config: c, docs: docs} }, Policy: actors.Policy{Resumes: true}}
 }
 
 // documents is what the coordinator knows of buckets; it outlives a restart of
@@ -143,6 +143,10 @@ func (b *buckets) onStarted(ctx actor.Context) {
 
 // finishDestruction goes on with the destruction of a bucket that has no way back.
 func (b *buckets) finishDestruction(ctx actor.Context, doc *objects.BucketDoc) {
+	if err := b.System.Quarantine().Refuses("bucket.Destroy", destroyWithObjects.handles(doc.Name)); err != nil {
+		b.destructionFailed(ctx, doc.Name, err)
+		return
+	}
 	b.change(ctx, doc.Name, &change{doc: doc, goal: destroyWithObjects})
 }
 
@@ -242,13 +246,8 @@ func (b *buckets) onSetBucketProps(ctx actor.Context, m *messages.SetBucketProps
 		m.Fail(errs.E(op, m.Name, errs.Busy, errChanging))
 	case doc == nil || doc.State == objects.BucketDeleting:
 		m.Fail(errs.E(op, m.Name, errs.NotFound, objects.ErrNoSuchBucket))
-	case doc.Props.Owners() != m.Props.Owners():
-		m.Fail(errs.E(op, m.Name, errs.Invalid, errors.New("copies are given when a bucket is made, and cannot be changed yet: make another bucket and copy what is in this one")))
 	default:
-		next := *doc
-		next.Props = m.Props
-		next.Version++
-		b.change(ctx, m.Name, &change{doc: &next, goal: setProps, answer: m.Reply.Send})
+		b.change(ctx, m.Name, &change{doc: doc.With(m.Props), goal: setProps, answer: m.Reply.Send})
 	}
 }
 
@@ -262,6 +261,7 @@ func (b *buckets) change(ctx actor.Context, name string, c *change) {
 	}
 	_, err := b.System.Spawn(ctx, actors.Spec{
 		Name: "change-" + c.doc.ID.String(), Kind: "change", New: func() actor.Actor { return c }, Policy: actors.Policy{NoRestart: true},
+		Subject: name, Handles: c.goal.handles(name),
 		// It goes on, and its bucket takes no other change until it has ended.
 		Abandoned: func(any) func() {
 			c.answer(nil, errs.E("bucket.change", name, errs.Busy, objects.ErrOutcomeUnknown))

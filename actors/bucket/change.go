@@ -29,6 +29,18 @@ const (
 	reopen
 )
 
+// handles is what a change for the goal does to a bucket, as the requests for it say.
+func (g goal) handles(bucket string) messages.Handling {
+	switch g {
+	case create:
+		return (&messages.CreateBucket{Name: bucket}).Handles()
+	case setProps:
+		return (&messages.SetBucketProps{Name: bucket}).Handles()
+	default:
+		return (&messages.DestroyBucket{Name: bucket}).Handles()
+	}
+}
+
 // change is the worker of one change: it blocks on documents and lanes, tells
 // the coordinator how it went, and ends.
 type change struct {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/asynkron/protoactor-go/actor"
 
+	"github.com/troupe-storage/troupe/actors"
 	"github.com/troupe-storage/troupe/messages"
 	"github.com/troupe-storage/troupe/objects/errs"
 )
@@ -22,8 +23,17 @@ func (x *xactions) onStartJob(ctx actor.Context, m *messages.StartJob) {
 		m.Fail(errs.E(op, m.Kind, err))
 		return
 	}
+	handling := handlingOf(kind.Name, m.Parameters)
+	if err := x.System.Quarantine().Refuses(op, handling); err != nil {
+		m.Fail(err)
+		return
+	}
 	parameters, target, err := kind.check(m.Parameters)
 	if err != nil {
+		var p *panicked
+		if errors.As(err, &p) {
+			x.System.Panicked(ctx.Self().Id, "StartJob", handling, actors.Recovered{Reason: p.reason, Stack: p.stack})
+		}
 		m.Fail(errs.E(op, err))
 		return
 	}
@@ -96,7 +106,11 @@ func (x *xactions) onRestartJob(ctx actor.Context, m *messages.RestartJob) {
 		m.Fail(errs.E(op, m.ID, errs.Invalid, fmt.Errorf("this node knows no kind of job %q", e.doc.Kind)))
 		return
 	}
-	if err := x.mayQueue(op, e.kind, e.doc.Bucket); err != nil {
+	err := x.mayQueue(op, e.kind, e.doc.Bucket)
+	if err == nil {
+		err = x.System.Quarantine().Refuses(op, e.doc.handling())
+	}
+	if err != nil {
 		m.Fail(err)
 		return
 	}

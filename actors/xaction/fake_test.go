@@ -158,6 +158,8 @@ type node struct {
 	limits Limits
 	census atomic.Pointer[Census]
 	log    bytes.Buffer // what was logged; to be read while the node is stopped
+
+	quarantined []messages.Quarantine // at the next start
 }
 
 // breaking makes the actor at an address panic on the next Ping that it gets.
@@ -195,6 +197,7 @@ func (n *node) start() *node {
 	log := logrus.New()
 	log.SetOutput(&n.log)
 	n.system = actors.NewSystemOn(n.clock, logrus.NewEntry(log))
+	n.system.Quarantine().Restore(n.quarantined)
 	spec, err := Spec(Config{System: n.system, Store: n.store, Documents: n.store.all(), Kinds: n.kinds, Limits: n.limits, Published: &n.census})
 	if err != nil {
 		n.t.Fatal(err)

@@ -96,7 +96,7 @@ func (j *job) onRunReturned(ctx actor.Context, m *runReturned) {
 	var p *panicked
 	if errors.As(m.err, &p) {
 		j.system.Log().WithFields(logrus.Fields{"job": j.run.id, "kind": j.kind.Name, "cause": p.reason, "stack": string(p.stack)}).Error("job panicked")
-		panic(p.reason) // to the supervisor, as any actor's
+		panic(actors.Recovered{Reason: p.reason, Stack: p.stack}) // to the supervisor, as any actor's
 	}
 	ctx.Send(j.tell, &jobEnded{id: j.run.id, serial: j.serial, err: m.err})
 	ctx.Stop(ctx.Self())
@@ -124,12 +124,18 @@ func (j *job) policy() actors.Policy {
 // newJob makes the run of a job; nothing has begun yet.
 func (x *xactions) newJob(self *actor.PID, e *entry) *job {
 	run, cancel := context.WithCancelCause(context.Background())
-	id, root := e.doc.ID, x.System.Root()
+	id, kind, root := e.doc.ID, e.kind.Name, x.System.Root()
 	j := &job{system: x.System, kind: e.kind, cancel: cancel, tell: self, serial: e.serial}
 	j.run = &Run{
 		id: id, parameters: e.doc.Parameters, restored: e.doc.Checkpoint, ledger: e.ledger, hold: e.hold, limit: e.limit, ctx: run,
-		objects: x.Objects, clock: x.System.Clock(),
+		objects: x.Objects, system: x.System, address: self.Id + "/" + e.doc.Kind + "-" + e.doc.ID, clock: x.System.Clock(),
 		log: x.System.Log().WithFields(logrus.Fields{"job": id, "kind": e.kind.Name}),
+		step: func() error {
+			if x.Step == nil {
+				return nil
+			}
+			return x.Step(run, kind, id)
+		},
 		sync: func() messages.Reply[struct{}] {
 			m := &syncJob{id: id, reply: messages.NewReply[struct{}]()}
 			root.Send(self, m)

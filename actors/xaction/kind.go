@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"runtime/debug"
 	"sort"
 	"strings"
 
@@ -70,6 +71,16 @@ func Decode(parameters json.RawMessage, into any) error {
 // maxParameters bounds the parameters of a job, in bytes.
 const maxParameters = 64 << 10
 
+// judge is Check; a panic of it is an error, and costs no other job anything.
+func (k *Kind) judge(parameters json.RawMessage) (target Target, err error) {
+	defer func() {
+		if reason := recover(); reason != nil {
+			err = &panicked{reason: fmt.Sprint(reason), stack: debug.Stack()}
+		}
+	}()
+	return k.Check(parameters)
+}
+
 // check validates parameters and returns them as they are kept.
 func (k *Kind) check(parameters json.RawMessage) (json.RawMessage, Target, error) {
 	const op errs.Op = "xaction.Check"
@@ -90,8 +101,12 @@ func (k *Kind) check(parameters json.RawMessage) (json.RawMessage, Target, error
 		}
 		return kept, Target{}, nil
 	}
-	target, err := k.Check(kept)
-	if err != nil {
+	target, err := k.judge(kept)
+	var p *panicked
+	switch {
+	case errors.As(err, &p):
+		return nil, Target{}, errs.E(op, k.Name, errs.Busy, err)
+	case err != nil:
 		return nil, Target{}, errs.E(op, k.Name, errs.Invalid, err)
 	}
 	if k.Scope == OncePerBucket && target.Bucket == "" {

@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"sync"
 	"time"
 
 	"github.com/sirupsen/logrus"
 
+	"github.com/troupe-storage/troupe/actors"
 	"github.com/troupe-storage/troupe/messages"
 	"github.com/troupe-storage/troupe/objects/clock"
 	"github.com/troupe-storage/troupe/objects/errs"
@@ -32,7 +34,10 @@ type Run struct {
 	pace       pace
 	ctx        context.Context
 	sync       func() messages.Reply[struct{}]
+	step       func() error // what Config.Step says
 	objects    Objects
+	system     *actors.System
+	address    string // of the job's actor
 	clock      clock.Clock
 	log        *logrus.Entry
 }
@@ -114,6 +119,23 @@ func (r *Run) Done() Amount { return r.ledger.amount() }
 // them kept with their names.
 func (r *Run) Failed(name string, err error) { r.ledger.failed(name, err) }
 
+// Apart does what is about one thing, on any goroutine. A panic is the failure of that
+// alone: it counts against the thing, which is refused once it has panicked again and
+// again. Of a goroutine of the job's own it would end the process.
+func (r *Run) Apart(thing messages.Handling, do func() error) (err error) {
+	const op errs.Op = "xaction.Apart"
+	if err := r.system.Quarantine().Refuses(op, thing); err != nil {
+		return err
+	}
+	defer func() {
+		if reason := recover(); reason != nil {
+			r.system.Panicked(r.address, "job", thing, actors.Recovered{Reason: reason, Stack: debug.Stack()})
+			err = errs.E(op, thing.Subject(), errs.Internal, fmt.Errorf("it panicked: %v", reason))
+		}
+	}()
+	return do()
+}
+
 // Idle says whether the job waits for work. A paused job is idle by itself.
 func (r *Run) Idle(idle bool) { r.ledger.setIdle(idle) }
 
@@ -121,6 +143,9 @@ func (r *Run) Idle(idle bool) { r.ledger.setIdle(idle) }
 // as long as its rate demands, which may change meanwhile. ErrStop: the job is to
 // end. Run calls it between steps that take seconds at most.
 func (r *Run) Turn() error {
+	if err := r.step(); err != nil {
+		return err
+	}
 	done, began := r.ledger.amount(), r.clock.Now()
 	for {
 		if r.ctx.Err() != nil {

@@ -1,6 +1,7 @@
 package xaction
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync/atomic"
@@ -29,6 +30,10 @@ type Config struct {
 	Kinds     []Kind
 	Objects   Objects // of Run; nil where no kind asks for it
 	Limits    Limits
+	// Step, if not nil, is asked before each step of a job: the hook of the fault desk.
+	// It is called on the job's goroutine; it may wait until the context ends, panic, and
+	// return an error, which Run.Turn answers.
+	Step func(ctx context.Context, kind, id string) error
 	// Published is where the coordinator puts what metrics show; nil: nowhere.
 	Published *atomic.Pointer[Census]
 }
@@ -182,12 +187,18 @@ func (x *xactions) takeUp(e *entry) {
 		e.touched = false
 		x.touch(e)
 	}
+	var refused error
+	if !e.doc.State.Ended() {
+		refused = x.System.Quarantine().Refuses("xaction.takeUp", e.doc.handling())
+	}
 	switch {
 	case e.doc.State.Ended():
 	case e.doc.State == messages.JobStopping:
 		x.end(e, messages.JobStopped, "")
 	case e.kind == nil:
 		x.end(e, messages.JobFailed, fmt.Sprintf("this node knows no kind of job %q any more", e.doc.Kind))
+	case refused != nil:
+		x.end(e, messages.JobFailed, refused.Error())
 	case e.doc.State == messages.JobPaused && (e.kind.Resumable || e.doc.Runs == 0):
 	case e.doc.State == messages.JobQueued && (e.kind.Resumable || e.doc.Runs == 0):
 	case e.kind.Resumable:
@@ -233,7 +244,7 @@ func (x *xactions) begin(ctx actor.Context, e *entry) {
 	e.serial, e.ledger, e.hold, e.recorded, e.ended = x.jobs.serial, newLedger(&e.doc, x.System.Clock()), &hold{}, 0, nil
 	e.limit = newLimit(e.doc.rate())
 	j := x.newJob(ctx.Self(), e)
-	pid, err := x.System.Spawn(ctx, actors.Spec{Name: e.doc.Kind + "-" + e.doc.ID, Kind: "job", New: func() actor.Actor { return j }, Policy: j.policy()})
+	pid, err := x.System.Spawn(ctx, actors.Spec{Name: e.doc.Kind + "-" + e.doc.ID, Kind: "job", Handles: e.doc.handling(), New: func() actor.Actor { return j }, Policy: j.policy()})
 	if err != nil {
 		j.cancel(ErrStop)
 		e.ledger = nil

@@ -23,15 +23,22 @@ type BucketProps struct {
 	Troupe        TroupeProps    `json:"troupe"`
 }
 
+// HeaderBucketProps is where a HEAD of a bucket has BucketProps, as JSON.
+const HeaderBucketProps = "Ais-Bucket-Props"
+
 // TroupeProps are the properties that AIStore does not have.
 type TroupeProps struct {
 	Durability      string `json:"durability"` // "synced" or "relaxed"
 	ETag            string `json:"etag"`       // "md5" or "fast"
 	ValidateWarmGet bool   `json:"validate_warm_get"`
 	S3Versioning    string `json:"s3_versioning"` // "", "Enabled" or "Suspended"; only to be read here
-	Copies          int    `json:"copies"`        // nodes that an object is on; given when the bucket is made
+	Copies          int    `json:"copies"`        // nodes that an object is on
 	MinCopies       int    `json:"min_copies"`    // of them must have a write before it is acknowledged
 	Reads           string `json:"reads"`         // "confirmed" or "relaxed"
+	// NextCopies is how many there are to be once the plan under way, or the next one, has
+	// made them; 0: as many as there are. Likewise NextMinCopies. Only to be read.
+	NextCopies    int `json:"next_copies,omitempty"`
+	NextMinCopies int `json:"next_min_copies,omitempty"`
 }
 
 // WritePolicy says when data and metadata are persisted.

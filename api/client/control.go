@@ -72,6 +72,18 @@ func (c Control) Do(ctx context.Context, method, path string, query url.Values, 
 	return nil
 }
 
+// Head sends a HEAD and returns the fields of the answer, where the native API tells of
+// buckets and objects.
+func (c Control) Head(ctx context.Context, path string) (http.Header, error) {
+	response, err := c.Send(ctx, &Request{
+		Op: "head", What: path, Method: http.MethodHead, Path: string(sigv4.AppendPath(nil, path)), Payload: sigv4.Signed, SHA256: sigv4.EmptySHA256(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return response.Header, response.Body.Close()
+}
+
 // Stream sends a GET and returns its body as it comes, for answers that go on
 // (events, lines of JSON); the caller closes it.
 func (c Control) Stream(ctx context.Context, path string, query url.Values) (io.ReadCloser, error) {

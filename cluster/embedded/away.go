@@ -112,8 +112,8 @@ func (d *Documents) Attach(shelf Shelf, path string) error {
 	if was != nil && was.Start > d.node.Start {
 		return errs.E(op, shelf, errs.Conflict, fmt.Errorf("it has seen start %d of the node, and this is start %d; restart the node with all its mountpaths", was.Start, d.node.Start))
 	}
-	d.jobs.Lock()
-	defer d.jobs.Unlock()
+	d.folders.Lock()
+	defer d.folders.Unlock()
 	if err := d.bounded(shelf, func() error { return d.refresh(shelf) }); err != nil {
 		return errs.E(op, shelf, err)
 	}
@@ -140,8 +140,8 @@ func (d *Documents) changed(op errs.Op, id string) (Node, *Mountpath, error) {
 	return Node{}, nil, errs.E(op, id, errs.NotFound, errors.New("the node has no such mountpath"))
 }
 
-// refresh gives a shelf the documents of the buckets and jobs that there are, and no
-// others. With jobs held.
+// refresh gives a shelf the documents of the buckets, jobs and quarantines that there are,
+// and no others. With folders held.
 func (d *Documents) refresh(s Shelf) error {
 	if err := d.giveCluster(s); err != nil {
 		return err
@@ -166,7 +166,12 @@ func (d *Documents) refresh(s Shelf) error {
 			}
 		}
 	}
-	return d.refreshJobs(s)
+	for _, folder := range folders() {
+		if err := d.refreshFolder(s, folder); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // shelfTime is how long a change waits for one mountpath. A write of two small

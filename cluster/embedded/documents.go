@@ -81,12 +81,15 @@ type Documents struct {
 	mu          sync.Mutex
 	shelves     []Shelf
 	shown       atomic.Pointer[[]Shelf] // shelves, for who does not wait for mu
-	jobs        sync.RWMutex            // held to read while a job's document is written, to write while a shelf joins; after mu
+	folders     sync.RWMutex            // held to read while a document of a Folder is written, to write while a shelf joins; after mu
 	node        Node
 	buckets     map[objects.BucketID]*objects.BucketDoc
 	cluster     *clusterCopy // nil: the node has never been in one
 	outstanding outstanding
 	clock       clock.Clock
+	// counted are the shelves, by id, whose documents counted when the node's were read: not
+	// those that had been out of use, or are new. nil: all do. Not changed after Open.
+	counted map[string]bool
 }
 
 const (
@@ -141,6 +144,12 @@ func Open(shelves []Shelf) (*Documents, error) {
 		}
 	}
 	voters := d.node.voters(shelves)
+	if len(voters) > 0 {
+		d.counted = make(map[string]bool)
+		for _, s := range voters {
+			d.counted[s.ID()] = true
+		}
+	}
 	for name := range names {
 		doc, err := inForce[objects.BucketDoc](voters, bucketsFolder+"/"+name, func(b *objects.BucketDoc) uint64 { return b.Version })
 		if err != nil {

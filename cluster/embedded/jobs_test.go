@@ -16,7 +16,7 @@ func jobDoc(id string, version int) []byte {
 }
 
 // jobsOn opens the documents of jobs over shelves.
-func jobsOn(t *testing.T, shelves ...*shelf) *Jobs {
+func jobsOn(t *testing.T, shelves ...*shelf) Jobs {
 	t.Helper()
 	var list []Shelf
 	for _, s := range shelves {
@@ -27,7 +27,7 @@ func jobsOn(t *testing.T, shelves ...*shelf) *Jobs {
 	return d.Jobs(clock.NewSystem())
 }
 
-func wantJobs(t *testing.T, j *Jobs, want ...string) {
+func wantJobs(t *testing.T, j Jobs, want ...string) {
 	t.Helper()
 	all, unread := j.All()
 	if len(unread) != 0 {
@@ -73,7 +73,7 @@ func TestJobsNeedAMajority(t *testing.T) {
 		t.Error("a job that a minority has was taken")
 	}
 	wantJobs(t, jobsOn(t, a, b, c), string(jobDoc("x", 2)))
-	if _, err := a.Read(jobName("y")); !errs.Is(errs.NotFound, err) {
+	if _, err := a.Read(j.path("y")); !errs.Is(errs.NotFound, err) {
 		t.Errorf("the copy of a job that never was is still there: %v", err)
 	}
 	if err := j.RemoveJob("x"); err != nil {
@@ -95,7 +95,7 @@ func TestDamagedJobsAreLeftAlone(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	a.docs[jobName("torn")], b.docs[jobName("torn")] = []byte(`{"version": 1, "i`), nil
+	a.docs[j.path("torn")], b.docs[j.path("torn")] = []byte(`{"version": 1, "i`), nil
 	all, unread := j.All()
 	if len(all) != 1 || string(all["good"]) != string(jobDoc("good", 1)) {
 		t.Errorf("%q, want the good one", all)
@@ -107,7 +107,7 @@ func TestDamagedJobsAreLeftAlone(t *testing.T) {
 		t.Error("a document that cannot be read was removed")
 	}
 	b.broken = errs.E("shelf", errs.IO)
-	a.docs[jobName("minority")] = jobDoc("minority", 1)
+	a.docs[j.path("minority")] = jobDoc("minority", 1)
 	if all, unread = j.All(); len(all) != 1 || len(unread) != 3 { // the list of b, torn, and minority, which b does not remove
 		t.Errorf("with a shelf that fails: %q, %v", all, unread)
 	}
@@ -166,7 +166,62 @@ func TestMountpathThatHangsIsLeftOut(t *testing.T) {
 		t.Error(err)
 	}
 	wantJobs(t, jobsOn(t, a, b, c.shelf), string(jobDoc("x", 1)), string(jobDoc("y", 1)))
-	if _, err := c.Read(jobName("y")); !errs.Is(errs.NotFound, err) {
+	if _, err := c.Read(j.path("y")); !errs.Is(errs.NotFound, err) {
 		t.Error("the mountpath that hung was asked")
 	}
+}
+
+// Mountpaths that are new at a start, or were out of use, have no say about what is there,
+// and get it: half of the mountpaths having a document does not make it a minority's.
+func TestNewShelvesHaveNoSayAboutJobs(t *testing.T) {
+	a, b := newShelf("a"), newShelf("b")
+	begin := func(old, present []Shelf) *Documents {
+		t.Helper()
+		d, err := Open(old)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var all []Mountpath
+		for _, s := range present {
+			all = append(all, Mountpath{ID: s.ID(), Path: "/" + s.ID()})
+		}
+		if _, err := d.Begin(present, all); err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	put := func(d *Documents, id string) {
+		t.Helper()
+		if err := d.Jobs(clock.NewSystem()).PutJob(id, jobDoc(id, 1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := func(d *Documents, ids ...string) {
+		t.Helper()
+		all, unread := d.Jobs(clock.NewSystem()).All()
+		if len(all) != len(ids) || len(unread) > 0 {
+			t.Errorf("%d documents, want %v; %v", len(all), ids, unread)
+		}
+		for _, s := range []*shelf{a, b} {
+			for _, id := range ids {
+				if content, err := s.Read("jobs/" + id + ".json"); err != nil || string(content) != string(jobDoc(id, 1)) {
+					t.Errorf("%s on %s: %q, %v", id, s.ID(), content, err)
+				}
+			}
+			if list, err := s.List(jobsFolder); err != nil || len(list) != len(ids) {
+				t.Errorf("on %s: %v, %v", s.ID(), list, err)
+			}
+		}
+	}
+	put(begin(nil, []Shelf{a}), "first")
+	d := begin([]Shelf{a}, []Shelf{a, b}) // b is new
+	want(d, "first")
+	if err := d.SetAway("b", "it burns", false); err != nil {
+		t.Fatal(err)
+	}
+	put(d, "second")
+	if err := d.Jobs(clock.NewSystem()).RemoveJob("first"); err != nil {
+		t.Fatal(err)
+	}
+	want(begin([]Shelf{a, b}, []Shelf{a, b}), "second") // b is back
 }

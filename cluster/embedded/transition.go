@@ -52,8 +52,8 @@ func (d *Documents) Join(shelf Shelf, path string) (Node, error) {
 	if err := d.steady(op, path); err != nil {
 		return Node{}, err
 	}
-	d.jobs.Lock()
-	defer d.jobs.Unlock()
+	d.folders.Lock()
+	defer d.folders.Unlock()
 	current, err := encode(&d.node)
 	if err != nil {
 		return Node{}, err

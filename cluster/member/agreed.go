@@ -17,12 +17,37 @@ import (
 // adopted it: a client waits for it.
 const currentTime = 2 * time.Second
 
+// lookAgain is for how long a look that failed is the answer to others, while the provider is
+// known to be away: one request in so long waits for it, and none for long.
+const lookAgain = time.Second
+
 // looks are the consistent reads of the version of the buckets: one at a time, each for
 // all who asked before it began. Safe for concurrent use.
 type looks struct {
 	mu      sync.Mutex
 	next    *look         // not begun yet; nil: nobody waits
 	reading chan struct{} // holds one while a read is under way
+	failed  error         // why the last one failed; nil: it did not, or there was none
+	again   time.Duration // until when that is answered, on the Elapsed of the clock
+}
+
+// spare says why the provider need not be asked that is known to be away; nil: the caller is
+// to find out whether it is back.
+func (l *looks) spare(now time.Duration) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.failed != nil && now < l.again {
+		return l.failed
+	}
+	l.again = now + currentTime // the others wait for what comes of it
+	return nil
+}
+
+// end notes how a look went.
+func (l *looks) end(now time.Duration, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.failed, l.again = err, now+lookAgain
 }
 
 // look is one read.
@@ -39,14 +64,22 @@ type look struct {
 func (b *Buckets) Current() error {
 	const op errs.Op = "member.Current"
 	view := b.View()
-	if view.Map == nil || view.Unconfirmed != "" {
-		return errs.E(op, errs.Offline, &messages.AgreementAway{Reading: true, Cause: errors.New(view.Unready() + view.Unconfirmed)})
+	if view.Map == nil {
+		return errs.E(op, errs.Offline, &messages.AgreementAway{Reading: true, Cause: errors.New(view.Unready())})
 	}
-	ctx, done := cluster.Within(context.Background(), b.Clock, currentTime)
+	if view.Unconfirmed != "" { // as it was a while ago: the watches that say so ask seldom
+		if err := b.looks.spare(b.Clock.Elapsed()); err != nil {
+			return errs.E(op, errs.Offline, &messages.AgreementAway{Reading: true, Cause: err})
+		}
+	}
+	ctx, done := cluster.Within(*b.calls.Load(), b.Clock, currentTime)
 	defer done()
 	version, err := b.look(ctx)
 	if err != nil {
 		return errs.E(op, errs.Offline, &messages.AgreementAway{Reading: true, Cause: err})
+	}
+	if nudge := b.nudge.Load(); nudge != nil && b.version.Load() < version {
+		(*nudge)()
 	}
 	for b.version.Load() < version {
 		if !cluster.Pause(ctx, b.Clock, adoptPause) {
@@ -94,6 +127,7 @@ func (b *Buckets) read(ctx context.Context, l *look) {
 		return
 	}
 	small, err := b.store.Get(ctx, b.keys.BucketsVersion())
+	b.looks.end(b.Clock.Elapsed(), err)
 	if err != nil || !small.Exists() {
 		l.err = err
 		return

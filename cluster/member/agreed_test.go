@@ -3,12 +3,14 @@ package member_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/troupe-storage/troupe/cluster"
 	"github.com/troupe-storage/troupe/cluster/member"
 	"github.com/troupe-storage/troupe/messages"
 	"github.com/troupe-storage/troupe/objects/errs"
@@ -55,6 +57,79 @@ func TestUnknownBucketIsLookedUp(t *testing.T) {
 		b.provider.Faults().Cut(false)
 		w.wait("it can be told again", func() bool { return b.buckets.Current() == nil })
 	})
+}
+
+// What a node says of an unknown bucket depends on whether the provider answers now, and not
+// on what watches of it met last: they ask seldom when it was away for long. The look has
+// what it finds adopted. While the provider is away one who asks waits for it, in a second,
+// and the others are answered at once.
+func TestLooksDoNotWaitForWatches(t *testing.T) {
+	run(t, func(w *world) {
+		w.pace.RetryMax = time.Hour
+		w.found("a", "b", "c")
+		b := w.nodes["b"]
+		for name, away := range map[string]func(bool){"cut": b.provider.Faults().Cut, "silent": b.provider.Faults().Hang} {
+			w.let(5 * time.Second) // all has been adopted
+			must(t, b.buckets.Current())
+			away(true)
+			w.let(10 * time.Minute) // its watches ask again in minutes from now
+			if b.view.Load().Unconfirmed == "" {
+				t.Errorf("%s: control: b does not know that the provider is away", name)
+			}
+			waited, asks := time.Now(), 0
+			for time.Since(waited) < time.Minute {
+				if err := b.buckets.Current(); !errs.Is(errs.Offline, err) {
+					t.Fatalf("%s: without the provider: %v", name, err)
+				}
+				asks++
+				w.let(10 * time.Millisecond)
+			}
+			if asks < 1500 { // a third of the time at least nobody waits
+				t.Errorf("%s: %d asked in a minute", name, asks)
+			}
+			if err := w.nodes["a"].buckets.PutBucket(bucketDoc("photos-"+name, name[0], 1)); err == nil {
+				t.Errorf("%s: control: b has adopted it", name)
+			}
+			away(false)
+			w.let(2 * time.Second)
+			if b.shelf.version("photos-"+name) != 0 && name == "cut" {
+				t.Errorf("%s: control: a watch was faster", name)
+			}
+			if err := b.buckets.Current(); err != nil || b.shelf.version("photos-"+name) != 1 {
+				t.Errorf("%s: the provider answers: %v; b has version %d", name, err, b.shelf.version("photos-"+name))
+			}
+		}
+	})
+}
+
+// However long the provider was away, nodes make buckets again soon after it is back, and
+// all of them adopt them by themselves.
+func TestProviderIsBack(t *testing.T) {
+	for round := range 10 {
+		run(t, func(w *world) {
+			w.pace = cluster.Pace{} // as programs have it
+			w.found("a", "b", "c")
+			for _, away := range []time.Duration{20 * time.Second, time.Minute, 10 * time.Minute} {
+				for _, id := range w.order {
+					w.nodes[id].provider.Faults().Cut(true)
+				}
+				w.let(away)
+				for _, id := range w.order {
+					w.nodes[id].provider.Faults().Cut(false)
+				}
+				back := time.Now()
+				for i, id := range w.order {
+					doc := bucketDoc(fmt.Sprint("photos-", away, i), byte(away/time.Second)+byte(i), 1)
+					if err := w.nodes[id].buckets.PutBucket(doc); err != nil {
+						t.Errorf("round %d, after %s: %s makes a bucket: %v", round, away, id, err)
+					}
+				}
+				if took := time.Since(back); took > 9*time.Second { // the longest pause, and what nodes tell each other by probes
+					t.Errorf("round %d, after %s: %s", round, away, took)
+				}
+			}
+		})
+	}
 }
 
 // A node that learns that another one has a later map has it at once, and not when it

@@ -66,6 +66,8 @@ type Buckets struct {
 	others  atomic.Pointer[map[smap.NodeID]adoptedBuckets]
 	graves  graves
 	looks   looks
+	calls   atomic.Pointer[context.Context] // ends with the node's membership, and calls with it
+	nudge   atomic.Pointer[func()]          // has the watch of the buckets ask now; nil: there is none
 }
 
 // adoptedBuckets is what a node has said of the documents of buckets.
@@ -82,15 +84,29 @@ func NewBuckets(c BucketsConfig) (*Buckets, error) {
 	}
 	b := &Buckets{BucketsConfig: c, keys: keys, store: cluster.NewStore(c.Provider, cluster.Pace{Clock: c.Clock})}
 	b.looks.reading = make(chan struct{}, 1)
+	forever := context.Background()
+	b.calls.Store(&forever)
 	b.graves.dropping, b.graves.dropped = make(map[objects.BucketID]bool), make(map[objects.BucketID]bool)
 	return b, nil
+}
+
+// open returns what ends the calls that begin from now on: a node that stops waits for none.
+func (b *Buckets) open() (end context.CancelFunc) {
+	ctx, end := context.WithCancel(context.Background())
+	b.calls.Store(&ctx)
+	return end
 }
 
 // PutBucket implements bucket.Documents: it changes the document by compare-and-set, and
 // returns when every node that is up has adopted it.
 func (b *Buckets) PutBucket(doc *objects.BucketDoc) error {
+	return b.putBucket(*b.calls.Load(), doc)
+}
+
+// putBucket is PutBucket until the context ends.
+func (b *Buckets) putBucket(ctx context.Context, doc *objects.BucketDoc) error {
 	const op errs.Op = "member.PutBucket"
-	ctx, done := cluster.Within(context.Background(), b.Clock, callTime)
+	ctx, done := cluster.Within(ctx, b.Clock, callTime)
 	defer done()
 	version, err := b.put(ctx, doc)
 	switch {
@@ -144,6 +160,16 @@ func (b *Buckets) put(ctx context.Context, doc *objects.BucketDoc) (version uint
 		if err != nil {
 			return 0, err
 		}
+		if have.ID == doc.ID && !sameCopies(&have, doc) {
+			if m := b.View().Map; m.Version() != next.Smap {
+				if !cluster.Pause(ctx, b.Clock, adoptPause) {
+					return 0, errs.E(op, doc.Bucket, errs.Canceled, fmt.Errorf("the node has not adopted version %d of the map", next.Smap))
+				}
+				continue
+			} else if err := judgeCopies(m, &have, doc); err != nil {
+				return 0, err
+			}
+		}
 		line, err := json.Marshal(next)
 		if err != nil {
 			return 0, err
@@ -169,7 +195,7 @@ func (b *Buckets) put(ctx context.Context, doc *objects.BucketDoc) (version uint
 // following is the next version of the buckets, under the map in force. It is later than
 // any that a node is known to have adopted: a provider that lost all counts from the
 // beginning.
-func (b *Buckets) following(small, now cluster.Document, name string) (bucketsDocument, error) {
+func (b *Buckets) following(small, now cluster.Document, names ...string) (bucketsDocument, error) {
 	var next bucketsDocument
 	var in versionDocument
 	if small.Exists() {
@@ -189,7 +215,7 @@ func (b *Buckets) following(small, now cluster.Document, name string) (bucketsDo
 	}
 	next.Version++
 	next.Smap = in.Version
-	next.Changed = append(slices.DeleteFunc(next.Changed, func(n string) bool { return n == name }), name)
+	next.Changed = append(slices.DeleteFunc(next.Changed, func(n string) bool { return slices.Contains(names, n) }), names...)
 	next.Changed = next.Changed[max(0, len(next.Changed)-changedNames):]
 	return next, nil
 }
@@ -208,17 +234,7 @@ const adoptPause = 50 * time.Millisecond
 // await waits until all nodes that are up have adopted a version.
 func (b *Buckets) await(ctx context.Context, doc *objects.BucketDoc, version uint64) error {
 	for {
-		var late []string
-		view, others := b.View(), b.heard()
-		for _, node := range view.Map.Nodes() {
-			has := others[node.ID].version
-			if node.ID == view.Self {
-				has = b.version.Load()
-			}
-			if node.State.Serves() && has < version {
-				late = append(late, string(node.ID))
-			}
-		}
+		late := b.late(version)
 		if len(late) == 0 {
 			return nil
 		}
@@ -228,15 +244,33 @@ func (b *Buckets) await(ctx context.Context, doc *objects.BucketDoc, version uin
 	}
 }
 
+// late are the nodes that are up and have not adopted a version, as far as this node knows.
+func (b *Buckets) late(version uint64) (late []string) {
+	view, others := b.View(), b.heard()
+	for _, node := range view.Map.Nodes() {
+		has := others[node.ID].version
+		if node.ID == view.Self {
+			has = b.version.Load()
+		}
+		if node.State.Serves() && has < version {
+			late = append(late, string(node.ID))
+		}
+	}
+	return late
+}
+
 // follow adopts what is agreed on, until the context ends.
 func (b *Buckets) follow(ctx context.Context, pace cluster.Pace) {
 	watch := cluster.WatchDocument(b.Provider, b.keys.BucketsVersion(), pace)
+	nudge := watch.Nudge
+	b.nudge.Store(&nudge)
+	var late repeated
 	for {
 		_, err := watch.Next(ctx)
 		for err == nil && ctx.Err() == nil {
 			if err = b.adopt(ctx); err != nil {
 				level := logrus.WarnLevel
-				if b.View().Map == nil { // it is joining
+				if b.View().Map == nil || !late.failed(b.Clock.Elapsed()) { // it is joining, or has said so
 					level = logrus.DebugLevel
 				}
 				b.Log.WithError(err).Log(level, "documents of buckets are not adopted yet")
@@ -244,6 +278,7 @@ func (b *Buckets) follow(ctx context.Context, pace cluster.Pace) {
 				err = nil
 				continue
 			}
+			late.ended(b.Clock.Elapsed())
 			break
 		}
 		if ctx.Err() != nil {

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/troupe-storage/troupe/cluster"
-	"github.com/troupe-storage/troupe/messages"
+	"github.com/troupe-storage/troupe/objects"
 	"github.com/troupe-storage/troupe/objects/smap"
 )
 
@@ -24,17 +24,16 @@ type evidence struct {
 	catalogue map[smap.NodeID]cluster.Member
 	leads     bool // it holds the lock, and did a moment ago
 	leader    smap.NodeID
-	caughtUp  uint64 // the node's own report; see Status.CaughtUp
-	lacks     *Lost  // likewise; see Status.Lost
+	own       Status // the node's own
 	outages   map[smap.NodeID]outage
 	// giveUpAfter is how long a node is down until it is given up by itself; 0: for ever.
 	giveUpAfter time.Duration
 	empty       bool // there is no bucket: keys may be placed without a plan
 	wishes      wishes
-	wished      bool               // they are known
-	manual      bool               // no plan is begun by itself
-	walked      *messages.PlanWalk // the node's own report
+	wished      bool // they are known
+	manual      bool // no plan is begun by itself
 	rule        func() Rule
+	forgotten   func(objects.BucketID) bool // a bucket is destroyed, and no node has anything of it; nil: none is
 }
 
 // decision is what to do about it.
@@ -46,10 +45,12 @@ type decision struct {
 	newer   bool               // somebody has a newer map: it is to be adopted first
 	heir    smap.NodeID        // whom the lead is to be given to; empty: nobody
 
-	wishes    func(*wishes) // nil: nothing; it changes in the same transaction as the map
-	known     bool          // the change holds only as long as the wishes are what the leader knows
-	forget    []smap.NodeID // nodes whose records go with the change
-	placement []smap.NodeID // where keys are to live by it, for who asked
+	wishes    func(*wishes)        // nil: nothing; it changes in the same transaction as the map
+	known     bool                 // the change holds only as long as the wishes are what the leader knows
+	expects   []*objects.BucketDoc // documents that are to be as the leader knows them
+	rewrites  []*objects.BucketDoc // what is written in their place, in the same order; nil: they stay
+	forget    []smap.NodeID        // nodes whose records go with the change
+	placement []smap.NodeID        // where keys are to live by it, for who asked
 }
 
 // nothing reports whether there is nothing to write.
@@ -62,7 +63,7 @@ func (e evidence) decide() decision {
 	if d, urgent := e.urgent(); urgent || !e.leads {
 		return d
 	}
-	for _, look := range []func() decision{e.maintenance, e.losing, e.caughtUpNodes, e.returning, e.joining, e.placing, e.switching, e.leaving, e.draining, e.givingUp, e.planning} {
+	for _, look := range []func() decision{e.maintenance, e.losing, e.caughtUpNodes, e.returning, e.joining, e.placing, e.switching, e.forgetting, e.leaving, e.draining, e.givingUp, e.planning} {
 		if d := look(); !d.nothing() {
 			return d
 		}
@@ -260,7 +261,7 @@ func (e evidence) caughtUpNodes() decision {
 		if node.State != smap.Recovering || lost(node) {
 			continue
 		}
-		report := e.caughtUp
+		report := e.own.CaughtUp
 		if node.ID != e.self {
 			c, ok := e.contacts[node.ID]
 			if !ok || !c.fresh(e.now) || c.status.Lineage != e.current.Lineage() {

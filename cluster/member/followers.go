@@ -94,7 +94,7 @@ func (m *member) campaign(ctx context.Context, c *cluster.Candidate, send func(a
 		if lead.Context().Err() != nil {
 			why = context.Cause(lead.Context()).Error()
 		}
-		resigned, done := cluster.Within(context.WithoutCancel(ctx), m.System.Clock(), callTime)
+		resigned, done := cluster.Within(context.WithoutCancel(ctx), m.System.Clock(), resignTime)
 		if err := lead.Resign(resigned); err != nil {
 			why += "; its session expires by itself: " + err.Error()
 		}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/troupe-storage/troupe/objects"
 	"github.com/troupe-storage/troupe/objects/errs"
 	"github.com/troupe-storage/troupe/objects/smap"
 )
@@ -142,7 +143,7 @@ func (e evidence) mayBeLost(node smap.Node) string {
 	var exposed []string
 	for _, bucket := range e.rule().Buckets {
 		if bucket.Copies <= notUp || len(e.current.Placement()) <= notUp {
-			exposed = append(exposed, fmt.Sprintf("%s (copies: %d)", bucket.Name, bucket.Copies))
+			exposed = append(exposed, fmt.Sprintf("%s (copies: %d)", bucket.Doc.Name, bucket.Copies))
 		}
 	}
 	if len(exposed) == 0 {
@@ -155,9 +156,10 @@ func (e evidence) mayBeLost(node smap.Node) string {
 	return text
 }
 
-// Protection is how many copies a bucket asks for.
+// Protection is how many copies of its keys there are of a bucket, the fewest while a plan
+// changes that.
 type Protection struct {
-	Name   string
+	Doc    *objects.BucketDoc
 	Copies int
 }
 

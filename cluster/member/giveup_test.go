@@ -7,13 +7,14 @@ import (
 	"time"
 
 	"github.com/troupe-storage/troupe/cluster/member"
+	"github.com/troupe-storage/troupe/objects"
 	"github.com/troupe-storage/troupe/objects/errs"
 	"github.com/troupe-storage/troupe/objects/smap"
 )
 
 // protected is what buckets of two copies ask for.
 func protected() member.Rule {
-	return member.Rule{SwitchRule: smap.SwitchRule{Spare: 1, Slack: 1}, Copies: 2, Buckets: []member.Protection{{Name: "photos", Copies: 2}}}
+	return member.Rule{SwitchRule: smap.SwitchRule{Spare: 1, Slack: 1}, Copies: 2, Buckets: []member.Protection{{Doc: &objects.BucketDoc{Bucket: objects.Bucket{Name: "photos"}}, Copies: 2}}}
 }
 
 // A node that stays down is given up, where other nodes have all of its keys: not before
@@ -53,7 +54,7 @@ func TestLossIsAccepted(t *testing.T) {
 	run(t, func(w *world) {
 		w.giveUp = 5 * time.Minute
 		w.rule = func() member.Rule {
-			return member.Rule{Copies: 1, Buckets: []member.Protection{{Name: "photos", Copies: 1}}}
+			return member.Rule{Copies: 1, Buckets: []member.Protection{{Doc: &objects.BucketDoc{Bucket: objects.Bucket{Name: "photos"}}, Copies: 1}}}
 		}
 		w.filled("a", "b", "c")
 		w.walks(64)

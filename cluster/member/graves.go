@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -29,9 +30,9 @@ type grave struct {
 // graves are the destroyed buckets as this node knows them. Safe for concurrent use.
 type graves struct {
 	mu       sync.Mutex
-	dropping map[objects.BucketID]bool // this node still has data of them
-	dropped  map[objects.BucketID]bool // it has none any more; while they are kept
-	kept     atomic.Int64              // how many are kept for others, as seen last
+	dropping map[objects.BucketID]bool                   // this node still has data of them
+	dropped  map[objects.BucketID]bool                   // it has none any more; while they are kept
+	kept     atomic.Pointer[map[objects.BucketID]*grave] // as seen last; nil: they were not looked at
 }
 
 // mark notes a bucket that is destroyed, and reports whether its data is to be removed.
@@ -87,7 +88,7 @@ func (b *Buckets) destroyed(ctx context.Context) (map[objects.BucketID]*grave, e
 		}
 		all[g.ID] = g
 	}
-	b.graves.kept.Store(int64(len(all)))
+	b.graves.kept.Store(&all)
 	return all, nil
 }
 
@@ -123,9 +124,13 @@ func (b *Buckets) vacant(ctx context.Context, doc *objects.BucketDoc, exists boo
 		return err
 	}
 	for _, g := range all {
-		if g.Name == doc.Name && g.Provider == doc.Provider && g.Namespace == doc.Namespace {
-			return errs.E("member.put", doc.Bucket, errs.Busy, fmt.Errorf("a bucket of that name was destroyed, and nodes still have data of it: %v", b.holders(g)))
+		if g.Name != doc.Name || g.Provider != doc.Provider || g.Namespace != doc.Namespace {
+			continue
 		}
+		if late := b.holders(g); len(late) > 0 {
+			return errs.E("member.put", doc.Bucket, errs.Busy, fmt.Errorf("a bucket of that name was destroyed, and nodes still have data of it: %v", late))
+		}
+		return errs.E("member.put", doc.Bucket, errs.Busy, errors.New("a bucket of that name was destroyed, and is about to be forgotten: ask again in a moment"))
 	}
 	return nil
 }
@@ -147,6 +152,20 @@ func (b *Buckets) holders(g *grave) []string {
 		}
 	}
 	return late
+}
+
+// isForgotten reports whether a bucket is destroyed and no node of the map has anything of it,
+// as this node knows.
+func (b *Buckets) isForgotten(id objects.BucketID) bool {
+	kept := b.graves.kept.Load()
+	return kept != nil && (*kept)[id] != nil && len(b.holders((*kept)[id])) == 0
+}
+
+// isCounted reports whether the map still has a count of a bucket. It does not where
+// version Buckets of its grave was adopted, and the count has gone since.
+func (b *Buckets) isCounted(id objects.BucketID) bool {
+	m := b.View().Map
+	return m != nil && m.HasCount(id)
 }
 
 // buryTime is how long a destruction waits for the last of the data to go, so that the
@@ -176,21 +195,23 @@ func (b *Buckets) bury(ctx context.Context, doc *objects.BucketDoc) error {
 
 // onlyAway reports whether a grave is kept for nodes that are away, and for no other.
 func (b *Buckets) onlyAway(g *grave) bool {
-	view := b.View()
-	return !slices.ContainsFunc(b.holders(g), func(id string) bool {
+	view, late := b.View(), b.holders(g)
+	return len(late) > 0 && !slices.ContainsFunc(late, func(id string) bool {
 		node, ok := view.Map.Node(smap.NodeID(id))
 		return ok && !node.State.Away()
 	})
 }
 
-// sweep removes the graves that nobody needs any more, and returns the others.
+// sweep removes the graves that nobody needs any more, and returns the others. As long as the
+// map has a count of the bucket, who leads needs it, to know that it is to be forgotten.
 func (b *Buckets) sweep(ctx context.Context) (map[objects.BucketID]*grave, error) {
 	all, err := b.destroyed(ctx)
 	if err != nil {
 		return nil, err
 	}
+	left := maps.Clone(all) // what was seen is published, and not changed
 	for id, g := range all {
-		if len(b.holders(g)) > 0 {
+		if len(b.holders(g)) > 0 || b.isCounted(id) { // in this order: who has adopted the grave has a map that had the count
 			continue
 		}
 		doc, err := b.store.Get(ctx, b.keys.Destroyed(id))
@@ -202,9 +223,9 @@ func (b *Buckets) sweep(ctx context.Context) (map[objects.BucketID]*grave, error
 				return nil, err
 			}
 		}
-		delete(all, id)
+		delete(left, id)
 	}
-	return all, nil
+	return left, nil
 }
 
 // sweepEvery is between two looks of the leader at what may be forgotten.
@@ -214,7 +235,7 @@ const sweepEvery = 5 * time.Second
 func (b *Buckets) sweepAll(ctx context.Context) {
 	for cluster.Pause(ctx, b.Clock, sweepEvery) {
 		view := b.View()
-		if view.Map == nil || view.Leader != view.Self || b.graves.kept.Load() == 0 {
+		if kept := b.graves.kept.Load(); view.Map == nil || view.Leader != view.Self || kept == nil || len(*kept) == 0 {
 			continue
 		}
 		limited, done := cluster.Within(ctx, b.Clock, callTime)

@@ -3,11 +3,13 @@ package member
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/troupe-storage/troupe/cluster"
 	"github.com/troupe-storage/troupe/messages"
+	"github.com/troupe-storage/troupe/objects"
 	"github.com/troupe-storage/troupe/objects/errs"
 	"github.com/troupe-storage/troupe/objects/smap"
 )
@@ -179,12 +181,16 @@ func (m *member) onLeadLost(msg *leadLost) {
 
 func (m *member) evidence() evidence {
 	policy := m.Policy()
+	var forgotten func(objects.BucketID) bool
+	if m.Buckets != nil {
+		forgotten = m.Buckets.isForgotten
+	}
 	return evidence{
 		self: m.Record.ID, clusterID: m.ClusterID, now: m.now(), began: m.began, current: m.held.current,
 		contacts: m.contacts, records: m.held.records, catalogue: m.catalogue,
-		leads: m.lead != nil && m.lead.Held(), leader: m.leader, caughtUp: m.held.out.Load().status.CaughtUp, lacks: m.held.out.Load().status.Lost,
+		leads: m.lead != nil && m.lead.Held(), leader: m.leader, own: m.held.out.Load().status,
 		empty:  !m.HasBuckets() && m.now() >= m.filled,
-		wishes: m.wishes, wished: m.wished, manual: policy.Manual, outages: m.outages, giveUpAfter: policy.GiveUpAfter, walked: m.held.out.Load().status.Walk, rule: m.Rule,
+		wishes: m.wishes, wished: m.wished, manual: policy.Manual, outages: m.outages, giveUpAfter: policy.GiveUpAfter, rule: m.Rule, forgotten: forgotten,
 	}
 }
 
@@ -199,7 +205,7 @@ func (m *member) act(ctx actor.Context) {
 	}
 	switch {
 	case e.current == nil:
-		if e.leads && !m.hasMap && m.now()-m.leadSince >= foundAfter {
+		if e.leads && !m.hasMap && m.now()-m.leadSince >= foundAfter && m.now() >= m.mended {
 			m.found(ctx, e)
 		}
 	case m.lost:
@@ -262,7 +268,7 @@ func (m *member) explain(what, why string) {
 func (m *member) write(ctx actor.Context, reasons []string, work func(ctx context.Context, w writing) *mapWritten) {
 	m.writing = true
 	lead, clock, asked := m.lead, m.System.Clock(), m.Awake()
-	w := writing{store: m.store, keys: m.keys(), reasons: reasons, name: m.Name, id: m.ClusterID, held: func() bool { return lead == nil || lead.Held() }}
+	w := writing{store: m.store, keys: m.keys(), reasons: reasons, name: m.Name, id: m.ClusterID, buckets: m.Buckets, held: func() bool { return lead == nil || lead.Held() }}
 	m.task(ctx, "write", func(ctx context.Context) any {
 		ctx, done := cluster.Within(ctx, clock, callTime)
 		defer done()
@@ -284,6 +290,12 @@ func (m *member) onMapWritten(ctx actor.Context, msg *mapWritten) {
 		for _, reason := range msg.reasons {
 			m.System.Log().WithField("smap", msg.next.Version()).Info("cluster: " + reason)
 		}
+		if failures, lasted := m.unwritten.ended(m.now()); failures > 0 {
+			m.System.Log().WithField("failures", failures).WithField("after", lasted.Round(time.Second)).Info("the map of the cluster is written again")
+		}
+		if msg.unnamed != nil {
+			m.System.Log().WithError(msg.unnamed).Error("the map of the cluster was restored, and the key of its name is left alone")
+		}
 		m.lost, m.hasMap, m.shown = false, true, ""
 		m.read = reading{msg.asked, msg.next.Version(), msg.next.Lineage()} // it was the newest then
 		if msg.restored {
@@ -296,11 +308,16 @@ func (m *member) onMapWritten(ctx actor.Context, msg *mapWritten) {
 		}
 	case msg.filled:
 		m.filled = m.now() + standAside
+	case msg.early: // it is tried again with the next tick
 	case msg.stale:
 		m.fetch(ctx)
 	case msg.err != nil:
-		m.System.Log().WithError(msg.err).Warn("the map of the cluster was not written")
-		m.later(msg.err)
+		if m.unwritten.failed(m.now()) {
+			m.System.Log().WithError(msg.err).WithField("tries", m.unwritten.failures).Warn("the map of the cluster was not written")
+		}
+		if m.later(msg.err); isForPeople(msg.err) {
+			m.mended = m.now() + min(retryAfter<<min(m.unwritten.failures, 10), mendPause)
+		}
 		if !errs.Is(errs.Offline, msg.err) {
 			m.fetch(ctx) // what became of it
 		}

@@ -1,6 +1,7 @@
 package member
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/troupe-storage/troupe/objects/smap"
@@ -13,6 +14,9 @@ type Lack struct {
 	Why string
 	// Lost: it is gone from this node for good. Otherwise it is away, and may come back.
 	Lost bool
+	// Unfit says why the node cannot take keys over now, for people, also where no other node
+	// has what it lacks: what a plan has copied to it is not all there. Empty: it can.
+	Unfit string
 }
 
 // Lost is a node's report that it lacks something, so that it is to leave what serves until
@@ -37,11 +41,37 @@ func (m *member) lacking(lack Lack) *Lost {
 	return &Lost{Since: node.Since, Why: lack.Why, Gone: lack.Lost}
 }
 
+// unfit says which next owner cannot take slots over now, and why; empty: all can that serve.
+// One that does not answer may have lost what was copied to it.
+func (e evidence) unfit(next smap.Next) string {
+	for _, id := range next.Placement {
+		node, _ := e.current.Node(id)
+		if !node.State.Serves() {
+			continue // the map says so: see smap.Smap.MaySwitch
+		}
+		report := e.own
+		if id != e.self {
+			c, ok := e.contacts[id]
+			if !ok || !c.fresh(e.now) || c.status.Lineage != e.current.Lineage() {
+				return fmt.Sprintf("%s does not answer", id)
+			}
+			report = c.status
+		}
+		switch {
+		case report.Lost != nil:
+			return fmt.Sprintf("%s: %s", id, report.Lost.Why)
+		case report.Unfit != "":
+			return fmt.Sprintf("%s: %s", id, report.Unfit)
+		}
+	}
+	return ""
+}
+
 // losing has a node recover that lacks something. What is away only, and may come back, is
 // no reason while it would leave keys without an owner that serves.
 func (e evidence) losing() decision {
 	for _, node := range e.current.Nodes() {
-		report := e.lacks
+		report := e.own.Lost
 		if node.ID != e.self {
 			c, ok := e.contacts[node.ID]
 			if !ok || !c.fresh(e.now) || c.status.Lineage != e.current.Lineage() {

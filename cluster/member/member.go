@@ -203,7 +203,9 @@ type member struct {
 
 	store    *cluster.Store
 	presence *cluster.Presence
-	tasks    uint64 // numbers them
+	tasks    uint64             // numbers them
+	endCalls context.CancelFunc // those about buckets; nil: none are made
+	ending   bool               // the actor was told to end: it begins nothing any more
 
 	// What is known of others.
 	began     time.Duration // since when this actor asks them
@@ -238,15 +240,18 @@ type member struct {
 
 	// What is under way; one of each at a time.
 	fetching, saving, writing, telling, catching bool
-	again                                        bool       // fetch once more
-	waiting                                      *smap.Smap // the newest that is to be saved
-	unsaved                                      bool       // the settings are not on the disk
-	lostSettings, keeping                        bool       // the provider has older settings than the node; they are being written
-	retry                                        time.Duration
+	documenting                                  bool
+	again                                        bool          // fetch once more
+	waiting                                      *smap.Smap    // the newest that is to be saved
+	unsaved                                      bool          // the settings are not on the disk
+	lostSettings, keeping                        bool          // the provider has older settings than the node; they are being written
+	retry, documentRetry                         time.Duration // until when nothing is tried again; the latter for document
 	filled                                       time.Duration // until when there are buckets, whatever this node knows of them
 
 	caughtUp    uint64
-	behind      repeated // tries to catch up that failed
+	behind      repeated      // tries to catch up that failed
+	unwritten   repeated      // tries to write the map that failed
+	mended      time.Duration // until when no cluster is founded: somebody has to mend something first
 	refused     string
 	unconfirmed string
 	silent      []smap.NodeID
@@ -255,8 +260,9 @@ type member struct {
 	health      cluster.Health       // as the catalogue was told last
 }
 
-// tick says that it is time to look at what is known.
-type tick struct{}
+// tick says that it is time to look at what is known. One that an earlier incarnation of the
+// actor waited for is nobody's: each has ticks of its own.
+type tick struct{ of *member }
 
 // caughtUp says how catching up went.
 type caughtUp struct {
@@ -269,8 +275,10 @@ func (m *member) Receive(ctx actor.Context) {
 	switch msg := ctx.Message().(type) {
 	case *actor.Started:
 		m.onStarted(ctx)
+	case *actor.Stopping:
+		m.onStopping()
 	case *tick:
-		m.onTick(ctx)
+		m.onTick(ctx, msg)
 
 	case *versionSeen:
 		m.onVersionSeen(ctx, msg)
@@ -304,6 +312,9 @@ func (m *member) Receive(ctx actor.Context) {
 		m.onSettingsSeen(msg)
 	case *settingsKept:
 		m.onSettingsKept(msg)
+
+	case *documented:
+		m.onDocumented(msg)
 
 	case *mapWanted:
 		m.onMapWanted(ctx, msg)
@@ -374,11 +385,20 @@ func (m *member) onStarted(ctx actor.Context) {
 		follow(ctx, cluster.WatchHolder(m.Provider, keys.Leader(), m.Pace), func(h cluster.Holder, err error) { send(&holderSeen{h, err}) })
 	})
 	if m.Buckets != nil {
+		m.endCalls = m.Buckets.open()
 		m.lasting(ctx, "watch-buckets", func(ctx context.Context) { m.Buckets.follow(ctx, m.Pace) })
 		m.lasting(ctx, "sweep-buckets", m.Buckets.sweepAll)
 	}
 	m.probeAll(ctx)
 	m.schedule(ctx)
+}
+
+// onStopping ends what others wait for that the provider may not answer in time.
+func (m *member) onStopping() {
+	m.ending = true
+	if m.endCalls != nil {
+		m.endCalls()
+	}
 }
 
 func (m *member) keys() cluster.Keys {
@@ -393,11 +413,14 @@ func (m *member) now() time.Duration { return m.System.Clock().Elapsed() }
 
 func (m *member) schedule(ctx actor.Context) {
 	self := ctx.Self()
-	m.System.Clock().AfterFunc(tickEvery, func() { m.System.Root().Send(self, &tick{}) })
+	m.System.Clock().AfterFunc(tickEvery, func() { m.System.Root().Send(self, &tick{m}) })
 }
 
 // onTick looks at what is known, and does what is to be done about it.
-func (m *member) onTick(ctx actor.Context) {
+func (m *member) onTick(ctx actor.Context, msg *tick) {
+	if m.ending || msg.of != m {
+		return
+	}
 	defer m.schedule(ctx)
 	m.confirm()
 	m.listen()
@@ -421,6 +444,7 @@ func (m *member) onTick(ctx actor.Context) {
 	}
 	m.catchUp(ctx)
 	m.giveWay(ctx)
+	m.document(ctx)
 	m.act(ctx)
 }
 
@@ -501,7 +525,8 @@ func (m *member) publish() *messages.ClusterView {
 	h, now := m.held, m.now()
 	out := &outgoing{records: h.records, leader: m.leader, probe: Probe{From: m.Record.ID, ClusterID: m.ClusterID}}
 	out.status = Status{Node: m.Record.ID, ClusterID: m.ClusterID, CaughtUp: m.caughtUp, Data: m.HasBuckets()}
-	if lack := m.Lacks(); lack.Why != "" {
+	lack := m.Lacks()
+	if out.status.Unfit = lack.Unfit; lack.Why != "" {
 		out.status.CaughtUp, out.status.Lost = 0, m.lacking(lack)
 	}
 	view := &messages.ClusterView{
@@ -530,7 +555,7 @@ func (m *member) publish() *messages.ClusterView {
 	}
 	out.status.Walk = m.Walked()
 	out.probe.Heir, out.status.Heir = m.heir, m.expected()
-	view.Plan, view.Held = m.plan(out.status.Walk), m.Policy().Manual || m.wishes.Held
+	view.Plan, view.Held = m.plan(out.status), m.Policy().Manual || m.wishes.Held
 	if m.Buckets != nil {
 		out.status.Buckets = m.Buckets.version.Load() // before what is being dropped, which is marked first
 		out.status.Dropping = m.Buckets.graves.all()

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/troupe-storage/troupe/cluster"
 	"github.com/troupe-storage/troupe/cluster/member"
 	"github.com/troupe-storage/troupe/messages"
 	"github.com/troupe-storage/troupe/objects/smap"
@@ -558,6 +559,36 @@ func TestEvents(t *testing.T) {
 		want := "lead-won a ; node-joined a up; node-joined b up; node-state b maintenance"
 		if s := strings.Join(got, "; "); s != want {
 			t.Errorf("got  %s\nwant %s", s, want)
+		}
+	})
+}
+
+// Nodes whose name leads to another cluster by now found none, say so once a minute, and go
+// on when the name is theirs.
+func TestNameIsTaken(t *testing.T) {
+	run(t, func(w *world) {
+		p := w.memory.Provider()
+		defer func() { check(t, p.Close()) }()
+		store := cluster.NewStore(p, cluster.Pace{})
+		must(t, store.Put(t.Context(), cluster.Document{Key: cluster.NameKey("test")}, []byte("0badc0de0badc0de")))
+		w.start("a")
+		w.let(20 * time.Minute)
+		said := func(what string) int {
+			w.nodes["a"].logLock.Lock()
+			defer w.nodes["a"].logLock.Unlock()
+			return strings.Count(w.nodes["a"].log.String(), what)
+		}
+		const warned = `level=warning msg="the map of the cluster was not written"`
+		if n := said(warned); n < 15 || n > 22 || said("belongs to another cluster by now") < n {
+			t.Errorf("said %d times in twenty minutes", n)
+		}
+		if w.smapOf("a") != nil {
+			t.Error("a cluster was founded under another one's name")
+		}
+		must(t, store.Remove(t.Context(), w.document(t, cluster.NameKey("test"))))
+		w.wait("it is founded", func() bool { return w.agree("a up") })
+		if said("the map of the cluster is written again") != 1 {
+			t.Error("the log does not say that it is over")
 		}
 	})
 }

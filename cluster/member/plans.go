@@ -20,8 +20,9 @@ type Rule struct {
 	Buckets []Protection
 }
 
-// planning begins a plan by itself: for nodes that drain, and unless plans are manual
-// for nodes that have joined and that all have reached for SteadyAfter.
+// planning begins a plan by itself: for nodes that drain, unless plans are manual for nodes
+// that have joined and that all have reached for SteadyAfter, and for buckets that are to have
+// other copies.
 func (e evidence) planning() decision {
 	if _, planned := e.current.Next(); planned || e.empty || !e.wished || !e.allServe() {
 		return decision{}
@@ -34,7 +35,10 @@ func (e evidence) planning() decision {
 			}
 		}
 	}
-	return e.begin(list)
+	if d := e.begin(list); !d.nothing() {
+		return d
+	}
+	return e.recounting()
 }
 
 // allServe reports whether all nodes serve that own keys, but those whose loss was
@@ -125,7 +129,7 @@ func (e evidence) switching() decision {
 	switch {
 	case left == 0 && len(slots) == 0:
 		return decision{change: func(c *smap.Change) { c.Finish() }, reasons: []string{fmt.Sprintf("the plan is finished: %s own the keys", names(next.Placement))}}
-	case len(slots) == 0:
+	case len(slots) == 0 || e.unfit(next) != "":
 		return decision{}
 	}
 	return decision{
@@ -192,7 +196,7 @@ func (e evidence) walks(next smap.Next) map[smap.NodeID]*messages.PlanWalk {
 		}
 		walks[id] = walk
 	}
-	note(e.self, e.walked)
+	note(e.self, e.own.Walk)
 	for id, c := range e.contacts {
 		if c.fresh(e.now) && c.status.Lineage == e.current.Lineage() {
 			note(id, c.status.Walk)
@@ -243,6 +247,9 @@ func (e evidence) judge(r Request) (decision, error) {
 		}
 		if len(next.Switched) > 0 {
 			return refuse(errs.Conflict, "slots have gone over to their next owners: the plan can only be finished, and then be turned round by join or drain")
+		}
+		if slices.Equal(next.Placement, e.current.Placement()) { // it was begun for copies, also where their bucket is destroyed by now
+			return e.unrecounted(next.Counts)
 		}
 		return e.cancel(), nil
 	case RequestPause, RequestResume:
@@ -435,8 +442,8 @@ func (e evidence) cancel() decision {
 	}
 }
 
-// plan is what is known of the plan under way. Own is this node's report.
-func (m *member) plan(own *messages.PlanWalk) *messages.ClusterPlan {
+// plan is what is known of the plan under way. Own is what this node tells others.
+func (m *member) plan(own Status) *messages.ClusterPlan {
 	if m.held.current == nil {
 		return nil
 	}
@@ -448,7 +455,10 @@ func (m *member) plan(own *messages.PlanWalk) *messages.ClusterPlan {
 	for _, run := range next.Switched {
 		p.Switched += int(run.To-run.From) + 1
 	}
-	e := evidence{self: m.Record.ID, now: m.now(), current: m.held.current, contacts: m.contacts, walked: own}
+	if len(next.Counts) > 0 {
+		p.Copies = planCopies(next.Counts, m.Rule().Buckets)
+	}
+	e := evidence{self: m.Record.ID, now: m.now(), current: m.held.current, contacts: m.contacts, own: own}
 	walks := e.walks(next)
 	for _, id := range p.From {
 		walk := walks[id]
@@ -465,6 +475,9 @@ func (m *member) plan(own *messages.PlanWalk) *messages.ClusterPlan {
 		if !node.State.Serves() && e.owns(node.ID) {
 			p.Waits = fmt.Sprintf("%s is %s", node.ID, node.State)
 		}
+	}
+	if p.Waits == "" {
+		p.Waits = e.unfit(next)
 	}
 	return p
 }

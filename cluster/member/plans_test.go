@@ -149,6 +149,43 @@ func TestPlanOfJoining(t *testing.T) {
 	})
 }
 
+// Nothing goes over to a node whose mountpath is away. Once it is lost, with what was copied
+// to it, no report of before counts: the slots are walked anew, also where buckets have one copy.
+func TestNextOwnerLosesMountpath(t *testing.T) {
+	run(t, func(w *world) {
+		w.filled("a", "b")
+		w.start("c")
+		w.wait("a plan begins", func() bool { return w.states("a") == "a up, b up, c up" && planned(w.smapOf("a")) })
+		nothing := func() bool {
+			next, is := w.smapOf("a").Next()
+			return is && len(next.Switched) == 0
+		}
+		c, since := w.nodes["c"], sinceOf(t, w.smapOf("a"), "c")
+		c.lack.Store(&member.Lack{Unfit: "a disk is away"})
+		w.let(time.Second)
+		for _, id := range []smap.NodeID{"a", "b"} { // they have walked all, and not since
+			said := (*walker(smap.Slots, smap.Slots))(w.nodes[id].view.Load())
+			report := func(*messages.ClusterView) *messages.PlanWalk { return said }
+			w.nodes[id].walk.Store(&report)
+		}
+		w.pass(30*time.Second, "nothing goes over while it is away", nothing)
+		p := w.nodes["b"].view.Load().Plan
+		if p == nil || len(p.Nodes) != 2 || p.Nodes[0].Slots != smap.Slots || p.Nodes[1].Slots != smap.Slots || p.Waits != "c: a disk is away" {
+			t.Errorf("the plan, as b sees it: %+v", p)
+		}
+		if got := sinceOf(t, w.smapOf("a"), "c"); got != since {
+			t.Errorf("c has left in version %d, with keys that nobody else has", got)
+		}
+		c.lack.Store(&member.Lack{Why: "a disk is gone", Lost: true})
+		w.wait("c has left and is back", func() bool {
+			return w.agree("a up, b up, c up") && c.lacks().Why == "" && sinceOf(t, w.smapOf("a"), "c") > since
+		})
+		w.pass(30*time.Second, "what was walked before counts no more", nothing)
+		w.walks(smap.Slots)
+		w.wait("the plan has ended", func() bool { return w.placed("a", "b", "c") })
+	})
+}
+
 // A leader that has fallen silent and is not replaced yet costs whoever asks half a minute
 // at the most, though its own time has no end.
 func TestSilentLeaderIsNotWaitedFor(t *testing.T) {

@@ -316,7 +316,7 @@ func (m *member) answerAsked(ctx actor.Context, e evidence) bool {
 func (m *member) answer(msg *mapWritten) {
 	a := m.asking
 	m.asking = nil
-	if a == nil || msg.stale || msg.filled {
+	if a == nil || msg.stale || msg.filled || msg.early {
 		return // it is judged again
 	}
 	m.asks = slices.DeleteFunc(m.asks, func(other *asked) bool { return other == a })

@@ -38,8 +38,10 @@ type mapWritten struct {
 	next     *smap.Smap // what is there now; nil: see err
 	stale    bool       // what was to be replaced has been already
 	filled   bool       // a bucket has been made meanwhile
+	early    bool       // documents are others than the leader knows, or not all nodes know them yet
 	restored bool
 	reasons  []string
+	unnamed  error   // why the cluster's name was left alone; nil: it leads to the cluster
 	wishes   *wishes // as they are now; nil: they were not changed
 	err      error
 	asked    time.Duration // when the write began, on Awake
@@ -56,16 +58,23 @@ type writing struct {
 	keys    cluster.Keys
 	held    func() bool // whether it may still be written; asked last
 	reasons []string
-	name    string // of the cluster, for people
-	id      string // of the cluster
+	name    string   // of the cluster, for people
+	id      string   // of the cluster
+	buckets *Buckets // nil: none are followed
 }
 
 var (
 	errWishesNewer = errors.New("operators want something else by now, and this node does not know yet")
 	errLeadGone    = errors.New("the lead was lost before the map was written")
-	errNameTaken   = errors.New("the name belongs to another cluster by now: start the node again, and it joins that")
+	errNameTaken   = errors.New("the name belongs to another cluster by now: start the node again with empty directories, and it joins that")
+	errNameUnread  = errors.New("the key holds no id of a cluster, so that no node can join by the name: see docs/operations.md, Consul")
 	errFormatKept  = errors.New("the cluster's documents are of another format than this program's")
 )
+
+// isForPeople reports whether a map cannot be written before somebody has mended what is wrong.
+func isForPeople(err error) bool {
+	return errors.Is(err, errNameTaken) || errors.Is(err, errNameUnread) || errors.Is(err, errFormatKept)
+}
 
 // fetch reads the map by a consistent read.
 func fetch(ctx context.Context, store *cluster.Store, keys cluster.Keys) *mapFetched {
@@ -146,6 +155,13 @@ func (w writing) change(ctx context.Context, base *smap.Smap, known wishes, d de
 		}
 		also = append(also, expect)
 	}
+	if len(d.expects) > 0 {
+		writes, same, err := w.documents(ctx, d, version)
+		if err != nil || !same {
+			return &mapWritten{err: err, early: err == nil}
+		}
+		also = append(also, writes...)
+	}
 	for _, id := range d.forget {
 		record, err := w.store.Get(ctx, w.keys.Node(string(id)))
 		if err != nil {
@@ -211,6 +227,8 @@ func (w writing) found(ctx context.Context, lineage string, nodes []smap.Node) *
 	switch {
 	case err != nil:
 		return &mapWritten{err: err}
+	case name.Exists() && !isID(name):
+		return &mapWritten{err: errs.E("member.found", name.Key, errs.Corrupt, errNameUnread)}
 	case name.Exists() && string(name.Value) != w.id: // a cluster that the provider had lost has it back
 		return &mapWritten{err: errs.E("member.found", name.Key, errs.Conflict, fmt.Errorf("%w: %s", errNameTaken, name.Value))}
 	case name.Exists():
@@ -240,35 +258,47 @@ func (w writing) restore(ctx context.Context, current *smap.Smap) *mapWritten {
 		return &mapWritten{err: err}
 	}
 	also := []cluster.Write{format.Put([]byte(strconv.Itoa(cluster.FormatVersion)))}
-	named, err := w.named(ctx)
+	named, unnamed, err := w.named(ctx)
 	if err != nil {
 		return &mapWritten{err: err}
 	}
 	if err := w.put(ctx, current, doc, version, append(also, named...)...); err != nil {
 		return &mapWritten{err: err, stale: errs.Is(errs.Conflict, err)}
 	}
-	return &mapWritten{next: current, restored: true, reasons: []string{"the map was lost, and all nodes have the same one"}}
+	return &mapWritten{next: current, restored: true, unnamed: unnamed, reasons: []string{"the map was lost, and all nodes have the same one"}}
 }
 
-// named returns what gives the cluster its name, unless another cluster has it by now: one
-// that was founded, not only looked for.
-func (w writing) named(ctx context.Context) ([]cluster.Write, error) {
+// named returns what gives the cluster its name, or why that is left alone: another cluster
+// has it by now, which was founded and not only looked for; or what is there cannot be read, and
+// may be another one's all the same. The map does not wait for either.
+func (w writing) named(ctx context.Context) (also []cluster.Write, unnamed, err error) {
 	was, err := w.store.Get(ctx, cluster.NameKey(w.name))
-	if err != nil || string(was.Value) == w.id {
-		return nil, err
-	}
-	if !was.Exists() {
-		return []cluster.Write{was.Put([]byte(w.id))}, nil
+	switch {
+	case err != nil || string(was.Value) == w.id:
+		return nil, nil, err
+	case !was.Exists():
+		return []cluster.Write{was.Put([]byte(w.id))}, nil, nil
+	case !isID(was):
+		return nil, errs.E("member.named", was.Key, errs.Corrupt, errNameUnread), nil
 	}
 	other, err := cluster.NewKeys(string(was.Value))
 	if err != nil {
-		return nil, errs.E("member.named", was.Key, errs.Corrupt, err)
+		return nil, nil, err
 	}
 	founded, err := w.store.Get(ctx, other.Smap())
-	if err != nil || founded.Exists() {
-		return nil, err
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case founded.Exists():
+		return nil, errs.E("member.named", was.Key, errs.Conflict, fmt.Errorf("%w: %s", errNameTaken, was.Value)), nil
 	}
-	return []cluster.Write{was.Put([]byte(w.id)), founded.Unchanged()}, nil
+	return []cluster.Write{was.Put([]byte(w.id)), founded.Unchanged()}, nil, nil
+}
+
+// isID reports whether what lies under a name can be the id of a cluster.
+func isID(name cluster.Document) bool {
+	_, err := cluster.NewKeys(string(name.Value))
+	return err == nil
 }
 
 // tell writes this node's record.

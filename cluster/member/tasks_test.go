@@ -77,3 +77,57 @@ func TestWriting(t *testing.T) {
 	}
 	want(w.restore(ctx, third), false, true, false) // a newer one is there
 }
+
+// What lies under the cluster's name does not keep a lost map from being restored. It is
+// replaced where it leads nowhere; where another cluster has it, or it cannot be read, it stays,
+// and that is said. Nothing is founded over it.
+func TestNameOfRestoredCluster(t *testing.T) {
+	ctx := t.Context()
+	memory := embedded.NewMemory(clock.NewSystem())
+	defer memory.Close()
+	store := cluster.NewStore(memory.Provider(), cluster.Pace{})
+	writer := func(id string) writing {
+		keys, err := cluster.NewKeys(id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return writing{store: store, keys: keys, name: "test", id: id, held: func() bool { return true }}
+	}
+	put := func(key, value string) {
+		t.Helper()
+		if err := store.Update(ctx, key, func(cluster.Document) ([]byte, error) { return []byte(value), nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const own, other = "00c0ffee00c0ffee", "0badc0de0badc0de"
+	w := writer(own)
+	m := w.found(ctx, "line", []smap.Node{{ID: "a", Digest: 1}}).next
+	for _, c := range []struct {
+		name, holds, left string
+		founded           bool
+		unnamed           error
+	}{
+		{"its own id", own, own, false, nil},
+		{"one that is looked for only", other, own, false, nil},
+		{"what cannot be read", other + "\n", other + "\n", false, errNameUnread},
+		{"another cluster's id", other, other, true, errNameTaken},
+	} {
+		put(cluster.NameKey("test"), c.holds)
+		if c.founded {
+			put(writer(other).keys.Smap(), "{}")
+		}
+		if doc, err := store.Get(ctx, w.keys.Smap()); err != nil || store.Remove(ctx, doc) != nil {
+			t.Fatal(err)
+		}
+		got := w.restore(ctx, m)
+		if got.err != nil || !got.restored || !errors.Is(got.unnamed, c.unnamed) {
+			t.Errorf("%s: %+v, want %v", c.name, got, c.unnamed)
+		}
+		if name, err := store.Get(ctx, cluster.NameKey("test")); err != nil || string(name.Value) != c.left {
+			t.Errorf("%s: then it holds %q, %v", c.name, name.Value, err)
+		}
+		if stranger := writer("feedfeedfeedfeed").found(ctx, "line", []smap.Node{{ID: "b", Digest: 2}}); stranger.next != nil || !isForPeople(stranger.err) {
+			t.Errorf("%s: another cluster of the name is founded: %+v", c.name, stranger)
+		}
+	}
+}

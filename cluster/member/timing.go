@@ -28,9 +28,11 @@ const (
 const (
 	tickEvery   = 250 * time.Millisecond   // between two looks at what is known
 	callTime    = 10 * time.Second         // of a task that asks the provider
+	resignTime  = 3 * time.Second          // of giving the lead up: who stops the node waits ten, and the session expires by itself
 	saveTime    = 30 * time.Second         // of a task that writes to the disks
 	standAside  = 10 * time.Second         // for how long who resigned does not want to lead
 	retryAfter  = time.Second              // after a task that failed
+	mendPause   = time.Minute              // the longest, where only people can mend what failed
 	triedAgain  = 2*ProbeEvery + ProbeTime // within it each node has probed each other one once more
 	settleAfter = 2 * time.Second          // how long a leader asks before its first change
 	// foundAfter is how long a leader waits before it founds a cluster. A provider that

@@ -51,6 +51,8 @@ type Status struct {
 	// Lost reports that the node lacks what others have; nil: it lacks nothing, or the map
 	// says so already.
 	Lost *Lost `json:"lost,omitempty"`
+	// Unfit says why the node cannot take slots over by a plan now; empty: it can.
+	Unfit string `json:"unfit,omitempty"`
 	// Buckets is the version of the bucket documents that it has adopted.
 	Buckets uint64 `json:"buckets,omitempty"`
 	// Dropping are destroyed buckets, as of that version, of which the node still has data.

@@ -39,6 +39,7 @@ type world struct {
 	order  []smap.NodeID
 	giveUp time.Duration      // how long a node is down until it is given up
 	rule   func() member.Rule // what buckets ask for; nil: one copy
+	pace   cluster.Pace       // of calls to the provider
 
 	mu   sync.Mutex
 	cuts map[[2]smap.NodeID]bool // who does not reach whom
@@ -61,6 +62,7 @@ type node struct {
 	catches  atomic.Int64
 	behind   atomic.Bool                 // it never catches up
 	lack     atomic.Pointer[member.Lack] // nil: it lacks nothing
+	looks    atomic.Int64                // how often it was asked what it lacks: with every tick
 	manual   bool
 	adopted  atomic.Pointer[func()]                                         // called with every map that is new; nil: nobody is told
 	settings atomic.Pointer[member.Settings]                                // that it was told to follow
@@ -132,7 +134,10 @@ func (a *archive) version(t *testing.T) uint64 {
 func run(t *testing.T, test func(w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t, memory: embedded.NewMemory(clock.NewSystem()), nodes: make(map[smap.NodeID]*node), cuts: make(map[[2]smap.NodeID]bool)}
+		w := &world{
+			t: t, memory: embedded.NewMemory(clock.NewSystem()), nodes: make(map[smap.NodeID]*node), cuts: make(map[[2]smap.NodeID]bool),
+			pace: cluster.Pace{Gap: time.Millisecond, Retry: 50 * time.Millisecond, RetryMax: time.Second},
+		}
 		defer w.memory.Close()
 		defer w.let(time.Minute) // protoactor counts dead letters for some seconds
 		defer func() {
@@ -179,7 +184,7 @@ func (n *node) start() {
 			Address: "127.0.0.1", Port: 8080,
 		},
 		Peers: peers{n.world, n.id}, Archive: n.archive,
-		Pace:       cluster.Pace{Gap: time.Millisecond, Retry: 50 * time.Millisecond, RetryMax: time.Second},
+		Pace:       n.world.pace,
 		Buckets:    n.buckets,
 		HasBuckets: func() bool { return n.data.Load() || len(n.shelf.Buckets()) > 0 }, NewLineage: embedded.NewID, Publish: n.publish, Events: n.events,
 		Settings: func(s member.Settings) { n.settings.Store(&s) },
@@ -220,6 +225,7 @@ func (n *node) awake() time.Duration {
 
 // lacks is what the node has not that others have.
 func (n *node) lacks() member.Lack {
+	n.looks.Add(1)
 	if lack := n.lack.Load(); lack != nil {
 		return *lack
 	}
@@ -241,11 +247,20 @@ func (n *node) kill() {
 		return
 	}
 	check(n.world.t, n.provider.Close())
+	n.stop()
+}
+
+// stop ends a node as who started it does, and says how long that took.
+func (n *node) stop() time.Duration {
+	began := time.Now()
 	check(n.world.t, n.system.Stop(n.pid))
+	took := time.Since(began)
 	n.system.Shutdown()
+	check(n.world.t, n.provider.Close())
 	n.world.mu.Lock()
 	n.system, n.member = nil, nil
 	n.world.mu.Unlock()
+	return took
 }
 
 // cut takes the way between two nodes away in both directions, or brings it back.

@@ -29,7 +29,7 @@ func command() *cobra.Command {
 		Long:    "Troupe stores objects and speaks S3 and AIStore's native REST.\nEvery disk, bucket and batch job is a supervised actor.",
 		Version: version,
 	}
-	for _, own := range []*cobra.Command{serveCommand(), loader.Command(), planning.Command()} {
+	for _, own := range []*cobra.Command{serveCommand(), loader.Command(), planning.Command(), proveCommand()} {
 		own.GroupID = cli.GroupNode
 		root.AddCommand(own)
 	}

@@ -35,11 +35,13 @@ key pair is set by TROUPE_ROOT_ACCESS_KEY and TROUPE_ROOT_SECRET_KEY or in the f
 		Args: cobra.NoArgs,
 	}
 	addSettings(cmd.Flags())
+	trial := addTrial(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		config, err := loadSettings(cmd.Flags())
 		if err != nil {
 			return cli.Usage("%w", err)
 		}
+		config.Trial = *trial
 		return serve(config, func() (supervisors.Config, error) { return loadSettings(cmd.Flags()) })
 	}
 	return cmd

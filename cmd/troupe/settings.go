@@ -41,10 +41,14 @@ func addSettings(flags *pflag.FlagSet) {
 	flags.String("memory", "1GiB", "memory that the node may use, at least 64MiB")
 	flags.String("min-part", "5MiB", "least size of a part that is not the last")
 	flags.String("reserve", "1GiB,2%", "kept free on each mountpath: SIZE, SHARE%, or the smaller of both")
+	flags.String("history", "256MiB,1%,30d", "history of objects on each mountpath: at most SIZE and SHARE%, for AGE such as 30d or 12h; off: none is recorded")
 	flags.String("inline", "32KiB", "largest payload that is kept in the index, at most 64KiB")
 	addClusterSettings(flags)
 	flags.Int("max-connections", d.MaxConnections, "connections of each listener at a time")
+	flags.Int("quarantine-panics", d.Quarantine.Panics, "after so many panics a key, a bucket or a job is refused until it is released; 0 for never")
+	flags.Duration("quarantine-within", d.Quarantine.Within, "time within which these panics count")
 	addEdgeSettings(flags)
+	flags.Bool(faultsSetting, false, "let who signs with the root pair break parts of the node on purpose, for a while (troupe fault)")
 	flags.String("log-level", "", "least level that is logged: debug, info, warning or error; default: as the cluster shares it, or info")
 	flags.String("log-format", "text", "form of the log: text or json")
 }
@@ -63,7 +67,11 @@ func loadSettings(flags *pflag.FlagSet) (supervisors.Config, error) {
 	none := supervisors.Config{}
 	k := koanf.New("\x00") // names have no parts
 	known := map[string]bool{rootAccessKey: true, rootSecretKey: true, nativeToken: true}
-	flags.VisitAll(func(f *pflag.Flag) { known[f.Name] = true })
+	flags.VisitAll(func(f *pflag.Flag) {
+		if !f.Hidden { // those of `troupe prove`, which no file and no environment can set
+			known[f.Name] = true
+		}
+	})
 	delete(known, "help")
 
 	path, err := flags.GetString("config")
@@ -127,6 +135,10 @@ func settingsOf(k *koanf.Koanf) (supervisors.Config, error) {
 	if err != nil {
 		faults = append(faults, err)
 	}
+	history, err := parseHistory(k.String("history"))
+	if err != nil {
+		faults = append(faults, err)
+	}
 	log, err := newLog(k.String("log-level"), k.String("log-format"))
 	if err != nil {
 		faults = append(faults, err)
@@ -142,7 +154,23 @@ func settingsOf(k *koanf.Koanf) (supervisors.Config, error) {
 	if connections == 0 {
 		connections = -1 // likewise
 	}
+	desk, err := newFaultDesk(k.String(faultsSetting), log)
+	if err != nil {
+		faults = append(faults, err)
+	}
+	panics, err := strconv.Atoi(k.String("quarantine-panics"))
+	switch {
+	case err != nil || panics < 0:
+		faults = append(faults, fmt.Errorf("quarantine-panics: %q is not a whole number of at least 0", k.String("quarantine-panics")))
+	case panics == 0:
+		panics = -1 // never
+	}
+	within := duration("quarantine-within")
+	if within == 0 {
+		within = -1 // given as nothing, which is no default
+	}
 	config := supervisors.Config{
+		Version: version, Quarantine: supervisors.QuarantineLimits{Panics: panics, Within: within},
 		Data: list(k, "data"), Native: k.String("native"), S3: k.String("s3"), Intra: k.String("intra"), Remote: k.String("remote"),
 		Profile:    k.String("profile"),
 		NativeAuth: k.String("native-auth"), NativeToken: k.String(nativeToken), NativeHosts: list(k, "native-host"),
@@ -150,8 +178,8 @@ func settingsOf(k *koanf.Koanf) (supervisors.Config, error) {
 		RootOverlap: duration("root-overlap"), Edge: edgeOf(k),
 		Region: k.String("region"), Domains: list(k, "domain"),
 		MemoryBytes: size("memory"), MinPartBytes: size("min-part"), InlineBytes: int(size("inline")), MaxConnections: connections,
-		Reserve: reserve, Cluster: clusterOf(k, giveUpAfter),
-		Log: log, LogLevel: k.String("log-level"),
+		Reserve: reserve, History: history, Cluster: clusterOf(k, giveUpAfter),
+		Log: log, LogLevel: k.String("log-level"), Faults: desk,
 	}
 	if err := errors.Join(faults...); err != nil {
 		return supervisors.Config{}, err
@@ -230,6 +258,60 @@ func parseReserve(s string) (supervisors.Reserve, error) {
 		}
 	}
 	return r, nil
+}
+
+// parseHistory reads how much history is kept: "off", or of a size, a share and an age
+// those that bound it, "256MiB,1%,30d".
+func parseHistory(s string) (supervisors.History, error) {
+	var h supervisors.History
+	if strings.TrimSpace(s) == "off" {
+		return supervisors.History{Off: true, Age: supervisors.Config{}.WithDefaults().History.Age}, nil
+	}
+	for part := range strings.SplitSeq(s, ",") {
+		if err := parseHistoryBound(&h, strings.TrimSpace(part)); err != nil {
+			return supervisors.History{}, fmt.Errorf("history: %q: %q is %w; give a size, a share and an age, each once at the most (256MiB,1%%,30d), or off", s, part, err)
+		}
+	}
+	return h, nil
+}
+
+// parseHistoryBound reads one bound: "256MiB", "1%", "30d" or "12h".
+func parseHistoryBound(h *supervisors.History, part string) error {
+	var err error
+	if digits, share := strings.CutSuffix(part, "%"); share {
+		if h.Percent != 0 {
+			return errors.New("given twice")
+		}
+		if h.Percent, err = strconv.ParseFloat(digits, 64); err != nil || !(h.Percent > 0) {
+			return errors.New("no share above 0")
+		}
+		return nil
+	}
+	if age, ok := parseAge(part); ok {
+		if h.Age != 0 {
+			return errors.New("given twice")
+		}
+		h.Age = age
+		return nil
+	}
+	if h.Bytes != 0 {
+		return errors.New("given twice")
+	}
+	if h.Bytes, err = parseSize(part); err != nil || h.Bytes == 0 {
+		return errors.New("no size above 0")
+	}
+	return nil
+}
+
+// parseAge reads days, "30d", or a duration; false: it is neither. "5m" is five minutes,
+// and no size.
+func parseAge(s string) (time.Duration, bool) {
+	if digits, days := strings.CutSuffix(s, "d"); days {
+		n, err := strconv.ParseUint(digits, 10, 16)
+		return time.Duration(n) * 24 * time.Hour, err == nil && n > 0
+	}
+	age, err := time.ParseDuration(s)
+	return age, err == nil && age > 0
 }
 
 // newLog makes the node's log, to standard error.

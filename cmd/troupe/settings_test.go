@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -36,6 +37,7 @@ func load(t *testing.T, file string, environment []string, arguments ...string) 
 	}
 	flags := pflag.NewFlagSet("serve", pflag.ContinueOnError)
 	addSettings(flags)
+	addTrial(flags)
 	if err := flags.Parse(arguments); err != nil {
 		t.Fatal(err)
 	}
@@ -83,6 +85,27 @@ func TestDataIsRepeatable(t *testing.T) {
 	}
 }
 
+// A node has a fault desk if it is told so, by any of the three, and else none.
+func TestFaultsAreOffByDefault(t *testing.T) {
+	for _, c := range []struct {
+		file        string
+		environment []string
+		arguments   []string
+		want        bool
+	}{
+		{want: false},
+		{arguments: []string{"--faults"}, want: true},
+		{environment: []string{"TROUPE_FAULTS=true"}, want: true},
+		{file: "faults: true\n", want: true},
+		{file: "faults: true\n", arguments: []string{"--faults=false"}, want: false},
+	} {
+		config, err := load(t, c.file, c.environment, append(c.arguments, "--data", "/a")...)
+		if err != nil || (config.Faults != nil) != c.want {
+			t.Errorf("%+v: %v, %v", c, config.Faults, err)
+		}
+	}
+}
+
 // A wrong setting names itself and what it accepts; several at once are all told.
 func TestAWrongSettingNamesItself(t *testing.T) {
 	for _, c := range []struct {
@@ -103,7 +126,16 @@ func TestAWrongSettingNamesItself(t *testing.T) {
 		{arguments: []string{"--data", "/a", "--reserve", "much"}, want: []string{"reserve", "1GiB,2%"}},
 		{arguments: []string{"--data", "/a", "--reserve", "1%,2%"}, want: []string{"reserve", "1GiB,2%"}},
 		{arguments: []string{"--data", "/a", "--reserve", "60%"}, want: []string{"reserve", "0 to 50%"}},
+		{arguments: []string{"--data", "/a", "--history", "much"}, want: []string{"history", "much", "256MiB,1%,30d", "off"}},
+		{arguments: []string{"--data", "/a", "--history", "1GiB,2GiB"}, want: []string{"history", "2GiB", "given twice"}},
+		{arguments: []string{"--data", "/a", "--history", "1%,2%"}, want: []string{"history", "given twice"}},
+		{arguments: []string{"--data", "/a", "--history", "1GiB,1d,12h"}, want: []string{"history", "12h", "given twice"}},
+		{arguments: []string{"--data", "/a", "--history", "0d"}, want: []string{"history", "0d"}},
+		{arguments: []string{"--data", "/a", "--history", "30d"}, want: []string{"history", "a size above 0"}},
+		{arguments: []string{"--data", "/a", "--history", "1GiB,5s"}, want: []string{"history", "1m"}},
+		{arguments: []string{"--data", "/a", "--history", "60%"}, want: []string{"history", "0 to 50%"}},
 		{arguments: []string{"--data", "/a", "--log-level", "loud"}, want: []string{"log-level", "debug"}},
+		{environment: []string{"TROUPE_FAULTS=perhaps"}, arguments: []string{"--data", "/a"}, want: []string{"faults", "perhaps", "true nor false"}},
 		{arguments: []string{"--data", "/a", "--log-format", "xml"}, want: []string{"log-format", "json"}},
 		{arguments: []string{"--data", "/a", "--profile", "0.0.0.0:1"}, want: []string{"profile", "loopback"}},
 		{environment: []string{"TROUPE_ROOT_ACCESS_KEY=x"}, arguments: []string{"--data", "/a"}, want: []string{"TROUPE_ROOT_SECRET_KEY"}},
@@ -128,6 +160,25 @@ func TestAWrongSettingNamesItself(t *testing.T) {
 func TestOwnKeysMayListenAnywhere(t *testing.T) {
 	if _, err := load(t, "", []string{"TROUPE_ROOT_ACCESS_KEY=me", "TROUPE_ROOT_SECRET_KEY=a-long-secret"}, "--data", "/a", "--s3", "0.0.0.0:9000"); err != nil {
 		t.Error(err)
+	}
+}
+
+// How much history is kept is a size, a share and an age, in any order, or nothing.
+func TestHistorySetting(t *testing.T) {
+	for text, want := range map[string]supervisors.History{
+		"256MiB,1%,30d": supervisors.Config{}.WithDefaults().History,
+		"12h, 2GiB":     {Bytes: 2 << 30, Age: 12 * time.Hour},
+		"0.5%":          {Percent: 0.5},
+		"5m,64k":        {Bytes: 64 << 10, Age: 5 * time.Minute}, // minutes, as everywhere a time may be
+		"off":           {Off: true, Age: 30 * 24 * time.Hour},
+	} {
+		config, err := load(t, "", nil, "--data", "/a", "--history", text)
+		if err != nil || config.History != want {
+			t.Errorf("%q: %+v, %v, want %+v", text, config.History, err, want)
+		}
+	}
+	if config, err := load(t, "", nil, "--data", "/a"); err != nil || config.History.Off || config.History.Bytes == 0 {
+		t.Errorf("by default: %+v, %v", config.History, err)
 	}
 }
 
@@ -176,5 +227,28 @@ func TestClusterSettings(t *testing.T) {
 		if err != nil && strings.Contains(err.Error(), "0123456789abcdef") {
 			t.Errorf("%v: the error shows the secret", test.arguments)
 		}
+	}
+}
+
+// What only `troupe prove` asks of a node can be asked on the command line alone: neither a
+// file nor the environment makes a node record its disks, and help does not name it.
+func TestATrialIsNoSetting(t *testing.T) {
+	if _, err := load(t, "data: [/a]\n"+trialJournal+": /tmp/journal\n", nil); err == nil || !strings.Contains(err.Error(), "no such setting") {
+		t.Errorf("in a file: %v", err)
+	}
+	t.Setenv("TROUPE_TRIAL_JOURNAL", "/tmp/journal")
+	command := serveCommand()
+	if err := command.ParseFlags([]string{"--data", "/a"}); err != nil {
+		t.Fatal(err)
+	}
+	config, err := loadSettings(command.Flags())
+	if err != nil || config.Trial != (supervisors.Trial{}) || command.Flag(trialJournal).Value.String() != "" {
+		t.Errorf("in the environment: %+v, %v", config.Trial, err)
+	}
+	if usage := command.UsageString(); strings.Contains(usage, "trial") || !strings.Contains(usage, "--data") {
+		t.Errorf("help says %s", usage)
+	}
+	if err := command.ParseFlags([]string{"--" + trialJournal, "/tmp/journal"}); err != nil || command.Flag(trialJournal).Value.String() != "/tmp/journal" {
+		t.Errorf("negative control: on the command line it is %q, %v", command.Flag(trialJournal).Value, err)
 	}
 }

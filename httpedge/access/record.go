@@ -2,6 +2,7 @@ package access
 
 import (
 	"crypto/tls"
+	"math/rand/v2"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -41,6 +42,19 @@ type recordKey struct{}
 func Of(ctx *fasthttp.RequestCtx) *Record {
 	r, _ := ctx.UserValue(recordKey{}).(*Record)
 	return r
+}
+
+// NewID names a request: 16 hexadecimal digits, unique enough to find it in a log. It is
+// no secret: a fast generator will do.
+func NewID() string {
+	const digits = "0123456789ABCDEF"
+	var id [16]byte
+	n := rand.Uint64()
+	for i := range id {
+		id[i] = digits[n&15]
+		n >>= 4
+	}
+	return string(id[:])
 }
 
 // SetRequest says what the request and the node that answers are called.

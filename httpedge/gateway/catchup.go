@@ -41,7 +41,7 @@ func (g *Gateway) CatchUp(ctx context.Context, m *smap.Smap) error {
 			return err
 		}
 		for _, bucket := range g.Buckets() {
-			if bucket.Props.Owners() == 1 {
+			if g.lanes().Most(bucket) == 1 {
 				continue // this node is the only source
 			}
 			err := g.catchUpBucket(ctx, bucket)
@@ -118,7 +118,7 @@ func missing(set *messages.NodeSet, owners int) string {
 func (g *Gateway) catchUpPage(ctx context.Context, bucket *objects.BucketDoc, after string) (upto string, err error) {
 	const op errs.Op = "gateway.CatchUp"
 	set := g.lanes()
-	if who := missing(set, ownersOf(set.Map, bucket)); who != "" {
+	if who := missing(set, ownersOf(set, bucket)); who != "" {
 		return "", errs.E(op, bucket.Bucket, errs.Offline, fmt.Errorf("keys that this node owns may be known to nobody but %s", who))
 	}
 	page, err := g.records(op, bucket, after, holdingRecords)
@@ -197,11 +197,10 @@ func (g *Gateway) catchUpKey(bucket *objects.BucketDoc, name string) error {
 	var last error
 	for look := range maxLooks {
 		set := g.lanes()
-		view := set.View(bucket, key.Digest())
+		c, view := chargeUnder(set, bucket, key.Digest())
 		if !lacks(&view, set.Self) {
 			return nil
 		}
-		c := Charge{Set: set, Node: set.Find(string(view.InCharge)), Epoch: view.Epoch, AckSet: view.AckSet}
 		if c.Node == nil {
 			return errs.E(op, key, errs.Offline, errors.New("no node is in charge of it"))
 		}
@@ -228,9 +227,13 @@ func (g *Gateway) equal(op errs.Op, c Charge, bucket *objects.BucketDoc, name st
 	if err != nil {
 		return false, err
 	}
+	by := objects.Origin{Cause: objects.CauseReturn, Other: c.Node.ID}
 	own, err := g.Show(bucket, name, c.Epoch, false)
 	if err != nil && !IsUnknown(err) {
 		return false, err
+	}
+	if err != nil {
+		by.Cause = objects.CauseLost
 	}
 	theirs, err := g.Peers.Show(c, bucket, name, false)
 	if err != nil {
@@ -249,33 +252,33 @@ func (g *Gateway) equal(op errs.Op, c Charge, bucket *objects.BucketDoc, name st
 	case beyond && guarded:
 		return true, nil
 	case beyond:
-		if err := g.DropHere(bucket, name, c.Epoch, own.Record.Generation, &writes); err != nil {
+		if err := g.DropHere(bucket, name, c.Epoch, own.Record.Generation, &writes, by); err != nil {
 			return false, err
 		}
 		return theirs.Record == nil, nil
 	case theirs.Record == nil:
 		return true, nil
 	}
-	stored, err := g.AcceptEqual(bucket, name, c.Epoch, theirs.Record, &Arrival{Parts: theirs.Parts})
+	stored, err := g.AcceptEqual(bucket, name, c.Epoch, theirs.Record, &Arrival{Parts: theirs.Parts}, by)
 	if err == nil && stored.NeedsPayload {
-		stored, err = g.fetch(c, bucket, name)
+		stored, err = g.fetch(c, bucket, name, by)
 	}
 	return stored.Has, err
 }
 
 // fetch has the node in charge send what it has of a key, with its payload, and keeps it.
-func (g *Gateway) fetch(c Charge, bucket *objects.BucketDoc, name string) (messages.Stored, error) {
+func (g *Gateway) fetch(c Charge, bucket *objects.BucketDoc, name string, by objects.Origin) (messages.Stored, error) {
 	kept, err := g.Peers.Show(c, bucket, name, true)
 	if err != nil || kept.Record == nil {
 		return messages.Stored{}, err
 	}
 	if kept.Body == nil {
-		return g.AcceptEqual(bucket, name, c.Epoch, kept.Record, nil)
+		return g.AcceptEqual(bucket, name, c.Epoch, kept.Record, nil, by)
 	}
 	cut := func() {}
 	if body, ok := kept.Body.(interface{ Cut() }); ok {
 		cut = body.Cut
 	}
-	stored, err := g.AcceptEqual(bucket, name, c.Epoch, kept.Record, &Arrival{Parts: kept.Parts, Body: kept.Body, Cut: cut})
+	stored, err := g.AcceptEqual(bucket, name, c.Epoch, kept.Record, &Arrival{Parts: kept.Parts, Body: kept.Body, Cut: cut}, by)
 	return stored, errors.Join(err, kept.Body.Close())
 }

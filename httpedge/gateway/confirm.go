@@ -77,7 +77,7 @@ func (c *confirmer) ask(peers Peers, set *messages.NodeSet, node *messages.NodeV
 // is to be answered was read: then no write of a later epoch had been acknowledged. A
 // *messages.MapDiffers: one is not.
 func (g *Gateway) confirm(op errs.Op, bucket *objects.BucketDoc, key objects.Key, c Charge) error {
-	fence := c.fence(bucket, false)
+	fence := c.fence(false)
 	if g.still(op, bucket, key, &fence) != nil {
 		return errs.E(op, key, errs.Busy, &messages.MapDiffers{Node: c.Set.Self, Version: c.Set.Version()})
 	}

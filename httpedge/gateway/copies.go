@@ -38,11 +38,11 @@ type copies struct {
 func (c Charge) Plural() bool { return c.Set != nil && c.plural }
 
 // fence is what a command of the key carries to its lane.
-func (c Charge) fence(bucket *objects.BucketDoc, unsettled bool) messages.Fence {
+func (c Charge) fence(unsettled bool) messages.Fence {
 	if c.Set == nil {
-		return messages.Fence{}
+		return messages.Fence{For: c.For}
 	}
-	return messages.Fence{Set: c.Set, Epoch: c.Epoch, Owners: bucket.Props.Owners(), Unsettled: unsettled}
+	return messages.Fence{Set: c.Set, Epoch: c.Epoch, Key: c.placing, Unsettled: unsettled, For: c.For}
 }
 
 // others returns the nodes of the ack set but this one. The error names one that cannot
@@ -67,7 +67,7 @@ func (c Charge) others() ([]*messages.NodeView, error) {
 
 // enough fails if fewer nodes would have a write than its bucket wants.
 func (c Charge) enough(bucket *objects.BucketDoc) error {
-	if least := bucket.Props.LeastCopies(); len(c.AckSet) < least {
+	if least := bucket.LeastOf(c.owners); len(c.AckSet) < least {
 		return fmt.Errorf("%d of its nodes are there, and a write must be on %d (min_copies)", len(c.AckSet), least)
 	}
 	return nil
@@ -126,7 +126,7 @@ func followMap[T any](g *Gateway, op errs.Op, bucket *objects.BucketDoc, name st
 // done here, and perhaps elsewhere; it may come to light later.
 func agree[T any](g *Gateway, op errs.Op, bucket *objects.BucketDoc, key objects.Key, c Charge, how func(messages.Fence) (written[T], error)) (T, error) {
 	if !c.Plural() {
-		w, err := how(c.fence(bucket, false))
+		w, err := how(c.fence(false))
 		return w.value, err
 	}
 	var none T
@@ -145,7 +145,7 @@ func agree[T any](g *Gateway, op errs.Op, bucket *objects.BucketDoc, key objects
 	if _, err := g.settledRecord(op, bucket, key, c); err != nil {
 		return none, err
 	}
-	fence := c.fence(bucket, true)
+	fence := c.fence(true)
 	w, err := how(fence)
 	if err != nil {
 		if refused(err) { // judged on what is settled here: is it still this node's to judge?
@@ -182,6 +182,10 @@ func unknown(op errs.Op, key objects.Key, cause error) error {
 	var away *messages.NodeAway
 	if errors.As(cause, &away) {
 		return errs.E(op, key, errs.Offline, &messages.NodeAway{Node: away.Node, Reason: away.Reason, Begun: true})
+	}
+	var quarantined *messages.Quarantined
+	if errors.As(cause, &quarantined) {
+		return errs.E(op, key, errs.Offline, fmt.Errorf("%w: not all of its nodes have it yet: %w", objects.ErrOutcomeUnknown, quarantined))
 	}
 	return errs.E(op, key, errs.Offline, fmt.Errorf("%w: not all of its nodes have it yet: %v", objects.ErrOutcomeUnknown, cause))
 }
@@ -262,7 +266,7 @@ func atNode[T any](g *Gateway, op errs.Op, bucket *objects.BucketDoc, key object
 			return value, err
 		}
 		g.AwaitMap(c.Set, differs)
-		fence := c.fence(bucket, false)
+		fence := c.fence(false)
 		if g.still(op, bucket, key, &fence) != nil {
 			return value, err // it is this node's map that was older
 		}
@@ -273,7 +277,7 @@ func atNode[T any](g *Gateway, op errs.Op, bucket *objects.BucketDoc, key object
 // needed: after a change of metadata, or when a record is settled, it mostly is there,
 // and that of an upload is there in parts.
 func (g *Gateway) storeAt(op errs.Op, bucket *objects.BucketDoc, key objects.Key, c Charge, node *messages.NodeView, record *objects.Meta, inline []byte, parts []objects.Part) (messages.Stored, error) {
-	c.Node = node
+	c.Node, c.For = node, spreadOf(c.For, c.Set.Self)
 	return atNode(g, op, bucket, key, c, func() (messages.Stored, error) {
 		store := func() (messages.Stored, error) {
 			var payload *Arrival
@@ -341,6 +345,7 @@ const maxSettles = 2 * objects.MaxCopies
 // settledRecord returns the record of a key that is here, a delete marker too, once all
 // of the ack set have it; nil: there is none. In the key's turn.
 func (g *Gateway) settledRecord(op errs.Op, bucket *objects.BucketDoc, key objects.Key, c Charge) (*objects.Meta, error) {
+	c.For = objects.Origin{Cause: objects.CauseSettle} // whoever wrote it, it was not who asks now
 	for range maxSettles {
 		object, err := g.recordMarked(op, key)
 		if errs.Is(errs.NotFound, err) {
@@ -405,7 +410,7 @@ func (g *Gateway) install(op errs.Op, bucket *objects.BucketDoc, key objects.Key
 		defer func() { _ = kept.Body.Close() }() // it was only read
 		arrival = &Arrival{Parts: kept.Parts, Body: kept.Body, Cut: func() { _ = kept.Body.Close() }}
 	}
-	_, err = g.Accept(bucket, key.Name, c.Epoch, &record, arrival)
+	_, err = g.Accept(bucket, key.Name, c.Epoch, &record, arrival, objects.Origin{Cause: objects.CauseSettle, Other: greater.node.ID})
 	return err
 }
 

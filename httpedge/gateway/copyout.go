@@ -23,11 +23,10 @@ func (g *Gateway) copying(op errs.Op, bucket *objects.BucketDoc, key objects.Key
 	if set == nil || set.Map == nil {
 		return c, nil, false, errs.E(op, key, errs.Offline, errNotJoined)
 	}
-	view := set.View(bucket, key.Digest())
+	c, view := chargeUnder(set, bucket, key.Digest())
 	if string(view.InCharge) != set.Self {
 		return c, nil, false, nil
 	}
-	c = Charge{Set: set, Node: set.Find(set.Self), Epoch: view.Epoch, AckSet: view.AckSet, plural: isPlural(&view)}
 	return c, targets(set, &view), true, nil
 }
 
@@ -83,7 +82,7 @@ func (g *Gateway) copyAll(op errs.Op, c Charge, bucket *objects.BucketDoc, name 
 // copyTo does CopyOut for one next owner.
 func (g *Gateway) copyTo(op errs.Op, c Charge, bucket *objects.BucketDoc, name string) (sent int64, err error) {
 	key := objects.Key{Bucket: bucket.Bucket, Name: name}
-	c.Sends = messages.ToEqual
+	c.Sends, c.For = messages.ToEqual, objects.Origin{Cause: objects.CausePlan, Other: c.Set.Self}
 	for range maxLooks {
 		kept, err := g.Show(bucket, name, c.Epoch, false)
 		if err != nil {
@@ -148,15 +147,16 @@ var (
 // DropHere removes a record that the node in charge of its key lacks, or has an older one
 // of, under an epoch of the key, in its turn. It refuses (Conflict) what may count: a
 // record of the present epoch, or another generation than the one given. Writes, if not
-// nil, is what countWrites returned before that was found out. A *messages.MapDiffers has
-// changed nothing.
-func (g *Gateway) DropHere(bucket *objects.BucketDoc, name string, epoch smap.Epoch, generation objects.Generation, writes *uint64) error {
+// nil, is what countWrites returned before that was found out. By is for the history. A
+// *messages.MapDiffers has changed nothing.
+func (g *Gateway) DropHere(bucket *objects.BucketDoc, name string, epoch smap.Epoch, generation objects.Generation, writes *uint64, by objects.Origin) error {
 	const op errs.Op = "gateway.Drop"
 	key := objects.Key{Bucket: bucket.Bucket, Name: name}
 	fence, err := g.holds(bucket, key, epoch)
 	if err != nil {
 		return err
 	}
+	fence.For = by
 	view := fence.Set.View(bucket, key.Digest())
 	switch {
 	case slices.Contains(view.InSync, smap.NodeID(fence.Set.Self)):

@@ -33,7 +33,7 @@ const deletionWorkers = 16
 // DeleteElsewhere deletes those of several objects that other nodes are in charge of,
 // with one question to each node. What is left to this node, and what a node refused
 // because of another map, is not Done.
-func (g *Gateway) DeleteElsewhere(_ context.Context, bucket *objects.BucketDoc, list []Deletion) []Deleted {
+func (g *Gateway) DeleteElsewhere(ctx context.Context, bucket *objects.BucketDoc, list []Deletion) []Deleted {
 	done := make([]Deleted, len(list))
 	if g.nodes() == nil {
 		return done
@@ -43,6 +43,7 @@ func (g *Gateway) DeleteElsewhere(_ context.Context, bucket *objects.BucketDoc, 
 		indices []int
 	}
 	groups := make(map[string]*group)
+	by := originOf(ctx)
 	for i := range list {
 		c, err := g.Charge(bucket, list[i].Name)
 		if err != nil || c.Ours() {
@@ -53,6 +54,7 @@ func (g *Gateway) DeleteElsewhere(_ context.Context, bucket *objects.BucketDoc, 
 			of = new(group)
 			groups[c.Node.ID] = of
 		}
+		c.For = askedOf(by, c.Set.Self)
 		of.charges, of.indices = append(of.charges, c), append(of.indices, i)
 	}
 	var asked sync.WaitGroup
@@ -79,15 +81,15 @@ func (g *Gateway) DeleteElsewhere(_ context.Context, bucket *objects.BucketDoc, 
 }
 
 // DeleteAllHere deletes those of several objects that this node is in charge of, under
-// the epochs given, and returns when the last has been answered.
-func (g *Gateway) DeleteAllHere(bucket *objects.BucketDoc, list []Deletion, epochs []smap.Epoch) []Deleted {
+// the epochs given, and returns when the last has been answered. By is for the history.
+func (g *Gateway) DeleteAllHere(bucket *objects.BucketDoc, list []Deletion, epochs []smap.Epoch, by objects.Origin) []Deleted {
 	done := make([]Deleted, len(list))
 	next := make(chan int)
 	var workers sync.WaitGroup
 	for range min(deletionWorkers, len(list)) {
 		workers.Go(func() {
 			for i := range next {
-				done[i] = g.deleteOne(bucket, &list[i], epochs[i])
+				done[i] = g.deleteOne(bucket, &list[i], epochs[i], by)
 			}
 		})
 	}
@@ -101,7 +103,7 @@ func (g *Gateway) DeleteAllHere(bucket *objects.BucketDoc, list []Deletion, epoc
 
 // deleteOne deletes one of several. A panic costs that object's answer, not the
 // process: the goroutine is nobody else's.
-func (g *Gateway) deleteOne(bucket *objects.BucketDoc, d *Deletion, epoch smap.Epoch) (result Deleted) {
+func (g *Gateway) deleteOne(bucket *objects.BucketDoc, d *Deletion, epoch smap.Epoch, by objects.Origin) (result Deleted) {
 	defer func() {
 		if p := recover(); p != nil {
 			result = Deleted{Done: true, Err: errs.E("gateway.deleteOne", d.Name, errs.Internal, fmt.Errorf("panic: %v", p))}
@@ -111,6 +113,6 @@ func (g *Gateway) deleteOne(bucket *objects.BucketDoc, d *Deletion, epoch smap.E
 	if err != nil || !c.Ours() || c.Epoch != epoch {
 		return Deleted{}
 	}
-	_, err = g.DeleteHere(bucket, d.Name, d.VersionID, d.Conditions)
+	_, err = g.DeleteHere(bucket, d.Name, d.VersionID, d.Conditions, by)
 	return Deleted{Done: true, Err: err}
 }

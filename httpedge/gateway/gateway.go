@@ -139,7 +139,8 @@ func (g *Gateway) roomFor(props objects.BucketProps) error {
 	return nil
 }
 
-// SetBucketProps replaces the properties of a bucket.
+// SetBucketProps replaces the properties that are wanted of a bucket: another number of copies
+// is made by a plan, afterwards.
 func (g *Gateway) SetBucketProps(_ context.Context, name string, props objects.BucketProps) (*objects.BucketDoc, error) {
 	if err := g.roomFor(props); err != nil {
 		return nil, errs.E("gateway.SetBucketProps", name, errs.Invalid, err)
@@ -187,25 +188,28 @@ func (g *Gateway) Location(bucket *objects.BucketDoc, name string) string {
 
 // Delete removes an object, wherever it is; one that is not there is no failure
 // unless the conditions need it.
-func (g *Gateway) Delete(_ context.Context, bucket *objects.BucketDoc, name, versionID string, c objects.Conditions) (messages.ObjectDeleted, error) {
+func (g *Gateway) Delete(ctx context.Context, bucket *objects.BucketDoc, name, versionID string, c objects.Conditions) (messages.ObjectDeleted, error) {
+	by := originOf(ctx)
 	return elsewhere(g, "gateway.Delete", bucket, name, func() (messages.ObjectDeleted, error) {
-		return g.DeleteHere(bucket, name, versionID, c)
+		return g.DeleteHere(bucket, name, versionID, c, by)
 	}, func(at Charge) (messages.ObjectDeleted, error) {
+		at.For = askedOf(by, at.Set.Self)
 		return g.Peers.Delete(at, bucket, name, versionID, c)
 	})
 }
 
-// DeleteHere is Delete of an object that this node is in charge of.
-func (g *Gateway) DeleteHere(bucket *objects.BucketDoc, name, versionID string, c objects.Conditions) (messages.ObjectDeleted, error) {
+// DeleteHere is Delete of an object that this node is in charge of. By is for the history.
+func (g *Gateway) DeleteHere(bucket *objects.BucketDoc, name, versionID string, c objects.Conditions, by objects.Origin) (messages.ObjectDeleted, error) {
 	const op errs.Op = "gateway.Delete"
 	key := objects.Key{Bucket: bucket.Bucket, Name: name}
 	charge, err := g.charged(op, bucket, name)
 	if err != nil {
 		return messages.ObjectDeleted{}, err
 	}
+	charge.For = by
 	return agree(g, op, bucket, key, charge, func(fence messages.Fence) (written[messages.ObjectDeleted], error) {
 		deleted, err := change(g, op, key, func(p *place) (messages.ObjectDeleted, error) {
-			before, err := g.deleteFormer(op, key, p, c)
+			before, err := g.deleteFormer(op, key, p, c, by)
 			if err != nil {
 				return messages.ObjectDeleted{}, err
 			}
@@ -222,7 +226,7 @@ func (g *Gateway) DeleteHere(bucket *objects.BucketDoc, name, versionID string, 
 // deleteFormer takes a key from its former mountpath before it is deleted at its
 // owner's: in the other order, what is deleted would come back after a crash in
 // between. Where the record counts, it is moved instead.
-func (g *Gateway) deleteFormer(op errs.Op, key objects.Key, p *place, c objects.Conditions) (messages.ObjectDeleted, error) {
+func (g *Gateway) deleteFormer(op errs.Op, key objects.Key, p *place, c objects.Conditions, by objects.Origin) (messages.ObjectDeleted, error) {
 	if p.former == nil {
 		return messages.ObjectDeleted{}, nil
 	}
@@ -232,14 +236,14 @@ func (g *Gateway) deleteFormer(op errs.Op, key objects.Key, p *place, c objects.
 	if err := p.former.Closed(); err != nil {
 		return messages.ObjectDeleted{}, errs.E(op, key, errs.Offline, err)
 	}
-	m := &messages.DeleteObject{Key: key, Former: true, Epoch: p.roster.Epoch, Reply: messages.NewReply[messages.ObjectDeleted]()}
+	m := &messages.DeleteObject{Key: key, Former: true, Epoch: p.roster.Epoch, Fence: messages.Fence{For: by}, Reply: messages.NewReply[messages.ObjectDeleted]()}
 	g.System.Root().Send(p.former.Writer(p.digest), m)
 	return m.Reply.WaitOn(g.System.Clock(), op, Deadline)
 }
 
 // ChangeDraft changes the user metadata or the tags of an object; see
 // messages.DraftChange.
-func (g *Gateway) ChangeDraft(_ context.Context, bucket *objects.BucketDoc, name string, draft messages.DraftChange) (*objects.Meta, error) {
+func (g *Gateway) ChangeDraft(ctx context.Context, bucket *objects.BucketDoc, name string, draft messages.DraftChange) (*objects.Meta, error) {
 	const op errs.Op = "gateway.ChangeDraft"
 	key := objects.Key{Bucket: bucket.Bucket, Name: name}
 	write := func(fence messages.Fence) (written[*objects.Meta], error) {
@@ -254,6 +258,7 @@ func (g *Gateway) ChangeDraft(_ context.Context, bucket *objects.BucketDoc, name
 		return written[*objects.Meta]{value: meta, record: meta}, err
 	}
 	return followMap(g, op, bucket, name, func(c Charge) (*objects.Meta, error) {
+		c.For = originOf(ctx)
 		return agree(g, op, bucket, key, c, write)
 	})
 }

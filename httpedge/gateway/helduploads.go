@@ -59,6 +59,7 @@ func (g *Gateway) allHeldUploads(set *messages.NodeSet, nodes []*messages.NodeVi
 	answers, failures := make([][]messages.UploadName, len(nodes)), make([]error, len(nodes))
 	for i, node := range nodes {
 		asking.Go(func() {
+			defer recovered("gateway.HeldUploads", objects.Key{Bucket: bucket.Bucket}, &failures[i])
 			for r, more := r, true; more; {
 				page, err := g.Peers.HeldUploads(set, node, bucket, r)
 				if err != nil {
@@ -226,7 +227,7 @@ func (g *Gateway) RemoveLeftoverUploads(bucket *objects.BucketDoc) (removed int,
 			if err := g.settleUpload(op, key, u.ID, p); err != nil {
 				return struct{}{}, err
 			}
-			m := &messages.RemoveLeftoverUpload{Key: key, UploadID: u.ID, Owners: bucket.Props.Owners(), Document: bucket.Version, Reply: messages.NewReply[struct{}]()}
+			m := &messages.RemoveLeftoverUpload{Key: key, UploadID: u.ID, Placing: messages.Placing(bucket, key.Digest()), Reply: messages.NewReply[struct{}]()}
 			g.System.Root().Send(p.owner.Writer(p.digest), m)
 			return m.Reply.WaitOn(g.System.Clock(), op, Deadline)
 		})
@@ -283,11 +284,10 @@ func (g *Gateway) catchUpUpload(bucket *objects.BucketDoc, u messages.UploadName
 	key := objects.Key{Bucket: bucket.Bucket, Name: u.Name}
 	for look := 1; ; look++ {
 		set := g.lanes()
-		view := set.View(bucket, key.Digest())
+		c, view := chargeUnder(set, bucket, key.Digest())
 		if !lacks(&view, set.Self) {
 			return nil
 		}
-		c := Charge{Set: set, Node: set.Find(string(view.InCharge)), Epoch: view.Epoch, AckSet: view.AckSet}
 		if c.Node == nil {
 			return errs.E(op, key, errs.Offline, fmt.Errorf("no node is in charge of it"))
 		}

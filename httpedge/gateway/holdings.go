@@ -157,7 +157,10 @@ func (g *Gateway) allHoldings(set *messages.NodeSet, nodes []*messages.NodeView,
 	var asking sync.WaitGroup
 	answers, failures := make([]map[string]Holding, len(nodes)), make([]error, len(nodes))
 	for i, node := range nodes {
-		asking.Go(func() { answers[i], failures[i] = g.holdingsOf(set, node, bucket, r) })
+		asking.Go(func() {
+			defer recovered("gateway.Holdings", objects.Key{Bucket: bucket.Bucket}, &failures[i])
+			answers[i], failures[i] = g.holdingsOf(set, node, bucket, r)
+		})
 	}
 	asking.Wait()
 	if err := errors.Join(failures...); err != nil {

@@ -45,7 +45,7 @@ func (g *Gateway) RemoveLeftover(bucket *objects.BucketDoc, l messages.Leftover)
 		if err := g.settle(op, key, p); err != nil {
 			return struct{}{}, err
 		}
-		m := &messages.RemoveLeftover{Key: key, Generation: l.Generation, Owners: bucket.Props.Owners(), Document: bucket.Version, Reply: messages.NewReply[struct{}]()}
+		m := &messages.RemoveLeftover{Key: key, Generation: l.Generation, Placing: messages.Placing(bucket, key.Digest()), Reply: messages.NewReply[struct{}]()}
 		g.System.Root().Send(p.owner.Writer(p.digest), m)
 		return m.Reply.WaitOn(g.System.Clock(), op, Deadline)
 	})

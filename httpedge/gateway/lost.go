@@ -47,13 +47,17 @@ func (g *Gateway) isUnknown(key objects.Key, before *messages.Roster) bool {
 		return false
 	}
 	view := g.Config.Buckets.Load().Find(key.Bucket.Name)
-	return view == nil || view.Doc.Props.Owners() > 1
+	if view == nil || view.Doc.Props.Owners() > 1 {
+		return true
+	}
+	set := g.lanes() // whose plan may have given the key a second owner
+	return set != nil && set.Map != nil && len(set.View(view.Doc, digest).Owners) > 1
 }
 
 // ownersOf is how many nodes own a key of a bucket, at least.
-func ownersOf(m *smap.Smap, bucket *objects.BucketDoc) int {
-	owners := min(bucket.Props.Owners(), len(m.Placement()))
-	if next, planned := m.Next(); planned {
+func ownersOf(set *messages.NodeSet, bucket *objects.BucketDoc) int {
+	owners := min(set.Least(bucket), len(set.Map.Placement()))
+	if next, planned := set.Map.Next(); planned {
 		owners = min(owners, len(next.Placement))
 	}
 	return owners
@@ -73,7 +77,7 @@ func mayBeLast(set *messages.NodeSet, bucket *objects.BucketDoc, asker string) b
 	if who, in := set.Map.Node(smap.NodeID(asker)); asker != "" && (!in || who.State.Serves() || who.Left > self.Left) {
 		return false
 	}
-	return earlier >= ownersOf(set.Map, bucket)-1
+	return earlier >= ownersOf(set, bucket)-1
 }
 
 // isNoSource reports whether a node is in charge of no key of a bucket that the asker
@@ -86,7 +90,7 @@ func isNoSource(set *messages.NodeSet, bucket *objects.BucketDoc, asker string) 
 // whole fails if what this node lacks of a bucket may be unknown, and who asks takes it for
 // absent; see isNoSource. Before is the roster as it was before the node looked.
 func (g *Gateway) whole(op errs.Op, set *messages.NodeSet, bucket *objects.BucketDoc, asker string, before *messages.Roster) error {
-	if bucket.Props.Owners() == 1 || len(before.Lost)+len(g.Roster.Load().Lost) == 0 || isNoSource(set, bucket, asker) {
+	if set.Most(bucket) == 1 || len(before.Lost)+len(g.Roster.Load().Lost) == 0 || isNoSource(set, bucket, asker) {
 		return nil
 	}
 	return errs.E(op, bucket.Bucket, errs.Offline, fmt.Errorf("node %s: what it lacks may be unknown: %w", set.Self, errUnknown))
@@ -102,7 +106,7 @@ func (g *Gateway) mayCatchUp(set *messages.NodeSet) (lost []string, err error) {
 		lost = append(lost, l.ID)
 	}
 	for _, bucket := range g.Buckets() {
-		if bucket.Props.Owners() == 1 {
+		if set.Most(bucket) == 1 {
 			continue
 		}
 		for i := range roster.Mountpaths {
@@ -110,7 +114,7 @@ func (g *Gateway) mayCatchUp(set *messages.NodeSet) (lost []string, err error) {
 				return nil, errs.E(op, bucket.Bucket, errs.Offline, err, errors.New("mend the disk and enable it, or remove it by force: then what other nodes have of it is fetched"))
 			}
 		}
-		if len(lost) > 0 && mayBeLast(set, bucket, "") {
+		if len(lost) > 0 && set.Least(bucket) > 1 && mayBeLast(set, bucket, "") {
 			return nil, errs.E(op, bucket.Bucket, errs.Offline, errors.New("what it had on a mountpath that is lost may be on no node that serves: start those that are down"))
 		}
 	}

@@ -89,7 +89,8 @@ func (g *Gateway) ListOurs(set *messages.NodeSet, bucket *objects.BucketDoc, r L
 const listSettlers = 16
 
 // settleEntries puts what is settled in place of the entries of a page that are not, and
-// takes delete markers out.
+// takes delete markers out. What cannot be settled because a node has quarantined the key is
+// shown as it is here: one key keeps nobody from a list.
 func (g *Gateway) settleEntries(bucket *objects.BucketDoc, page *NodePage) error {
 	const op errs.Op = "gateway.settleEntries"
 	failures := make([]error, len(page.Entries))
@@ -106,8 +107,11 @@ func (g *Gateway) settleEntries(bucket *objects.BucketDoc, page *NodePage) error
 			defer func() { <-room }()
 			defer recovered(op, key, &failures[i])
 			record, err := g.settledEntry(op, bucket, key)
-			if failures[i] = err; err == nil {
+			switch {
+			case err == nil:
 				e.Meta = record
+			case !isQuarantined(err):
+				failures[i] = err
 			}
 		})
 	}
@@ -153,8 +157,14 @@ func (g *Gateway) ListOurUploads(set *messages.NodeSet, bucket *objects.BucketDo
 	return part, g.shareEntries(bucket, part)
 }
 
+// isQuarantined reports whether something failed because a node has quarantined it.
+func isQuarantined(err error) bool {
+	var quarantined *messages.Quarantined
+	return errors.As(err, &quarantined)
+}
+
 // shareEntries sees that all that must have the uploads of a page have them, and takes out
-// those that have ended by then.
+// those that have ended by then. One that a node has quarantined is shown.
 func (g *Gateway) shareEntries(bucket *objects.BucketDoc, page *NodeUploads) error {
 	const op errs.Op = "gateway.shareEntries"
 	failures, ended := make([]error, len(page.Uploads)), make([]bool, len(page.Uploads))
@@ -179,6 +189,9 @@ func (g *Gateway) shareEntries(bucket *objects.BucketDoc, page *NodeUploads) err
 				upload, _, err := g.uploadHere(op, key, u.ID)
 				return upload, err
 			})
+			if isQuarantined(err) {
+				return
+			}
 			ended[i], failures[i] = upload == nil, err
 		})
 	}
@@ -241,7 +254,7 @@ func needed(set *messages.NodeSet, bucket *objects.BucketDoc) ([]*messages.NodeV
 		}
 		nodes = append(nodes, node)
 	}
-	if down != nil && notUp >= ownersOf(set.Map, bucket) {
+	if down != nil && notUp >= ownersOf(set, bucket) {
 		return nil, &messages.NodeAway{Node: down.ID, Reason: cmp.Or(down.Away, "it is down")}
 	}
 	return nodes, nil
@@ -290,7 +303,10 @@ func refill[E any, P comparable](sources []*source[E, P], ask ask[E, P]) error {
 				continue
 			}
 			dry = true
-			asked.Go(func() { s.entries, s.upto, s.more, failures[i] = ask(s.node, s.upto) })
+			asked.Go(func() {
+				defer recovered("gateway.refill", objects.Key{}, &failures[i])
+				s.entries, s.upto, s.more, failures[i] = ask(s.node, s.upto)
+			})
 		}
 		asked.Wait()
 		if err := errors.Join(failures...); err != nil || !dry {

@@ -32,7 +32,7 @@ func (g *Gateway) CreateUpload(_ context.Context, bucket *objects.BucketDoc, nam
 	}
 	return followMap(g, op, bucket, name, func(c Charge) (string, error) {
 		if !c.Plural() {
-			return create(c.fence(bucket, false))
+			return create(c.fence(false))
 		}
 		upload.Class = objects.Synced
 		return g.createShared(op, bucket, key, c, upload.ID, create)
@@ -52,7 +52,7 @@ func (g *Gateway) createShared(op errs.Op, bucket *objects.BucketDoc, key object
 	if err != nil {
 		return "", errs.E(op, key, errs.Offline, err)
 	}
-	fence := c.fence(bucket, false)
+	fence := c.fence(false)
 	if _, err := create(fence); err != nil {
 		return "", err
 	}
@@ -78,7 +78,7 @@ type Complete struct {
 }
 
 // CompleteUpload turns the parts of an upload into an object.
-func (g *Gateway) CompleteUpload(_ context.Context, bucket *objects.BucketDoc, c Complete) (objects.Receipt, error) {
+func (g *Gateway) CompleteUpload(ctx context.Context, bucket *objects.BucketDoc, c Complete) (objects.Receipt, error) {
 	const op errs.Op = "gateway.CompleteUpload"
 	key := objects.Key{Bucket: bucket.Bucket, Name: c.Name}
 	least := g.MinPartBytes
@@ -100,6 +100,7 @@ func (g *Gateway) CompleteUpload(_ context.Context, bucket *objects.BucketDoc, c
 		return m.Reply.WaitOn(g.System.Clock(), op, Deadline)
 	}
 	receipt, err := followMap(g, op, bucket, c.Name, func(charge Charge) (objects.Receipt, error) {
+		charge.For = originOf(ctx)
 		if charge.Plural() {
 			ref := uploadRef{key, c.UploadID}
 			release, err := g.uploads.takeAlone(op, ref, g.System.Clock(), Deadline)
@@ -126,7 +127,7 @@ func (g *Gateway) AbortUpload(_ context.Context, bucket *objects.BucketDoc, name
 	key := objects.Key{Bucket: bucket.Bucket, Name: name}
 	_, err := followMap(g, op, bucket, name, func(c Charge) (struct{}, error) {
 		if !c.Plural() {
-			return struct{}{}, g.abortHere(op, key, uploadID, c.fence(bucket, false), nil)
+			return struct{}{}, g.abortHere(op, key, uploadID, c.fence(false), nil)
 		}
 		return struct{}{}, g.abortShared(op, bucket, key, c, uploadID)
 	})
@@ -156,7 +157,7 @@ func (g *Gateway) abortShared(op errs.Op, bucket *objects.BucketDoc, key objects
 	if err := g.endThere(op, bucket, key, uploadID, c, others); err != nil {
 		return unknown(op, key, err)
 	}
-	fence := c.fence(bucket, false)
+	fence := c.fence(false)
 	err = g.abortHere(op, key, uploadID, fence, nil)
 	if errs.Is(errs.NotFound, err) {
 		if confirmErr := g.confirm(op, bucket, key, c); confirmErr != nil {

@@ -19,8 +19,13 @@ type Charge struct {
 	// AckSet are the nodes that must have a write, in the order of the key's owners.
 	AckSet []smap.NodeID
 	// Sends says why other nodes are sent what there is of the key.
-	Sends  messages.Sending
+	Sends messages.Sending
+	// For is on whose behalf the key is written, and why.
+	For    objects.Origin
 	plural bool
+	// placing is the key, by its bucket's document; owners how many owners it is to have now.
+	placing smap.Key
+	owners  int
 }
 
 // Ours reports whether this node is in charge.
@@ -37,8 +42,8 @@ type Peers interface {
 	ListUploads(set *messages.NodeSet, node *messages.NodeView, bucket *objects.BucketDoc, r UploadsRequest) (*NodeUploads, error)
 	// Delete removes an object.
 	Delete(c Charge, bucket *objects.BucketDoc, name, versionID string, conditions objects.Conditions) (messages.ObjectDeleted, error)
-	// DeleteAll removes several objects that one node is in charge of: the charges are
-	// the list's. It returns what became of each.
+	// DeleteAll removes several objects that one node is in charge of, For one client: the
+	// charges are the list's. It returns what became of each.
 	DeleteAll(charges []Charge, bucket *objects.BucketDoc, list []Deletion) ([]Deleted, error)
 	// Record returns an object's record.
 	Record(c Charge, bucket *objects.BucketDoc, name, versionID string) (*objects.Meta, error)
@@ -76,6 +81,8 @@ type Peers interface {
 	StorePart(c Charge, bucket *objects.BucketDoc, name, uploadID string, part *objects.Part, payload io.Reader) error
 	// ShareUpload is Gateway.ShareUpload at the node in charge.
 	ShareUpload(c Charge, bucket *objects.BucketDoc, name, uploadID string) error
+	// History is Gateway.HistoryHere at the node.
+	History(node *messages.NodeView, r HistoryRequest) (*History, error)
 	// HeldUploads is Gateway.HeldUploads at the node.
 	HeldUploads(set *messages.NodeSet, node *messages.NodeView, bucket *objects.BucketDoc, r HeldUploadsRequest) (*HeldUploads, error)
 }
@@ -109,12 +116,20 @@ func (g *Gateway) Charge(bucket *objects.BucketDoc, name string) (Charge, error)
 	if set.Map == nil {
 		return Charge{}, errs.E("gateway.Charge", key, errs.Offline, errNotJoined)
 	}
-	view := set.View(bucket, key.Digest())
-	c := Charge{Set: set, Node: set.Find(string(view.InCharge)), Epoch: view.Epoch, AckSet: view.AckSet, plural: isPlural(&view)}
+	c, view := chargeUnder(set, bucket, key.Digest())
 	if c.Node == nil {
 		return Charge{}, errs.E("gateway.Charge", key, errs.Offline, ownersAway(set.Map, &view))
 	}
 	return c, nil
+}
+
+// chargeUnder returns who is in charge of a key under a map; Node is nil where nobody is.
+func chargeUnder(set *messages.NodeSet, bucket *objects.BucketDoc, digest uint64) (Charge, smap.View) {
+	placing := messages.Placing(bucket, digest)
+	view := set.Map.View(placing)
+	return Charge{
+		Set: set, Node: set.Find(string(view.InCharge)), Epoch: view.Epoch, AckSet: view.AckSet, plural: isPlural(&view), placing: placing, owners: view.Count,
+	}, view
 }
 
 // ownersAway tells in which states the owners of a key are of which none is in charge.

@@ -225,6 +225,7 @@ func (g *Gateway) forget(key objects.Key, p *place) {
 	if p.former == nil || p.former.Closed() != nil {
 		return
 	}
-	m := &messages.DeleteObject{Key: key, Former: true, Epoch: p.roster.Epoch, Reply: messages.NewReply[messages.ObjectDeleted]()}
+	left := messages.Fence{For: objects.Origin{Cause: objects.CauseMove, Other: p.owner.ID}}
+	m := &messages.DeleteObject{Key: key, Former: true, Epoch: p.roster.Epoch, Fence: left, Reply: messages.NewReply[messages.ObjectDeleted]()}
 	g.System.Root().Send(p.former.Writer(p.digest), m)
 }

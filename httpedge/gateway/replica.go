@@ -36,14 +36,15 @@ func (g *Gateway) holds(bucket *objects.BucketDoc, key objects.Key, epoch smap.E
 	if set == nil || set.Map == nil {
 		return messages.Fence{}, &messages.MapDiffers{}
 	}
-	view := set.View(bucket, key.Digest())
+	placing := messages.Placing(bucket, key.Digest())
+	view := set.Map.View(placing)
 	if view.Epoch != epoch || !acks(&view, set.Self) {
 		return messages.Fence{}, &messages.MapDiffers{Node: set.Self, Version: set.Version()}
 	}
 	if self, _ := set.Map.Node(smap.NodeID(set.Self)); self.State.Serves() && g.isUnknown(key, g.Roster.Load()) {
 		return messages.Fence{}, &messages.MapDiffers{Node: set.Self, Version: set.Version()} // the next map says that it does not
 	}
-	return messages.Fence{Set: set, Epoch: epoch, Owners: bucket.Props.Owners()}, nil
+	return messages.Fence{Set: set, Epoch: epoch, Key: placing}, nil
 }
 
 func acks(v *smap.View, node string) bool {
@@ -73,24 +74,26 @@ func (g *Gateway) still(op errs.Op, bucket *objects.BucketDoc, key objects.Key, 
 // an epoch of the key, unless what is here is as new. Payload is nil where none comes:
 // then the answer may be that it is needed. It has ended with Payload when it returns.
 // Answers and failures are durable and final as messages.StoreRecord says; a
-// *messages.MapDiffers has changed nothing, objects.ErrOutcomeUnknown perhaps.
-func (g *Gateway) Accept(bucket *objects.BucketDoc, name string, epoch smap.Epoch, record *objects.Meta, payload *Arrival) (messages.Stored, error) {
-	return g.accept(bucket, name, epoch, record, payload, messages.ToSettle)
+// *messages.MapDiffers has changed nothing, objects.ErrOutcomeUnknown perhaps. By is for
+// the history.
+func (g *Gateway) Accept(bucket *objects.BucketDoc, name string, epoch smap.Epoch, record *objects.Meta, payload *Arrival, by objects.Origin) (messages.Stored, error) {
+	return g.accept(bucket, name, epoch, record, payload, messages.ToSettle, by)
 }
 
 // AcceptEqual is Accept of what is sent so that this node has the same as the node in
 // charge, for a plan or its return: however old it is.
-func (g *Gateway) AcceptEqual(bucket *objects.BucketDoc, name string, epoch smap.Epoch, record *objects.Meta, payload *Arrival) (messages.Stored, error) {
-	return g.accept(bucket, name, epoch, record, payload, messages.ToEqual)
+func (g *Gateway) AcceptEqual(bucket *objects.BucketDoc, name string, epoch smap.Epoch, record *objects.Meta, payload *Arrival, by objects.Origin) (messages.Stored, error) {
+	return g.accept(bucket, name, epoch, record, payload, messages.ToEqual, by)
 }
 
-func (g *Gateway) accept(bucket *objects.BucketDoc, name string, epoch smap.Epoch, record *objects.Meta, payload *Arrival, sent messages.Sending) (messages.Stored, error) {
+func (g *Gateway) accept(bucket *objects.BucketDoc, name string, epoch smap.Epoch, record *objects.Meta, payload *Arrival, sent messages.Sending, by objects.Origin) (messages.Stored, error) {
 	const op errs.Op = "gateway.Accept"
 	key := objects.Key{Bucket: bucket.Bucket, Name: name}
 	fence, err := g.holds(bucket, key, epoch)
 	if err != nil {
 		return messages.Stored{}, err
 	}
+	fence.For = by
 	how := g.acceptRecord
 	if payload != nil && payload.Body != nil && record.Where != objects.Inline && !record.Deleted {
 		how = g.acceptPayload

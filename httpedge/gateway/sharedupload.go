@@ -36,7 +36,7 @@ func (g *Gateway) agreePart(op errs.Op, bucket *objects.BucketDoc, key objects.K
 		return messages.Uploaded{}, err
 	}
 	if !c.Plural() {
-		return commit(c.fence(bucket, false))
+		return commit(c.fence(false))
 	}
 	others, err := c.others()
 	if err == nil {
@@ -58,7 +58,7 @@ func (g *Gateway) agreePart(op errs.Op, bucket *objects.BucketDoc, key objects.K
 	if err != nil {
 		return messages.Uploaded{}, err
 	}
-	fence := c.fence(bucket, false)
+	fence := c.fence(false)
 	if err := g.still(op, bucket, key, &fence); err != nil {
 		return messages.Uploaded{}, unknown(op, key, err)
 	}
@@ -74,7 +74,7 @@ func (g *Gateway) spreadPart(op errs.Op, bucket *objects.BucketDoc, key objects.
 		return uploaded, false, err
 	}
 	defer release()
-	uploaded, err = commit(c.fence(bucket, false))
+	uploaded, err = commit(c.fence(false))
 	if err != nil {
 		return uploaded, false, err
 	}

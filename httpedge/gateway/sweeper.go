@@ -225,7 +225,8 @@ func (g *Gateway) dropTombstones(op errs.Op, view *messages.MountpathView, list 
 	for _, t := range list {
 		doc := buckets[t.Key.Bucket.ID]
 		if doc != nil { // else it is destroyed, and only a marker that has gone may go
-			t.Key.Bucket, t.Owners, t.Document = doc.Bucket, doc.Props.Owners(), doc.Version
+			t.Key.Bucket = doc.Bucket
+			t.Placing = messages.Placing(doc, t.Key.Digest())
 		}
 		lane := view.Writer(t.Key.Digest())
 		byLane[lane] = append(byLane[lane], t)

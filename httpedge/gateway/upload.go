@@ -29,6 +29,9 @@ type Put struct {
 	// Expect returns what the client says the checksums are, asked after Body
 	// ended (trailers); nil: nothing.
 	Expect func() ([]checksum.Value, error)
+	Copies bool // the body is another object's: the history says so
+
+	by objects.Origin // for the history: of the request's context
 }
 
 // expected is what the client says of the payload, once its body has ended.
@@ -43,13 +46,17 @@ func (p *Put) expected() (checksum.Expected, error) {
 }
 
 // Put stores an object and answers when it is durable at the bucket's class.
-func (g *Gateway) Put(_ context.Context, bucket *objects.BucketDoc, put *Put) (objects.Receipt, error) {
+func (g *Gateway) Put(ctx context.Context, bucket *objects.BucketDoc, put *Put) (objects.Receipt, error) {
 	const op errs.Op = "gateway.Put"
 	charge, err := g.charged(op, bucket, put.Name)
 	if err != nil {
 		return objects.Receipt{}, err
 	}
 	key := objects.Key{Bucket: bucket.Bucket, Name: put.Name}
+	put.by = originOf(ctx)
+	if put.Copies && put.by.Cause == objects.CauseRequest {
+		put.by.Cause = objects.CauseCopy
+	}
 	put.Draft.Class = bucket.Props.Class()
 	if charge.Plural() { // what others have, too, must not be lost here by a crash of the system
 		put.Draft.Class = objects.Synced
@@ -141,6 +148,7 @@ func (g *Gateway) putSmall(op errs.Op, key objects.Key, bucket *objects.BucketDo
 		return receipt, err
 	}
 	return followMap(g, op, bucket, put.Name, func(c Charge) (objects.Receipt, error) {
+		c.For = put.by
 		return agree(g, op, bucket, key, c, func(fence messages.Fence) (written[objects.Receipt], error) {
 			receipt, err := change(g, op, key, func(p *place) (objects.Receipt, error) { return store(fence, p) })
 			return c.receipt(receipt, room[:n]), err
@@ -256,6 +264,7 @@ func (g *Gateway) streamFrom(op errs.Op, key objects.Key, bucket *objects.Bucket
 	if err != nil {
 		return messages.Uploaded{}, err
 	}
+	charge.For = put.by
 	return agree(g, op, bucket, key, charge, func(fence messages.Fence) (written[messages.Uploaded], error) {
 		uploaded, err := commit(fence)
 		w := charge.receipt(uploaded.Receipt, nil)

@@ -40,7 +40,7 @@ func (r *Road) ListUploads(set *messages.NodeSet, node *messages.NodeView, bucke
 // Delete implements gateway.Peers.
 func (r *Road) Delete(c gateway.Charge, bucket *objects.BucketDoc, name, versionID string, conditions objects.Conditions) (messages.ObjectDeleted, error) {
 	q := aboutKey(c, bucket, name)
-	q.VersionId, q.Conditions = []byte(versionID), wire.ConditionsOf(&conditions)
+	q.VersionId, q.Conditions, q.Origin = []byte(versionID), wire.ConditionsOf(&conditions), wire.OriginOf(&c.For)
 	var answer wire.DeletedAnswer
 	if err := r.ask(c.Node, pathDelete, writes, q, &answer); err != nil {
 		return messages.ObjectDeleted{}, err
@@ -52,7 +52,7 @@ func (r *Road) Delete(c gateway.Charge, bucket *objects.BucketDoc, name, version
 // DeleteAll implements gateway.Peers.
 func (r *Road) DeleteAll(charges []gateway.Charge, bucket *objects.BucketDoc, list []gateway.Deletion) ([]gateway.Deleted, error) {
 	node := charges[0].Node
-	q := &wire.DeletesQuestion{About: wire.AboutOf(bucket, false), List: make([]*wire.Deletion, len(list))}
+	q := &wire.DeletesQuestion{About: wire.AboutOf(bucket, false), List: make([]*wire.Deletion, len(list)), Origin: wire.OriginOf(&charges[0].For)}
 	for i := range list {
 		d := &list[i]
 		q.List[i] = &wire.Deletion{

@@ -1,7 +1,9 @@
 package intra
 
 import (
+	"cmp"
 	"errors"
+	"time"
 
 	"github.com/troupe-storage/troupe/messages"
 	"github.com/troupe-storage/troupe/messages/wire"
@@ -27,6 +29,13 @@ func failureOf(err error) *wire.Failure {
 			Path: []byte(away.Path), State: string(away.State), Reason: []byte(away.Reason), Writes: away.Writes, Begun: away.Begun,
 		}
 	}
+	var quarantined *messages.Quarantined
+	if errors.As(err, &quarantined) {
+		f.Quarantined = &wire.Quarantined{
+			Id: []byte(quarantined.ID), Subject: []byte(quarantined.Subject), Since: quarantined.Since.UnixMilli(),
+			Panics: uint32(quarantined.Panics), Cause: []byte(quarantined.Cause), Node: quarantined.Node,
+		}
+	}
 	for _, s := range sentinels() {
 		if errors.Is(err, s) {
 			f.Sentinel = s.Error()
@@ -39,7 +48,7 @@ func failureOf(err error) *wire.Failure {
 // toldError is a failure of another node.
 type toldError struct {
 	node, message string
-	cause         error // sentinel or mountpath; may be nil
+	cause         error // sentinel, mountpath or quarantine; may be nil
 }
 
 // Error implements error.
@@ -54,6 +63,10 @@ func toldBy(node string, f *wire.Failure) error {
 	if m := f.Mountpath; m != nil {
 		e.cause = &messages.MountpathAway{
 			Path: string(m.Path), State: messages.MountpathState(m.State), Reason: string(m.Reason), Writes: m.Writes, Begun: m.Begun,
+		}
+	} else if q := f.Quarantined; q != nil {
+		e.cause = &messages.Quarantined{
+			ID: string(q.Id), Subject: string(q.Subject), Since: time.UnixMilli(q.Since).UTC(), Panics: int(q.Panics), Cause: string(q.Cause), Node: cmp.Or(q.Node, node),
 		}
 	} else if f.Sentinel != "" {
 		for _, s := range sentinels() {

@@ -2,6 +2,7 @@ package intra
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -185,6 +186,17 @@ func TestFailuresCross(t *testing.T) {
 	var got *messages.MountpathAway
 	if err := crossed(errs.E("gateway.Test", errs.Offline, away)); !errors.As(err, &got) || *got != *away || !errs.Is(errs.Offline, err) {
 		t.Errorf("%v arrives as %v", away, err)
+	}
+	q := &messages.Quarantined{ID: "a1", Subject: "key b/a\xff (read)", Since: time.UnixMilli(1234).UTC(), Panics: 3, Cause: "it fell"}
+	for _, at := range []string{"", "n7"} { // the node that says so, or one that it asked
+		q.Node = at
+		var told *messages.Quarantined
+		err := crossed(errs.E("gateway.Test", errs.Offline, q))
+		want := *q
+		want.Node = cmp.Or(at, "n2")
+		if !errors.As(err, &told) || *told != want || !errs.Is(errs.Offline, err) {
+			t.Errorf("%v arrives as %v", q, err)
+		}
 	}
 }
 

@@ -37,6 +37,8 @@ const (
 	pathUpload      = "/question/upload"
 	pathPart        = "/question/part"
 	pathHeldUploads = "/question/helduploads"
+	// That of history.go.
+	pathHistory = "/question/history"
 )
 
 // Outcomes of single deletes of a list, as wire.Outcome has them.
@@ -77,6 +79,8 @@ func (s *Server) question(ctx *fasthttp.RequestCtx) {
 		err = s.onPart(ctx)
 	case pathHeldUploads:
 		err = s.onHeldUploads(ctx)
+	case pathHistory:
+		err = s.onHistory(ctx)
 	default:
 		failed = fasthttp.StatusNotFound
 		err = errs.E("intra.question", path, errs.Invalid, errors.New("this node knows no such question; is it of an older version?"))
@@ -102,8 +106,7 @@ func (s *Server) nodes() *messages.NodeSet {
 	return s.Gateway.Nodes.Load()
 }
 
-// bucket finds the bucket of a question; where this node has another document of it,
-// or none, maps differ.
+// bucket finds the bucket of a question; where this node does not know it, maps differ.
 func (s *Server) bucket(a *wire.About) (*objects.BucketDoc, *messages.NodeSet, error) {
 	set := s.nodes()
 	if set == nil {
@@ -114,7 +117,7 @@ func (s *Server) bucket(a *wire.About) (*objects.BucketDoc, *messages.NodeSet, e
 		return nil, nil, errs.E("intra.question", a.GetBucket(), errs.Invalid, err)
 	}
 	doc, err := s.Gateway.KnownBucket(a.GetBucket())
-	if err != nil || doc.Version != a.GetDocument() || !id.IsZero() && doc.ID != id {
+	if err != nil || !id.IsZero() && doc.ID != id {
 		return nil, nil, &messages.MapDiffers{Node: set.Self, Version: set.Version()}
 	}
 	return doc, set, nil
@@ -186,7 +189,7 @@ func (s *Server) onDeletes(ctx *fasthttp.RequestCtx) error {
 		epochs[i] = d.Epoch.Value()
 	}
 	answer := &wire.DeletesAnswer{Outcomes: make([]*wire.Outcome, len(list))}
-	for i, deleted := range s.Gateway.DeleteAllHere(bucket, list, epochs) {
+	for i, deleted := range s.Gateway.DeleteAllHere(bucket, list, epochs, q.Origin.Value()) {
 		answer.Outcomes[i] = &wire.Outcome{State: outcomeOpen}
 		if deleted.Done {
 			answer.Outcomes[i].State = outcomeDone
@@ -217,7 +220,7 @@ func (s *Server) onKey(ctx *fasthttp.RequestCtx, path string) error {
 	}
 	switch path {
 	case pathDelete:
-		deleted, err := s.Gateway.DeleteHere(bucket, name, versionID, q.Conditions.Value())
+		deleted, err := s.Gateway.DeleteHere(bucket, name, versionID, q.Conditions.Value(), q.Origin.Value())
 		if err != nil {
 			return err
 		}

@@ -22,7 +22,7 @@ func (r *Road) Holdings(set *messages.NodeSet, node *messages.NodeView, bucket *
 
 // Drop implements gateway.Peers.
 func (r *Road) Drop(c gateway.Charge, bucket *objects.BucketDoc, name string, generation objects.Generation) error {
-	q := &wire.DropQuestion{About: wire.AboutOf(bucket, true), Epoch: wire.EpochOf(c.Epoch), Name: []byte(name), Generation: wire.GenerationOf(generation)}
+	q := &wire.DropQuestion{About: wire.AboutOf(bucket, true), Epoch: wire.EpochOf(c.Epoch), Name: []byte(name), Generation: wire.GenerationOf(generation), Origin: wire.OriginOf(&c.For)}
 	return r.ask(c.Node, pathDrop, writes, q, new(wire.Nothing))
 }
 
@@ -69,7 +69,7 @@ func (s *Server) onDrop(ctx *fasthttp.RequestCtx) error {
 	if err != nil {
 		return err
 	}
-	if err := s.Gateway.DropHere(bucket, string(q.Name), q.Epoch.Value(), q.Generation.Value(), nil); err != nil {
+	if err := s.Gateway.DropHere(bucket, string(q.Name), q.Epoch.Value(), q.Generation.Value(), nil, q.Origin.Value()); err != nil {
 		return err
 	}
 	return give(ctx, new(wire.Nothing))

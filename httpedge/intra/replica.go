@@ -30,7 +30,7 @@ const (
 
 // Store implements gateway.Peers.
 func (r *Road) Store(c gateway.Charge, bucket *objects.BucketDoc, name string, record *objects.Meta, payload *gateway.Arrival) (messages.Stored, error) {
-	q := &wire.StoreQuestion{About: wire.AboutOf(bucket, true), Epoch: wire.EpochOf(c.Epoch), Name: []byte(name), Record: wire.RecordOf(record), ToEqual: c.Sends == messages.ToEqual}
+	q := &wire.StoreQuestion{About: wire.AboutOf(bucket, true), Epoch: wire.EpochOf(c.Epoch), Name: []byte(name), Record: wire.RecordOf(record), ToEqual: c.Sends == messages.ToEqual, Origin: wire.OriginOf(&c.For)}
 	size := int64(0)
 	var body io.Reader
 	if payload != nil {
@@ -263,7 +263,7 @@ func (s *Server) onStore(ctx *fasthttp.RequestCtx) (err error) {
 	if q.ToEqual {
 		accept = s.Gateway.AcceptEqual
 	}
-	stored, err := accept(bucket, string(q.Name), q.Epoch.Value(), record, arrival)
+	stored, err := accept(bucket, string(q.Name), q.Epoch.Value(), record, arrival, q.Origin.Value())
 	if err != nil {
 		return err
 	}

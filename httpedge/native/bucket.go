@@ -143,8 +143,9 @@ func (r *Request) setProps(bucket ais.Bucket, message ais.Action) error {
 	if err != nil {
 		return err
 	}
-	// S3's, which is not this API's to change, and what a bucket keeps for life.
-	next := objects.BucketProps{Versioning: doc.Props.Versioning, Copies: doc.Props.Copies, MinCopies: doc.Props.MinCopies}
+	// S3's, which is not this API's to change, and what takes a plan.
+	wanted := doc.Wanted()
+	next := objects.BucketProps{Versioning: wanted.Versioning, Copies: wanted.Copies, MinCopies: wanted.MinCopies}
 	if message.Action == ais.ActionSetProps {
 		if next, err = changedProps(doc, message.Value); err != nil {
 			return err
@@ -218,7 +219,7 @@ func headBucket(r *Request) error {
 	if err != nil {
 		return err
 	}
-	r.ctx.Response.Header.SetBytesV("Ais-Bucket-Props", body)
+	r.ctx.Response.Header.SetBytesV(ais.HeaderBucketProps, body)
 	return nil
 }
 

@@ -181,6 +181,9 @@ func planOf(p *messages.ClusterPlan) *api.ClusterPlan {
 	plan := &api.ClusterPlan{
 		Since: p.Since, From: texts(p.From), To: texts(p.To), Switched: p.Switched, Slots: smap.Slots, Paused: p.Paused, Rate: api.JobRate(p.Rate), Waits: p.Waits,
 	}
+	for _, c := range p.Copies {
+		plan.Copies = append(plan.Copies, api.PlanCopies(c))
+	}
 	for _, n := range p.Nodes {
 		plan.Nodes = append(plan.Nodes, api.PlanProgress{Node: string(n.Node), Slots: n.Slots, Objects: n.Objects, Bytes: n.Bytes, Failure: n.Failure})
 	}

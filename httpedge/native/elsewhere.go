@@ -40,7 +40,7 @@ func (r *Request) elsewhere() (answered bool, err error) {
 			return answered, err
 		}
 	}
-	return road.Relay(r.ctx, doc, name, "")
+	return road.Relay(r.ctx, doc, name, r.id)
 }
 
 // judgeElsewhere is elsewhere by the head alone: a client is sent on before it sends

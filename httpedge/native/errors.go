@@ -10,6 +10,7 @@ import (
 
 	"github.com/troupe-storage/troupe/api/ais"
 	"github.com/troupe-storage/troupe/api/sigv4"
+	"github.com/troupe-storage/troupe/messages"
 	"github.com/troupe-storage/troupe/objects"
 	"github.com/troupe-storage/troupe/objects/errs"
 )
@@ -49,6 +50,7 @@ const (
 	typeUnsupported    = "ErrUnsupp"
 	typeNotImplemented = "ErrNotImpl"
 	typeNoSpace        = "ErrCapExceeded"
+	typeQuarantined    = "ErrQuarantined" // not AIStore's, which has no such thing
 )
 
 // refusalOf turns any error into what is answered. It is the one table from
@@ -82,6 +84,10 @@ func refusalOf(err error) *Refusal {
 	case errs.Busy:
 		return answer(fasthttp.StatusServiceUnavailable, typeBusy)
 	case errs.Offline:
+		var quarantined *messages.Quarantined
+		if errors.As(err, &quarantined) {
+			return answer(fasthttp.StatusServiceUnavailable, typeQuarantined)
+		}
 		return answer(fasthttp.StatusServiceUnavailable, "")
 	case errs.NoSpace:
 		return answer(fasthttp.StatusInsufficientStorage, typeNoSpace)
@@ -113,6 +119,7 @@ func (r *Request) fail(err error) {
 	if errors.As(err, &method) {
 		ctx.Response.Reset()
 		ctx.Error("method not allowed", fasthttp.StatusMethodNotAllowed)
+		r.set(requestHeader, r.id)
 		ctx.Response.Header.Set("Allow", method.allow)
 		return
 	}
@@ -126,13 +133,19 @@ func (r *Request) fail(err error) {
 	}
 	ctx.Response.Reset()
 	ctx.SetStatusCode(refusal.Status)
+	r.set(requestHeader, r.id)
 	var outside *badRange
 	if errors.As(err, &outside) {
 		ctx.Response.Header.Set(outside.header())
 	}
 	switch refusal.Status {
 	case fasthttp.StatusServiceUnavailable:
-		ctx.Response.Header.Set("Retry-After", "1")
+		after := 1
+		var quarantined *messages.Quarantined
+		if errors.As(err, &quarantined) {
+			after = int(messages.QuarantineRetry.Seconds())
+		}
+		ctx.Response.Header.Set("Retry-After", strconv.Itoa(after))
 	case fasthttp.StatusUnauthorized:
 		ctx.Response.Header.Set("WWW-Authenticate", "Bearer")
 	}

@@ -140,7 +140,7 @@ func (r *Request) serve() error {
 
 // route finds the request's route and judges whether it may use it.
 func (r *Request) route() (*Route, error) {
-	access.Of(r.ctx).SetRequest("", r.h.NodeID)
+	r.name()
 	target, err := auth.ParseTarget(&r.ctx.Request.Header)
 	if err != nil {
 		return nil, err
@@ -154,7 +154,26 @@ func (r *Request) route() (*Route, error) {
 		return nil, Refuse(fasthttp.StatusBadRequest, "", "invalid URL path %q: no such path in the native API", r.path)
 	}
 	r.rest = rest
-	return route, r.admit(route.Guard)
+	err = r.admit(route.Guard)
+	r.by.Origin.Principal = r.caller.AccessKey
+	return route, err
+}
+
+// requestHeader tells the id of a request.
+const requestHeader = "X-Amz-Request-Id"
+
+// name gives the request its id: that which it has at the node that its client asked.
+func (r *Request) name() {
+	asked := ""
+	if relayed := intra.Of(r.ctx); relayed != nil {
+		r.id, asked = relayed.Request, relayed.By
+	}
+	if r.id == "" {
+		r.id = access.NewID()
+	}
+	access.Of(r.ctx).SetRequest(r.id, r.h.NodeID)
+	r.set(requestHeader, r.id)
+	r.by = gateway.Caller{Context: r.h.Context, Origin: objects.Origin{Cause: objects.CauseRequest, Request: r.id, Asked: asked}}
 }
 
 func isS3(ctx *fasthttp.RequestCtx) bool {

@@ -60,7 +60,7 @@ func copyObject(r *Request) error {
 	meta := object.Meta
 	receipt, err := r.h.Gateway.Put(r.Context(), destination, &gateway.Put{
 		Name: to.name, Draft: objects.Draft{Headers: meta.Headers, User: meta.User, Tags: meta.Tags},
-		Size: meta.Size, Body: object.Reader(0, meta.Size), Sums: []checksum.Algorithm{checksum.CRC64NVME},
+		Size: meta.Size, Body: object.Reader(0, meta.Size), Sums: []checksum.Algorithm{checksum.CRC64NVME}, Copies: true,
 	})
 	if err != nil {
 		return explain(err, to)

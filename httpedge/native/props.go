@@ -22,7 +22,7 @@ const checksumType = "xxhash2"
 // propsOf is a bucket's properties as AIStore's clients read them. What is not
 // implemented stands there as switched off.
 func propsOf(doc *objects.BucketDoc) ais.BucketProps {
-	return ais.BucketProps{
+	props := ais.BucketProps{
 		WritePolicy: ais.WritePolicy{Data: "immediate", MD: "immediate"},
 		Provider:    ais.ProviderAIS,
 		Checksum:    ais.ChecksumConfig{Type: checksumType, ValidateWarmGet: doc.Props.ValidateWarmGet},
@@ -44,6 +44,10 @@ func propsOf(doc *objects.BucketDoc) ais.BucketProps {
 			Copies:       doc.Props.Owners(), MinCopies: doc.Props.LeastCopies(), Reads: string(doc.Props.Consistency()),
 		},
 	}
+	if wanted := doc.Wanted(); doc.Next != nil {
+		props.Troupe.NextCopies, props.Troupe.NextMinCopies = wanted.Owners(), wanted.LeastCopies()
+	}
+	return props
 }
 
 // setters change one property each; their keys are paths in ais.BucketProps.
@@ -72,7 +76,7 @@ func into[T any](field *T) func(json.RawMessage) error {
 // isReadOnly reports whether nobody can set the property.
 func isReadOnly(path string) bool {
 	switch path {
-	case "provider", "renamed", "bid", "created", "troupe.s3_versioning":
+	case "provider", "renamed", "bid", "created", "troupe.s3_versioning", "troupe.next_copies", "troupe.next_min_copies":
 		return true
 	}
 	return false
@@ -96,9 +100,9 @@ func isForeign(path string) bool {
 // changedProps applies the value of set-bprops, or of create-bck, to the
 // properties of a bucket: any subset of ais.BucketProps. A property that is not
 // implemented may be given as it is; a change of one is refused by name, and so is
-// a property that AIStore does not know.
+// a property that AIStore does not know. What comes out is wanted (objects.BucketDoc.With).
 func changedProps(doc *objects.BucketDoc, value json.RawMessage) (objects.BucketProps, error) {
-	next := doc.Props
+	next := doc.Wanted()
 	if !hasValue(value) {
 		return next, Refuse(fasthttp.StatusBadRequest, "", "no properties are given")
 	}
@@ -113,6 +117,14 @@ func changedProps(doc *objects.BucketDoc, value json.RawMessage) (objects.Bucket
 	now := make(map[string]json.RawMessage)
 	if err := flatten(now, "", current, 0); err != nil {
 		return next, err
+	}
+	if shown := now["troupe.next_copies"]; shown != nil && equalJSON(shown, asked["troupe.next_copies"]) {
+		// All of it is sent back as it was shown: what is to come is not taken back by that.
+		for _, path := range []string{"troupe.copies", "troupe.min_copies"} {
+			if equalJSON(now[path], asked[path]) {
+				delete(asked, path)
+			}
+		}
 	}
 	set := setters(&next)
 	for _, path := range slices.Sorted(maps.Keys(asked)) { // the same fault is named each time
@@ -138,6 +150,12 @@ func changedProps(doc *objects.BucketDoc, value json.RawMessage) (objects.Bucket
 		default:
 			return next, Refuse(fasthttp.StatusBadRequest, "", "unknown property %q", path)
 		}
+	}
+	if asked["troupe.copies"] != nil && asked["troupe.min_copies"] == nil && doc.Next != nil && next.Owners() == doc.Props.Owners() {
+		next.MinCopies = doc.Props.MinCopies // it is all taken back
+	}
+	if asked["troupe.copies"] != nil && next.Copies == 0 && doc.Version > 0 { // the default is for who makes one: here it would be one copy
+		return next, Refuse(fasthttp.StatusBadRequest, "", "copies 0 is not from 1 to %d", objects.MaxCopies)
 	}
 	if err := next.Check(); err != nil {
 		return next, Refuse(fasthttp.StatusBadRequest, "", "%v", err)

@@ -15,6 +15,7 @@ import (
 	"github.com/troupe-storage/troupe/api/sigv4"
 	"github.com/troupe-storage/troupe/httpedge/access"
 	"github.com/troupe-storage/troupe/httpedge/auth"
+	"github.com/troupe-storage/troupe/httpedge/gateway"
 	"github.com/troupe-storage/troupe/objects/errs"
 )
 
@@ -27,10 +28,13 @@ type Request struct {
 	path   string         // as sent, without a doubled first slash
 	rest   string         // of the path below the route, as sent
 	caller sigv4.Identity // Control: who signed; else anonymous, which says that the body is plain
+	id     string         // as the client and the log know it
+	by     gateway.Caller
 }
 
-// Context ends with the node, not with the client: fasthttp does not tell.
-func (r *Request) Context() context.Context { return r.h.Context }
+// Context ends with the node, not with the client: fasthttp does not tell. It says who
+// asks.
+func (r *Request) Context() context.Context { return &r.by }
 
 // HTTP returns the request as fasthttp has it, for what has no method here.
 // Paths and names must come from Path, Rest and Segments: fasthttp cleans its own.

@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"strings"
 	"time"
 
 	"github.com/sirupsen/logrus"
 
+	"github.com/troupe-storage/troupe/httpedge/access"
 	"github.com/troupe-storage/troupe/httpedge/intra"
 )
 
@@ -104,7 +104,7 @@ type Config struct {
 	Context context.Context
 	Log     logrus.FieldLogger // default: the standard logger of logrus
 	// RequestID makes the id of a request, unique enough to find it in a log.
-	// Default: 16 random hexadecimal digits.
+	// Default: access.NewID.
 	RequestID func() string
 	HostID    string // x-amz-id-2: which node answered; default "troupe"
 	// Relay leads to the nodes that are in charge of other keys; nil: the node is alone.
@@ -158,19 +158,7 @@ func (c Config) withDefaults() Config {
 		c.Log = logrus.StandardLogger()
 	}
 	if c.RequestID == nil {
-		c.RequestID = randomID
+		c.RequestID = access.NewID
 	}
 	return c
-}
-
-// randomID names a request. It is no secret: a fast generator will do.
-func randomID() string {
-	const digits = "0123456789ABCDEF"
-	var id [16]byte
-	n := rand.Uint64()
-	for i := range id {
-		id[i] = digits[n&15]
-		n >>= 4
-	}
-	return string(id[:])
 }

@@ -284,6 +284,7 @@ func errorOf(err error, t target) *Error {
 		return e
 	}
 	var mismatch *checksum.Mismatch
+	var quarantined *messages.Quarantined
 	var away *messages.MountpathAway
 	var node *messages.NodeAway
 	var owners *messages.OwnersAway
@@ -327,6 +328,13 @@ func errorOf(err error, t target) *Error {
 		return code(codeEntityTooLarge)
 	case is(objects.ErrInvalidRange):
 		return code(codeInvalidRange)
+	case errors.As(err, &quarantined):
+		e := refuse(codeServiceUnavailable, quarantined.Public()).with("QuarantineId", quarantined.ID).because(err)
+		if is(objects.ErrOutcomeUnknown) { // elsewhere it may have been carried out
+			e.Message += " " + outcomeUnknown
+		}
+		e.Header = append(e.Header, Detail{"Retry-After", itoa(int64(messages.QuarantineRetry.Seconds()))})
+		return e
 	case errors.As(err, &away):
 		return refuse(codeServiceUnavailable, away.Public()).because(err)
 	case errors.As(err, &node):
@@ -424,11 +432,11 @@ func (r *request) answer(e *Error) {
 	response := &r.ctx.Response
 	response.ResetBody()
 	r.ctx.SetStatusCode(status)
-	for _, h := range e.Header {
-		r.set(h.Name, h.Value)
-	}
 	if status == fasthttp.StatusServiceUnavailable {
 		r.set("Retry-After", itoa(retryAfterSeconds))
+	}
+	for _, h := range e.Header {
+		r.set(h.Name, h.Value)
 	}
 	if r.ctx.IsHead() || status == fasthttp.StatusNotModified {
 		return

@@ -10,6 +10,8 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/troupe-storage/troupe/httpedge/access"
+	"github.com/troupe-storage/troupe/httpedge/gateway"
+	"github.com/troupe-storage/troupe/httpedge/intra"
 	"github.com/troupe-storage/troupe/objects"
 	"github.com/troupe-storage/troupe/objects/errs"
 )
@@ -133,6 +135,7 @@ func (r *request) serve() error {
 	if r.record != nil {
 		r.record.SetRequester(r.caller.AccessKey, signedBy(r.caller))
 	}
+	r.introduce()
 	if err := r.h.alone(); err != nil {
 		return err
 	}
@@ -145,6 +148,15 @@ func (r *request) serve() error {
 		return errs.E("s3api", errs.Offline, objects.ErrOutcomeUnknown, alone)
 	}
 	return err
+}
+
+// introduce tells the gateway who asks.
+func (r *request) introduce() {
+	r.by = gateway.Caller{Context: r.context, Origin: objects.Origin{Cause: objects.CauseRequest, Principal: r.caller.AccessKey, Request: r.id}}
+	if relayed := intra.Of(r.ctx); relayed != nil {
+		r.by.Origin.Asked = relayed.By
+	}
+	r.context = &r.by
 }
 
 // reset forgets an answer that was made and not sent.

@@ -157,6 +157,7 @@ func copyObject(r *request) error {
 		Size:       from.meta.Size,
 		Body:       from.payload.Reader(0, from.meta.Size),
 		Sums:       []checksum.Algorithm{algorithm},
+		Copies:     true,
 	})
 	if err != nil {
 		return err

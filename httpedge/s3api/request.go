@@ -12,6 +12,7 @@ import (
 
 	"github.com/troupe-storage/troupe/api/sigv4"
 	"github.com/troupe-storage/troupe/httpedge/access"
+	"github.com/troupe-storage/troupe/httpedge/gateway"
 	"github.com/troupe-storage/troupe/objects"
 )
 
@@ -21,7 +22,8 @@ import (
 type request struct {
 	h       *Handler
 	ctx     *fasthttp.RequestCtx
-	context context.Context // for the gateway
+	context context.Context // for the gateway: by, once it is known who asks
+	by      gateway.Caller
 	id      string
 	method  string
 	target  target

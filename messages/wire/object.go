@@ -309,3 +309,42 @@ func (f *Failure) ErrorKind() errs.Kind {
 	}
 	return errs.Kind(f.GetKind())
 }
+
+// OriginOf is an origin as it goes between nodes; nil for none.
+func OriginOf(o *objects.Origin) *Origin {
+	if *o == (objects.Origin{}) {
+		return nil
+	}
+	return &Origin{Cause: uint32(o.Cause), Principal: text(o.Principal), Request: text(o.Request), Asked: text(o.Asked), Other: text(o.Other)}
+}
+
+// Value returns the origin; of nil, that of a question of an older version: zero. A cause
+// that is no number of ours is none.
+func (o *Origin) Value() objects.Origin {
+	cause := objects.Cause(0)
+	if c := o.GetCause(); c <= math.MaxUint8 {
+		cause = objects.Cause(c)
+	}
+	return objects.Origin{Cause: cause, Principal: string(o.GetPrincipal()), Request: string(o.GetRequest()), Asked: string(o.GetAsked()), Other: string(o.GetOther())}
+}
+
+// MutationOf is an entry of a history as it goes between nodes.
+func MutationOf(e *objects.HistoryEntry, path string) *Mutation {
+	return &Mutation{
+		Bucket: e.Bucket[:], Node: text(e.Node), Mountpath: text(e.Mountpath), Path: text(path), Kind: uint32(e.Kind), At: nanos(e.At),
+		Generation: GenerationOf(e.Generation), Size: e.Size, Xxhash: e.XXHash, Origin: OriginOf(&e.Origin),
+	}
+}
+
+// Entry returns the entry.
+func (m *Mutation) Entry() (objects.HistoryEntry, error) {
+	e := objects.HistoryEntry{Node: string(m.Node), Mountpath: string(m.Mountpath)}
+	if len(m.Bucket) != len(e.Bucket) || m.Kind > math.MaxUint8 {
+		return e, fmt.Errorf("a mutation of kind %d, with a bucket's id of %d bytes", m.Kind, len(m.Bucket))
+	}
+	copy(e.Bucket[:], m.Bucket)
+	e.Mutation = objects.Mutation{
+		Kind: objects.MutationKind(m.Kind), At: ofNanos(m.At), Generation: m.Generation.Value(), Size: m.Size, XXHash: m.Xxhash, Origin: m.Origin.Value(),
+	}
+	return e, nil
+}

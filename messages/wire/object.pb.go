@@ -964,6 +964,83 @@ func (x *Conditions) GetIfLastModified() *Instant {
 	return nil
 }
 
+// Origin says why something was changed, and for whom: for the history of objects.
+type Origin struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cause         uint32                 `protobuf:"varint,1,opt,name=cause,proto3" json:"cause,omitempty"` // as objects.Cause counts them
+	Principal     []byte                 `protobuf:"bytes,2,opt,name=principal,proto3" json:"principal,omitempty"`
+	Request       []byte                 `protobuf:"bytes,3,opt,name=request,proto3" json:"request,omitempty"`
+	Asked         []byte                 `protobuf:"bytes,4,opt,name=asked,proto3" json:"asked,omitempty"` // node that the client asked; absent: the one that did it
+	Other         []byte                 `protobuf:"bytes,5,opt,name=other,proto3" json:"other,omitempty"` // node that what is changed comes from
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Origin) Reset() {
+	*x = Origin{}
+	mi := &file_messages_wire_object_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Origin) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Origin) ProtoMessage() {}
+
+func (x *Origin) ProtoReflect() protoreflect.Message {
+	mi := &file_messages_wire_object_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Origin.ProtoReflect.Descriptor instead.
+func (*Origin) Descriptor() ([]byte, []int) {
+	return file_messages_wire_object_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Origin) GetCause() uint32 {
+	if x != nil {
+		return x.Cause
+	}
+	return 0
+}
+
+func (x *Origin) GetPrincipal() []byte {
+	if x != nil {
+		return x.Principal
+	}
+	return nil
+}
+
+func (x *Origin) GetRequest() []byte {
+	if x != nil {
+		return x.Request
+	}
+	return nil
+}
+
+func (x *Origin) GetAsked() []byte {
+	if x != nil {
+		return x.Asked
+	}
+	return nil
+}
+
+func (x *Origin) GetOther() []byte {
+	if x != nil {
+		return x.Other
+	}
+	return nil
+}
+
 // Failure is an error on its way between nodes: it is the answer of status 409.
 type Failure struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -971,13 +1048,14 @@ type Failure struct {
 	Sentinel      string                 `protobuf:"bytes,2,opt,name=sentinel,proto3" json:"sentinel,omitempty"` // words of an error that callers tell apart; empty: none
 	Message       []byte                 `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`   // for people
 	Mountpath     *MountpathAway         `protobuf:"bytes,4,opt,name=mountpath,proto3" json:"mountpath,omitempty"`
+	Quarantined   *Quarantined           `protobuf:"bytes,5,opt,name=quarantined,proto3" json:"quarantined,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Failure) Reset() {
 	*x = Failure{}
-	mi := &file_messages_wire_object_proto_msgTypes[12]
+	mi := &file_messages_wire_object_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -989,7 +1067,7 @@ func (x *Failure) String() string {
 func (*Failure) ProtoMessage() {}
 
 func (x *Failure) ProtoReflect() protoreflect.Message {
-	mi := &file_messages_wire_object_proto_msgTypes[12]
+	mi := &file_messages_wire_object_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1002,7 +1080,7 @@ func (x *Failure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failure.ProtoReflect.Descriptor instead.
 func (*Failure) Descriptor() ([]byte, []int) {
-	return file_messages_wire_object_proto_rawDescGZIP(), []int{12}
+	return file_messages_wire_object_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Failure) GetKind() uint32 {
@@ -1033,6 +1111,13 @@ func (x *Failure) GetMountpath() *MountpathAway {
 	return nil
 }
 
+func (x *Failure) GetQuarantined() *Quarantined {
+	if x != nil {
+		return x.Quarantined
+	}
+	return nil
+}
+
 // MountpathAway says that a mountpath does not take the request.
 type MountpathAway struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1047,7 +1132,7 @@ type MountpathAway struct {
 
 func (x *MountpathAway) Reset() {
 	*x = MountpathAway{}
-	mi := &file_messages_wire_object_proto_msgTypes[13]
+	mi := &file_messages_wire_object_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1059,7 +1144,7 @@ func (x *MountpathAway) String() string {
 func (*MountpathAway) ProtoMessage() {}
 
 func (x *MountpathAway) ProtoReflect() protoreflect.Message {
-	mi := &file_messages_wire_object_proto_msgTypes[13]
+	mi := &file_messages_wire_object_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1072,7 +1157,7 @@ func (x *MountpathAway) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MountpathAway.ProtoReflect.Descriptor instead.
 func (*MountpathAway) Descriptor() ([]byte, []int) {
-	return file_messages_wire_object_proto_rawDescGZIP(), []int{13}
+	return file_messages_wire_object_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *MountpathAway) GetPath() []byte {
@@ -1110,6 +1195,91 @@ func (x *MountpathAway) GetBegun() bool {
 	return false
 }
 
+// Quarantined says that what was asked for is refused, because its handling panicked.
+type Quarantined struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Subject       []byte                 `protobuf:"bytes,2,opt,name=subject,proto3" json:"subject,omitempty"`
+	Since         int64                  `protobuf:"varint,3,opt,name=since,proto3" json:"since,omitempty"` // milliseconds since 1970
+	Panics        uint32                 `protobuf:"varint,4,opt,name=panics,proto3" json:"panics,omitempty"`
+	Cause         []byte                 `protobuf:"bytes,5,opt,name=cause,proto3" json:"cause,omitempty"`
+	Node          string                 `protobuf:"bytes,6,opt,name=node,proto3" json:"node,omitempty"` // whose it is; empty: the one that answers
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Quarantined) Reset() {
+	*x = Quarantined{}
+	mi := &file_messages_wire_object_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Quarantined) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Quarantined) ProtoMessage() {}
+
+func (x *Quarantined) ProtoReflect() protoreflect.Message {
+	mi := &file_messages_wire_object_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Quarantined.ProtoReflect.Descriptor instead.
+func (*Quarantined) Descriptor() ([]byte, []int) {
+	return file_messages_wire_object_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *Quarantined) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *Quarantined) GetSubject() []byte {
+	if x != nil {
+		return x.Subject
+	}
+	return nil
+}
+
+func (x *Quarantined) GetSince() int64 {
+	if x != nil {
+		return x.Since
+	}
+	return 0
+}
+
+func (x *Quarantined) GetPanics() uint32 {
+	if x != nil {
+		return x.Panics
+	}
+	return 0
+}
+
+func (x *Quarantined) GetCause() []byte {
+	if x != nil {
+		return x.Cause
+	}
+	return nil
+}
+
+func (x *Quarantined) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
 // Nothing is the answer that says: it is done.
 type Nothing struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1119,7 +1289,7 @@ type Nothing struct {
 
 func (x *Nothing) Reset() {
 	*x = Nothing{}
-	mi := &file_messages_wire_object_proto_msgTypes[14]
+	mi := &file_messages_wire_object_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1131,7 +1301,7 @@ func (x *Nothing) String() string {
 func (*Nothing) ProtoMessage() {}
 
 func (x *Nothing) ProtoReflect() protoreflect.Message {
-	mi := &file_messages_wire_object_proto_msgTypes[14]
+	mi := &file_messages_wire_object_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1144,7 +1314,7 @@ func (x *Nothing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Nothing.ProtoReflect.Descriptor instead.
 func (*Nothing) Descriptor() ([]byte, []int) {
-	return file_messages_wire_object_proto_rawDescGZIP(), []int{14}
+	return file_messages_wire_object_proto_rawDescGZIP(), []int{16}
 }
 
 var File_messages_wire_object_proto protoreflect.FileDescriptor
@@ -1238,18 +1408,32 @@ const file_messages_wire_object_proto_rawDesc = "" +
 	"\aif_size\x18\x05 \x01(\x03H\x00R\x06ifSize\x88\x01\x01\x12>\n" +
 	"\x10if_last_modified\x18\x06 \x01(\v2\x14.troupe.wire.InstantR\x0eifLastModifiedB\n" +
 	"\n" +
-	"\b_if_size\"\x8d\x01\n" +
+	"\b_if_size\"\x82\x01\n" +
+	"\x06Origin\x12\x14\n" +
+	"\x05cause\x18\x01 \x01(\rR\x05cause\x12\x1c\n" +
+	"\tprincipal\x18\x02 \x01(\fR\tprincipal\x12\x18\n" +
+	"\arequest\x18\x03 \x01(\fR\arequest\x12\x14\n" +
+	"\x05asked\x18\x04 \x01(\fR\x05asked\x12\x14\n" +
+	"\x05other\x18\x05 \x01(\fR\x05other\"\xc9\x01\n" +
 	"\aFailure\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\rR\x04kind\x12\x1a\n" +
 	"\bsentinel\x18\x02 \x01(\tR\bsentinel\x12\x18\n" +
 	"\amessage\x18\x03 \x01(\fR\amessage\x128\n" +
-	"\tmountpath\x18\x04 \x01(\v2\x1a.troupe.wire.MountpathAwayR\tmountpath\"\x7f\n" +
+	"\tmountpath\x18\x04 \x01(\v2\x1a.troupe.wire.MountpathAwayR\tmountpath\x12:\n" +
+	"\vquarantined\x18\x05 \x01(\v2\x18.troupe.wire.QuarantinedR\vquarantined\"\x7f\n" +
 	"\rMountpathAway\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\fR\x04path\x12\x14\n" +
 	"\x05state\x18\x02 \x01(\tR\x05state\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\fR\x06reason\x12\x16\n" +
 	"\x06writes\x18\x04 \x01(\bR\x06writes\x12\x14\n" +
-	"\x05begun\x18\x05 \x01(\bR\x05begun\"\t\n" +
+	"\x05begun\x18\x05 \x01(\bR\x05begun\"\x8f\x01\n" +
+	"\vQuarantined\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\fR\x02id\x12\x18\n" +
+	"\asubject\x18\x02 \x01(\fR\asubject\x12\x14\n" +
+	"\x05since\x18\x03 \x01(\x03R\x05since\x12\x16\n" +
+	"\x06panics\x18\x04 \x01(\rR\x06panics\x12\x14\n" +
+	"\x05cause\x18\x05 \x01(\fR\x05cause\x12\x12\n" +
+	"\x04node\x18\x06 \x01(\tR\x04node\"\t\n" +
 	"\aNothingB0Z.github.com/troupe-storage/troupe/messages/wireb\x06proto3"
 
 var (
@@ -1264,7 +1448,7 @@ func file_messages_wire_object_proto_rawDescGZIP() []byte {
 	return file_messages_wire_object_proto_rawDescData
 }
 
-var file_messages_wire_object_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_messages_wire_object_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_messages_wire_object_proto_goTypes = []any{
 	(*About)(nil),         // 0: troupe.wire.About
 	(*Epoch)(nil),         // 1: troupe.wire.Epoch
@@ -1278,9 +1462,11 @@ var file_messages_wire_object_proto_goTypes = []any{
 	(*Part)(nil),          // 9: troupe.wire.Part
 	(*Upload)(nil),        // 10: troupe.wire.Upload
 	(*Conditions)(nil),    // 11: troupe.wire.Conditions
-	(*Failure)(nil),       // 12: troupe.wire.Failure
-	(*MountpathAway)(nil), // 13: troupe.wire.MountpathAway
-	(*Nothing)(nil),       // 14: troupe.wire.Nothing
+	(*Origin)(nil),        // 12: troupe.wire.Origin
+	(*Failure)(nil),       // 13: troupe.wire.Failure
+	(*MountpathAway)(nil), // 14: troupe.wire.MountpathAway
+	(*Quarantined)(nil),   // 15: troupe.wire.Quarantined
+	(*Nothing)(nil),       // 16: troupe.wire.Nothing
 }
 var file_messages_wire_object_proto_depIdxs = []int32{
 	2,  // 0: troupe.wire.Record.generation:type_name -> troupe.wire.Generation
@@ -1296,12 +1482,13 @@ var file_messages_wire_object_proto_depIdxs = []int32{
 	3,  // 10: troupe.wire.Conditions.if_modified_since:type_name -> troupe.wire.Instant
 	3,  // 11: troupe.wire.Conditions.if_unmodified_since:type_name -> troupe.wire.Instant
 	3,  // 12: troupe.wire.Conditions.if_last_modified:type_name -> troupe.wire.Instant
-	13, // 13: troupe.wire.Failure.mountpath:type_name -> troupe.wire.MountpathAway
-	14, // [14:14] is the sub-list for method output_type
-	14, // [14:14] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	14, // 13: troupe.wire.Failure.mountpath:type_name -> troupe.wire.MountpathAway
+	15, // 14: troupe.wire.Failure.quarantined:type_name -> troupe.wire.Quarantined
+	15, // [15:15] is the sub-list for method output_type
+	15, // [15:15] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_messages_wire_object_proto_init() }
@@ -1319,7 +1506,7 @@ func file_messages_wire_object_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_messages_wire_object_proto_rawDesc), len(file_messages_wire_object_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   15,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

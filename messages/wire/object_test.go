@@ -79,7 +79,10 @@ func TestValuesCross(t *testing.T) {
 		var part objects.Part
 		var upload objects.Upload
 		var conditions objects.Conditions
+		var entry objects.HistoryEntry
 		if full {
+			set(t, reflect.ValueOf(&entry).Elem(), "Bucket")
+			entry.Bucket = objects.BucketID{1, 2, 3, 4, 5, 6, 7, 0xff}
 			set(t, reflect.ValueOf(&meta).Elem(), "Inode", "Birth")
 			set(t, reflect.ValueOf(&part).Elem())
 			set(t, reflect.ValueOf(&upload).Elem())
@@ -91,6 +94,9 @@ func TestValuesCross(t *testing.T) {
 		same([]objects.Part{part, part}, gotParts, err)
 		gotUpload, err := crossed(t, UploadOf(&upload)).Value()
 		same(upload, gotUpload, err)
+		gotEntry, err := crossed(t, MutationOf(&entry, "path")).Entry()
+		same(entry, gotEntry, err)
+		same(entry.Origin, crossed(t, &DropQuestion{Origin: OriginOf(&entry.Origin)}).Origin.Value(), nil)
 		same(conditions, crossed(t, &KeyQuestion{Conditions: ConditionsOf(&conditions)}).Conditions.Value(), nil)
 	}
 	none, err := (*Record)(nil).Meta()
@@ -121,6 +127,14 @@ func TestNumbersAreChecked(t *testing.T) {
 		if m, err := Parts([]*Part{p}); err == nil {
 			t.Errorf("%v was read as %+v", p, m)
 		}
+	}
+	for _, m := range []*Mutation{{Bucket: make([]byte, 7)}, {Bucket: make([]byte, 8), Kind: 256}} {
+		if e, err := m.Entry(); err == nil {
+			t.Errorf("%v was read as %+v", m, e)
+		}
+	}
+	if o := (&Origin{Cause: 256, Request: []byte("r")}).Value(); o.Cause != 0 || o.Request != "r" {
+		t.Errorf("a cause that is no number of ours: %+v", o)
 	}
 	if id, err := (&About{Id: make([]byte, 7)}).BucketID(); err == nil {
 		t.Errorf("7 bytes were read as %s", id)

@@ -395,6 +395,7 @@ type KeyQuestion struct {
 	Payload       *Generation            `protobuf:"bytes,6,opt,name=payload,proto3" json:"payload,omitempty"`       // names the bytes that are wanted:
 	Offset        int64                  `protobuf:"varint,7,opt,name=offset,proto3" json:"offset,omitempty"`
 	Length        int64                  `protobuf:"varint,8,opt,name=length,proto3" json:"length,omitempty"`
+	Origin        *Origin                `protobuf:"bytes,9,opt,name=origin,proto3" json:"origin,omitempty"` // of a delete
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -485,6 +486,13 @@ func (x *KeyQuestion) GetLength() int64 {
 	return 0
 }
 
+func (x *KeyQuestion) GetOrigin() *Origin {
+	if x != nil {
+		return x.Origin
+	}
+	return nil
+}
+
 type DeletedAnswer struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Existed       bool                   `protobuf:"varint,1,opt,name=existed,proto3" json:"existed,omitempty"`
@@ -550,6 +558,7 @@ type DeletesQuestion struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	About         *About                 `protobuf:"bytes,1,opt,name=about,proto3" json:"about,omitempty"`
 	List          []*Deletion            `protobuf:"bytes,2,rep,name=list,proto3" json:"list,omitempty"`
+	Origin        *Origin                `protobuf:"bytes,3,opt,name=origin,proto3" json:"origin,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -594,6 +603,13 @@ func (x *DeletesQuestion) GetAbout() *About {
 func (x *DeletesQuestion) GetList() []*Deletion {
 	if x != nil {
 		return x.List
+	}
+	return nil
+}
+
+func (x *DeletesQuestion) GetOrigin() *Origin {
+	if x != nil {
+		return x.Origin
 	}
 	return nil
 }
@@ -773,6 +789,7 @@ type StoreQuestion struct {
 	Payload       bool                   `protobuf:"varint,5,opt,name=payload,proto3" json:"payload,omitempty"` // it follows the frame
 	Parts         []*Part                `protobuf:"bytes,6,rep,name=parts,proto3" json:"parts,omitempty"`
 	ToEqual       bool                   `protobuf:"varint,7,opt,name=to_equal,json=toEqual,proto3" json:"to_equal,omitempty"` // so that the node has what the node in charge has, however old
+	Origin        *Origin                `protobuf:"bytes,8,opt,name=origin,proto3" json:"origin,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -854,6 +871,13 @@ func (x *StoreQuestion) GetToEqual() bool {
 		return x.ToEqual
 	}
 	return false
+}
+
+func (x *StoreQuestion) GetOrigin() *Origin {
+	if x != nil {
+		return x.Origin
+	}
+	return nil
 }
 
 type StoreAnswer struct {
@@ -1544,6 +1568,7 @@ type DropQuestion struct {
 	Epoch         *Epoch                 `protobuf:"bytes,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	Name          []byte                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
 	Generation    *Generation            `protobuf:"bytes,4,opt,name=generation,proto3" json:"generation,omitempty"`
+	Origin        *Origin                `protobuf:"bytes,5,opt,name=origin,proto3" json:"origin,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1602,6 +1627,13 @@ func (x *DropQuestion) GetName() []byte {
 func (x *DropQuestion) GetGeneration() *Generation {
 	if x != nil {
 		return x.Generation
+	}
+	return nil
+}
+
+func (x *DropQuestion) GetOrigin() *Origin {
+	if x != nil {
+		return x.Origin
 	}
 	return nil
 }
@@ -2083,6 +2115,313 @@ func (x *UploadName) GetId() []byte {
 	return nil
 }
 
+// HistoryQuestion asks what a node has recorded of a name.
+type HistoryQuestion struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Bucket        []byte                 `protobuf:"bytes,1,opt,name=bucket,proto3" json:"bucket,omitempty"` // name of the bucket, and of destroyed ones
+	Ids           [][]byte               `protobuf:"bytes,2,rep,name=ids,proto3" json:"ids,omitempty"`       // of buckets in which the name is looked for; each 8 bytes
+	Name          []byte                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	Limit         int64                  `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"` // entries at most
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HistoryQuestion) Reset() {
+	*x = HistoryQuestion{}
+	mi := &file_messages_wire_question_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HistoryQuestion) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HistoryQuestion) ProtoMessage() {}
+
+func (x *HistoryQuestion) ProtoReflect() protoreflect.Message {
+	mi := &file_messages_wire_question_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HistoryQuestion.ProtoReflect.Descriptor instead.
+func (*HistoryQuestion) Descriptor() ([]byte, []int) {
+	return file_messages_wire_question_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *HistoryQuestion) GetBucket() []byte {
+	if x != nil {
+		return x.Bucket
+	}
+	return nil
+}
+
+func (x *HistoryQuestion) GetIds() [][]byte {
+	if x != nil {
+		return x.Ids
+	}
+	return nil
+}
+
+func (x *HistoryQuestion) GetName() []byte {
+	if x != nil {
+		return x.Name
+	}
+	return nil
+}
+
+func (x *HistoryQuestion) GetLimit() int64 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+type HistoryAnswer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Entries       []*Mutation            `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
+	More          bool                   `protobuf:"varint,2,opt,name=more,proto3" json:"more,omitempty"` // there are older ones
+	Unanswered    []*Unanswered          `protobuf:"bytes,3,rep,name=unanswered,proto3" json:"unanswered,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HistoryAnswer) Reset() {
+	*x = HistoryAnswer{}
+	mi := &file_messages_wire_question_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HistoryAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HistoryAnswer) ProtoMessage() {}
+
+func (x *HistoryAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_messages_wire_question_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HistoryAnswer.ProtoReflect.Descriptor instead.
+func (*HistoryAnswer) Descriptor() ([]byte, []int) {
+	return file_messages_wire_question_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *HistoryAnswer) GetEntries() []*Mutation {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
+func (x *HistoryAnswer) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
+func (x *HistoryAnswer) GetUnanswered() []*Unanswered {
+	if x != nil {
+		return x.Unanswered
+	}
+	return nil
+}
+
+// Mutation is one entry of a history.
+type Mutation struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Bucket        []byte                 `protobuf:"bytes,1,opt,name=bucket,proto3" json:"bucket,omitempty"` // id, 8 bytes
+	Node          []byte                 `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
+	Mountpath     []byte                 `protobuf:"bytes,3,opt,name=mountpath,proto3" json:"mountpath,omitempty"` // id
+	Path          []byte                 `protobuf:"bytes,4,opt,name=path,proto3" json:"path,omitempty"`           // of the mountpath, if the node still has it
+	Kind          uint32                 `protobuf:"varint,5,opt,name=kind,proto3" json:"kind,omitempty"`          // as objects.MutationKind counts them
+	At            *int64                 `protobuf:"fixed64,6,opt,name=at,proto3,oneof" json:"at,omitempty"`       // ns since 1970
+	Generation    *Generation            `protobuf:"bytes,7,opt,name=generation,proto3" json:"generation,omitempty"`
+	Size          int64                  `protobuf:"varint,8,opt,name=size,proto3" json:"size,omitempty"` // bytes
+	Xxhash        uint64                 `protobuf:"fixed64,9,opt,name=xxhash,proto3" json:"xxhash,omitempty"`
+	Origin        *Origin                `protobuf:"bytes,10,opt,name=origin,proto3" json:"origin,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Mutation) Reset() {
+	*x = Mutation{}
+	mi := &file_messages_wire_question_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Mutation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Mutation) ProtoMessage() {}
+
+func (x *Mutation) ProtoReflect() protoreflect.Message {
+	mi := &file_messages_wire_question_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Mutation.ProtoReflect.Descriptor instead.
+func (*Mutation) Descriptor() ([]byte, []int) {
+	return file_messages_wire_question_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *Mutation) GetBucket() []byte {
+	if x != nil {
+		return x.Bucket
+	}
+	return nil
+}
+
+func (x *Mutation) GetNode() []byte {
+	if x != nil {
+		return x.Node
+	}
+	return nil
+}
+
+func (x *Mutation) GetMountpath() []byte {
+	if x != nil {
+		return x.Mountpath
+	}
+	return nil
+}
+
+func (x *Mutation) GetPath() []byte {
+	if x != nil {
+		return x.Path
+	}
+	return nil
+}
+
+func (x *Mutation) GetKind() uint32 {
+	if x != nil {
+		return x.Kind
+	}
+	return 0
+}
+
+func (x *Mutation) GetAt() int64 {
+	if x != nil && x.At != nil {
+		return *x.At
+	}
+	return 0
+}
+
+func (x *Mutation) GetGeneration() *Generation {
+	if x != nil {
+		return x.Generation
+	}
+	return nil
+}
+
+func (x *Mutation) GetSize() int64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *Mutation) GetXxhash() uint64 {
+	if x != nil {
+		return x.Xxhash
+	}
+	return 0
+}
+
+func (x *Mutation) GetOrigin() *Origin {
+	if x != nil {
+		return x.Origin
+	}
+	return nil
+}
+
+// Unanswered is a node, or a mountpath of one, that could not be asked.
+type Unanswered struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          []byte                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	Mountpath     []byte                 `protobuf:"bytes,2,opt,name=mountpath,proto3" json:"mountpath,omitempty"` // path; absent: the node as a whole
+	Reason        []byte                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Unanswered) Reset() {
+	*x = Unanswered{}
+	mi := &file_messages_wire_question_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Unanswered) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Unanswered) ProtoMessage() {}
+
+func (x *Unanswered) ProtoReflect() protoreflect.Message {
+	mi := &file_messages_wire_question_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Unanswered.ProtoReflect.Descriptor instead.
+func (*Unanswered) Descriptor() ([]byte, []int) {
+	return file_messages_wire_question_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *Unanswered) GetNode() []byte {
+	if x != nil {
+		return x.Node
+	}
+	return nil
+}
+
+func (x *Unanswered) GetMountpath() []byte {
+	if x != nil {
+		return x.Mountpath
+	}
+	return nil
+}
+
+func (x *Unanswered) GetReason() []byte {
+	if x != nil {
+		return x.Reason
+	}
+	return nil
+}
+
 var File_messages_wire_question_proto protoreflect.FileDescriptor
 
 const file_messages_wire_question_proto_rawDesc = "" +
@@ -2116,7 +2455,7 @@ const file_messages_wire_question_proto_rawDesc = "" +
 	"\auploads\x18\x01 \x03(\v2\x13.troupe.wire.UploadR\auploads\x12\x12\n" +
 	"\x04more\x18\x02 \x01(\bR\x04more\x12\x1b\n" +
 	"\tupto_name\x18\x03 \x01(\fR\buptoName\x12\x17\n" +
-	"\aupto_id\x18\x04 \x01(\fR\x06uptoId\"\xb0\x02\n" +
+	"\aupto_id\x18\x04 \x01(\fR\x06uptoId\"\xdd\x02\n" +
 	"\vKeyQuestion\x12(\n" +
 	"\x05about\x18\x01 \x01(\v2\x12.troupe.wire.AboutR\x05about\x12(\n" +
 	"\x05epoch\x18\x02 \x01(\v2\x12.troupe.wire.EpochR\x05epoch\x12\x12\n" +
@@ -2128,16 +2467,18 @@ const file_messages_wire_question_proto_rawDesc = "" +
 	"conditions\x121\n" +
 	"\apayload\x18\x06 \x01(\v2\x17.troupe.wire.GenerationR\apayload\x12\x16\n" +
 	"\x06offset\x18\a \x01(\x03R\x06offset\x12\x16\n" +
-	"\x06length\x18\b \x01(\x03R\x06length\"\x8f\x01\n" +
+	"\x06length\x18\b \x01(\x03R\x06length\x12+\n" +
+	"\x06origin\x18\t \x01(\v2\x13.troupe.wire.OriginR\x06origin\"\x8f\x01\n" +
 	"\rDeletedAnswer\x12\x18\n" +
 	"\aexisted\x18\x01 \x01(\bR\aexisted\x127\n" +
 	"\n" +
 	"generation\x18\x02 \x01(\v2\x17.troupe.wire.GenerationR\n" +
 	"generation\x12+\n" +
-	"\x06marker\x18\x03 \x01(\v2\x13.troupe.wire.RecordR\x06marker\"f\n" +
+	"\x06marker\x18\x03 \x01(\v2\x13.troupe.wire.RecordR\x06marker\"\x93\x01\n" +
 	"\x0fDeletesQuestion\x12(\n" +
 	"\x05about\x18\x01 \x01(\v2\x12.troupe.wire.AboutR\x05about\x12)\n" +
-	"\x04list\x18\x02 \x03(\v2\x15.troupe.wire.DeletionR\x04list\"\xa0\x01\n" +
+	"\x04list\x18\x02 \x03(\v2\x15.troupe.wire.DeletionR\x04list\x12+\n" +
+	"\x06origin\x18\x03 \x01(\v2\x13.troupe.wire.OriginR\x06origin\"\xa0\x01\n" +
 	"\bDeletion\x12(\n" +
 	"\x05epoch\x18\x01 \x01(\v2\x12.troupe.wire.EpochR\x05epoch\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\fR\x04name\x12\x1d\n" +
@@ -2150,7 +2491,7 @@ const file_messages_wire_question_proto_rawDesc = "" +
 	"\boutcomes\x18\x01 \x03(\v2\x14.troupe.wire.OutcomeR\boutcomes\"O\n" +
 	"\aOutcome\x12\x14\n" +
 	"\x05state\x18\x01 \x01(\rR\x05state\x12.\n" +
-	"\afailure\x18\x02 \x01(\v2\x14.troupe.wire.FailureR\afailure\"\x82\x02\n" +
+	"\afailure\x18\x02 \x01(\v2\x14.troupe.wire.FailureR\afailure\"\xaf\x02\n" +
 	"\rStoreQuestion\x12(\n" +
 	"\x05about\x18\x01 \x01(\v2\x12.troupe.wire.AboutR\x05about\x12(\n" +
 	"\x05epoch\x18\x02 \x01(\v2\x12.troupe.wire.EpochR\x05epoch\x12\x12\n" +
@@ -2158,7 +2499,8 @@ const file_messages_wire_question_proto_rawDesc = "" +
 	"\x06record\x18\x04 \x01(\v2\x13.troupe.wire.RecordR\x06record\x12\x18\n" +
 	"\apayload\x18\x05 \x01(\bR\apayload\x12'\n" +
 	"\x05parts\x18\x06 \x03(\v2\x11.troupe.wire.PartR\x05parts\x12\x19\n" +
-	"\bto_equal\x18\a \x01(\bR\atoEqual\"\xa1\x01\n" +
+	"\bto_equal\x18\a \x01(\bR\atoEqual\x12+\n" +
+	"\x06origin\x18\b \x01(\v2\x13.troupe.wire.OriginR\x06origin\"\xa1\x01\n" +
 	"\vStoreAnswer\x12\x10\n" +
 	"\x03has\x18\x01 \x01(\bR\x03has\x12'\n" +
 	"\x04here\x18\x02 \x01(\v2\x13.troupe.wire.RecordR\x04here\x12#\n" +
@@ -2210,14 +2552,15 @@ const file_messages_wire_question_proto_rawDesc = "" +
 	"\n" +
 	"generation\x18\x02 \x01(\v2\x17.troupe.wire.GenerationR\n" +
 	"generation\x12\x1c\n" +
-	"\tunsettled\x18\x03 \x01(\bR\tunsettled\"\xaf\x01\n" +
+	"\tunsettled\x18\x03 \x01(\bR\tunsettled\"\xdc\x01\n" +
 	"\fDropQuestion\x12(\n" +
 	"\x05about\x18\x01 \x01(\v2\x12.troupe.wire.AboutR\x05about\x12(\n" +
 	"\x05epoch\x18\x02 \x01(\v2\x12.troupe.wire.EpochR\x05epoch\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\fR\x04name\x127\n" +
 	"\n" +
 	"generation\x18\x04 \x01(\v2\x17.troupe.wire.GenerationR\n" +
-	"generation\"\x97\x02\n" +
+	"generation\x12+\n" +
+	"\x06origin\x18\x05 \x01(\v2\x13.troupe.wire.OriginR\x06origin\"\x97\x02\n" +
 	"\x0eUploadQuestion\x12(\n" +
 	"\x05about\x18\x01 \x01(\v2\x12.troupe.wire.AboutR\x05about\x12(\n" +
 	"\x05epoch\x18\x02 \x01(\v2\x12.troupe.wire.EpochR\x05epoch\x12\x12\n" +
@@ -2258,7 +2601,38 @@ const file_messages_wire_question_proto_rawDesc = "" +
 	"\n" +
 	"UploadName\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\fR\x04name\x12\x0e\n" +
-	"\x02id\x18\x02 \x01(\fR\x02idB0Z.github.com/troupe-storage/troupe/messages/wireb\x06proto3"
+	"\x02id\x18\x02 \x01(\fR\x02id\"e\n" +
+	"\x0fHistoryQuestion\x12\x16\n" +
+	"\x06bucket\x18\x01 \x01(\fR\x06bucket\x12\x10\n" +
+	"\x03ids\x18\x02 \x03(\fR\x03ids\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\fR\x04name\x12\x14\n" +
+	"\x05limit\x18\x04 \x01(\x03R\x05limit\"\x8d\x01\n" +
+	"\rHistoryAnswer\x12/\n" +
+	"\aentries\x18\x01 \x03(\v2\x15.troupe.wire.MutationR\aentries\x12\x12\n" +
+	"\x04more\x18\x02 \x01(\bR\x04more\x127\n" +
+	"\n" +
+	"unanswered\x18\x03 \x03(\v2\x17.troupe.wire.UnansweredR\n" +
+	"unanswered\"\xaa\x02\n" +
+	"\bMutation\x12\x16\n" +
+	"\x06bucket\x18\x01 \x01(\fR\x06bucket\x12\x12\n" +
+	"\x04node\x18\x02 \x01(\fR\x04node\x12\x1c\n" +
+	"\tmountpath\x18\x03 \x01(\fR\tmountpath\x12\x12\n" +
+	"\x04path\x18\x04 \x01(\fR\x04path\x12\x12\n" +
+	"\x04kind\x18\x05 \x01(\rR\x04kind\x12\x13\n" +
+	"\x02at\x18\x06 \x01(\x10H\x00R\x02at\x88\x01\x01\x127\n" +
+	"\n" +
+	"generation\x18\a \x01(\v2\x17.troupe.wire.GenerationR\n" +
+	"generation\x12\x12\n" +
+	"\x04size\x18\b \x01(\x03R\x04size\x12\x16\n" +
+	"\x06xxhash\x18\t \x01(\x06R\x06xxhash\x12+\n" +
+	"\x06origin\x18\n" +
+	" \x01(\v2\x13.troupe.wire.OriginR\x06originB\x05\n" +
+	"\x03_at\"V\n" +
+	"\n" +
+	"Unanswered\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\fR\x04node\x12\x1c\n" +
+	"\tmountpath\x18\x02 \x01(\fR\tmountpath\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\fR\x06reasonB0Z.github.com/troupe-storage/troupe/messages/wireb\x06proto3"
 
 var (
 	file_messages_wire_question_proto_rawDescOnce sync.Once
@@ -2272,7 +2646,7 @@ func file_messages_wire_question_proto_rawDescGZIP() []byte {
 	return file_messages_wire_question_proto_rawDescData
 }
 
-var file_messages_wire_question_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
+var file_messages_wire_question_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
 var file_messages_wire_question_proto_goTypes = []any{
 	(*ListQuestion)(nil),        // 0: troupe.wire.ListQuestion
 	(*ListAnswer)(nil),          // 1: troupe.wire.ListAnswer
@@ -2304,71 +2678,84 @@ var file_messages_wire_question_proto_goTypes = []any{
 	(*HeldUploadsQuestion)(nil), // 27: troupe.wire.HeldUploadsQuestion
 	(*HeldUploadsAnswer)(nil),   // 28: troupe.wire.HeldUploadsAnswer
 	(*UploadName)(nil),          // 29: troupe.wire.UploadName
-	(*About)(nil),               // 30: troupe.wire.About
-	(*Record)(nil),              // 31: troupe.wire.Record
-	(*Upload)(nil),              // 32: troupe.wire.Upload
-	(*Epoch)(nil),               // 33: troupe.wire.Epoch
-	(*Conditions)(nil),          // 34: troupe.wire.Conditions
-	(*Generation)(nil),          // 35: troupe.wire.Generation
-	(*Failure)(nil),             // 36: troupe.wire.Failure
-	(*Part)(nil),                // 37: troupe.wire.Part
+	(*HistoryQuestion)(nil),     // 30: troupe.wire.HistoryQuestion
+	(*HistoryAnswer)(nil),       // 31: troupe.wire.HistoryAnswer
+	(*Mutation)(nil),            // 32: troupe.wire.Mutation
+	(*Unanswered)(nil),          // 33: troupe.wire.Unanswered
+	(*About)(nil),               // 34: troupe.wire.About
+	(*Record)(nil),              // 35: troupe.wire.Record
+	(*Upload)(nil),              // 36: troupe.wire.Upload
+	(*Epoch)(nil),               // 37: troupe.wire.Epoch
+	(*Conditions)(nil),          // 38: troupe.wire.Conditions
+	(*Generation)(nil),          // 39: troupe.wire.Generation
+	(*Origin)(nil),              // 40: troupe.wire.Origin
+	(*Failure)(nil),             // 41: troupe.wire.Failure
+	(*Part)(nil),                // 42: troupe.wire.Part
 }
 var file_messages_wire_question_proto_depIdxs = []int32{
-	30, // 0: troupe.wire.ListQuestion.about:type_name -> troupe.wire.About
+	34, // 0: troupe.wire.ListQuestion.about:type_name -> troupe.wire.About
 	2,  // 1: troupe.wire.ListAnswer.entries:type_name -> troupe.wire.Entry
-	31, // 2: troupe.wire.Entry.record:type_name -> troupe.wire.Record
-	30, // 3: troupe.wire.UploadsQuestion.about:type_name -> troupe.wire.About
-	32, // 4: troupe.wire.UploadsAnswer.uploads:type_name -> troupe.wire.Upload
-	30, // 5: troupe.wire.KeyQuestion.about:type_name -> troupe.wire.About
-	33, // 6: troupe.wire.KeyQuestion.epoch:type_name -> troupe.wire.Epoch
-	34, // 7: troupe.wire.KeyQuestion.conditions:type_name -> troupe.wire.Conditions
-	35, // 8: troupe.wire.KeyQuestion.payload:type_name -> troupe.wire.Generation
-	35, // 9: troupe.wire.DeletedAnswer.generation:type_name -> troupe.wire.Generation
-	31, // 10: troupe.wire.DeletedAnswer.marker:type_name -> troupe.wire.Record
-	30, // 11: troupe.wire.DeletesQuestion.about:type_name -> troupe.wire.About
-	8,  // 12: troupe.wire.DeletesQuestion.list:type_name -> troupe.wire.Deletion
-	33, // 13: troupe.wire.Deletion.epoch:type_name -> troupe.wire.Epoch
-	34, // 14: troupe.wire.Deletion.conditions:type_name -> troupe.wire.Conditions
-	10, // 15: troupe.wire.DeletesAnswer.outcomes:type_name -> troupe.wire.Outcome
-	36, // 16: troupe.wire.Outcome.failure:type_name -> troupe.wire.Failure
-	30, // 17: troupe.wire.StoreQuestion.about:type_name -> troupe.wire.About
-	33, // 18: troupe.wire.StoreQuestion.epoch:type_name -> troupe.wire.Epoch
-	31, // 19: troupe.wire.StoreQuestion.record:type_name -> troupe.wire.Record
-	37, // 20: troupe.wire.StoreQuestion.parts:type_name -> troupe.wire.Part
-	31, // 21: troupe.wire.StoreAnswer.here:type_name -> troupe.wire.Record
-	30, // 22: troupe.wire.ShowQuestion.about:type_name -> troupe.wire.About
-	33, // 23: troupe.wire.ShowQuestion.epoch:type_name -> troupe.wire.Epoch
-	31, // 24: troupe.wire.ShowAnswer.record:type_name -> troupe.wire.Record
-	37, // 25: troupe.wire.ShowAnswer.parts:type_name -> troupe.wire.Part
-	16, // 26: troupe.wire.ConfirmQuestion.keys:type_name -> troupe.wire.Confirmation
-	30, // 27: troupe.wire.Confirmation.about:type_name -> troupe.wire.About
-	33, // 28: troupe.wire.Confirmation.epoch:type_name -> troupe.wire.Epoch
-	30, // 29: troupe.wire.SettledQuestion.about:type_name -> troupe.wire.About
-	19, // 30: troupe.wire.SettledQuestion.list:type_name -> troupe.wire.Settlement
-	35, // 31: troupe.wire.Settlement.generation:type_name -> troupe.wire.Generation
-	30, // 32: troupe.wire.HoldingsQuestion.about:type_name -> troupe.wire.About
-	22, // 33: troupe.wire.HoldingsAnswer.holdings:type_name -> troupe.wire.Holding
-	35, // 34: troupe.wire.Holding.generation:type_name -> troupe.wire.Generation
-	30, // 35: troupe.wire.DropQuestion.about:type_name -> troupe.wire.About
-	33, // 36: troupe.wire.DropQuestion.epoch:type_name -> troupe.wire.Epoch
-	35, // 37: troupe.wire.DropQuestion.generation:type_name -> troupe.wire.Generation
-	30, // 38: troupe.wire.UploadQuestion.about:type_name -> troupe.wire.About
-	33, // 39: troupe.wire.UploadQuestion.epoch:type_name -> troupe.wire.Epoch
-	32, // 40: troupe.wire.UploadQuestion.upload:type_name -> troupe.wire.Upload
-	37, // 41: troupe.wire.UploadQuestion.parts:type_name -> troupe.wire.Part
-	32, // 42: troupe.wire.UploadAnswer.upload:type_name -> troupe.wire.Upload
-	37, // 43: troupe.wire.UploadAnswer.parts:type_name -> troupe.wire.Part
-	31, // 44: troupe.wire.UploadAnswer.became:type_name -> troupe.wire.Record
-	30, // 45: troupe.wire.PartQuestion.about:type_name -> troupe.wire.About
-	33, // 46: troupe.wire.PartQuestion.epoch:type_name -> troupe.wire.Epoch
-	37, // 47: troupe.wire.PartQuestion.part:type_name -> troupe.wire.Part
-	30, // 48: troupe.wire.HeldUploadsQuestion.about:type_name -> troupe.wire.About
-	29, // 49: troupe.wire.HeldUploadsAnswer.uploads:type_name -> troupe.wire.UploadName
-	50, // [50:50] is the sub-list for method output_type
-	50, // [50:50] is the sub-list for method input_type
-	50, // [50:50] is the sub-list for extension type_name
-	50, // [50:50] is the sub-list for extension extendee
-	0,  // [0:50] is the sub-list for field type_name
+	35, // 2: troupe.wire.Entry.record:type_name -> troupe.wire.Record
+	34, // 3: troupe.wire.UploadsQuestion.about:type_name -> troupe.wire.About
+	36, // 4: troupe.wire.UploadsAnswer.uploads:type_name -> troupe.wire.Upload
+	34, // 5: troupe.wire.KeyQuestion.about:type_name -> troupe.wire.About
+	37, // 6: troupe.wire.KeyQuestion.epoch:type_name -> troupe.wire.Epoch
+	38, // 7: troupe.wire.KeyQuestion.conditions:type_name -> troupe.wire.Conditions
+	39, // 8: troupe.wire.KeyQuestion.payload:type_name -> troupe.wire.Generation
+	40, // 9: troupe.wire.KeyQuestion.origin:type_name -> troupe.wire.Origin
+	39, // 10: troupe.wire.DeletedAnswer.generation:type_name -> troupe.wire.Generation
+	35, // 11: troupe.wire.DeletedAnswer.marker:type_name -> troupe.wire.Record
+	34, // 12: troupe.wire.DeletesQuestion.about:type_name -> troupe.wire.About
+	8,  // 13: troupe.wire.DeletesQuestion.list:type_name -> troupe.wire.Deletion
+	40, // 14: troupe.wire.DeletesQuestion.origin:type_name -> troupe.wire.Origin
+	37, // 15: troupe.wire.Deletion.epoch:type_name -> troupe.wire.Epoch
+	38, // 16: troupe.wire.Deletion.conditions:type_name -> troupe.wire.Conditions
+	10, // 17: troupe.wire.DeletesAnswer.outcomes:type_name -> troupe.wire.Outcome
+	41, // 18: troupe.wire.Outcome.failure:type_name -> troupe.wire.Failure
+	34, // 19: troupe.wire.StoreQuestion.about:type_name -> troupe.wire.About
+	37, // 20: troupe.wire.StoreQuestion.epoch:type_name -> troupe.wire.Epoch
+	35, // 21: troupe.wire.StoreQuestion.record:type_name -> troupe.wire.Record
+	42, // 22: troupe.wire.StoreQuestion.parts:type_name -> troupe.wire.Part
+	40, // 23: troupe.wire.StoreQuestion.origin:type_name -> troupe.wire.Origin
+	35, // 24: troupe.wire.StoreAnswer.here:type_name -> troupe.wire.Record
+	34, // 25: troupe.wire.ShowQuestion.about:type_name -> troupe.wire.About
+	37, // 26: troupe.wire.ShowQuestion.epoch:type_name -> troupe.wire.Epoch
+	35, // 27: troupe.wire.ShowAnswer.record:type_name -> troupe.wire.Record
+	42, // 28: troupe.wire.ShowAnswer.parts:type_name -> troupe.wire.Part
+	16, // 29: troupe.wire.ConfirmQuestion.keys:type_name -> troupe.wire.Confirmation
+	34, // 30: troupe.wire.Confirmation.about:type_name -> troupe.wire.About
+	37, // 31: troupe.wire.Confirmation.epoch:type_name -> troupe.wire.Epoch
+	34, // 32: troupe.wire.SettledQuestion.about:type_name -> troupe.wire.About
+	19, // 33: troupe.wire.SettledQuestion.list:type_name -> troupe.wire.Settlement
+	39, // 34: troupe.wire.Settlement.generation:type_name -> troupe.wire.Generation
+	34, // 35: troupe.wire.HoldingsQuestion.about:type_name -> troupe.wire.About
+	22, // 36: troupe.wire.HoldingsAnswer.holdings:type_name -> troupe.wire.Holding
+	39, // 37: troupe.wire.Holding.generation:type_name -> troupe.wire.Generation
+	34, // 38: troupe.wire.DropQuestion.about:type_name -> troupe.wire.About
+	37, // 39: troupe.wire.DropQuestion.epoch:type_name -> troupe.wire.Epoch
+	39, // 40: troupe.wire.DropQuestion.generation:type_name -> troupe.wire.Generation
+	40, // 41: troupe.wire.DropQuestion.origin:type_name -> troupe.wire.Origin
+	34, // 42: troupe.wire.UploadQuestion.about:type_name -> troupe.wire.About
+	37, // 43: troupe.wire.UploadQuestion.epoch:type_name -> troupe.wire.Epoch
+	36, // 44: troupe.wire.UploadQuestion.upload:type_name -> troupe.wire.Upload
+	42, // 45: troupe.wire.UploadQuestion.parts:type_name -> troupe.wire.Part
+	36, // 46: troupe.wire.UploadAnswer.upload:type_name -> troupe.wire.Upload
+	42, // 47: troupe.wire.UploadAnswer.parts:type_name -> troupe.wire.Part
+	35, // 48: troupe.wire.UploadAnswer.became:type_name -> troupe.wire.Record
+	34, // 49: troupe.wire.PartQuestion.about:type_name -> troupe.wire.About
+	37, // 50: troupe.wire.PartQuestion.epoch:type_name -> troupe.wire.Epoch
+	42, // 51: troupe.wire.PartQuestion.part:type_name -> troupe.wire.Part
+	34, // 52: troupe.wire.HeldUploadsQuestion.about:type_name -> troupe.wire.About
+	29, // 53: troupe.wire.HeldUploadsAnswer.uploads:type_name -> troupe.wire.UploadName
+	32, // 54: troupe.wire.HistoryAnswer.entries:type_name -> troupe.wire.Mutation
+	33, // 55: troupe.wire.HistoryAnswer.unanswered:type_name -> troupe.wire.Unanswered
+	39, // 56: troupe.wire.Mutation.generation:type_name -> troupe.wire.Generation
+	40, // 57: troupe.wire.Mutation.origin:type_name -> troupe.wire.Origin
+	58, // [58:58] is the sub-list for method output_type
+	58, // [58:58] is the sub-list for method input_type
+	58, // [58:58] is the sub-list for extension type_name
+	58, // [58:58] is the sub-list for extension extendee
+	0,  // [0:58] is the sub-list for field type_name
 }
 
 func init() { file_messages_wire_question_proto_init() }
@@ -2377,13 +2764,14 @@ func file_messages_wire_question_proto_init() {
 		return
 	}
 	file_messages_wire_object_proto_init()
+	file_messages_wire_question_proto_msgTypes[32].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_messages_wire_question_proto_rawDesc), len(file_messages_wire_question_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   30,
+			NumMessages:   34,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -19,6 +19,7 @@ func samples() []Message {
 		new(DeletesQuestion), new(DeletesAnswer), new(StoreQuestion), new(StoreAnswer), new(ShowQuestion), new(ShowAnswer), new(ConfirmQuestion),
 		new(ConfirmAnswer), new(SettledQuestion), new(HoldingsQuestion), new(HoldingsAnswer), new(DropQuestion), new(Failure), new(Nothing),
 		new(UploadQuestion), new(UploadAnswer), new(PartQuestion), new(HeldUploadsQuestion), new(HeldUploadsAnswer),
+		new(HistoryQuestion), new(HistoryAnswer),
 	}
 }
 

@@ -28,6 +28,11 @@ func TestConformance(t *testing.T) {
 			return disk.NewFaulty(disk.NewMem(7))
 		},
 		"Faulty Linux": func(t *testing.T) disk.FS { return disk.NewFaulty(newLinux(t)) },
+		"Recorded": func(t *testing.T) disk.FS {
+			recorded, _, recorder := recordedOn(t, t.TempDir(), newLinux(t))
+			t.Cleanup(func() { must(t, recorder.Close()) })
+			return recorded
+		},
 	}
 	checks := map[string]func(t *testing.T, fs disk.FS){
 		"read and write":       checkReadWrite,

@@ -67,6 +67,14 @@ func (f *faultyFile) WriteDirect(pieces [][]byte, offset int64) (n int64, err er
 		length += int64(len(p))
 	}
 	o := f.fs.begin(Operation{Call: CallWrite, Path: f.path, Offset: offset, Length: length})
+	if o.err == nil && o.tear {
+		if kept := min(int64(o.keep), length); kept > 0 {
+			if _, err := f.inner.WriteDirect(firstBytes(pieces, kept), offset); err != nil {
+				return 0, err
+			}
+		}
+		return length, nil
+	}
 	if o.err == nil {
 		return f.inner.WriteDirect(pieces, offset)
 	}

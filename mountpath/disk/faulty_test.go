@@ -246,9 +246,15 @@ func TestFaultTears(t *testing.T) {
 	if n, err := file.WriteAt([]byte("XXXXXXX"), 0); n != 7 || err != nil {
 		t.Errorf("%d bytes written, %v", n, err)
 	}
-	torn.Remove()
 	if got := contentOf(t, fs, "d/f"); string(got) != "XXXtent" {
 		t.Errorf("the file holds %q", got)
+	}
+	if n, err := file.WriteDirect([][]byte{[]byte("YY"), []byte("YYYYY")}, 0); n != 7 || err != nil {
+		t.Errorf("past the page cache: %d bytes written, %v", n, err)
+	}
+	torn.Remove()
+	if got := contentOf(t, fs, "d/f"); string(got) != "YYYtent" {
+		t.Errorf("past the page cache: the file holds %q", got)
 	}
 }
 

@@ -14,6 +14,10 @@ type CrashPolicy struct {
 	// equal sources leave the same. nil: a source made from the Mem's seed and
 	// the number of operations so far.
 	Random *rand.Rand
+	// Torn lets Random leave blocks half written, too: of each sector of 512 bytes the
+	// new bytes or the old ones. It is what a disk does whose sectors are smaller than
+	// the blocks of its filesystem.
+	Torn bool
 }
 
 // Crash returns what a power cut at this moment would leave: an independent Mem
@@ -43,7 +47,7 @@ func (m *Mem) Crash(policy CrashPolicy) *Mem {
 		seed: m.seed, inodes: m.inodes, space: m.space,
 		clock: m.clock, ticks: m.ticks, born: m.born,
 	}
-	c := crash{before: m, after: after, files: make(map[*node]*node)}
+	c := crash{before: m, after: after, files: make(map[*node]*node), torn: policy.Torn}
 	c.decide(chance)
 	if chance != nil {
 		c.seed, c.random = chance.Uint64(), true
@@ -58,6 +62,7 @@ type crash struct {
 	altered       map[*node]map[string]*node // durable names of directories in which something unsynced happened
 	files         map[*node]*node            // of before: of after; for files with several names
 	random        bool
+	torn          bool
 	seed          uint64
 }
 
@@ -136,7 +141,7 @@ func (c *crash) file(before *node) *node {
 		chance = rand.New(rand.NewPCG(c.seed, before.number))
 	}
 	after := c.node(before)
-	after.file = before.file.crash(chance)
+	after.file = before.file.crash(chance, c.torn)
 	c.after.chargeFile(after)
 	return after
 }

@@ -123,10 +123,17 @@ func (s *names) wait(op, before *nameOperation) {
 // waits for. The directory's own name is not: as long as the Mkdir of the
 // directory and what that waits for is not synced by itself, it may be gone.
 func (s *names) sync(of *node) {
+	s.makeDurable(of.directory.made, of.directory.pending)
+	of.directory.compact()
+}
+
+// makeDurable applies operations and all that they wait for, but for one and all
+// that it waits for.
+func (s *names) makeDurable(but *nameOperation, list []*nameOperation) {
 	s.walks++
-	spare(of.directory.made, s.walks)
+	spare(but, s.walks)
 	var ready []*nameOperation
-	for _, op := range of.directory.pending {
+	for _, op := range list {
 		s.force(op, &ready)
 	}
 	slices.SortFunc(ready, func(a, b *nameOperation) int { return cmp.Compare(a.number, b.number) })
@@ -135,7 +142,6 @@ func (s *names) sync(of *node) {
 			s.apply(op)
 		}
 	}
-	of.directory.compact()
 }
 
 // syncAll makes every change of names durable, in the order in which they were

@@ -111,9 +111,26 @@ func FuzzParseKey(f *testing.F) {
 			f.Add(form.append(nil, form.only(identities().Example(seed))))
 		}
 	}
+	for seed := range 4 {
+		i := identities().Example(seed)
+		f.Add(MutationKey(nil, uint64(seed), i.bucket, i.name, i.generation))
+		f.Add(SegmentKey(nil, uint64(seed)))
+		f.Add(DestroyedKey(nil, i.bucket))
+	}
 	all := keyForms()
 	f.Fuzz(func(t *testing.T, key []byte) {
 		ObjectName(key)
+		checkMemory(t, len(key), func() {
+			if p, err := ParseMutationKey(key); err == nil && !bytes.Equal(MutationKey(nil, p.Segment, p.Bucket, p.Name, p.Arrival), key) {
+				t.Errorf("% x reads as %+v", key, p)
+			}
+		})
+		if segment, err := ParseSegmentKey(key); err == nil && !bytes.Equal(SegmentKey(nil, segment), key) {
+			t.Errorf("% x reads as segment %d", key, segment)
+		}
+		if bucket, err := ParseDestroyedKey(key); err == nil && !bytes.Equal(DestroyedKey(nil, bucket), key) {
+			t.Errorf("% x reads as bucket %s", key, bucket)
+		}
 		for _, form := range all {
 			var i identity
 			var err error

@@ -233,6 +233,31 @@ func reclaims() *rapid.Generator[*Reclaim] {
 	})
 }
 
+func mutations() *rapid.Generator[*objects.Mutation] {
+	return rapid.Custom(func(t *rapid.T) *objects.Mutation {
+		return &objects.Mutation{
+			Kind: objects.MutationKind(rapid.Byte().Draw(t, "kind")), At: times().Draw(t, "at"), Generation: generations().Draw(t, "generation"),
+			Size: integers().Draw(t, "size"), XXHash: digests().Draw(t, "xxhash"),
+			Origin: objects.Origin{
+				Cause: objects.Cause(rapid.Byte().Draw(t, "cause")), Principal: texts().Draw(t, "principal"), Request: texts().Draw(t, "request"),
+				Asked: texts().Draw(t, "asked"), Other: texts().Draw(t, "other"),
+			},
+		}
+	})
+}
+
+func segments() *rapid.Generator[*Segment] {
+	return rapid.Custom(func(t *rapid.T) *Segment {
+		return &Segment{Begun: times().Draw(t, "begun"), Bytes: integers().Draw(t, "bytes")}
+	})
+}
+
+func destroyedBuckets() *rapid.Generator[*DestroyedBucket] {
+	return rapid.Custom(func(t *rapid.T) *DestroyedBucket {
+		return &DestroyedBucket{Bucket: keys().Draw(t, "key").Bucket, Destroyed: times().Draw(t, "destroyed")}
+	})
+}
+
 // optionalBytes draws bytes as they are read back: nil if there are none.
 func optionalBytes(t *rapid.T, label string) []byte {
 	b := rapid.SliceOf(rapid.Byte()).Draw(t, label)

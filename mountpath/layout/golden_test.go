@@ -85,6 +85,15 @@ func golden() map[string]any {
 			Wanted: checksum.Wanted{Algorithm: checksum.SHA256, Type: checksum.Composite}, Initiated: at(1_700_000_000_000_000_000),
 		},
 		"attribute-empty": new(Attribute),
+		"mutation": &objects.Mutation{
+			Kind: objects.MutationStored, At: at(1_700_000_001_987_654_321), Generation: g(4711), Size: 3 << 20, XXHash: 0xffeeddccbbaa9988,
+			Origin: objects.Origin{Cause: objects.CauseWrite, Principal: "troupe", Request: "1F2E3D4C5B6A7988", Asked: "n2", Other: "n3"},
+		},
+		"mutation-unknown": &objects.Mutation{Kind: 200, At: at(0), Origin: objects.Origin{Cause: 201}},
+		"mutation-empty":   new(objects.Mutation),
+		"segment":          &Segment{Begun: at(1_700_000_000_000_000_000), Bytes: 16 << 20},
+		"segment-empty":    new(Segment),
+		"destroyedbucket":  &DestroyedBucket{Bucket: bucket, Destroyed: at(1_700_000_000_000_000_000)},
 		"format": &Format{
 			Version: 1, ClusterID: "c1", NodeID: "n1", MountpathID: "mp1", IndexFormat: "pebble 24",
 			Created: time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC),
@@ -143,9 +152,13 @@ func TestGoldenKeys(t *testing.T) {
 		for _, key := range [][]byte{
 			ObjectKey(nil, b, name), VersionKey(nil, b, name, g), PayloadKey(nil, b, name, g), UploadKey(nil, b, name, "id"),
 			PartKey(nil, b, name, "id", 10_000), IntentKey(nil, b, name, g), ReclaimKey(nil, b, name, g),
+			MutationKey(nil, 3, b, name, g),
 		} {
 			fmt.Fprintf(&out, "%x %q\n", key, key)
 		}
+	}
+	for _, key := range [][]byte{SegmentKey(nil, 3), DestroyedKey(nil, b)} {
+		fmt.Fprintf(&out, "%x %q\n", key, key)
 	}
 	compareGolden(t, filepath.Join("testdata", "keys.txt"), []byte(out.String()))
 }

@@ -9,6 +9,8 @@ const (
 	journalRelaxed    = 'r'
 	journalTombstone  = 't'
 	journalDropped    = 'd'
+	journalHistory    = 'h'
+	journalDestroyed  = 'g'
 )
 
 // BootKey is the key of the boot id under which the mountpath was last opened.

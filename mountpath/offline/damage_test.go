@@ -45,7 +45,7 @@ func newYard(t *testing.T, small int) *yard {
 	for i := range small {
 		name := fmt.Sprintf("small/%05d", i)
 		y.held[name] = bytes.Repeat([]byte(name), 40) // below what is kept apart from its key
-		if _, err := s.PutInline(y.key(name), y.meta(y.held[name]), y.held[name], objects.Conditions{}); err != nil {
+		if _, err := s.PutInline(y.key(name), y.meta(y.held[name]), y.held[name], objects.Conditions{}, objects.Origin{}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -61,7 +61,7 @@ func newYard(t *testing.T, small int) *yard {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.CommitFile(in, meta, objects.Conditions{}); err != nil {
+		if _, err := s.CommitFile(in, meta, objects.Conditions{}, objects.Origin{}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -15,7 +15,7 @@ func TestStartCounterIsTheNodesOwn(t *testing.T) {
 	put := func(name string, start uint64) {
 		s := y.open(start)
 		content := []byte(name)
-		_, err := s.PutInline(y.key(name), y.meta(content), content, objects.Conditions{})
+		_, err := s.PutInline(y.key(name), y.meta(content), content, objects.Conditions{}, objects.Origin{})
 		if err := errors.Join(err, s.Close()); err != nil {
 			t.Fatal(err)
 		}

@@ -85,6 +85,9 @@ func (s *Store) emptySome(bucket objects.Bucket, lower, upper []byte, limit int)
 		}
 		key := objects.Key{Bucket: bucket, Name: string(layout.ObjectName(scan.Key()))}
 		batch.Delete(objectKey(key))
+		if !old.Deleted {
+			s.recordWrite(batch, objects.MutationDeleted, key, &objects.Meta{Generation: s.generations.Next()}, &objects.Origin{Cause: objects.CauseBucket})
+		}
 		if entry := s.retire(batch, key, old, nil); entry != nil {
 			entries = append(entries, entry)
 		}
@@ -111,6 +114,9 @@ func (s *Store) DropBucket(bucket objects.Bucket) error {
 	const op errs.Op = "store.DropBucket"
 	batch := s.index.NewBatch()
 	entries, err := s.dropPayloads(batch, bucket)
+	if err == nil {
+		err = s.recordDestroyed(batch, bucket)
+	}
 	if err != nil {
 		batch.Close()
 		return errs.E(op, bucket, err)

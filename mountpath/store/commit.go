@@ -14,9 +14,9 @@ import (
 // the trash, the work file is renamed over the object's name, the names are made
 // durable, and one synced batch commits the record. Meta comes with everything
 // but Generation (but for the version of the map that the turn is under), Payload,
-// Where, Path, Inode and Birth. CommitFile ends the
+// Where, Path, Inode and Birth; by is for the history. CommitFile ends the
 // incoming payload whatever happens. In the key's turn.
-func (s *Store) CommitFile(in *Incoming, meta objects.Meta, conditions objects.Conditions) (objects.Receipt, error) {
+func (s *Store) CommitFile(in *Incoming, meta objects.Meta, conditions objects.Conditions, by objects.Origin) (objects.Receipt, error) {
 	ended := false
 	defer func() {
 		if !ended { // a panic, which ends the lane's turn: nothing may follow before it is settled
@@ -24,14 +24,14 @@ func (s *Store) CommitFile(in *Incoming, meta objects.Meta, conditions objects.C
 			in.release()
 		}
 	}()
-	receipt, err := s.commitFile(in, meta, conditions)
+	receipt, err := s.commitFile(in, meta, conditions, &by)
 	ended = true
 	return receipt, err
 }
 
 var errInterrupted = errors.New("a write of the key was interrupted")
 
-func (s *Store) commitFile(in *Incoming, meta objects.Meta, conditions objects.Conditions) (objects.Receipt, error) {
+func (s *Store) commitFile(in *Incoming, meta objects.Meta, conditions objects.Conditions, by *objects.Origin) (objects.Receipt, error) {
 	const op errs.Op = "store.CommitFile"
 	if !in.sealed {
 		return objects.Receipt{}, s.abandonAfter(in, errs.E(op, in.Key, errs.Internal, errors.New("the payload was not sealed")))
@@ -40,12 +40,12 @@ func (s *Store) commitFile(in *Incoming, meta objects.Meta, conditions objects.C
 	if err != nil {
 		return objects.Receipt{}, s.abandonAfter(in, err)
 	}
-	return s.replaceBy(op, in, meta, old)
+	return s.replaceBy(op, in, meta, old, objects.MutationPut, by)
 }
 
 // replaceBy makes a sealed payload the object in place of old (nil: there is none).
 // A record that does not come with its payload from elsewhere gets a generation.
-func (s *Store) replaceBy(op errs.Op, in *Incoming, meta objects.Meta, old *objects.Meta) (objects.Receipt, error) {
+func (s *Store) replaceBy(op errs.Op, in *Incoming, meta objects.Meta, old *objects.Meta, kind objects.MutationKind, by *objects.Origin) (objects.Receipt, error) {
 	indexKey := objectKey(in.Key)
 	path, linked, renamed, err := s.takeName(in, old)
 	if err != nil && !renamed {
@@ -75,6 +75,11 @@ func (s *Store) replaceBy(op errs.Op, in *Incoming, meta objects.Meta, old *obje
 	}
 	batch := s.index.NewBatch()
 	batch.Set(indexKey, layout.AppendRecord(nil, &meta))
+	if in.record == nil {
+		s.recordWrite(batch, kind, in.Key, &meta, by)
+	} else {
+		s.recordOther(batch, kind, in.Key, &meta, by)
+	}
 	written := meta
 	written.Class = in.Class()
 	entry := s.retire(batch, in.Key, old, &written)
@@ -158,8 +163,8 @@ func (s *Store) takeName(in *Incoming, old *objects.Meta) (path string, linked, 
 }
 
 // Delete removes an object: the record goes, synced; then its payload leaves its
-// name. It reports whether there was an object. In the key's turn.
-func (s *Store) Delete(key objects.Key, conditions objects.Conditions) (existed bool, generation objects.Generation, err error) {
+// name. It reports whether there was an object. By is for the history. In the key's turn.
+func (s *Store) Delete(key objects.Key, conditions objects.Conditions, by objects.Origin) (existed bool, generation objects.Generation, err error) {
 	const op errs.Op = "store.Delete"
 	if err := s.admitDelete(op, key); err != nil {
 		return false, objects.Generation{}, err
@@ -174,10 +179,16 @@ func (s *Store) Delete(key objects.Key, conditions objects.Conditions) (existed 
 	}
 	batch := s.index.NewBatch()
 	batch.Delete(indexKey)
+	generation = s.generations.Next()
+	if by.Cause == objects.CauseMove { // nobody deleted it: a newer one is another mountpath's
+		s.recordOther(batch, objects.MutationLeft, key, old, &by)
+	} else {
+		s.recordWrite(batch, objects.MutationDeleted, key, &objects.Meta{Generation: generation}, &by)
+	}
 	entry := s.retire(batch, key, old, nil)
 	if err := s.index.Commit(batch, indexKey); err != nil {
 		return false, objects.Generation{}, failed(op, key, err)
 	}
 	s.retired(entry)
-	return !old.Deleted, s.generations.Next(), nil
+	return !old.Deleted, generation, nil
 }

@@ -46,11 +46,14 @@ func (s *Store) ChangeDraft(m *messages.ChangeDraft) (*objects.Meta, error) {
 	if m.Fence.Unsettled && !s.isCheckpointed(relaxedGeneration(old)) {
 		return nil, errs.E(op, key, errs.Busy, errors.New("its payload is not on stable storage yet, and other nodes are to have it: ask again in some seconds"))
 	}
+	batch := s.index.NewBatch()
 	if meta.Class != objects.Relaxed || m.Fence.Unsettled {
 		meta.Generation = s.generations.Under(m.Map)
+		s.recordWrite(batch, objects.MutationChanged, key, &meta, &m.Fence.For)
+	} else {
+		s.recordOther(batch, objects.MutationChanged, key, &meta, &m.Fence.For)
 	}
 	meta.Unsettled = m.Fence.Unsettled
-	batch := s.index.NewBatch()
 	batch.Set(indexKey, layout.AppendRecord(nil, &meta))
 	if err := s.index.Commit(batch, indexKey); err != nil {
 		return nil, failed(op, key, err)

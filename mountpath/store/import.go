@@ -34,12 +34,14 @@ import (
 type Import struct {
 	key    objects.Key
 	store  *Store
-	meta   *objects.Meta   // of an object
-	upload *objects.Upload // of an upload under way
-	here   bool            // the payload is here already: only the record is newer
-	ended  bool            // the key is free for another import
-	known  bool            // of an upload: it was here when the import began
-	locks  []string        // what no other import may begin meanwhile
+	meta   *objects.Meta        // of an object
+	upload *objects.Upload      // of an upload under way
+	here   bool                 // the payload is here already: only the record is newer
+	ended  bool                 // the key is free for another import
+	known  bool                 // of an upload: it was here when the import began
+	locks  []string             // what no other import may begin meanwhile
+	kind   objects.MutationKind // of its entry in the history, once it is to be committed
+	by     objects.Origin       // of that
 
 	inline []byte
 	file   *Incoming
@@ -88,6 +90,7 @@ func (s *Store) mayImport(op errs.Op, key objects.Key, i *Import) error {
 	if err != nil {
 		return failed(op, key, err)
 	}
+	defer func() { _ = scan.Close() }() // after a panic; else it is closed by then
 	for scan.Next() {
 		value, err := scan.Value()
 		var reclaim *layout.Reclaim
@@ -360,8 +363,14 @@ func (i *Import) leaveOpen(files []*Incoming) {
 
 // CommitImport makes a copied object the object here, with the generation that it
 // had, unless what is here is as new; or a copied upload the upload. It ends the
-// import whatever happens. In the key's turn.
-func (s *Store) CommitImport(i *Import) (Imported, error) {
+// import whatever happens. By is for the history. In the key's turn.
+func (s *Store) CommitImport(i *Import, by objects.Origin) (Imported, error) {
+	i.kind, i.by = objects.MutationArrived, by
+	return s.endImport(i)
+}
+
+// endImport does CommitImport.
+func (s *Store) endImport(i *Import) (Imported, error) {
 	ended := false
 	defer func() {
 		if !ended { // a panic: the next incarnation of the lane settles what is left
@@ -406,7 +415,7 @@ func (s *Store) commitImport(i *Import) (Imported, error) {
 		return Imported{}, errors.Join(err, i.Abandon())
 	}
 	if i.file != nil {
-		_, err := s.replaceBy(op, i.file, *i.meta, old)
+		_, err := s.replaceBy(op, i.file, *i.meta, old, i.kind, &i.by)
 		i.file = nil
 		return Imported{Generation: i.meta.Generation, Copied: true}, err
 	}
@@ -427,6 +436,7 @@ func (s *Store) commitRecord(op errs.Op, i *Import) (Imported, error) {
 	meta.Where, meta.Path, meta.Inode, meta.Birth = have.Where, have.Path, have.Inode, have.Birth
 	batch := s.index.NewBatch()
 	batch.Set(indexKey, layout.AppendRecord(nil, &meta))
+	s.recordOther(batch, i.kind, i.key, &meta, &i.by)
 	if err := s.index.Commit(batch, indexKey); err != nil {
 		return Imported{}, failed(op, i.key, err)
 	}
@@ -467,6 +477,7 @@ func (s *Store) commitInIndex(op errs.Op, i *Import, old *objects.Meta) (Importe
 		batch.Set(payloadKey, layout.AppendParts(nil, i.parts))
 	}
 	batch.Set(indexKey, layout.AppendRecord(nil, &meta))
+	s.recordOther(batch, i.kind, i.key, &meta, &i.by)
 	written := meta
 	written.Class = objects.Synced
 	entry := s.retire(batch, i.key, old, &written)
@@ -508,8 +519,9 @@ func (s *Store) settleImportPart(intent *layout.Intent) error {
 
 // RemoveMoved removes an object that is now on another mountpath, if it still is
 // of that generation; errs.Conflict if it is another one by now, which is to be
-// moved again. One that is not there any more is no failure. In the key's turn.
-func (s *Store) RemoveMoved(key objects.Key, generation objects.Generation) error {
+// moved again. One that is not there any more is no failure. Kind and by are for the
+// history. In the key's turn.
+func (s *Store) RemoveMoved(key objects.Key, generation objects.Generation, kind objects.MutationKind, by objects.Origin) error {
 	const op errs.Op = "store.RemoveMoved"
 	if err := s.admitDelete(op, key); err != nil {
 		return err
@@ -526,6 +538,7 @@ func (s *Store) RemoveMoved(key objects.Key, generation objects.Generation) erro
 	}
 	batch := s.index.NewBatch()
 	batch.Delete(indexKey)
+	s.recordOther(batch, kind, key, old, &by)
 	entry := s.retire(batch, key, old, nil)
 	if err := s.index.Commit(batch, indexKey); err != nil {
 		return failed(op, key, err)

@@ -38,6 +38,7 @@ func (s *Store) List(r ListRequest) (*messages.ObjectPage, error) {
 	if err != nil {
 		return nil, errs.E(op, r.Bucket, err)
 	}
+	defer func() { _ = scan.Close() }() // after a panic; else it is closed by then
 	page := &messages.ObjectPage{Entries: make([]messages.ObjectEntry, 0, r.Limit)}
 	metas := make([]objects.Meta, 0, r.Limit)
 	for ok := scan.Next(); ok; {

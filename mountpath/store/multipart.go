@@ -156,6 +156,7 @@ func (s *Store) eachPart(key objects.Key, uploadID string, after int, visit func
 	if err != nil {
 		return err
 	}
+	defer func() { _ = scan.Close() }() // after a panic; else it is closed by then
 	for scan.Next() {
 		value, err := scan.Value()
 		var part *objects.Part
@@ -214,6 +215,7 @@ func (s *Store) CompleteUpload(m *messages.CompleteUpload) (objects.Receipt, err
 	batch := s.index.NewBatch()
 	batch.Set(indexKey, layout.AppendRecord(nil, meta))
 	batch.Set(layout.PayloadKey(nil, key.Bucket.ID, key.Name, meta.Payload), layout.AppendParts(nil, parts))
+	s.recordWrite(batch, objects.MutationCompleted, key, meta, &m.Fence.For)
 	entry := s.retire(batch, key, old, meta)
 	here := make(partSet, len(have))
 	for _, p := range have {
@@ -395,6 +397,7 @@ func (s *Store) Uploads(bucket objects.Bucket, prefix, afterName, afterID string
 	if err != nil {
 		return nil, errs.E(op, bucket, err)
 	}
+	defer func() { _ = scan.Close() }() // after a panic; else it is closed by then
 	page := &messages.UploadPage{}
 	seek := max(prefix, afterName)
 	ok := scan.Next()

@@ -116,10 +116,10 @@ func checkParts(op errs.Op, key objects.Key, record *objects.Meta, parts []objec
 // where the parts are here, each with the payload generation, number, size and checksum
 // that it is named with. Otherwise those that lack are named, if the upload is under way
 // here. In the key's turn.
-func (s *Store) Assemble(key objects.Key, record *objects.Meta, parts []objects.Part, sent messages.Sending) (messages.Stored, error) {
+func (s *Store) Assemble(key objects.Key, record *objects.Meta, parts []objects.Part, sent messages.Sending, by objects.Origin) (messages.Stored, error) {
 	const op errs.Op = "store.Assemble"
 	if record.Deleted || record.Where != objects.Chunks || len(parts) == 0 {
-		return s.Store(key, record, nil, sent)
+		return s.Store(key, record, nil, sent, by)
 	}
 	if err := checkParts(op, key, record, parts); err != nil {
 		return messages.Stored{}, err
@@ -130,7 +130,7 @@ func (s *Store) Assemble(key objects.Key, record *objects.Meta, parts []objects.
 		return messages.Stored{}, err
 	}
 	if old != nil && (old.Generation.Compare(record.Generation) >= 0 || !old.Deleted && old.Payload == record.Payload) {
-		return s.Store(key, record, nil, sent)
+		return s.Store(key, record, nil, sent, by)
 	}
 	have, err := s.partsOf(op, key, record.Path, old)
 	if err != nil {
@@ -150,7 +150,7 @@ func (s *Store) Assemble(key objects.Key, record *objects.Meta, parts []objects.
 		}
 		return stored, nil
 	}
-	return s.take(op, key, record, parts, nil, sent)
+	return s.take(op, key, record, parts, nil, sent, &by)
 }
 
 // KeepUpload makes an upload under way here what it is at the node in charge of its key,

@@ -14,8 +14,8 @@ import (
 // PutInline stores an object whose payload goes into the index: one synced batch
 // of payload and record. Meta comes with everything but Generation, Payload and
 // Where; of Generation there may be the version of the map that the turn is under.
-// Payload is only read, until PutInline returns. In the key's turn.
-func (s *Store) PutInline(key objects.Key, meta objects.Meta, payload []byte, conditions objects.Conditions) (objects.Receipt, error) {
+// Payload is only read, until PutInline returns. By is for the history. In the key's turn.
+func (s *Store) PutInline(key objects.Key, meta objects.Meta, payload []byte, conditions objects.Conditions, by objects.Origin) (objects.Receipt, error) {
 	const op errs.Op = "store.PutInline"
 	if err := s.admitWrite(op, key, claim{bytes: 2 * int64(len(payload))}); err != nil { // the log's and the table's
 		return objects.Receipt{}, err
@@ -33,6 +33,7 @@ func (s *Store) PutInline(key objects.Key, meta objects.Meta, payload []byte, co
 	batch := s.index.NewBatch()
 	batch.Set(layout.PayloadKey(nil, key.Bucket.ID, key.Name, meta.Payload), payload)
 	batch.Set(indexKey, layout.AppendRecord(nil, &meta))
+	s.recordWrite(batch, objects.MutationPut, key, &meta, &by)
 	entry := s.retire(batch, key, old, &meta)
 	if err := s.index.Commit(batch, indexKey); err != nil {
 		return objects.Receipt{}, failed(op, key, err)

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"syscall"
 
+	"github.com/troupe-storage/troupe/messages"
 	"github.com/troupe-storage/troupe/mountpath/disk"
 	"github.com/troupe-storage/troupe/mountpath/layout"
 	"github.com/troupe-storage/troupe/objects"
@@ -33,7 +34,7 @@ func (e *reclaimEntry) objectKey() objects.Key {
 type reclaimQueue struct {
 	mu       sync.Mutex
 	entries  []*reclaimEntry
-	underWay int   // entries that were taken and are neither finished nor back
+	underWay int   // entries that were taken and are neither finished nor back, those that panicked included
 	bytes    int64 // of both
 }
 
@@ -110,13 +111,16 @@ type reclaiming struct {
 // replaced it is not durable yet.
 var errPinned = errors.New("the payload is still held")
 
-// each takes a step with every entry; those that fail leave the run.
+// each takes a step with every entry; those that fail leave the run. What panics is set
+// aside until the mountpath is opened again: it would do so with every try.
 func (r *reclaiming) each(step func(*reclaimEntry) error) {
 	kept := r.entries[:0]
 	for _, e := range r.entries {
-		switch err := step(e); {
+		switch err := r.store.apart(e.objectKey(), messages.DeleteAccess, func() error { return step(e) }); {
 		case err == nil:
 			kept = append(kept, e)
+		case isPanic(err):
+			r.failures = append(r.failures, errs.E("store.Reclaim", fmt.Errorf("%w; its space comes back when the mountpath is opened again", err)))
 		case errors.Is(err, errPinned):
 			r.back = append(r.back, e)
 		default:

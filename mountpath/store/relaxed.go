@@ -312,6 +312,7 @@ func (s *Store) takeBack(key objects.Key, lost *objects.Meta, indexKey []byte) e
 		batch.Close()
 		return err
 	}
+	s.recordOther(batch, objects.MutationReverted, key, lost, &objects.Origin{Cause: objects.CauseCrash})
 	if previous == nil {
 		batch.Delete(indexKey)
 		return s.index.Commit(batch, indexKey)

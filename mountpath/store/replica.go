@@ -15,13 +15,13 @@ import (
 // Store takes over a record of another node, if it is greater than what is here: with
 // its generation and all, but for where the payload lies. Payload is that of an inline
 // object; nil: none came, and the record counts only where its payload is here, or it
-// needs none. It is only read, until Store returns. In the key's turn.
-func (s *Store) Store(key objects.Key, record *objects.Meta, payload []byte, sent messages.Sending) (messages.Stored, error) {
-	return s.take("store.Store", key, record, nil, payload, sent)
+// needs none. It is only read, until Store returns. By is for the history. In the key's turn.
+func (s *Store) Store(key objects.Key, record *objects.Meta, payload []byte, sent messages.Sending, by objects.Origin) (messages.Stored, error) {
+	return s.take("store.Store", key, record, nil, payload, sent, &by)
 }
 
 // take does Store; parts are those of an object that is made of some, and are here.
-func (s *Store) take(op errs.Op, key objects.Key, record *objects.Meta, parts []objects.Part, payload []byte, sent messages.Sending) (messages.Stored, error) {
+func (s *Store) take(op errs.Op, key objects.Key, record *objects.Meta, parts []objects.Part, payload []byte, sent messages.Sending, by *objects.Origin) (messages.Stored, error) {
 	if record.Generation.IsZero() {
 		return messages.Stored{}, errs.E(op, key, errs.Invalid, errors.New("the record has no generation"))
 	}
@@ -41,13 +41,13 @@ func (s *Store) take(op errs.Op, key objects.Key, record *objects.Meta, parts []
 	switch {
 	case meta.Deleted:
 	case old != nil && !old.Deleted && old.Payload == meta.Payload:
-		i := &Import{key: key, store: s, meta: &meta, here: true, ended: true} // nothing is copied: the key is not taken
+		i := &Import{key: key, store: s, meta: &meta, here: true, ended: true, kind: objects.MutationStored, by: *by} // nothing is copied: the key is not taken
 		if _, err := s.commitRecord(op, i); err != nil {
 			return messages.Stored{}, err
 		}
 		return messages.Stored{Has: true}, nil
 	case len(parts) > 0:
-		i := &Import{key: key, store: s, meta: &meta, parts: parts, ended: true} // likewise
+		i := &Import{key: key, store: s, meta: &meta, parts: parts, ended: true, kind: objects.MutationStored, by: *by} // likewise
 		if _, err := s.commitInIndex(op, i, old); err != nil {
 			return messages.Stored{}, err
 		}
@@ -66,6 +66,7 @@ func (s *Store) take(op errs.Op, key objects.Key, record *objects.Meta, parts []
 		batch.Set(layout.PayloadKey(nil, key.Bucket.ID, key.Name, meta.Payload), payload)
 	}
 	batch.Set(indexKey, layout.AppendRecord(nil, &meta))
+	s.recordOther(batch, storedKind(&meta), key, &meta, by)
 	written := meta
 	written.Class = objects.Synced // as every payload is that comes from elsewhere
 	entry := s.retire(batch, key, old, &written)
@@ -152,10 +153,11 @@ func (*shifted) Close() error { return nil }
 
 // StoreImport is Store for a payload, or a part of an upload, that was received. It ends the import whatever
 // happens. In the key's turn.
-func (s *Store) StoreImport(i *Import, sent messages.Sending) (messages.Stored, error) {
+func (s *Store) StoreImport(i *Import, sent messages.Sending, by objects.Origin) (messages.Stored, error) {
 	const op errs.Op = "store.StoreImport"
+	i.kind, i.by = objects.MutationStored, by
 	if i.upload != nil {
-		_, err := s.CommitImport(i)
+		_, err := s.endImport(i)
 		return messages.Stored{Has: err == nil}, err
 	}
 	indexKey := objectKey(i.key)
@@ -166,7 +168,7 @@ func (s *Store) StoreImport(i *Import, sent messages.Sending) (messages.Stored, 
 	if done, stored, err := s.isHere(op, i.key, indexKey, old, i.meta, sent); done || err != nil {
 		return stored, errors.Join(err, i.Abandon())
 	}
-	done, err := s.CommitImport(i)
+	done, err := s.endImport(i)
 	if err != nil {
 		return messages.Stored{}, err
 	}
@@ -175,8 +177,9 @@ func (s *Store) StoreImport(i *Import, sent messages.Sending) (messages.Stored, 
 
 // Bury deletes an object by a record that says so, which takes its place, also where
 // there is none: other nodes may have what this one lacks. Map is the version of the map
-// that the turn is under. It reports whether there was an object. In the key's turn.
-func (s *Store) Bury(key objects.Key, conditions objects.Conditions, mapVersion uint64) (existed bool, marker *objects.Meta, err error) {
+// that the turn is under. It reports whether there was an object. By is for the history.
+// In the key's turn.
+func (s *Store) Bury(key objects.Key, conditions objects.Conditions, mapVersion uint64, by objects.Origin) (existed bool, marker *objects.Meta, err error) {
 	const op errs.Op = "store.Bury"
 	if err := s.admitDelete(op, key); err != nil {
 		return false, nil, err
@@ -190,6 +193,7 @@ func (s *Store) Bury(key objects.Key, conditions objects.Conditions, mapVersion 
 	batch := s.index.NewBatch()
 	batch.Set(indexKey, layout.AppendRecord(nil, marker))
 	s.noteTombstone(batch, key, marker.Generation)
+	s.recordWrite(batch, objects.MutationDeleted, key, marker, &by)
 	entry := s.retire(batch, key, old, nil)
 	if err := s.index.Commit(batch, indexKey); err != nil {
 		return false, nil, failed(op, key, err)

@@ -70,33 +70,33 @@ func TestStoreKeepsTheGreater(t *testing.T) {
 		return &m
 	}
 	greater := func(by uint64) *objects.Meta { return at(func(m *objects.Meta) { m.Generation.Seq += by }) }
-	if got, err := s.Store(key, record, nil, messages.ToSettle); err != nil || !got.NeedsPayload {
+	if got, err := s.Store(key, record, nil, messages.ToSettle, objects.Origin{}); err != nil || !got.NeedsPayload {
 		t.Fatalf("%+v, %v", got, err)
 	}
-	if _, err := s.Store(key, record, []byte("garbage"), messages.ToSettle); !errs.Is(errs.Corrupt, err) {
+	if _, err := s.Store(key, record, []byte("garbage"), messages.ToSettle, objects.Origin{}); !errs.Is(errs.Corrupt, err) {
 		t.Fatal(err)
 	}
 	if _, err := s.HeadMarked(key); !errs.Is(errs.NotFound, err) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		if got, err := s.Store(key, record, payload, messages.ToSettle); err != nil || !got.Has {
+		if got, err := s.Store(key, record, payload, messages.ToSettle, objects.Origin{}); err != nil || !got.Has {
 			t.Fatalf("%+v, %v", got, err)
 		}
 	}
-	if got, err := s.Store(key, at(func(m *objects.Meta) { m.Generation.Map-- }), payload, messages.ToSettle); err != nil || got.Has || got.Here == nil || got.Here.Generation != record.Generation {
+	if got, err := s.Store(key, at(func(m *objects.Meta) { m.Generation.Map-- }), payload, messages.ToSettle, objects.Origin{}); err != nil || got.Has || got.Here == nil || got.Here.Generation != record.Generation {
 		t.Fatalf("%+v, %v", got, err)
 	}
 	if have, err := s.Head(key); err != nil || !have.Unsettled || have.Writes != 4 {
 		t.Fatalf("%+v, %v", have, err)
 	}
-	if got, err := s.Store(key, at(func(m *objects.Meta) { m.Unsettled = false }), nil, messages.ToSettle); err != nil || !got.Has {
+	if got, err := s.Store(key, at(func(m *objects.Meta) { m.Unsettled = false }), nil, messages.ToSettle, objects.Origin{}); err != nil || !got.Has {
 		t.Fatalf("%+v, %v", got, err)
 	}
 	if have, err := s.Head(key); err != nil || have.Unsettled {
 		t.Fatalf("%+v, %v", have, err)
 	}
-	if got, err := s.Store(key, greater(1), nil, messages.ToSettle); err != nil || !got.Has { // its payload is here
+	if got, err := s.Store(key, greater(1), nil, messages.ToSettle, objects.Origin{}); err != nil || !got.Has { // its payload is here
 		t.Fatalf("%+v, %v", got, err)
 	}
 	if err := s.NoteSettled([]messages.Settlement{{Key: key, Generation: record.Generation}}); err != nil {
@@ -121,14 +121,14 @@ func TestBury(t *testing.T) {
 	for i, name := range []string{"there", "absent"} {
 		key := testKey(name)
 		if i == 0 {
-			if _, err := s.PutInline(key, objects.Meta{Generation: objects.Generation{Map: 4}, Unsettled: true}, nil, objects.Conditions{}); err != nil {
+			if _, err := s.PutInline(key, objects.Meta{Generation: objects.Generation{Map: 4}, Unsettled: true}, nil, objects.Conditions{}, objects.Origin{}); err != nil {
 				t.Fatal(err)
 			}
 			if have, err := s.Head(key); err != nil || have.Generation.Map != 4 || !have.Unsettled {
 				t.Fatalf("%+v, %v", have, err)
 			}
 		}
-		existed, marker, err := s.Bury(key, objects.Conditions{}, 5)
+		existed, marker, err := s.Bury(key, objects.Conditions{}, 5, objects.Origin{})
 		if err != nil || existed != (i == 0) || marker.Generation.Map != 5 || !marker.Unsettled {
 			t.Fatalf("%v %+v, %v", existed, marker, err)
 		}
@@ -139,7 +139,7 @@ func TestBury(t *testing.T) {
 			t.Fatalf("%+v, %v", have, err)
 		}
 		old := &objects.Meta{Generation: objects.Generation{Map: 4, Start: 1, Seq: 1}, Where: objects.Inline, XXHash: xxhash.Checksum64(nil)}
-		if got, err := s.Store(key, old, []byte{}, messages.ToSettle); err != nil || got.Here == nil || !got.Here.Deleted {
+		if got, err := s.Store(key, old, []byte{}, messages.ToSettle, objects.Origin{}); err != nil || got.Here == nil || !got.Here.Deleted {
 			t.Fatalf("%+v, %v", got, err)
 		}
 	}
@@ -171,7 +171,7 @@ func TestMovedRecordsStayTheSame(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if done, err := to.CommitImport(i); err != nil || !done.Copied {
+		if done, err := to.CommitImport(i, objects.Origin{}); err != nil || !done.Copied {
 			t.Fatalf("%+v, %v", done, err)
 		}
 		have, err := to.HeadMarked(key)
@@ -181,7 +181,7 @@ func TestMovedRecordsStayTheSame(t *testing.T) {
 		return have
 	}
 	deleted := testKey("deleted")
-	if _, _, err := from.Bury(deleted, objects.Conditions{}, 0); err != nil {
+	if _, _, err := from.Bury(deleted, objects.Conditions{}, 0, objects.Origin{}); err != nil {
 		t.Fatal(err)
 	}
 	move(deleted)
@@ -200,7 +200,7 @@ func TestMovedRecordsStayTheSame(t *testing.T) {
 		if err := in.Seal(sums, "e"); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := from.CommitFile(in, objects.Meta{Size: sums.Size, XXHash: sums.XXHash, ETag: "e", Unsettled: true}, objects.Conditions{}); err != nil {
+		if _, err := from.CommitFile(in, objects.Meta{Size: sums.Size, XXHash: sums.XXHash, ETag: "e", Unsettled: true}, objects.Conditions{}, objects.Origin{}); err != nil {
 			t.Fatal(err)
 		}
 	}

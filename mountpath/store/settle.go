@@ -7,6 +7,7 @@ import (
 	"path"
 	"slices"
 
+	"github.com/troupe-storage/troupe/messages"
 	"github.com/troupe-storage/troupe/mountpath/disk"
 	"github.com/troupe-storage/troupe/mountpath/layout"
 	"github.com/troupe-storage/troupe/objects"
@@ -36,7 +37,18 @@ func (s *Store) settleIntents() error {
 		return errs.E(op, err)
 	}
 	for _, intent := range intents {
-		if _, err := s.settle(intent); err != nil { // loadReclaims finds the entry
+		err := s.apart(intent.Key, messages.SettleAccess, func() error {
+			_, err := s.settle(intent) // loadReclaims finds the entry
+			return err
+		})
+		if isPanic(err) {
+			// Its key is busy until its lane has settled it. A work file that goes meanwhile
+			// was of a write that is undone.
+			s.log.WithError(err).WithField("key", intent.Key.String()).Error("an interrupted write cannot be settled; its key is busy, and the others are served")
+			s.unsettled.add(&openIntent{key: intent.Key, payload: intent.Payload, cause: err})
+			continue
+		}
+		if err != nil {
 			return errs.E(op, intent.Key, err)
 		}
 	}
@@ -201,6 +213,7 @@ func (s *Store) forward(intent *layout.Intent, attribute *layout.Attribute, path
 	}
 	batch := s.index.NewBatch()
 	batch.Set(indexKey, layout.AppendRecord(nil, meta))
+	s.recordOther(batch, objects.MutationRecovered, intent.Key, meta, &objects.Origin{Cause: objects.CauseCrash})
 	if intent.Draft.Class == objects.Relaxed {
 		s.addRelaxed(batch, intent.Key, meta)
 	}

@@ -74,7 +74,7 @@ func TestDeletesOfAFullMountpathAreFlushed(t *testing.T) {
 	put := func() {
 		t.Helper()
 		for i := range objectCount {
-			if _, err := s.PutInline(key(i), objects.Meta{Size: payload}, make([]byte, payload), objects.Conditions{}); err != nil {
+			if _, err := s.PutInline(key(i), objects.Meta{Size: payload}, make([]byte, payload), objects.Conditions{}, objects.Origin{}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -82,7 +82,7 @@ func TestDeletesOfAFullMountpathAreFlushed(t *testing.T) {
 	remove := func(from, to int) {
 		t.Helper()
 		for i := from; i < to; i++ {
-			if existed, _, err := s.Delete(key(i), objects.Conditions{}); err != nil || !existed {
+			if existed, _, err := s.Delete(key(i), objects.Conditions{}, objects.Origin{}); err != nil || !existed {
 				t.Fatal(existed, err)
 			}
 		}

@@ -49,6 +49,8 @@ type Options struct {
 	Lifetime *Lifetime
 	// Reserve is kept free beside what the index needs; zero: DefaultReserve.
 	Reserve Reserve
+	// History bounds the history of objects; zero: DefaultHistoryLimits.
+	History HistoryLimits
 	Now     func() time.Time // nil: by the operating system
 	// Elapsed measures how long reads take: clock.Clock's; nil: by the operating
 	// system.
@@ -74,6 +76,8 @@ const (
 	DiskReadOnly EventKind = "disk read-only"
 	// IndexDead: the index stopped; reads of it may go on, writes do not.
 	IndexDead EventKind = "index dead"
+	// Panicked: settling a key, or reclaiming a payload, did; Err is a *PanicError. The disk has no part in it.
+	Panicked EventKind = "panicked"
 	// Damaged: something stored is not what was stored.
 	Damaged EventKind = "damaged"
 )
@@ -116,6 +120,7 @@ type Store struct {
 	reads      reads
 	moved      moved
 	tombstones tombstones
+	history    history
 	lifetime   *Lifetime
 	reserve    Reserve
 	probes     atomic.Uint64 // makes the content of each probe another
@@ -199,6 +204,9 @@ func Open(o Options) (_ *Store, err error) {
 			err = s.loadBounds()
 		}
 		if err == nil {
+			err = s.openHistory(o.History)
+		}
+		if err == nil {
 			err = s.survey(o.BootID)
 		}
 		if err != nil {
@@ -213,6 +221,9 @@ func Open(o Options) (_ *Store, err error) {
 		return nil, errs.E(op, err)
 	}
 	if err = s.loadBounds(); err != nil {
+		return nil, errs.E(op, err)
+	}
+	if err = s.openHistory(o.History); err != nil {
 		return nil, errs.E(op, err)
 	}
 	if err = s.recover(o.BootID); err != nil {
@@ -252,6 +263,9 @@ func (s *Store) Close() error {
 	var failures []error
 	if s.index != nil {
 		if err := s.Checkpoint(); err != nil {
+			failures = append(failures, err)
+		}
+		if err := s.closeHistory(); err != nil {
 			failures = append(failures, err)
 		}
 		if err := s.index.Close(); err != nil {
@@ -360,8 +374,8 @@ const settleTime = 10 * time.Second
 
 // settled waits until no commit of the key is in flight; see index.Settled.
 func (s *Store) settled(indexKey []byte) (waited bool, err error) {
-	if cause := s.unsettled.cause(indexKey); cause != nil {
-		return false, errBusyUntilSettled(cause)
+	if err := s.unsettled.refuses(indexKey); err != nil {
+		return false, err
 	}
 	return s.index.Settled(indexKey, settleTime)
 }

@@ -18,6 +18,7 @@ func (s *Store) Tally(bucket objects.Bucket, wanted func(objects.Key) bool) (cou
 	if err != nil {
 		return 0, 0, errs.E(op, bucket, err)
 	}
+	defer func() { _ = scan.Close() }() // after a panic; else it is closed by then
 	var meta objects.Meta
 	for scan.Next() {
 		if !wanted(objects.Key{Bucket: bucket, Name: string(layout.ObjectName(scan.Key()))}) {
@@ -45,6 +46,7 @@ func (s *Store) tallyParts(bucket objects.Bucket, wanted func(objects.Key) bool)
 	if err != nil {
 		return 0, err
 	}
+	defer func() { _ = scan.Close() }() // after a panic; else it is closed by then
 	for scan.Next() {
 		_, name, _, number, err := layout.ParseUploadKey(scan.Key())
 		if err == nil && (number == 0 || !wanted(objects.Key{Bucket: bucket, Name: name})) {

@@ -44,6 +44,7 @@ func (s *Store) Tombstones(after, before objects.Generation, limit int) (*messag
 	if err != nil {
 		return nil, errs.E(op, err)
 	}
+	defer func() { _ = scan.Close() }() // after a panic; else it is closed by then
 	for scan.Next() {
 		if len(page.List) == limit {
 			page.More = true
@@ -158,8 +159,9 @@ func (s *Store) forgetBound(batch *index.Batch, bucket objects.BucketID) {
 }
 
 // Renew gives a record that is to be settled a greater generation, under a version of the
-// map; errs.Conflict if it is of another one than that given. In the key's turn.
-func (s *Store) Renew(key objects.Key, generation objects.Generation, mapVersion uint64) (*objects.Meta, error) {
+// map; errs.Conflict if it is of another one than that given. By is for the history. In
+// the key's turn.
+func (s *Store) Renew(key objects.Key, generation objects.Generation, mapVersion uint64, by objects.Origin) (*objects.Meta, error) {
 	const op errs.Op = "store.Renew"
 	if err := s.admitDelete(op, key); err != nil {
 		return nil, err
@@ -181,6 +183,7 @@ func (s *Store) Renew(key objects.Key, generation objects.Generation, mapVersion
 	if meta.Deleted {
 		s.noteTombstone(batch, key, meta.Generation)
 	}
+	s.recordWrite(batch, objects.MutationRenewed, key, &meta, &by)
 	if err := s.index.Commit(batch, indexKey); err != nil {
 		return nil, failed(op, key, err)
 	}

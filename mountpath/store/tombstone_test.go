@@ -66,7 +66,7 @@ func TestDropTombstones(t *testing.T) {
 	before := entries(t, s)
 	bury := func(name string, settled bool) objects.Generation {
 		t.Helper()
-		_, marker, err := s.Bury(testKey(name), objects.Conditions{}, 4)
+		_, marker, err := s.Bury(testKey(name), objects.Conditions{}, 4, objects.Origin{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -84,7 +84,7 @@ func TestDropTombstones(t *testing.T) {
 	bury("twice", true)
 	bury("twice", true)
 	bury("replaced", true)
-	put, err := s.PutInline(testKey("replaced"), objects.Meta{Generation: objects.Generation{Map: 4}}, nil, objects.Conditions{})
+	put, err := s.PutInline(testKey("replaced"), objects.Meta{Generation: objects.Generation{Map: 4}}, nil, objects.Conditions{}, objects.Origin{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +100,7 @@ func TestDropTombstones(t *testing.T) {
 	if err := s.NoteSettled([]messages.Settlement{{Key: testKey("unsettled"), Generation: unsettled}}); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.RemoveMoved(testKey("replaced"), put.Generation); err != nil {
+	if err := s.RemoveMoved(testKey("replaced"), put.Generation, objects.MutationLeft, objects.Origin{}); err != nil {
 		t.Fatal(err)
 	}
 	if swept := sweepAll(t, s, false); swept.Dropped != 1 || len(swept.Unsettled) != 0 {
@@ -125,10 +125,10 @@ func TestLateStoreIsRefused(t *testing.T) {
 	theirs := objects.NodeStart(9, objects.DigestID("theirs"))
 	late := objects.Generation{Map: 4, Start: theirs, Seq: 5}
 	marker := &objects.Meta{Generation: objects.Generation{Map: 4, Start: theirs, Seq: 6}, Deleted: true}
-	if got, err := s.Store(testKey("a"), marker, nil, messages.ToSettle); err != nil || !got.Has {
+	if got, err := s.Store(testKey("a"), marker, nil, messages.ToSettle, objects.Origin{}); err != nil || !got.Has {
 		t.Fatalf("%+v, %v", got, err)
 	}
-	if got, err := s.Store(testKey("a"), record(late), payload, messages.ToSettle); err != nil || got.Here == nil {
+	if got, err := s.Store(testKey("a"), record(late), payload, messages.ToSettle, objects.Origin{}); err != nil || got.Here == nil {
 		t.Fatalf("%+v, %v", got, err)
 	}
 	if swept := sweepAll(t, s, false); swept.Dropped != 1 {
@@ -139,13 +139,13 @@ func TestLateStoreIsRefused(t *testing.T) {
 	}
 	refused := func(s *Store, name string, g objects.Generation) {
 		t.Helper()
-		if got, err := s.Store(testKey(name), record(g), payload, messages.ToSettle); err != nil || got.Covered != 4 {
+		if got, err := s.Store(testKey(name), record(g), payload, messages.ToSettle, objects.Origin{}); err != nil || got.Covered != 4 {
 			t.Fatalf("%s with %v: %+v, %v", name, g, got, err)
 		}
 	}
 	taken := func(s *Store, key objects.Key, g objects.Generation, sent messages.Sending) {
 		t.Helper()
-		if got, err := s.Store(key, record(g), payload, sent); err != nil || !got.Has {
+		if got, err := s.Store(key, record(g), payload, sent, objects.Origin{}); err != nil || !got.Has {
 			t.Fatalf("%s with %v: %+v, %v", key, g, got, err)
 		}
 	}
@@ -187,25 +187,25 @@ func TestLateStoreIsRefused(t *testing.T) {
 // was written again meanwhile does not.
 func TestRenew(t *testing.T) {
 	s, key := stores(t, 1)[0], testKey("a")
-	put, err := s.PutInline(key, objects.Meta{Generation: objects.Generation{Map: 4}, ETag: "e"}, nil, objects.Conditions{})
+	put, err := s.PutInline(key, objects.Meta{Generation: objects.Generation{Map: 4}, ETag: "e"}, nil, objects.Conditions{}, objects.Origin{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := s.Renew(key, put.Generation, 5)
+	got, err := s.Renew(key, put.Generation, 5, objects.Origin{})
 	if err != nil || got.Generation.Map != 5 || got.Generation.Compare(put.Generation) <= 0 || got.Payload != put.Meta.Payload || !got.Unsettled || got.ETag != "e" {
 		t.Fatalf("%+v, %v", got, err)
 	}
 	if have, err := s.Head(key); err != nil || have.Generation != got.Generation {
 		t.Fatal(have, err)
 	}
-	if _, err := s.Renew(key, put.Generation, 5); !errs.Is(errs.Conflict, err) {
+	if _, err := s.Renew(key, put.Generation, 5, objects.Origin{}); !errs.Is(errs.Conflict, err) {
 		t.Fatal(err)
 	}
-	_, marker, err := s.Bury(key, objects.Conditions{}, 5)
+	_, marker, err := s.Bury(key, objects.Conditions{}, 5, objects.Origin{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if marker, err = s.Renew(key, marker.Generation, 6); err != nil || !marker.Deleted {
+	if marker, err = s.Renew(key, marker.Generation, 6, objects.Origin{}); err != nil || !marker.Deleted {
 		t.Fatal(marker, err)
 	}
 	if err := s.NoteSettled([]messages.Settlement{{Key: key, Generation: marker.Generation}}); err != nil {
@@ -219,7 +219,7 @@ func TestRenew(t *testing.T) {
 // Entries are found in the order in which they came, between two arrivals.
 func TestTombstonePages(t *testing.T) {
 	s := stores(t, 1)[0]
-	_, marker, err := s.Bury(testKey("a"), objects.Conditions{}, 4)
+	_, marker, err := s.Bury(testKey("a"), objects.Conditions{}, 4, objects.Origin{})
 	if err != nil {
 		t.Fatal(err)
 	}

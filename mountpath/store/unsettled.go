@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/troupe-storage/troupe/messages"
 	"github.com/troupe-storage/troupe/mountpath/layout"
 	"github.com/troupe-storage/troupe/objects"
 	"github.com/troupe-storage/troupe/objects/errs"
@@ -19,6 +20,9 @@ type openIntent struct {
 	// cause says why the key is busy until then: what the disk holds of it is not
 	// known. nil: only leftovers are to be removed, and the key is used meanwhile.
 	cause error
+	// held says why it is not tried to settle it, while that is so: then that is what those are
+	// told who ask for the key. nil: it is tried. Guarded by unsettled.mu.
+	held func() error
 }
 
 // unsettled is a store's table of open intents. A write under way has an intent
@@ -50,14 +54,28 @@ func (u *unsettled) remove(i *openIntent) {
 	}
 }
 
-// cause says why a key is busy; nil: it is not.
-func (u *unsettled) cause(indexKey []byte) error {
+// refuses says why a key cannot be used now; nil: it can.
+func (u *unsettled) refuses(indexKey []byte) error {
 	u.mu.RLock()
 	defer u.mu.RUnlock()
-	if i := u.busy[string(indexKey)]; i != nil {
-		return i.cause
+	i := u.busy[string(indexKey)]
+	if i == nil {
+		return nil
 	}
-	return nil
+	if i.held != nil {
+		if err := i.held(); err != nil {
+			return errs.E("store.settled", errs.Offline, err)
+		}
+	}
+	return errBusyUntilSettled(i.cause)
+}
+
+// hold notes whether an intent is not to be settled now, and reports it.
+func (u *unsettled) hold(i *openIntent, held func() error) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	i.held = held
+	return held != nil
 }
 
 // of returns the open intents of the keys wanted.
@@ -96,8 +114,9 @@ func (s *Store) Unsettled() (keys, intents int) {
 // does: goes forward where the rename happened, and back where it did not. In
 // these keys' turn. What fails stays and may be tried again; on a dead index
 // nothing can be settled: errs.Offline. What a store that is only read has found is
-// left to the one that follows it.
-func (s *Store) Settle(wanted func(objects.Key) bool) error {
+// left to the one that follows it. Held may say of a key that it is not tried now, and
+// why, at any time until the next call; it must not block. nil: of none.
+func (s *Store) Settle(wanted func(objects.Key) bool, held func(objects.Key) func() error) error {
 	const op errs.Op = "store.Settle"
 	if s.readOnly {
 		return nil
@@ -111,8 +130,13 @@ func (s *Store) Settle(wanted func(objects.Key) bool) error {
 	}
 	var failures []error
 	for _, i := range intents {
-		if err := s.settleOpen(i); err != nil {
-			s.diskError(i.key, err)
+		if held != nil && s.unsettled.hold(i, held(i.key)) {
+			continue
+		}
+		if err := s.apart(i.key, messages.SettleAccess, func() error { return s.settleOpen(i) }); err != nil {
+			if !isPanic(err) {
+				s.diskError(i.key, err)
+			}
 			failures = append(failures, failed(op, i.key, err))
 			continue
 		}

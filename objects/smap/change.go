@@ -21,7 +21,7 @@ type Change struct {
 func (m *Smap) Change() *Change {
 	to := &Smap{
 		version: m.version + 1, lineage: m.lineage, previous: m.Hash(),
-		nodes: slices.Clone(m.nodes), placement: slices.Clone(m.placement), placementSince: m.placementSince,
+		nodes: slices.Clone(m.nodes), placement: slices.Clone(m.placement), placementSince: m.placementSince, counts: slices.Clone(m.counts),
 	}
 	if m.next != nil {
 		next, _ := m.Next()
@@ -136,8 +136,9 @@ func (c *Change) AcceptLoss(id NodeID, since uint64) *Change {
 	return c
 }
 
-// Begin begins a plan: the placement that the cluster moves to. One at a time.
-func (c *Change) Begin(placement []NodeID) *Change {
+// Begin begins a plan: the placement that the cluster moves to, which may be the one that
+// it has, and buckets whose keys are to have another number of owners. One at a time.
+func (c *Change) Begin(placement []NodeID, counts ...Count) *Change {
 	if c.to.next != nil {
 		return c.refuse("a plan is under way since version %d", c.to.next.Since)
 	}
@@ -146,7 +147,7 @@ func (c *Change) Begin(placement []NodeID) *Change {
 			return c.refuse("the loss of %s was accepted", id)
 		}
 	}
-	c.to.next = &Next{Placement: slices.Clone(placement), Since: c.to.version}
+	c.to.next = &Next{Placement: slices.Clone(placement), Since: c.to.version, Counts: slices.Clone(counts)}
 	return c
 }
 
@@ -194,7 +195,7 @@ func join(runs []Switch) []Switch {
 }
 
 // Finish ends a plan all of whose slots have switched: the next placement is the
-// placement.
+// placement, and its counts hold.
 func (c *Change) Finish() *Change {
 	if c.to.next == nil {
 		return c.refuse("no plan is under way")
@@ -206,6 +207,7 @@ func (c *Change) Finish() *Change {
 	if count != Slots {
 		return c.refuse("%d of %d slots have switched", count, Slots)
 	}
+	c.to.counts = merged(c.to.counts, c.to.next.Counts)
 	c.to.placement, c.to.placementSince, c.to.next = c.to.next.Placement, c.to.version, nil
 	return c
 }

@@ -46,11 +46,13 @@ type Switch struct {
 	Version uint64 `json:"version"` // of the map that switched them
 }
 
-// Next is a plan under way: where the placement goes.
+// Next is a plan under way: where the placement goes, and of which buckets the keys are to
+// have another number of owners.
 type Next struct {
 	Placement []NodeID `json:"placement"`          // sorted
 	Since     uint64   `json:"since"`              // version that began the plan
 	Switched  []Switch `json:"switched,omitempty"` // sorted, apart from one another
+	Counts    []Count  `json:"counts,omitempty"`   // of buckets that are to have another one, by bucket
 }
 
 // Hash names an Smap: the first 16 bytes of the SHA-256 of its JSON form, in
@@ -67,6 +69,7 @@ type Smap struct {
 	placement      []NodeID
 	placementSince uint64
 	next           *Next
+	counts         []Count        // by bucket
 	digests        map[NodeID]int // index in nodes
 	weighed        []uint64       // what HRW weighs placement by, in its order
 	nextWeighed    []uint64       // likewise that of next
@@ -89,9 +92,11 @@ func New(lineage string, nodes ...Node) (*Smap, error) {
 func (m *Smap) arrange() {
 	slices.SortFunc(m.nodes, func(a, b Node) int { return cmp.Compare(a.ID, b.ID) })
 	slices.Sort(m.placement)
+	slices.SortFunc(m.counts, compareCounts)
 	if m.next != nil {
 		slices.Sort(m.next.Placement)
 		slices.SortFunc(m.next.Switched, func(a, b Switch) int { return cmp.Compare(a.From, b.From) })
+		slices.SortFunc(m.next.Counts, compareCounts)
 	}
 	m.digests = make(map[NodeID]int, len(m.nodes))
 	for i, node := range m.nodes {
@@ -148,7 +153,7 @@ func (m *Smap) Next() (Next, bool) {
 	if m.next == nil {
 		return Next{}, false
 	}
-	return Next{slices.Clone(m.next.Placement), m.next.Since, slices.Clone(m.next.Switched)}, true
+	return Next{slices.Clone(m.next.Placement), m.next.Since, slices.Clone(m.next.Switched), slices.Clone(m.next.Counts)}, true
 }
 
 // Hash returns the map's name.
@@ -175,12 +180,13 @@ type document struct {
 	Placement      []NodeID `json:"placement"`
 	PlacementSince uint64   `json:"placement_since"`
 	Next           *Next    `json:"next,omitempty"`
+	Counts         []Count  `json:"counts,omitempty"`
 }
 
 // MarshalJSON returns the map as a document: at most 250 bytes a node, beside 300
-// for the rest and 64 for each run of switched slots.
+// for the rest, 64 for each run of switched slots and 48 for each count.
 func (m *Smap) MarshalJSON() ([]byte, error) {
-	return json.Marshal(document{m.version, m.lineage, m.previous, m.nodes, m.placement, m.placementSince, m.next})
+	return json.Marshal(document{m.version, m.lineage, m.previous, m.nodes, m.placement, m.placementSince, m.next, m.counts})
 }
 
 // Parse reads what MarshalJSON wrote, and refuses a map that contradicts itself
@@ -192,7 +198,7 @@ func Parse(text []byte) (*Smap, error) {
 	}
 	m := &Smap{
 		version: d.Version, lineage: d.Lineage, previous: d.Previous,
-		nodes: d.Nodes, placement: d.Placement, placementSince: d.PlacementSince, next: d.Next,
+		nodes: d.Nodes, placement: d.Placement, placementSince: d.PlacementSince, next: d.Next, counts: d.Counts,
 	}
 	m.arrange()
 	return m, m.validate()

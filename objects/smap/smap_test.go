@@ -9,6 +9,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/troupe-storage/troupe/objects"
 	"github.com/troupe-storage/troupe/objects/errs"
 	"github.com/troupe-storage/troupe/objects/placement"
 )
@@ -145,6 +146,10 @@ func TestParseRefuses(t *testing.T) {
 		{`"placement_since":1`, `"placement_since":9`, "the placement is of version 9"},
 		{`"placement_since":1`, `"placement_since":1,"next":{"placement":["a"],"since":2,"switched":[{"from":3,"to":2,"version":3}]}`, "out of order"},
 		{`"placement_since":1`, `"placement_since":1,"next":{"placement":["a"],"since":3,"switched":[{"from":1,"to":2,"version":3}]}`, "the plan is of 3"},
+		{`"placement_since":1`, `"placement_since":1,"counts":[{"bucket":"0100000000000000","owners":0}]`, "0 owners"},
+		{`"placement_since":1`, `"placement_since":1,"counts":[{"bucket":"0000000000000000","owners":2}]`, "give bucket 0000000000000000"},
+		{`"placement_since":1`, `"placement_since":1,"counts":[{"bucket":"0100000000000000","owners":1},{"bucket":"0100000000000000","owners":2}]`, "twice"},
+		{`"placement_since":1`, `"placement_since":1,"next":{"placement":["a"],"since":2,"counts":[{"bucket":"0100000000000000","owners":65}]}`, "65 owners"},
 		{`"placement_since":1`, `"placement_since":1,"colour":"blue"`, "unknown field"},
 		{`"placement_since":1}`, `"placement_since":1} {}`, "something follows it"},
 	} {
@@ -163,6 +168,11 @@ func TestChangesAreRefused(t *testing.T) {
 	plan := done(t, m.Change().Begin([]NodeID{"n2", "n3"}))
 	switched := done(t, plan.Change().Switch(0))
 	lost := done(t, m.Change().AcceptLoss("n1", 2))
+	all := m.Change().Begin(m.Placement(), Count{recounted, 2}).to.Change()
+	for slot := range uint16(Slots) {
+		all.Switch(slot)
+	}
+	recount := done(t, done(t, all).Change().Finish())
 	for name, c := range map[string]*Change{
 		"return of a lost node":  lost.Change().SetState("n1", 3, Recovering),
 		"plan with a lost node":  lost.Change().Begin([]NodeID{"n1"}),
@@ -181,6 +191,9 @@ func TestChangesAreRefused(t *testing.T) {
 		"no such slot":           plan.Change().Switch(Slots),
 		"finish too early":       switched.Change().Finish(),
 		"cancel too late":        switched.Change().Cancel(),
+		"no such count":          m.Change().Forget(recounted),
+		"count of another":       recount.Change().Forget(objects.BucketID{9}),
+		"count of two kinds":     m.Change().Begin([]NodeID{"n2"}, Count{recounted, 1}, Count{recounted, 2}),
 	} {
 		if next, err := c.Done(); err == nil {
 			t.Errorf("%s: version %d", name, next.Version())
@@ -222,6 +235,9 @@ func TestEpochGrowsWithWhatItStandsFor(t *testing.T) {
 		keys := make([]Key, 20)
 		for i := range keys {
 			keys[i] = Key{Digest: rapid.Uint64().Draw(t, "digest"), Owners: rapid.IntRange(1, 3).Draw(t, "owners")}
+			if i%2 == 0 {
+				keys[i].Bucket, keys[i].Owners = recounted, 2
+			}
 		}
 		for range 30 {
 			next := draw(t, m)
@@ -267,6 +283,9 @@ func states(m *Smap, v View) (all []State) {
 	return all
 }
 
+// recounted is a bucket whose keys may get another number of owners.
+var recounted = objects.BucketID{1}
+
 // draw returns a random successor, or nil where the change is refused.
 func draw(t *rapid.T, m *Smap) *Smap {
 	c := m.Change()
@@ -279,7 +298,11 @@ func draw(t *rapid.T, m *Smap) *Smap {
 	case 3:
 		c.AcceptLoss(node.ID, node.Since)
 	case 4:
-		c.Begin(rapid.SliceOfNDistinct(rapid.SampledFrom(ids(m)), 1, len(m.nodes), rapid.ID[NodeID]).Draw(t, "placement"))
+		var counts []Count
+		if n := rapid.IntRange(0, 3).Draw(t, "owners"); n > 0 {
+			counts = []Count{{recounted, n}}
+		}
+		c.Begin(rapid.SliceOfNDistinct(rapid.SampledFrom(ids(m)), 1, len(m.nodes), rapid.ID[NodeID]).Draw(t, "placement"), counts...)
 	case 5:
 		for slot := range uint16(Slots) {
 			if m.next != nil && placement.Mix(uint64(slot))%3 != uint64(len(m.next.Switched)%2) {

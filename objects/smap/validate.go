@@ -68,7 +68,12 @@ func (m *Smap) validate() error {
 	if m.placementSince == 0 || m.placementSince > m.version {
 		fault("the placement is of version %d, the map of %d", m.placementSince, m.version)
 	}
+	if !m.MayCount() {
+		fault("the counts are of more than %d buckets: those that were made with the copies that they have need none", maxCounts)
+	}
+	m.validateCounts("counts", m.counts, fault)
 	if m.next != nil {
+		m.validateCounts("counts of the plan", m.next.Counts, fault)
 		m.validatePlacement("next placement", m.next.Placement, fault)
 		if m.next.Since == 0 || m.next.Since > m.version {
 			fault("the plan is of version %d, the map of %d", m.next.Since, m.version)

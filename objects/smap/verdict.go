@@ -122,7 +122,7 @@ type Walked struct {
 }
 
 // SwitchRule is what the protections of the buckets ask of a switch, the weakest
-// of them in each field.
+// of them in each field; of a bucket whose count a plan changes, the weaker of both.
 type SwitchRule struct {
 	Spare int // how many nodes may be not up without a key being without one in charge: the smallest copies - 1, or parity
 	Slack int // how many next owners of a key need not be up: the smallest copies - min_copies

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/troupe-storage/troupe/objects"
 	"github.com/troupe-storage/troupe/objects/errs"
 	"github.com/troupe-storage/troupe/objects/placement"
 )
@@ -20,15 +21,16 @@ func SlotOf(keyDigest uint64) uint16 { return uint16(keyDigest >> 52) }
 // Key is what placement must know of a key.
 type Key struct {
 	Digest   uint64
-	Owners   int    // how many: copies, or data and parity slices together; from 1
-	Document uint64 // version of the bucket's document
+	Bucket   objects.BucketID
+	Owners   int    // how many, by the bucket's document: copies, or data and parity slices together; from 1
+	Document uint64 // see Epoch
 }
 
 // Epoch says since when nothing has changed that concerns a key. Messages about a
 // key carry it; a receiver at another one changes nothing and refuses.
 type Epoch struct {
 	Map      uint64 // last version in which owners, next owners or the state of one of them changed
-	Document uint64 // version of the bucket's document
+	Document uint64 // version of the bucket's document, where that says who owns a key; 0: the map does (docs/decisions/012)
 }
 
 // Compare returns -1, 0 or 1 as e is older, equal or newer. Of two nodes the one
@@ -53,6 +55,7 @@ func ParseEpoch(s string) (Epoch, error) {
 // View is one key under one map.
 type View struct {
 	Owners   []NodeID // in HRW order
+	Count    int      // how many owners there are to be; more than Owners where there are fewer nodes
 	Next     []NodeID // in HRW order; empty unless a plan covers the key, that is: changes its owners and its slot has not switched
 	InSync   []NodeID // the sources, in HRW order
 	AckSet   []NodeID // owners, then next owners that are not owners; those that are away are not in it
@@ -63,9 +66,10 @@ type View struct {
 
 // View returns a key under the map. The result is the caller's.
 func (m *Smap) View(key Key) View {
-	v := View{Owners: order(m.placement, m.weighed, key), Epoch: Epoch{m.placementSince, key.Document}, Placed: m.placementSince}
+	now, next := m.Owners(key)
+	v := View{Owners: order(m.placement, m.weighed, key.Digest, now), Count: now, Epoch: Epoch{m.placementSince, key.Document}, Placed: m.placementSince}
 	if m.next != nil {
-		m.plan(key, &v)
+		m.plan(key, next, &v)
 	}
 	for _, id := range slices.Concat(v.Owners, v.Next) {
 		node, _ := m.Node(id)
@@ -84,13 +88,17 @@ func (m *Smap) View(key Key) View {
 	return v
 }
 
-// plan adds to a view what the plan under way changes.
-func (m *Smap) plan(key Key, v *View) {
-	to := order(m.next.Placement, m.nextWeighed, key)
+// plan adds to a view what the plan under way changes, by which the key has so many owners.
+func (m *Smap) plan(key Key, owners int, v *View) {
+	to := order(m.next.Placement, m.nextWeighed, key.Digest, owners)
+	version, switched := m.switched(SlotOf(key.Digest))
+	if switched {
+		v.Count = owners
+	}
 	if slices.Equal(to, v.Owners) {
 		return
 	}
-	if version, ok := m.switched(SlotOf(key.Digest)); ok {
+	if switched {
 		v.Owners, v.Placed = to, version
 		v.Epoch.Map = max(v.Epoch.Map, version)
 		return
@@ -132,11 +140,11 @@ func (m *Smap) inSync(owners []NodeID) []NodeID {
 	return last
 }
 
-// order returns the owners of a key over a placement list and its digests, in HRW
+// order returns so many owners of a key over a placement list and its digests, in HRW
 // order.
-func order(list []NodeID, digests []uint64, key Key) []NodeID {
-	owners := make([]NodeID, 0, min(key.Owners, len(list)))
-	for _, i := range placement.Order(digests, key.Digest, key.Owners) {
+func order(list []NodeID, digests []uint64, digest uint64, count int) []NodeID {
+	owners := make([]NodeID, 0, min(count, len(list)))
+	for _, i := range placement.Order(digests, digest, count) {
 		owners = append(owners, list[i])
 	}
 	return owners

@@ -46,6 +46,16 @@ func (c *shifted) NewTimer(wait time.Duration) (<-chan time.Time, clock.Timer) {
 	return fired, c.AfterFunc(wait, func() { fired <- c.Now() })
 }
 
+// maxShifts bounds what faults do to the clock together: far from where 64 bits of
+// nanoseconds end.
+const maxShifts = 100 * MaxShift
+
+// bears reports whether one more fault leaves the clock within maxShifts.
+func (c *shifted) bears(f *Clock) bool {
+	skew := time.Duration(c.skew.Load()) + f.Skew + f.Jump
+	return skew.Abs() <= maxShifts && time.Duration(c.jumped.Load())+f.Jump <= maxShifts
+}
+
 // set moves the wall clock.
 func (c *shifted) set(by time.Duration) { c.skew.Add(int64(by)) }
 

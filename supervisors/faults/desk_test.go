@@ -8,16 +8,10 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/asynkron/protoactor-go/actor"
-	"github.com/sirupsen/logrus"
-
-	"github.com/troupe-storage/troupe/actors"
-	"github.com/troupe-storage/troupe/messages"
 	"github.com/troupe-storage/troupe/mountpath/disk"
 	"github.com/troupe-storage/troupe/objects/errs"
 )
@@ -113,6 +107,54 @@ func TestFaultsExpire(t *testing.T) {
 	})
 }
 
+// Where there is chance a seed is taken and told, that every reader of JSON keeps whole;
+// elsewhere there is none.
+func TestASeedIsTaken(t *testing.T) {
+	d := New(Options{})
+	defer d.Close()
+	for _, c := range []struct {
+		fault Fault
+		want  bool
+	}{
+		{failing(When{Count: 1}, 0), false},
+		{failing(When{Probability: 0.5}, 0), true},
+		{Fault{Disk: &Disk{Do: FlipBits}}, true},
+		{Fault{Link: &Link{Do: LinkDelay, Delay: 1}}, false},
+		{Fault{Link: &Link{Do: LinkDelay, Jitter: 1}}, true},
+	} {
+		if got := inject(t, d, c.fault).Status().Fault.When.Seed; (got != 0) != c.want || got >= 1<<53 {
+			t.Errorf("%+v: %d", c.fault, got)
+		}
+	}
+	if got := inject(t, d, failing(When{Probability: 0.5, Seed: 1 << 63}, 0)).Status().Fault.When.Seed; got != 1<<63 {
+		t.Errorf("a seed that was given: %d", got)
+	}
+}
+
+// The time that a machine is suspended for counts: a fault that has expired meanwhile ends
+// soon after, and its timer, which stood still, does not prolong it.
+func TestFaultsExpireWhileTheMachineIsSuspended(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		asleep := new(atomic.Int64)
+		d := New(Options{Awake: func() time.Duration { return time.Since(began) + time.Duration(asleep.Load()) }})
+		defer d.Close()
+		i := inject(t, d, failing(When{}, time.Hour))
+		time.Sleep(time.Minute)
+		asleep.Store(int64(30 * time.Minute))
+		time.Sleep(time.Minute)
+		if list := d.List(); len(list) != 1 || list[0].Left != 28*time.Minute {
+			t.Errorf("after half an hour: %+v", list)
+		}
+		asleep.Store(int64(time.Hour))
+		time.Sleep(awakeAfter)
+		synctest.Wait()
+		if got := i.Status(); got.Left != 0 || len(d.List()) != 0 || d.History()[0].How != Expired {
+			t.Errorf("after an hour: %+v", got)
+		}
+	})
+}
+
 // After, Every, Count and Probability say which are hit; the same seed hits the
 // same ones again, another does not.
 func TestWhen(t *testing.T) {
@@ -154,92 +196,6 @@ func TestWhen(t *testing.T) {
 	})
 }
 
-// Every effect on a disk is what it says, and is gone with the fault.
-func TestDiskEffects(t *testing.T) {
-	for _, c := range []struct {
-		name  string
-		fault Disk
-		try   func(fs disk.FS, file disk.File) error
-		want  error
-	}{
-		{"fail", Disk{Do: Fail, Calls: []string{"sync"}}, func(_ disk.FS, f disk.File) error { return f.Sync() }, syscall.EIO},
-		{"fail by name", Disk{Do: Fail, Calls: []string{"sync"}, Error: "EDQUOT"}, func(_ disk.FS, f disk.File) error { return f.Sync() }, syscall.EDQUOT},
-		{"fail of another call", Disk{Do: Fail, Calls: []string{"write"}}, func(_ disk.FS, f disk.File) error { return f.Sync() }, nil},
-		{"fail of another path", Disk{Do: Fail, Path: "other/**"}, func(_ disk.FS, f disk.File) error { return f.Sync() }, nil},
-		{"fail of another mountpath", Disk{Do: Fail, Mountpath: "d1"}, func(_ disk.FS, f disk.File) error { return f.Sync() }, nil},
-		{"fail of this mountpath", Disk{Do: Fail, Mountpath: "d0"}, func(_ disk.FS, f disk.File) error { return f.Sync() }, syscall.EIO},
-		{"fail of mountpaths below", Disk{Do: Fail, Mountpath: "/srv/**"}, func(_ disk.FS, f disk.File) error { return f.Sync() }, syscall.EIO},
-		{"fail afterwards", Disk{Do: FailAfterwards, Calls: []string{"mkdir"}}, func(fs disk.FS, _ disk.File) error {
-			if err := fs.Mkdir("made", 0o700); !errors.Is(err, syscall.EIO) {
-				return err
-			}
-			return fs.Mkdir("made/below", 0o700)
-		}, syscall.EIO},
-		{"short write", Disk{Do: ShortWrite, Bytes: 2}, func(_ disk.FS, f disk.File) error {
-			n, err := f.WriteAt([]byte("XXXX"), 0)
-			if n != 2 {
-				return errors.New("not short")
-			}
-			return err
-		}, syscall.ENOSPC},
-		{"torn write", Disk{Do: TornWrite, Bytes: 2}, func(_ disk.FS, f disk.File) error {
-			n, err := f.WriteAt([]byte("XXXX"), 0)
-			if p := make([]byte, 4); n == 4 && err == nil {
-				_, err = f.ReadAt(p, 0)
-				if string(p) != "XX23" {
-					return errors.New("written: " + string(p))
-				}
-			}
-			return err
-		}, nil},
-		{"flip bits", Disk{Do: FlipBits, Bits: 1}, func(_ disk.FS, f disk.File) error {
-			p := make([]byte, 16)
-			if _, err := f.ReadAt(p, 0); err != nil {
-				return err
-			}
-			if string(p) != "0123456789abcdef" {
-				return errRotten
-			}
-			return nil
-		}, errRotten},
-		{"full", Disk{Do: Full}, func(fs disk.FS, f disk.File) error {
-			if space, err := fs.Space(); err != nil || space.FreeBytes != 0 {
-				return errors.Join(err, errors.New("it reports room"))
-			}
-			if err := fs.Remove("f"); err != nil {
-				return err // deletes work
-			}
-			return fs.Mkdir("d", 0o700)
-		}, syscall.ENOSPC},
-		{"read-only", Disk{Do: ReadOnly}, func(fs disk.FS, f disk.File) error {
-			if space, err := fs.Space(); err != nil || !space.ReadOnly {
-				return errors.Join(err, errors.New("it reports that it can be written"))
-			}
-			if _, err := f.ReadAt(make([]byte, 4), 0); err != nil {
-				return err
-			}
-			return fs.Remove("f")
-		}, syscall.EROFS},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			d := New(Options{})
-			defer d.Close()
-			fs, file := mounted(t, d, "/srv/d0")
-			i := inject(t, d, Fault{Disk: &c.fault})
-			if err := c.try(fs, file); !errors.Is(err, c.want) {
-				t.Errorf("%v, want %v", err, c.want)
-			}
-			i.Clear()
-			if err := errors.Join(file.Sync(), fs.Mkdir("after", 0o700)); err != nil {
-				t.Errorf("after the fault: %v", err)
-			}
-			if c.name == "flip bits" && content(t, file) != "0123456789abcdef" {
-				t.Error("what is stored was changed")
-			}
-		})
-	}
-}
-
 var errRotten = errors.New("rotten")
 
 // A sync that is lost reports success and makes nothing durable; without the
@@ -264,298 +220,6 @@ func TestLoseSync(t *testing.T) {
 		}
 		d.Close()
 	}
-}
-
-// A panic of the disk is the caller's.
-func TestCrash(t *testing.T) {
-	d := New(Options{})
-	defer d.Close()
-	_, file := mounted(t, d, "/d0")
-	inject(t, d, Fault{Disk: &Disk{Do: Crash}, When: When{Count: 1}})
-	defer func() {
-		if cause, _ := recover().(string); !strings.Contains(cause, "on purpose") {
-			t.Errorf("recovered %q", cause)
-		}
-		if err := file.Sync(); err != nil {
-			t.Error(err)
-		}
-	}()
-	_ = file.Sync()
-	t.Error("it did not panic")
-}
-
-// A hung disk holds its operations until the fault is lifted, cleared or expired,
-// or the desk is closed; others pass. Afterwards the operations happen.
-func TestWhatHangsIsLetGo(t *testing.T) {
-	for name, lift := range map[string]func(d *Desk, i *Injected){
-		"clear":    func(_ *Desk, i *Injected) { i.Clear() },
-		"by id":    func(d *Desk, i *Injected) { _, _ = d.Clear(i.ID()) },
-		"clearall": func(d *Desk, _ *Injected) { d.ClearAll() },
-		"expire":   func(*Desk, *Injected) { time.Sleep(time.Hour) },
-		"close":    func(d *Desk, _ *Injected) { d.Close() },
-	} {
-		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, d *Desk) {
-				_, file := mounted(t, d, "/d0")
-				_, other := mounted(t, d, "/d1")
-				i := inject(t, d, Fault{Disk: &Disk{Mountpath: "d0", Do: Stall}})
-				var done atomic.Int32
-				for range 3 {
-					go func() {
-						if err := file.Sync(); err != nil {
-							t.Error(err)
-						}
-						done.Add(1)
-					}()
-				}
-				<-i.Reached()
-				synctest.Wait()
-				if err := other.Sync(); err != nil || done.Load() != 0 {
-					t.Errorf("the other disk: %v; %d operations of the hung one passed", err, done.Load())
-				}
-				lift(d, i)
-				synctest.Wait()
-				if done.Load() != 3 || i.Hits() != 3 {
-					t.Errorf("%d operations were let go; %d hits", done.Load(), i.Hits())
-				}
-			})
-		})
-	}
-}
-
-// A slow disk takes as long as was said, up to the jitter longer, and no longer
-// than the fault lasts.
-func TestSlow(t *testing.T) {
-	bubble(t, func(t *testing.T, d *Desk) {
-		_, file := mounted(t, d, "/d0")
-		took := func() time.Duration {
-			began := time.Now()
-			if err := file.Sync(); err != nil {
-				t.Error(err)
-			}
-			return time.Since(began)
-		}
-		i := inject(t, d, Fault{Disk: &Disk{Do: Slow, Delay: time.Second, Jitter: time.Second}, When: When{Seed: 3}})
-		var all []time.Duration
-		for range 20 {
-			all = append(all, took())
-		}
-		if least, most := slices.Min(all), slices.Max(all); least < time.Second || most > 2*time.Second || least == most {
-			t.Errorf("operations took %s to %s", least, most)
-		}
-		i.Clear()
-		inject(t, d, Fault{Disk: &Disk{Do: Slow, Delay: time.Hour}, Expiry: time.Second})
-		if n := took(); n != time.Second {
-			t.Errorf("the fault ended after 1 s, the operation after %s", n)
-		}
-		if n := took(); n != 0 {
-			t.Errorf("without a fault it takes %s", n)
-		}
-	})
-}
-
-// A mountpath that comes later meets the faults that are about it.
-func TestALaterMountpath(t *testing.T) {
-	d := New(Options{})
-	defer d.Close()
-	i := inject(t, d, failing(When{}, time.Hour))
-	_, file := mounted(t, d, "/d0")
-	if got := syncs(file, 1); got != "x" || i.Hits() != 1 {
-		t.Errorf("%s, %d hits", got, i.Hits())
-	}
-}
-
-// tell is a request of this test.
-type tell struct{ Reply messages.Reply[int] }
-
-func (m *tell) Fail(err error) { m.Reply.Fail(err) }
-
-// listener answers tells.
-type listener struct{ heard *atomic.Int64 }
-
-func (l listener) Receive(ctx actor.Context) {
-	if m, ok := ctx.Message().(*tell); ok {
-		l.heard.Add(1)
-		m.Reply.Send(1, nil)
-	}
-}
-
-// troupe is a system with two actors, a and b, before the desk.
-type troupe struct {
-	system *actors.System
-	heard  map[string]*atomic.Int64
-}
-
-func withActors(t *testing.T, test func(t *testing.T, d *Desk, s *troupe)) {
-	t.Helper()
-	bubble(t, func(t *testing.T, d *Desk) {
-		log := logrus.New()
-		log.SetOutput(io.Discard)
-		s := &troupe{system: actors.NewSystemOn(d.Clock(), logrus.NewEntry(log)), heard: map[string]*atomic.Int64{"a": {}, "b": {}}}
-		d.Attach(s.system)
-		for name, heard := range s.heard {
-			if _, err := s.system.Spawn(s.system.Root(), actors.Spec{Name: name, New: func() actor.Actor { return listener{heard} }}); err != nil {
-				t.Fatal(err)
-			}
-		}
-		test(t, d, s)
-		d.Close()
-		for name := range s.heard {
-			if err := s.system.Stop(s.system.PID(name)); err != nil {
-				t.Error(err)
-			}
-		}
-		s.system.Shutdown()
-		<-time.After(3 * time.Second) // protoactor's throttle of dead letters
-	})
-}
-
-func (s *troupe) send(to string) messages.Reply[int] {
-	m := &tell{Reply: messages.NewReply[int]()}
-	s.system.Root().Send(s.system.PID(to), m)
-	return m.Reply
-}
-
-func (s *troupe) tell(to string) error {
-	_, err := s.send(to).WaitOn(s.system.Clock(), "test", time.Minute)
-	return err
-}
-
-// Every effect on a message is what it says, on the actor and the message that it
-// names; and is gone with the fault.
-func TestMessageEffects(t *testing.T) {
-	for _, c := range []struct {
-		name  string
-		fault Messages
-		kind  errs.Kind // of a's answer; Internal: none
-		text  string
-		heard int64
-		took  time.Duration
-	}{
-		{"panic", Messages{Actor: "a", Do: Panic}, errs.Busy, "on purpose", 0, 0},
-		{"drop", Messages{Actor: "?", Message: "faults.tell", Do: Drop}, errs.Busy, "no answer in time", 0, time.Minute},
-		{"drop reply", Messages{Actor: "a", Do: DropReply}, errs.Busy, "no answer in time", 1, time.Minute},
-		{"refuse", Messages{Actor: "a", Do: Refuse, Error: "no space"}, errs.NoSpace, "a fault was injected", 0, 0},
-		{"delay", Messages{Actor: "a", Do: Delay, Delay: time.Second}, errs.Internal, "", 1, time.Second},
-		{"another actor", Messages{Actor: "c", Do: Panic}, errs.Internal, "", 1, 0},
-		{"another message", Messages{Actor: "a", Message: "messages.*", Do: Panic}, errs.Internal, "", 1, 0},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			withActors(t, func(t *testing.T, d *Desk, s *troupe) {
-				i := inject(t, d, Fault{Messages: &c.fault})
-				began := time.Now()
-				err := s.tell("a")
-				switch {
-				case c.kind == errs.Internal && err != nil, c.kind != errs.Internal && !errs.Is(c.kind, err),
-					err != nil && !strings.Contains(err.Error(), c.text):
-					t.Errorf("answered %v, want %v, %q", err, c.kind, c.text)
-				}
-				if took := time.Since(began); took != c.took || s.heard["a"].Load() != c.heard {
-					t.Errorf("answered after %s, want %s; heard %d, want %d", took, c.took, s.heard["a"].Load(), c.heard)
-				}
-				if err := s.tell("b"); err != nil && c.fault.Actor != "?" {
-					t.Errorf("b answered %v", err)
-				}
-				i.Clear()
-				if err := s.tell("a"); err != nil {
-					t.Errorf("after the fault: %v", err)
-				}
-				if hit := i.Hits() > 0; hit == strings.HasPrefix(c.name, "another") {
-					t.Errorf("%d hits", i.Hits())
-				}
-			})
-		})
-	}
-}
-
-// An actor that hangs keeps what is sent to it, in order, until the fault is
-// lifted; the next actor is not concerned.
-func TestAnActorHangs(t *testing.T) {
-	withActors(t, func(t *testing.T, d *Desk, s *troupe) {
-		i := inject(t, d, Fault{Messages: &Messages{Actor: "a", Do: Hang}})
-		first, second := s.send("a"), s.send("a")
-		<-i.Reached()
-		if err := s.tell("b"); err != nil {
-			t.Error(err)
-		}
-		synctest.Wait()
-		if len(first)+len(second) != 0 {
-			t.Error("a hung actor answered")
-		}
-		i.Clear()
-		for n, r := range []messages.Reply[int]{first, second} {
-			if _, err := r.Wait("test", time.Minute); err != nil {
-				t.Errorf("message %d: %v", n+1, err)
-			}
-		}
-		if i.Hits() != 1 {
-			t.Errorf("%d hits; the second came when the fault was over", i.Hits())
-		}
-	})
-}
-
-// The kit's own messages are hit only by name: an Await works at an actor whose
-// every message is dropped, and does not where Ping is named.
-func TestTheKitsOwnMessages(t *testing.T) {
-	withActors(t, func(t *testing.T, d *Desk, s *troupe) {
-		inject(t, d, Fault{Messages: &Messages{Actor: "a", Do: Drop}})
-		if err := s.system.Await(time.Second, "a"); err != nil {
-			t.Error(err)
-		}
-		inject(t, d, Fault{Messages: &Messages{Actor: "a", Message: "messages.Ping", Do: Panic}, When: When{Count: 1}})
-		if err := s.system.Await(time.Second, "a"); err == nil || !strings.Contains(err.Error(), "on purpose") {
-			t.Errorf("a ping that panics: %v", err)
-		}
-		if err := s.system.Await(time.Minute, "a"); err != nil {
-			t.Errorf("the actor is not back: %v", err)
-		}
-	})
-}
-
-// A skew moves dates and no waits, a jump shortens waits too; both are gone from
-// the wall clock with the fault, and the desk's own time is not touched.
-func TestClockFaults(t *testing.T) {
-	bubble(t, func(t *testing.T, d *Desk) {
-		c := d.Clock()
-		began, elapsed := c.Now(), c.Elapsed()
-		fired, timer := c.NewTimer(time.Hour)
-		stopped := c.AfterFunc(time.Hour, func() { t.Error("a timer that was stopped fires") })
-		if !stopped.Stop() || stopped.Stop() {
-			t.Error("a timer is stopped once")
-		}
-		skew := inject(t, d, Fault{Clock: &Clock{Skew: -2 * time.Hour}, Expiry: time.Minute})
-		if got := c.Now().Sub(began); got != -2*time.Hour || c.Elapsed() != elapsed || len(fired) != 0 {
-			t.Errorf("with a skew: %s, %s elapsed, %d timers fired", got, c.Elapsed()-elapsed, len(fired))
-		}
-		jump := inject(t, d, Fault{Clock: &Clock{Jump: 59 * time.Minute}})
-		synctest.Wait()
-		if got := c.Now().Sub(began); got != -61*time.Minute || c.Elapsed()-elapsed != 59*time.Minute || len(fired) != 0 {
-			t.Errorf("with a jump as well: %s, %s elapsed, %d timers fired", got, c.Elapsed()-elapsed, len(fired))
-		}
-		time.Sleep(time.Minute)
-		synctest.Wait()
-		if len(fired) != 1 || timer.Stop() {
-			t.Error("the timer did not fire after the hour that the jump shortened")
-		}
-		if list := d.List(); len(list) != 1 || list[0].ID != jump.ID() {
-			t.Errorf("the skew has not expired by the desk's own time: %+v", list)
-		}
-		<-skew.Lifted()
-		jump.Clear()
-		if got := c.Now().Sub(began); got != time.Minute || c.Elapsed()-elapsed != time.Hour {
-			t.Errorf("after the faults: %s, %s elapsed", got, c.Elapsed()-elapsed)
-		}
-		if skew.Hits() != 1 || jump.Hits() != 1 {
-			t.Error("a fault of the clock hits once")
-		}
-		// A jump beyond a timer fires it at once.
-		late, _ := c.NewTimer(time.Hour)
-		inject(t, d, Fault{Clock: &Clock{Jump: 2 * time.Hour}})
-		synctest.Wait()
-		if len(late) != 1 {
-			t.Error("a wait of an hour outlives a jump of two")
-		}
-	})
 }
 
 // A dry run says what a fault would be about, and breaks nothing.
@@ -596,8 +260,8 @@ func TestWhatIsRefused(t *testing.T) {
 		fault Fault
 		words []string
 	}{
-		{Fault{}, []string{"0 of messages, disk and clock", "expiry"}},
-		{Fault{Expiry: -1, Disk: &Disk{Do: Fail}, Clock: &Clock{Skew: 1}}, []string{"2 of messages", "expiry"}},
+		{Fault{}, []string{"0 of actor, disk, link, job and clock", "expiry"}},
+		{Fault{Expiry: -1, Disk: &Disk{Do: Fail}, Clock: &Clock{Skew: 1}}, []string{"2 of actor", "expiry"}},
 		{Fault{Expiry: 25 * time.Hour, Disk: &Disk{Do: Fail}}, []string{"expiry"}},
 		{Fault{Expiry: 1, Disk: &Disk{Do: "explode", Error: "EWHAT", Calls: []string{"fly"}, Path: "a[", Mountpath: "[", Bytes: -1}},
 			[]string{"explode", "EWHAT", "fly", `"a["`, "mountpath", "at least 0"}},
@@ -605,9 +269,23 @@ func TestWhatIsRefused(t *testing.T) {
 		{Fault{Expiry: 1, Disk: &Disk{Do: Slow}}, []string{"delay, jitter"}},
 		{Fault{Expiry: 1, Disk: &Disk{Do: Full}, When: When{Count: 1}}, []string{"whole filesystem"}},
 		{Fault{Expiry: 1, Disk: &Disk{Do: Fail}, When: When{Probability: 1.5}}, []string{"probability"}},
-		{Fault{Expiry: 1, Messages: &Messages{Do: Panic, Message: "[", Error: "odd"}}, []string{"no pattern", `"["`, `"odd"`}},
+		{Fault{Expiry: 1, Messages: &Messages{Do: Panic, Message: "[", About: "[a", Error: "odd"}}, []string{"no pattern", `"["`, "about", `"odd"`}},
 		{Fault{Expiry: 1, Messages: &Messages{Actor: "a", Do: "sing"}}, []string{"sing"}},
 		{Fault{Expiry: 1, Messages: &Messages{Actor: "a", Do: Delay, Delay: -1}}, []string{"delay, jitter"}},
+		{Fault{Expiry: 1, Messages: &Messages{Actor: "a", Message: "x.y", Do: Pause}, When: When{Count: 1}}, []string{"message: ", "is paused or is not"}},
+		{Fault{Expiry: 1, Link: &Link{Peers: []string{"[", ""}, Direction: "up", Do: "knot"}}, []string{`"["`, `""`, `"up"`, `"knot"`}},
+		{Fault{Expiry: 1, Link: &Link{Do: LinkDelay}}, []string{"delay, jitter"}},
+		{Fault{Expiry: 1, Job: &Job{Do: "sing", Error: "odd"}}, []string{"* is every job", `"odd"`, `"sing"`}},
+		{Fault{Expiry: 1, Job: &Job{Job: "[", Do: JobDelay}}, []string{`"["`, "delay, jitter"}},
+		{Fault{Expiry: 1, Messages: &Messages{Actor: "a", Do: Delay, Jitter: 1<<63 - 1}}, []string{"delay, jitter", "24h"}},
+		{Fault{Expiry: 1, Messages: &Messages{Actor: "a", Do: Delay, Delay: 1<<63 - 1, Jitter: 1<<63 - 1}}, []string{"delay, jitter"}},
+		{Fault{Expiry: 1, Messages: &Messages{Actor: "a", Do: Drop, Error: "busy", Delay: 1}}, []string{"error: it does not apply to drop", "delay, jitter: it does not apply"}},
+		{Fault{Expiry: 1, Disk: &Disk{Do: FlipBits, Bits: MaxBits + 1}}, []string{"65536 bits"}},
+		{Fault{Expiry: 1, Disk: &Disk{Do: Stall, Error: "EIO", Jitter: 1, Bytes: 1, Bits: 1}}, []string{"error: it", "delay, jitter: it", "bytes: it", "bits: it does not apply to stall"}},
+		{Fault{Expiry: 1, Link: &Link{Do: LinkCut, Delay: 1}}, []string{"does not apply to cut"}},
+		{Fault{Expiry: 1, Job: &Job{Job: "*", Do: JobPause, Error: "busy", Jitter: 1}}, []string{"error: it", "delay, jitter: it does not apply to pause"}},
+		{Fault{Expiry: 1, Clock: &Clock{Skew: -1 << 63}}, []string{"at most 8784h"}},
+		{Fault{Expiry: 1, Clock: &Clock{Jump: MaxShift + 1}}, []string{"at most 8784h"}},
 		{Fault{Expiry: 1, Clock: &Clock{}}, []string{"neither"}},
 		{Fault{Expiry: 1, Clock: &Clock{Jump: -1}}, []string{"does not come back"}},
 		{Fault{Expiry: 1, Clock: &Clock{Jump: 1}, When: When{Count: 1}}, []string{"does not apply"}},

@@ -1,10 +1,14 @@
 package faults
 
 import (
+	"maps"
 	"math/rand/v2"
+	"path"
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/sirupsen/logrus"
 
 	"github.com/troupe-storage/troupe/mountpath/disk"
 	"github.com/troupe-storage/troupe/objects/clock"
@@ -19,7 +23,11 @@ type Injected struct {
 	id    ID
 	fault Fault // with the seed that was taken
 	began time.Time
-	timer clock.Timer
+	until time.Duration // when it expires, by the desk's awake
+	timer clock.Timer   // guarded by the desk's mu
+
+	by     Origin
+	forced bool
 
 	reached chan struct{} // closed at the first hit
 	lifted  chan struct{} // closed when the fault has ended: what hangs goes on
@@ -27,19 +35,30 @@ type Injected struct {
 	mu      sync.Mutex
 	random  *rand.Rand
 	matched uint64
-	hits    uint64
+	effects effects
 	ended   bool
-	disks   []*disk.Fault // in the Faulty of each mountpath that matches
+	disks   []*disk.Fault            // in the Faulty of each mountpath that matches
+	paused  map[string]struct{}      // addresses of actors that it is to resume
+	silent  map[*connection]struct{} // connections that have lost bytes because of it
 }
 
 // Status is what can be seen of a fault.
 type Status struct {
-	ID      ID            `json:"id"`
-	Fault   Fault         `json:"fault"` // with the seed that was taken
-	Began   time.Time     `json:"began"`
-	Left    time.Duration `json:"left"`    // until it expires; 0: it has ended
-	Matched uint64        `json:"matched"` // what it was about, hit or not
-	Hits    uint64        `json:"hits"`
+	ID      ID
+	Fault   Fault // with the seed that was taken
+	Began   time.Time
+	Left    time.Duration // until it expires; 0: it has ended
+	Matched uint64        // what it was about, hit or not
+	Hits    uint64
+
+	By          Origin
+	Forced      bool      // it was injected though redundancy does not allow for it
+	First, Last time.Time // hits; zero: there was none
+	Sample      []Hit     // of what was hit: the first MaxSample different ones
+
+	Ended     time.Time // zero: it has not
+	How       End
+	ClearedBy Origin
 }
 
 // ID returns the fault's name at its desk.
@@ -56,43 +75,56 @@ func (i *Injected) Lifted() <-chan struct{} { return i.lifted }
 func (i *Injected) Hits() uint64 {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	return i.hits
+	return i.effects.hits
 }
 
 // Clear ends the fault now. Idempotent.
-func (i *Injected) Clear() { i.desk.lift(i, "cleared") }
+func (i *Injected) Clear() { i.desk.lift(i, Cleared, Origin{}) }
 
 // Status returns what can be seen of the fault now.
 func (i *Injected) Status() Status {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	s := Status{ID: i.id, Fault: i.fault, Began: i.began, Matched: i.matched, Hits: i.hits}
+	s := Status{
+		ID: i.id, Fault: i.fault, Began: i.began, Matched: i.matched, Hits: i.effects.hits,
+		By: i.by, Forced: i.forced, First: i.effects.first, Last: i.effects.last, Sample: slices.Clone(i.effects.sample),
+	}
 	if !i.ended {
-		s.Left = max(0, i.fault.Expiry-i.desk.base.Now().Sub(i.began))
+		s.Left = i.left()
 	}
 	return s
 }
 
-// hit counts something that the fault is about, and reports whether it is hit.
-func (i *Injected) hit() bool {
+// left is how long the fault lasts still.
+func (i *Injected) left() time.Duration { return max(0, i.until-i.desk.awake()) }
+
+// hit counts something that the fault is about, and reports whether it is hit. What it
+// is, what says; it is called only then.
+func (i *Injected) hit(what func() string) bool {
+	first, hit := i.count(what)
+	if first {
+		i.desk.log.WithFields(logrus.Fields{"fault": uint64(i.id), "what": what()}).Warn("a fault hits for the first time")
+		close(i.reached)
+	}
+	return hit
+}
+
+func (i *Injected) count(what func() string) (first, hit bool) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	when := &i.fault.When
 	if i.ended || i.spentLocked() {
-		return false
+		return false, false
 	}
 	i.matched++
 	if i.matched <= when.After || when.Every > 1 && (i.matched-when.After-1)%when.Every != 0 {
-		return false
+		return false, false
 	}
 	if when.Probability > 0 && i.random.Float64() >= when.Probability {
-		return false
+		return false, false
 	}
-	i.hits++
-	if i.hits == 1 {
-		close(i.reached)
-	}
-	return true
+	i.effects.add(what(), i.desk.base.Now())
+	return i.effects.hits == 1, true
 }
 
 // spent reports whether the fault will hit nothing any more.
@@ -103,23 +135,29 @@ func (i *Injected) spent() bool {
 }
 
 func (i *Injected) spentLocked() bool {
-	return i.fault.When.Count > 0 && i.hits >= i.fault.When.Count
+	return i.fault.When.Count > 0 && i.effects.hits >= i.fault.When.Count
 }
 
-// wait waits for a delay with its jitter, or for the end of the fault. It is the
-// desk's own time that passes.
-func (i *Injected) wait(delay, jitter time.Duration) {
-	if jitter > 0 {
-		i.mu.Lock()
-		delay += time.Duration(i.random.Int64N(int64(jitter) + 1))
-		i.mu.Unlock()
-	}
-	over, timer := i.desk.base.NewTimer(delay)
+// wait waits for a delay with its jitter, for the end of the fault, or until what
+// waits is done with (nil: never). It is the desk's own time that passes.
+func (i *Injected) wait(done <-chan struct{}, delay, jitter time.Duration) {
+	over, timer := i.desk.base.NewTimer(i.draw(delay, jitter))
 	defer timer.Stop()
 	select {
 	case <-over:
 	case <-i.lifted:
+	case <-done:
 	}
+}
+
+// draw is a delay with its jitter.
+func (i *Injected) draw(delay, jitter time.Duration) time.Duration {
+	if jitter == 0 {
+		return delay
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return delay + time.Duration(i.random.Int64N(int64(jitter)+1))
 }
 
 // flip changes so many bits of p, by chance.
@@ -136,7 +174,7 @@ func (i *Injected) flip(p []byte, bits int) {
 }
 
 // rules are what the fault does to a mountpath's operations.
-func (i *Injected) rules() []disk.Rule {
+func (i *Injected) rules(dir string) []disk.Rule {
 	d := i.fault.Disk
 	about, _ := d.Do.calls() // Validate has seen the effect, the calls and the error
 	if calls, _ := d.calls(); len(calls) > 0 {
@@ -147,7 +185,7 @@ func (i *Injected) rules() []disk.Rule {
 		if o.Number == 0 { // may the kernel send the file?
 			return !i.spent()
 		}
-		return i.hit()
+		return i.hit(func() string { return o.Call.String() + " " + path.Join(dir, o.Path) })
 	}}
 	errno := func(otherwise error) error {
 		if number != 0 {
@@ -161,11 +199,16 @@ func (i *Injected) rules() []disk.Rule {
 	case FailAfterwards:
 		rule.Err, rule.Afterwards = errno(defaultErrno), true
 	case Slow:
-		rule.Wait = func(disk.Operation) { i.wait(d.Delay, d.Jitter) }
+		rule.Wait = func(disk.Operation) { i.wait(nil, d.Delay, d.Jitter) }
 	case Stall:
 		rule.Wait = func(disk.Operation) { <-i.lifted }
 	case Crash:
-		rule.Panic = i.cause()
+		rule.Err = errno(defaultErrno) // where a panic would end the process
+		rule.Wait = func(disk.Operation) {
+			if bearsPanic() {
+				panic(i.cause())
+			}
+		}
 	case ShortWrite:
 		rule.Err, rule.Bytes = errno(fullErrno), d.Bytes
 	case TornWrite:
@@ -189,14 +232,14 @@ func (i *Injected) report(how func(*disk.Space)) disk.Rule {
 	return disk.Rule{Calls: []disk.Call{disk.CallSpace}, Space: how}
 }
 
-// attach puts the fault into a mountpath's operations.
-func (i *Injected) attach(faulty *disk.Faulty) error {
+// attach puts the fault into the operations of the mountpath in a directory.
+func (i *Injected) attach(dir string, faulty *disk.Faulty) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.ended {
 		return nil
 	}
-	for _, rule := range i.rules() {
+	for _, rule := range i.rules(dir) {
 		fault, err := faulty.Add(rule)
 		if err != nil {
 			return err
@@ -206,21 +249,22 @@ func (i *Injected) attach(faulty *disk.Faulty) error {
 	return nil
 }
 
-// end takes the fault out of everything and lets go what hangs in it; false: it
-// had ended before.
-func (i *Injected) end() bool {
+// end takes the fault out of everything and lets go what hangs in it; false: it had
+// ended before. It returns the connections that have lost bytes because of it.
+func (i *Injected) end() (silent []*connection, ended bool) {
 	i.mu.Lock()
 	if i.ended {
 		i.mu.Unlock()
-		return false
+		return nil, false
 	}
 	i.ended = true
 	disks := slices.Clone(i.disks)
+	silent = slices.Collect(maps.Keys(i.silent))
 	i.mu.Unlock()
 	i.timer.Stop()
 	for _, fault := range disks {
 		fault.Remove()
 	}
 	close(i.lifted)
-	return true
+	return silent, true
 }

@@ -21,15 +21,24 @@ var ErrInjected = errors.New("a fault was injected")
 func (i *Injected) cause() string { return fmt.Sprintf("fault %d: on purpose", i.id) }
 
 // interceptor is the faults of messages at work. It is replaced, never changed.
-type interceptor []*Injected
+type interceptor struct {
+	system *actors.System
+	faults []*Injected
+}
 
 // Intercept implements actors.Interceptor.
 func (all interceptor) Intercept(address string, message any) actors.Interception {
 	name := typeOf(message)
 	var result actors.Interception
-	for _, i := range all {
+	for _, i := range all.faults {
 		m := i.fault.Messages
-		if !m.matches(address, name, message) || !i.hit() {
+		if m.Do == Pause {
+			if refusal := all.pause(i, address, message); refusal != nil {
+				return *refusal
+			}
+			continue
+		}
+		if !m.matches(address, name, message) || !i.hit(func() string { return whatOf(address, name, message) }) {
 			continue
 		}
 		switch m.Do {
@@ -39,11 +48,11 @@ func (all interceptor) Intercept(address string, message any) actors.Interceptio
 			return actors.Interception{Drop: true}
 		case Refuse:
 			kind, _ := kindOf(m.Error) // Validate has seen it
-			return actors.Interception{Drop: true, Err: errs.E("faults.Intercept", address, kind, ErrInjected)}
+			return actors.Interception{Drop: true, Err: errs.E("faults.Intercept", address, kind, i.injected())}
 		case DropReply:
 			result.Unheard = true
 		case Delay:
-			i.wait(m.Delay, m.Jitter)
+			i.wait(nil, m.Delay, m.Jitter)
 		case Hang:
 			<-i.lifted
 		}
@@ -51,9 +60,41 @@ func (all interceptor) Intercept(address string, message any) actors.Interceptio
 	return result
 }
 
+// pause suspends an actor that a message has come to though the fault pauses it: it has
+// just begun, or somebody has resumed it. Nil: the message passes.
+func (all interceptor) pause(i *Injected, address string, message any) *actors.Interception {
+	if !disk.MatchPath(i.fault.Messages.Actor, address) {
+		return nil
+	}
+	i.suspend(all.system, address)
+	switch message.(type) {
+	case *actor.Started: // nobody waits for an actor to begin for ever
+	case messages.Failer:
+		return &actors.Interception{Drop: true, Err: errs.E("faults.Intercept", address, errs.Busy, i.injected())}
+	default:
+		<-i.lifted // as what waits behind it
+	}
+	return nil
+}
+
+// injected is the cause of an error that the fault brings about.
+func (i *Injected) injected() error { return fmt.Errorf("%w: fault %d", ErrInjected, i.id) }
+
+// whatOf says which message is hit.
+func whatOf(address, name string, message any) string {
+	what := address + " " + name
+	if about, ok := message.(messages.Subjected); ok {
+		what += " " + about.Subject()
+	}
+	return what
+}
+
 // matches reports whether the fault is about a message to an address.
 func (m *Messages) matches(address, name string, message any) bool {
 	if !disk.MatchPath(m.Actor, address) || m.Do == DropReply && !actors.CanLoseReply(message) {
+		return false
+	}
+	if about, says := message.(messages.Subjected); m.About != "" && (!says || !disk.MatchPath(m.About, about.Subject())) {
 		return false
 	}
 	if m.Message == "" {
@@ -61,7 +102,8 @@ func (m *Messages) matches(address, name string, message any) bool {
 		case *actor.Started, *messages.Ping:
 			return false
 		}
-		return true
+		_, asks := message.(messages.Failer)
+		return asks || m.Do != Drop && m.Do != Refuse // nobody sends a tick twice
 	}
 	ok, err := path.Match(m.Message, name)
 	return ok && err == nil

@@ -69,7 +69,7 @@ func (s *set) isAlone(dir string) error {
 	}
 	var several []string
 	for _, doc := range s.buckets {
-		if doc.State != objects.BucketDestroyed && doc.Props.Owners() > 1 {
+		if doc.State != objects.BucketDestroyed && doc.MostCopies() > 1 {
 			several = append(several, doc.Name)
 		}
 	}

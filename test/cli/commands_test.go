@@ -29,6 +29,23 @@ func TestCommands(t *testing.T) {
 		t.Errorf("mb: %+v", b)
 	}
 	c.want(0, "mb", "--ignore-existing", "photos")
+	type properties struct {
+		Durability, ETag, Reads string
+		ValidateWarmGet         bool   `json:"validate_warm_get"`
+		S3Versioning            string `json:"s3_versioning"`
+		Copies                  int
+		MinCopies               int `json:"min_copies"`
+	}
+	if p := document[properties](t, c.want(0, "props", "--json", "photos", "validate-warm-get=true", "reads=relaxed").out); p != (properties{"synced", "md5", "relaxed", true, "", 1, 1}) {
+		t.Errorf("props: %+v", p)
+	}
+	contains(t, c.want(0, "props", "troupe://photos").out, "NEXT", "min-copies", "relaxed")
+	contains(t, c.want(2, "props", "troupe://photos", "copies=two").err, "not a number of copies")
+	contains(t, c.want(2, "props", "troupe://photos", "colour=red").err, "no property", "copies, min-copies")
+	contains(t, c.want(1, "props", "troupe://photos", "copies=0").err, "copies 0 is not from 1 to 16")
+	contains(t, c.want(1, "props", "troupe://photos", "copies=2").err, "this node is alone")
+	contains(t, c.want(3, "props", "troupe://nothing").err, "troupe mb")
+	contains(t, c.want(3, "props", "troupe://nothing", "reads=relaxed").err, "troupe mb")
 	type bucketLine struct {
 		Bucket  string
 		Created time.Time

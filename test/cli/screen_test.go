@@ -71,7 +71,7 @@ func TestScreenAfterInterrupt(t *testing.T) {
 				args = []string{"job", "wait", active[0].ID}
 			}
 			before, after, code := c.onScreen(width, func(screen string) bool {
-				return strings.Contains(screen, "move running") && strings.Contains(screen, "objects")
+				return strings.Contains(screen, "move running") && strings.Contains(screen, "%")
 			}, args...)
 			c.readable(before, after, code, width)
 			id := c.jobs("--active")[0].ID

@@ -166,8 +166,8 @@ func TestWatchBacksOff(t *testing.T) {
 			_, err := watch.Next(ctx)
 			wantKind(t, errs.Offline, err)
 		}
-		// 1/4 s, doubling to 30 s, each cut by up to a half.
-		if took := time.Since(began); took < time.Minute || took > 4*time.Minute {
+		// 1/4 s, doubling to 5 s, each cut by up to a half: 38 s in all at most.
+		if took := time.Since(began); took < 19*time.Second || took > 38*time.Second {
 			t.Errorf("12 failures took %s", took)
 		}
 		p.Faults().Cut(false)

@@ -41,6 +41,7 @@ var kinds = []struct {
 	{"jobs", "node/xactions", 1},
 	{"recorder", "node/xactions/recorder", 1},
 	{"control", "node/control", 1},
+	{"keeper of quarantines", "node/quarantine", 1},
 	{"native listener", "node/edges/native", 1},
 	{"S3 listener", "node/edges/s3", 1},
 	{"edges", "node/edges", 1},

@@ -338,5 +338,8 @@ func (r *faultRun) look(w *world, left *disk.Mem) error {
 	if err := leftovers(left, m.store, set.live); err != nil {
 		return err
 	}
+	if err := recorded(m.store, set.live); err != nil {
+		return err
+	}
 	return m.store.Close()
 }

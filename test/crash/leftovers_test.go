@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/troupe-storage/troupe/messages"
 	"github.com/troupe-storage/troupe/mountpath/disk"
 	"github.com/troupe-storage/troupe/mountpath/layout"
 	"github.com/troupe-storage/troupe/mountpath/store"
@@ -122,7 +123,9 @@ func entriesLeft(s *store.Store, buckets []objects.Bucket, payloads map[string]b
 				wrong = append(wrong, fmt.Sprintf("the payload %q has no record", key))
 			}
 		case layout.KindJournal:
-			if k := string(key); k != string(layout.BootKey()) && k != string(layout.CheckpointKey()) {
+			_, segment := layout.SegmentOf(key)
+			_, destroyed := layout.ParseDestroyedKey(key)
+			if k := string(key); k != string(layout.BootKey()) && k != string(layout.CheckpointKey()) && segment != nil && destroyed != nil {
 				wrong = append(wrong, fmt.Sprintf("the entry %q is left in a journal", key))
 			}
 			continue
@@ -141,6 +144,55 @@ func entriesLeft(s *store.Store, buckets []objects.Bucket, payloads map[string]b
 		return fmt.Errorf("left in the index: %s", strings.Join(wrong, "; "))
 	}
 	return nil
+}
+
+// recorded checks that the history has an entry of every record that is there, delete
+// markers too: what was acknowledged is in it, and so is what a recovery made of the rest.
+func recorded(s *store.Store, buckets []objects.Bucket) error {
+	type write struct {
+		bucket     objects.BucketID
+		name       string
+		generation objects.Generation
+	}
+	writes := make(map[write]bool)
+	scan, err := s.Index().Scan(layout.HistoryBounds())
+	if err != nil {
+		return err
+	}
+	for scan.Next() {
+		place, err := layout.ParseMutationKey(scan.Key())
+		if err != nil {
+			continue // a segment
+		}
+		value, err := scan.Value()
+		var m *objects.Mutation
+		if err == nil {
+			m, err = layout.DecodeMutation(value)
+		}
+		if err != nil {
+			return errors.Join(err, scan.Close())
+		}
+		if m.Generation.IsZero() {
+			m.Generation = place.Arrival
+		}
+		writes[write{place.Bucket, place.Name, m.Generation}] = true
+	}
+	if err := errors.Join(scan.Err(), scan.Close()); err != nil {
+		return err
+	}
+	var failures []error
+	for _, b := range buckets {
+		page, err := s.List(store.ListRequest{Bucket: b, Limit: 1000, Whole: true, Markers: messages.AllMarkers})
+		if err != nil {
+			return err
+		}
+		for _, e := range page.Entries {
+			if !writes[write{b.ID, e.Name, e.Meta.Generation}] {
+				failures = append(failures, fmt.Errorf("%s is of generation %s, of which its history has no entry", e.Name, e.Meta.Generation))
+			}
+		}
+	}
+	return errors.Join(failures...)
 }
 
 // filesLeft walks the filesystem.

@@ -196,9 +196,9 @@ func TestMoveMeetsTheUploadOfItsObject(t *testing.T) {
 	begin(destination)
 	i, meta, err := p.copy(source, destination, "chunks")
 	must(err)
-	_, err = p.stores[destination].CommitImport(i)
+	_, err = p.stores[destination].CommitImport(i, objects.Origin{})
 	must(err)
-	must(p.stores[source].RemoveMoved(p.key("chunks"), meta.Generation))
+	must(p.stores[source].RemoveMoved(p.key("chunks"), meta.Generation, objects.MutationLeft, objects.Origin{}))
 	must(drain(p.stores[source]))
 	whole(destination, "after it met its upload")
 
@@ -299,7 +299,7 @@ func TestMoveKeepsTheSourceOfACopyWithoutFiles(t *testing.T) {
 		must(err)
 		i, meta, err := p.copy(source, destination, kind)
 		must(err)
-		_, err = p.stores[destination].CommitImport(i)
+		_, err = p.stores[destination].CommitImport(i, objects.Origin{})
 		must(err)
 		must(p.stores[destination].Index().Flush())
 		path := "photos/" + kind

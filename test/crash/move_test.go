@@ -34,9 +34,9 @@ func TestMoveThatIsOvertaken(t *testing.T) {
 		}
 		newer, err := p.put(source, kind, kind, 2, objects.Synced)
 		must(err)
-		_, err = p.stores[destination].CommitImport(i)
+		_, err = p.stores[destination].CommitImport(i, objects.Origin{})
 		must(err)
-		if err := p.stores[source].RemoveMoved(p.key(kind), meta.Generation); !errs.Is(errs.Conflict, err) {
+		if err := p.stores[source].RemoveMoved(p.key(kind), meta.Generation, objects.MutationLeft, objects.Origin{}); !errs.Is(errs.Conflict, err) {
 			t.Errorf("%s: the source went, and with it what was written there: %v", kind, err)
 		}
 		must(p.move(source, destination, kind))
@@ -52,7 +52,7 @@ func TestMoveThatIsOvertaken(t *testing.T) {
 		must(err)
 		newest, err := p.put(destination, kind, kind, 4, objects.Synced)
 		must(err)
-		done, err := p.stores[destination].CommitImport(late)
+		done, err := p.stores[destination].CommitImport(late, objects.Origin{})
 		must(err)
 		if done.Copied || done.Generation != newest.Generation {
 			t.Errorf("%s: a late import became %+v, want %s", kind, done, newest.Generation)
@@ -180,7 +180,7 @@ func TestMoveOfAnUploadThatGrows(t *testing.T) {
 	must(err)
 	late, err := p.part(source, name, id, 2, 77) // in the middle of the move
 	must(err)
-	_, err = p.stores[destination].CommitImport(i)
+	_, err = p.stores[destination].CommitImport(i, objects.Origin{})
 	must(err)
 	var moved []objects.Generation
 	for _, part := range opened.Parts.Parts {

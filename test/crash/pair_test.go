@@ -97,7 +97,7 @@ func (p *pair) put(side int, name, kind string, seed uint64, class objects.Durab
 		w := newPayload(seed, 300, draft)
 		meta := w.meta()
 		meta.Modified = time.Unix(epoch-int64(seed), 5)
-		return s.PutInline(key, meta, w.bytes, objects.Conditions{})
+		return s.PutInline(key, meta, w.bytes, objects.Conditions{}, objects.Origin{})
 	case "file":
 		w := newPayload(seed, 6000, draft)
 		in, err := s.Create(key, draft, -1)
@@ -109,7 +109,7 @@ func (p *pair) put(side int, name, kind string, seed uint64, class objects.Durab
 		}
 		meta := w.meta()
 		meta.Modified = time.Unix(epoch-int64(seed), 5)
-		return s.CommitFile(in, meta, objects.Conditions{})
+		return s.CommitFile(in, meta, objects.Conditions{}, objects.Origin{})
 	default:
 		id := fmt.Sprintf("%032x", seed)
 		m := &messages.CompleteUpload{Key: key, UploadID: id, Size: -1}
@@ -174,15 +174,15 @@ func (p *pair) move(from, to int, name string) error {
 		return err
 	}
 	if i != nil && p.careless {
-		if err := p.stores[from].RemoveMoved(p.key(name), meta.Generation); err != nil {
+		if err := p.stores[from].RemoveMoved(p.key(name), meta.Generation, objects.MutationLeft, objects.Origin{}); err != nil {
 			return errors.Join(err, i.Abandon())
 		}
 	}
 	if i != nil {
-		if _, err := p.stores[to].CommitImport(i); err != nil {
+		if _, err := p.stores[to].CommitImport(i, objects.Origin{}); err != nil {
 			return err
 		}
-		if err := p.stores[from].RemoveMoved(p.key(name), meta.Generation); err != nil {
+		if err := p.stores[from].RemoveMoved(p.key(name), meta.Generation, objects.MutationLeft, objects.Origin{}); err != nil {
 			return err
 		}
 	}
@@ -210,7 +210,7 @@ func (p *pair) moveUpload(from, to int, name, id string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := p.stores[to].CommitImport(i); err != nil {
+	if _, err := p.stores[to].CommitImport(i, objects.Origin{}); err != nil {
 		return err
 	}
 	var parts []objects.Generation

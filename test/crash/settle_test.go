@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/troupe-storage/troupe/messages"
 	"github.com/troupe-storage/troupe/mountpath/disk"
 	"github.com/troupe-storage/troupe/mountpath/index"
 	"github.com/troupe-storage/troupe/mountpath/store"
@@ -44,7 +45,7 @@ func (b *bench) small(seed uint64) *payload { return newPayload(seed, 100, objec
 func (b *bench) large(seed uint64) *payload { return newPayload(seed, 5000, objects.Draft{}) }
 
 func (b *bench) putSmall(p *payload) error {
-	_, err := b.store.PutInline(b.key, p.meta(), p.bytes, objects.Conditions{})
+	_, err := b.store.PutInline(b.key, p.meta(), p.bytes, objects.Conditions{}, objects.Origin{})
 	return err
 }
 
@@ -62,7 +63,7 @@ func (b *bench) begin(p *payload) (commit func() error) {
 		b.Fatal(err)
 	}
 	return func() error {
-		_, err := b.store.CommitFile(in, p.meta(), objects.Conditions{})
+		_, err := b.store.CommitFile(in, p.meta(), objects.Conditions{}, objects.Origin{})
 		return err
 	}
 }
@@ -190,7 +191,7 @@ func TestRefusedOverwriteLeavesNoLink(t *testing.T) {
 			if entries := list(b, ".troupe/trash"); len(entries) > 0 {
 				t.Errorf("in the trash: %q", entries)
 			}
-			if _, _, err := b.store.Delete(b.key, objects.Conditions{}); err != nil {
+			if _, _, err := b.store.Delete(b.key, objects.Conditions{}, objects.Origin{}); err != nil {
 				t.Fatal(err)
 			}
 			if entries := list(b, "photos"); len(entries) > 0 {
@@ -266,7 +267,7 @@ func TestCommitOnADeadIndexIsInDoubt(t *testing.T) {
 		other := b.key
 		other.Name = "other"
 		p := b.small(2)
-		if _, err := b.store.PutInline(other, p.meta(), p.bytes, objects.Conditions{}); err == nil {
+		if _, err := b.store.PutInline(other, p.meta(), p.bytes, objects.Conditions{}, objects.Origin{}); err == nil {
 			t.Error("the index does not die")
 		}
 		<-b.store.Dead()
@@ -288,7 +289,7 @@ func TestReclaimDoesNotTakeANewPayload(t *testing.T) {
 	// The delete's own rename fails: the name is left to the reclaimer.
 	_, err := b.faulty.Add(disk.Rule{Calls: []disk.Call{disk.CallRename}, Path: "photos/one", Times: 1, Err: syscall.EIO})
 	b.must(err)
-	if _, _, err := b.store.Delete(b.key, objects.Conditions{}); err != nil {
+	if _, _, err := b.store.Delete(b.key, objects.Conditions{}, objects.Origin{}); err != nil {
 		t.Fatal(err)
 	}
 	commit, gate := b.begin(b.large(2)), disk.NewGate()
@@ -352,11 +353,11 @@ func TestFailedWriteIsSettledWithoutARestart(t *testing.T) {
 			if err := b.putSmall(b.small(4)); !errors.Is(err, objects.ErrOutcomeUnknown) {
 				t.Errorf("before it is settled, a write was answered: %v", err)
 			}
-			b.must(b.store.Settle(func(k objects.Key) bool { return k.Name != "one" }))
+			b.must(b.store.Settle(func(k objects.Key) bool { return k.Name != "one" }, nil))
 			if keys, intents := b.store.Unsettled(); keys != 1 || intents != 1 {
 				t.Errorf("another lane's turn settled it: %d keys, %d intents are left", keys, intents)
 			}
-			b.must(b.store.Settle(func(objects.Key) bool { return true }))
+			b.must(b.store.Settle(func(objects.Key) bool { return true }, nil))
 			if keys, intents := b.store.Unsettled(); keys != 0 || intents != 0 {
 				t.Errorf("%d keys, %d intents are left", keys, intents)
 			}
@@ -384,7 +385,7 @@ func TestLeftoversOfAFailedWriteGo(t *testing.T) {
 	if err := commit(); !errors.Is(err, syscall.EIO) {
 		t.Fatal(err)
 	}
-	if err := b.store.Settle(func(objects.Key) bool { return true }); !errors.Is(err, syscall.EIO) {
+	if err := b.store.Settle(func(objects.Key) bool { return true }, nil); !errors.Is(err, syscall.EIO) {
 		t.Errorf("settling on a disk that removes nothing: %v", err)
 	}
 	if len(list(b, ".troupe/work")) != 1 || len(list(b, ".troupe/trash")) != 1 {
@@ -392,7 +393,7 @@ func TestLeftoversOfAFailedWriteGo(t *testing.T) {
 	}
 	stuck.Remove()
 	b.must(b.putSmall(b.small(3))) // the key was never busy
-	b.must(b.store.Settle(func(objects.Key) bool { return true }))
+	b.must(b.store.Settle(func(objects.Key) bool { return true }, nil))
 	b.must(drain(b.store))
 	if err := leftovers(b.mem, b.store, []objects.Bucket{b.key.Bucket}); err != nil {
 		t.Error(err)
@@ -484,5 +485,51 @@ func TestPartOfAnAbortedUploadLeavesNothing(t *testing.T) {
 	}
 	if err := leftovers(b.mem, b.store, []objects.Bucket{b.key.Bucket}); err != nil {
 		t.Error(err)
+	}
+}
+
+// A payload whose removal panics costs the others nothing: they are reclaimed in the same
+// run, and it is when the mountpath is opened again.
+func TestReclaimPanics(t *testing.T) {
+	b := newBench(t, "one")
+	for seed := range uint64(4) {
+		b.must(b.begin(b.large(seed))())
+	}
+	if n, _ := b.store.Reclaimable(); n != 3 {
+		t.Fatalf("%d payloads are to be reclaimed", n)
+	}
+	_, err := b.faulty.Add(disk.Rule{Calls: []disk.Call{disk.CallRemove}, Path: ".troupe/trash/*", Times: 1, Panic: "on purpose"})
+	b.must(err)
+	finished, err := b.store.Reclaim(100)
+	var panicked *store.PanicError
+	if finished != 2 || !errors.As(err, &panicked) || panicked.Reason != "on purpose" || panicked.Does != messages.DeleteAccess {
+		t.Errorf("%d payloads are reclaimed, %v", finished, err)
+	}
+	if n, err := b.store.Reclaim(100); n != 0 || err != nil {
+		t.Errorf("it is tried again: %d, %v", n, err)
+	}
+	if n, bytes := b.store.Reclaimable(); n != 1 || bytes != int64(len(b.large(0).bytes)) {
+		t.Errorf("%d payloads, %d bytes are left", n, bytes)
+	}
+	if got := b.reopen(); got != b.large(3).sums.ETag() { // which looks for leftovers
+		t.Errorf("the key holds %q", got)
+	}
+}
+
+// A listing that panics leaves nothing open: its mountpath can be closed, and opened again
+// in the same process.
+func TestListingThatPanicsLeavesNothingOpen(t *testing.T) {
+	b := newBench(t, "one")
+	b.must(b.putSmall(b.small(1)))
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("nothing panicked")
+			}
+		}()
+		_, _ = b.store.List(store.ListRequest{Bucket: b.key.Bucket}) // of no entries, which nobody asks for
+	}()
+	if got := b.reopen(); got != b.small(1).sums.ETag() {
+		t.Errorf("the key holds %q", got)
 	}
 }

@@ -94,6 +94,9 @@ func (v *verifier) state(c *cut, left *disk.Mem, depth int) error {
 	if err := leftovers(left, m.store, live); err != nil {
 		return err
 	}
+	if err := recorded(m.store, live); err != nil {
+		return err
+	}
 	if err := m.store.Close(); err != nil {
 		return fmt.Errorf("it does not close: %w", err)
 	}

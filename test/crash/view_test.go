@@ -69,13 +69,13 @@ func readWhatMay(s *store.Store, buckets []objects.Bucket) (viewed map[model.Cel
 func refusesWrites(s *store.Store, buckets []objects.Bucket) error {
 	for _, b := range buckets {
 		key, p := objects.Key{Bucket: b, Name: "a write"}, newPayload(1, 100, objects.Draft{})
-		if _, err := s.PutInline(key, p.meta(), p.bytes, objects.Conditions{}); !errors.Is(err, syscall.EROFS) {
+		if _, err := s.PutInline(key, p.meta(), p.bytes, objects.Conditions{}, objects.Origin{}); !errors.Is(err, syscall.EROFS) {
 			return fmt.Errorf("a small write: %v", err)
 		}
 		if in, err := s.Create(key, objects.Draft{}, -1); !errors.Is(err, syscall.EROFS) {
 			return fmt.Errorf("a large write: %v, %v", in, err)
 		}
-		if _, _, err := s.Delete(key, objects.Conditions{}); err != nil && !errors.Is(err, syscall.EROFS) {
+		if _, _, err := s.Delete(key, objects.Conditions{}, objects.Origin{}); err != nil && !errors.Is(err, syscall.EROFS) {
 			return fmt.Errorf("a delete: %v", err)
 		}
 	}

@@ -295,7 +295,7 @@ func (x *writer) commitSmall(key objects.Key, p *payload, c objects.Conditions) 
 	want := x.wanted(key, c)
 	cell := model.Object(key)
 	o := x.world.model.Begin(model.Change{Cell: cell, Value: p.value()})
-	r, err := x.store().PutInline(key, p.meta(), p.bytes, c)
+	r, err := x.store().PutInline(key, p.meta(), p.bytes, c, objects.Origin{})
 	x.receipt(r, err, p.value())
 	x.ended(o, cell, err, want)
 }
@@ -369,7 +369,7 @@ func (x *writer) commitLarge(in *store.Incoming, key objects.Key, p *payload, c 
 	want := x.wanted(key, c)
 	cell := model.Object(key)
 	o := x.world.model.Begin(model.Change{Cell: cell, Value: p.value()})
-	r, err := x.store().CommitFile(in, p.meta(), c)
+	r, err := x.store().CommitFile(in, p.meta(), c, objects.Origin{})
 	x.receipt(r, err, p.value())
 	x.endedAt(p.draft.Class, o, cell, err, want)
 }
@@ -385,7 +385,7 @@ func (x *writer) deleteKey(key objects.Key, c objects.Conditions) {
 	cell := model.Object(key)
 	current, certain := x.world.model.Current(cell)
 	o := x.world.model.Begin(model.Change{Cell: cell})
-	existed, _, err := x.store().Delete(key, c)
+	existed, _, err := x.store().Delete(key, c, objects.Origin{})
 	if err == nil && certain && existed != (current != nil) {
 		x.problem("the delete says that there was an object: %t; the model: %s", existed, current)
 	}

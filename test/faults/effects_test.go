@@ -110,7 +110,7 @@ func TestEffects(t *testing.T) {
 	w := start(t, faults.New(faults.Options{}))
 	for n, e := range effects() {
 		t.Run(e.name, func(t *testing.T) {
-			w := &world{T: t, dir: w.dir, node: w.node, client: w.client}
+			w := &world{TB: t, dir: w.dir, node: w.node, client: w.client}
 			key := fmt.Sprintf("k%d", n)
 			w.eventually("before", func() error { return w.put(key, large(1)) })
 			// The mountpaths may still be what the fault before made of them.
@@ -193,7 +193,7 @@ func TestLostMessages(t *testing.T) {
 		{"mountpath.commitFile", faults.DropReply, large(1), true},
 	} {
 		t.Run(string(c.do)+" "+c.message, func(t *testing.T) {
-			w := &world{T: t, dir: w.dir, node: w.node, client: w.client}
+			w := &world{TB: t, dir: w.dir, node: w.node, client: w.client}
 			key := fmt.Sprintf("k%d", n)
 			lost := w.inject(messagesTo("node/mountpaths/*/w*", c.message, c.do))
 			answer := make(chan error, 1)

@@ -1,9 +1,10 @@
 // Package faults_test breaks each part of a running node through its fault desk,
-// in the test's own process: messages to actors, operations of disks, the clock.
+// in the test's own process: messages to actors, operations of disks, steps of jobs, the
+// clock; and the same over its native listener, as operators do.
 // Each case is healthy before, broken in the way that it says while its fault
 // lasts, and healthy afterwards; without a desk nothing of it shows.
 //
-// Start with cases in effects_test.go, then isolation_test.go.
+// Start with cases in effects_test.go, then isolation_test.go, then public_test.go.
 package faults_test
 
 import (
@@ -36,24 +37,31 @@ const (
 
 // world is a node with two mountpaths and a client of it.
 type world struct {
-	*testing.T
+	testing.TB
 	dir    string
 	node   *supervisors.Node
 	client *s3client.Client
 }
 
 // start starts a node; desk nil: it has none.
-func start(t *testing.T, desk *faults.Desk) *world {
+func start(t testing.TB, desk *faults.Desk) *world {
+	t.Helper()
+	return startWith(t, desk, func(*supervisors.Config) {})
+}
+
+// startWith starts a node whose configuration is changed before.
+func startWith(t testing.TB, desk *faults.Desk, change func(*supervisors.Config)) *world {
 	t.Helper()
 	log := logrus.New()
 	log.SetOutput(io.Discard)
-	w := &world{T: t, dir: t.TempDir()}
+	w := &world{TB: t, dir: t.TempDir()}
 	config := supervisors.Config{
 		Native: "127.0.0.1:0", S3: "127.0.0.1:0", MemoryBytes: 256 << 20, InlineBytes: inlineBytes, Log: log, Faults: desk,
 	}
 	for i := range 2 {
 		config.Data = append(config.Data, filepath.Join(w.dir, "d"+strconv.Itoa(i)))
 	}
+	change(&config)
 	var err error
 	if w.node, err = supervisors.Start(config); err != nil {
 		t.Fatal(err)

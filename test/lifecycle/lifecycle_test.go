@@ -114,7 +114,7 @@ func (r refusal) check(t *testing.T) {
 				t.Errorf("it says nothing of %q:\n%s", text, said)
 			}
 		}
-		if strings.Contains(said, "panic") || strings.Contains(said, "goroutine ") {
+		if strings.Contains(said, "panic: ") || strings.Contains(said, "goroutine ") {
 			t.Errorf("it panicked:\n%.2000s", said)
 		}
 		for _, dir := range r.dirs {

@@ -2,12 +2,13 @@ package plan
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
-	"net/http"
 	"testing"
 
 	"github.com/troupe-storage/troupe/cluster/member"
 	"github.com/troupe-storage/troupe/messages"
+	"github.com/troupe-storage/troupe/test/s3client"
 )
 
 // A node that joins is given its part, one that drains keeps nothing, and all objects
@@ -48,15 +49,7 @@ func TestCanceled(t *testing.T) {
 	w.create(1)
 	want := w.fill(3, 160)
 	// No slot goes over while the first ones are not walked, and a plan can be canceled so long.
-	for i, key := range firstRun(60) {
-		body := payload(rand.New(rand.NewPCG(8, uint64(i))))
-		body = append(body, make([]byte, inlineBytes)...) // each takes its time
-		answer, err := w.nodes["a"].s3.Put(t.Context(), bucket, key, body)
-		if err != nil || !answer.OK() {
-			t.Fatalf("writing %s: %v, %v", key, err, answer)
-		}
-		want[key] = sum(body)
-	}
+	maps.Copy(want, w.fillFirstRun(60))
 	release := w.holdPlans()
 	w.start("c")
 	w.wait("keys are copied", func() bool { return w.plan("a") != nil && len(w.files("c")) > 0 })
@@ -71,10 +64,7 @@ func TestCanceled(t *testing.T) {
 		t.Errorf("c has %d payloads", len(got))
 	}
 	for key := range want {
-		answer, err := w.nodes["b"].s3.Delete(t.Context(), bucket, key)
-		if err != nil || answer.Status != http.StatusNoContent {
-			t.Fatalf("deleting %s: %v, %v", key, err, answer)
-		}
+		w.accepted("deleting "+key, func() (*s3client.Answer, error) { return w.nodes["b"].s3.Delete(t.Context(), bucket, key) })
 		if delete(want, key); len(want) == 140 {
 			break
 		}
@@ -85,10 +75,7 @@ func TestCanceled(t *testing.T) {
 	w.ask("c", member.Request{Kind: member.RequestJoin, Node: w.nodes["c"].id})
 	for i := range 30 {
 		key, body := fmt.Sprintf("meanwhile/object-%02d", i), payload(rand.New(rand.NewPCG(9, uint64(i))))
-		answer, err := w.nodes["a"].s3.Put(t.Context(), bucket, key, body)
-		if err != nil || !answer.OK() {
-			t.Fatalf("writing %s: %v, %v", key, err, answer)
-		}
+		w.accepted("writing "+key, func() (*s3client.Answer, error) { return w.nodes["a"].s3.Put(t.Context(), bucket, key, body) })
 		want[key] = sum(body)
 	}
 	w.ask("b", member.Request{Kind: member.RequestCancel})
@@ -101,6 +88,20 @@ func TestCanceled(t *testing.T) {
 	w.wait("c owns its part", func() bool { return w.placed("a", "b", "c") })
 	w.same("after joining", want)
 	w.wait("nothing is left over", func() bool { return w.settledDown(1) })
+}
+
+// fillFirstRun puts so many objects that are in the first run of slots that plans walk, and
+// returns their checksums by key.
+func (w *world) fillFirstRun(count int) map[string]string {
+	w.t.Helper()
+	all := make(map[string]string)
+	for i, key := range firstRun(count) {
+		body := payload(rand.New(rand.NewPCG(8, uint64(i))))
+		body = append(body, make([]byte, inlineBytes)...) // each takes its time
+		w.accepted("writing "+key, func() (*s3client.Answer, error) { return w.nodes["a"].s3.Put(w.t.Context(), bucket, key, body) })
+		all[key] = sum(body)
+	}
+	return all
 }
 
 // Nodes are stopped in the middle of a plan, and go on with it when they are back; what

@@ -4,13 +4,13 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"net/http"
 	"strings"
 	"testing"
 
 	"github.com/troupe-storage/troupe/cluster"
 	"github.com/troupe-storage/troupe/objects/errs"
 	"github.com/troupe-storage/troupe/objects/smap"
+	"github.com/troupe-storage/troupe/test/s3client"
 )
 
 // A node that was away while clients wrote, overwrote and deleted catches up: afterwards
@@ -39,18 +39,14 @@ func TestReturn(t *testing.T) {
 		n := w.running()[i%2]
 		switch {
 		case i%3 == 0:
-			if answer, err := n.s3.Delete(t.Context(), bucket, key); err != nil || answer.Status != http.StatusNoContent {
-				t.Fatalf("deleting %s: %v, %v", key, err, answer)
-			}
+			w.accepted("deleting "+key, func() (*s3client.Answer, error) { return n.s3.Delete(t.Context(), bucket, key) })
 			delete(want, key)
 			continue
 		case i%3 == 1:
 			key = fmt.Sprintf("new/object-%04d", i)
 		}
 		body := payload(r)
-		if answer, err := n.s3.Put(t.Context(), bucket, key, body); err != nil || answer.Err() != nil {
-			t.Fatalf("putting %s: %v, %v", key, err, answer)
-		}
+		w.accepted("putting "+key, func() (*s3client.Answer, error) { return n.s3.Put(t.Context(), bucket, key, body) })
 		want[key] = sum(body)
 	}
 	w.same("while it is away", want)

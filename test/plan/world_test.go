@@ -8,7 +8,9 @@ import (
 	"io"
 	"io/fs"
 	"maps"
+	"math"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -261,10 +263,9 @@ func (w *world) fill(seed uint64, count int) map[string]string {
 	nodes := w.running()
 	for i := range count {
 		key, body := fmt.Sprintf("d%d/object-%04d", i%7, i), payload(r)
-		answer, err := nodes[i%len(nodes)].s3.Put(w.t.Context(), bucket, key, body)
-		if err != nil || answer.Err() != nil {
-			w.t.Fatalf("seed %d: putting %s: %v, %v", seed, key, err, answer)
-		}
+		w.accepted(fmt.Sprintf("seed %d: putting %s", seed, key), func() (*s3client.Answer, error) {
+			return nodes[i%len(nodes)].s3.Put(w.t.Context(), bucket, key, body)
+		})
 		all[key] = sum(body)
 	}
 	return all
@@ -319,6 +320,25 @@ func (w *world) patiently(read func() error, format string, args ...any) {
 	})
 }
 
+// accepted writes, and again while the answer is 503, or there is none of a node that is
+// silent: a write on its way when a map changes is refused. Anything else fails the test.
+func (w *world) accepted(what string, write func() (*s3client.Answer, error)) {
+	w.t.Helper()
+	w.wait(what, func() bool {
+		answer, err := write()
+		switch {
+		case err == nil && answer.OK():
+			return true
+		case err == nil && answer.Status == http.StatusServiceUnavailable, err != nil && w.silent.Load():
+			return false
+		case err == nil:
+			err = answer.Err()
+		}
+		w.t.Fatalf("%s: %v", what, err)
+		return false
+	})
+}
+
 func difference(got, want []string) string {
 	var text []string
 	for _, name := range got {
@@ -336,21 +356,26 @@ func difference(got, want []string) string {
 
 // files are the payloads of the bucket's objects on a node's disks, by the names of their
 // files: those that are not in the index.
-func (w *world) files(name string) []string {
-	var list []string
+func (w *world) files(name string) (list []string) {
 	for _, dir := range w.nodes[name].config.Data {
-		err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
-			if err != nil || entry.IsDir() || !strings.HasPrefix(entry.Name(), "object-") {
-				return nil // it went meanwhile
-			}
-			list = append(list, filepath.Join(filepath.Base(filepath.Dir(path)), entry.Name()))
-			return nil
-		})
-		if err != nil {
-			w.t.Fatal(err)
-		}
+		list = append(list, w.filesBelow(dir)...)
 	}
 	slices.Sort(list)
+	return list
+}
+
+// filesBelow are those of one directory.
+func (w *world) filesBelow(dir string) (list []string) {
+	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || !strings.HasPrefix(entry.Name(), "object-") {
+			return nil // it went meanwhile
+		}
+		list = append(list, filepath.Join(filepath.Base(filepath.Dir(path)), entry.Name()))
+		return nil
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
 	return list
 }
 
@@ -391,10 +416,13 @@ func (w *world) even(names ...string) {
 	for _, name := range names {
 		all += len(w.files(name))
 	}
+	// Nodes have other ids in each run, and so other keys: five standard deviations are
+	// never met by chance.
+	mean := float64(all) / float64(len(names))
+	most := 5 * math.Sqrt(mean*(1-1/float64(len(names))))
 	for _, name := range names {
-		mean := float64(all) / float64(len(names))
-		if got := float64(len(w.files(name))); got < mean*0.7 || got > mean*1.3 {
-			w.t.Errorf("%s has %.0f payloads of %d, the mean is %.0f", name, got, all, mean)
+		if got := float64(len(w.files(name))); math.Abs(got-mean) > most {
+			w.t.Errorf("%s has %.0f payloads of %d, the mean is %.0f, and %.0f more or less is chance", name, got, all, mean, most)
 		}
 	}
 }

@@ -111,7 +111,7 @@ func (w *world) rest() string {
 	if wrong := w.calm(); wrong != "" {
 		return wrong
 	}
-	if wrong := w.last(); wrong != "" || w.profile.Copies == 1 || len(w.kv.Placement()) == 1 || !w.quiet() {
+	if wrong := w.last(); wrong != "" || w.setting.least(w.kv) == 1 || len(w.kv.Placement()) == 1 || !w.quiet() {
 		return wrong
 	}
 	return w.failovers()
@@ -153,7 +153,7 @@ func (w *world) calm() string {
 		for _, h := range w.hosts {
 			h.node.Tick(w.now)
 			m := Message{Kind: Map, To: h.node.id, Map: w.kv, Asked: w.now}
-			w.run(h, "adopts", func(n *Node) { n.Deliver(m) })
+			w.run(h, "adopts", func(n *Node) { n.Deliver(m); n.AdoptDocument(w.document) })
 			w.goOn(h, 0)
 			w.goOn(h, 1)
 			w.goOn(h, 2)
@@ -193,11 +193,11 @@ func (w *world) quiet() bool {
 }
 
 // stuck reports whether a disk is lost that was the last to have something: only
-// an operator can go on, by accepting the loss.
+// an operator can go on, by accepting the loss. What a next owner loses others have still.
 func (w *world) stuck() bool {
 	for _, h := range w.hosts {
-		for key := range h.node.disk.Unknown {
-			if inSync(h.node.views[key], h.node.id) {
+		for key, owned := range h.node.disk.Unknown {
+			if owned && inSync(h.node.views[key], h.node.id) {
 				return true
 			}
 		}
@@ -222,7 +222,7 @@ func (w *world) last() string {
 	for _, h := range w.hosts {
 		if !h.dead {
 			m := Message{Kind: Map, To: h.node.id, Map: w.kv, Asked: w.now}
-			w.run(h, "adopts", func(n *Node) { n.Deliver(m) })
+			w.run(h, "adopts", func(n *Node) { n.Deliver(m); n.AdoptDocument(w.document) })
 		}
 	}
 	for _, key := range w.hosts[0].node.keys() {
@@ -256,7 +256,8 @@ func (w *world) last() string {
 // scarce reports whether a node is down and the others are too few to settle what
 // is not settled.
 func (w *world) scarce() bool {
-	return w.profile.Copies-1 < w.profile.MinCopies && slices.ContainsFunc(w.hosts, func(h *host) bool { return h.dead })
+	least := w.setting.least(w.kv)
+	return least-1 < w.setting.enough(least) && slices.ContainsFunc(w.hosts, func(h *host) bool { return h.dead })
 }
 
 // copies checks that all owners have what the one in charge has, and nobody else
@@ -266,7 +267,7 @@ func (w *world) copies(key string) string {
 	if !w.quiet() {
 		return ""
 	}
-	v := w.kv.View(smap.Key{Digest: w.setting.Keys[key], Owners: w.profile.Copies, Document: 1})
+	v := w.kv.View(w.setting.key(key))
 	first, has := w.host(v.InCharge).node.disk.Records[key]
 	for _, h := range w.hosts {
 		r, have := h.node.disk.Records[key]

@@ -11,7 +11,11 @@ import (
 
 // rule is what the one bucket asks of a switch.
 func (w *world) rule() smap.SwitchRule {
-	return smap.SwitchRule{Spare: w.profile.Copies - 1, Slack: w.profile.Copies - w.profile.MinCopies}
+	now, next := w.kv.Owners(w.setting.key(""))
+	if !w.setting.Rules.On(LesserCount) {
+		now, next = max(now, next), max(now, next)
+	}
+	return smap.SwitchRule{Spare: min(now, next) - 1, Slack: min(now-w.setting.enough(now), next-w.setting.enough(next))}
 }
 
 // propose drafts a successor of what Consul holds. Anybody may lead, several at
@@ -51,6 +55,9 @@ func (w *world) write(d draft) {
 	}
 	w.kv = d.next
 	w.say("written v%d: %s", w.kv.Version(), d.name)
+	if counts := w.kv.Counts(); len(counts) > 0 && counts[0].Owners != w.document.Copies {
+		w.document = Document{w.document.Version + 1, counts[0].Owners, w.kv.Version()}
+	}
 	if d.then != nil {
 		d.then()
 	}
@@ -249,12 +256,28 @@ func (w *world) stepOperator(s uint64) {
 			to = append(to, h.node.id)
 		}
 	}
-	w.plan(to)
+	copies, _ := w.kv.Owners(w.setting.key(""))
+	if w.profile.Recounts && s>>40&1 == 0 {
+		copies = 1 + int(s>>41&0xff)%len(w.hosts)
+	}
+	w.recount(to, copies)
 }
 
+// plan begins a plan to some nodes.
 func (w *world) plan(to []smap.NodeID) {
-	if len(to) >= w.profile.Copies {
+	now, _ := w.kv.Owners(w.setting.key(""))
+	w.recount(to, now)
+}
+
+// recount begins a plan to some nodes, with so many copies.
+func (w *world) recount(to []smap.NodeID, copies int) {
+	now, _ := w.kv.Owners(w.setting.key(""))
+	switch {
+	case len(to) < copies:
+	case copies == now:
 		w.propose(fmt.Sprintf("a plan to %v", to), nil, func(c *smap.Change) { c.Begin(to) })
+	default:
+		w.propose(fmt.Sprintf("a plan to %v, with %d copies", to, copies), nil, func(c *smap.Change) { c.Begin(to, smap.Count{Bucket: bucketID(), Owners: copies}) })
 	}
 }
 
@@ -314,7 +337,7 @@ func (w *world) acceptLoss(s uint64) {
 // loses reports whether a node is the only source of a key, and what the last to leave of
 // the other owners has, which is what survives.
 func (w *world) loses(m *smap.Smap, key string, id smap.NodeID) (bool, string) {
-	v := m.View(smap.Key{Digest: w.setting.Keys[key], Owners: w.profile.Copies, Document: 1})
+	v := m.View(w.setting.key(key))
 	survivor, left := "", uint64(0)
 	for _, owner := range v.Owners {
 		node, _ := m.Node(owner)
@@ -332,7 +355,7 @@ func (w *world) loses(m *smap.Smap, key string, id smap.NodeID) (bool, string) {
 func (w *world) leftovers() bool {
 	return slices.ContainsFunc(w.hosts, func(h *host) bool {
 		for key := range h.node.disk.Records {
-			v := w.kv.View(smap.Key{Digest: w.setting.Keys[key], Owners: w.profile.Copies, Document: 1})
+			v := w.kv.View(w.setting.key(key))
 			if !v.Holds(h.node.id) {
 				return true
 			}

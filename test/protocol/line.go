@@ -257,7 +257,7 @@ func (n *Node) gathered(key string, t *task) {
 	if len(t.waits) > 0 && t.stored*2 <= len(t.waits)+t.stored {
 		return
 	}
-	if t.stored < n.setting.MinCopies {
+	if t.stored < n.setting.enough(n.views[key].Count) {
 		n.failed(t)
 		n.end(key, t)
 		return

@@ -17,12 +17,36 @@ type Setting struct {
 	AloneAfter int64             // 0: nobody is ever given up, and nobody need know whether it is alone
 }
 
+// bucketID is the bucket that all keys are in.
+func bucketID() objects.BucketID { return objects.BucketID{1} }
+
+// key is what placement must know of a key.
+func (s *Setting) key(name string) smap.Key {
+	return smap.Key{Digest: s.Keys[name], Bucket: bucketID(), Owners: s.Copies, Document: 1}
+}
+
+// least is how many owners each key has under a map, at the least.
+func (s *Setting) least(m *smap.Smap) int {
+	return m.Least(smap.Key{Bucket: bucketID(), Owners: s.Copies})
+}
+
+// enough is how many of so many owners must have a write.
+func (s *Setting) enough(owners int) int { return min(s.MinCopies, owners) }
+
+// Document is what the bucket's document says. It follows what plans have made.
+type Document struct {
+	Version uint64
+	Copies  int
+	Map     uint64 // version of the map under which it was written
+}
+
 // Disk is what a node has synced: what a restart finds.
 type Disk struct {
 	Map     *smap.Smap
+	Bucket  Document
 	Start   uint64 // the start counter
 	Records map[string]Record
-	Unknown map[string]bool                 // keys that were on a disk that is lost
+	Unknown map[string]bool                 // keys that were on a disk that is lost, and whether the node owned them then
 	Dropped objects.Bound                   // of the tombstones that were dropped; there is one lane
 	Hints   map[smap.NodeID]map[string]bool // what was written while the other was away
 }
@@ -96,7 +120,7 @@ type walk struct {
 
 // NewNode makes an empty node that has adopted a map.
 func NewNode(id smap.NodeID, setting *Setting, m *smap.Smap) *Node {
-	n := &Node{id: id, setting: setting, disk: Disk{Map: m, Records: map[string]Record{}, Unknown: map[string]bool{}, Hints: map[smap.NodeID]map[string]bool{}}}
+	n := &Node{id: id, setting: setting, disk: Disk{Map: m, Bucket: Document{Copies: setting.Copies}, Records: map[string]Record{}, Unknown: map[string]bool{}, Hints: map[smap.NodeID]map[string]bool{}}}
 	n.Restart()
 	return n
 }
@@ -128,10 +152,23 @@ func (n *Node) Take() ([]Message, []Answer) {
 // look computes the views of all keys under the adopted map.
 func (n *Node) look() {
 	n.views = make(map[string]smap.View, len(n.setting.Keys))
-	for key, digest := range n.setting.Keys {
-		v := n.smap.View(smap.Key{Digest: digest, Owners: n.setting.Copies, Document: 1})
-		n.views[key] = n.bend(v)
+	for key := range n.setting.Keys {
+		n.views[key] = n.bend(n.smap.View(n.key(key)))
 	}
+}
+
+// key is what the node knows of a key. Without CountsOfMap it goes by its document, whose
+// version is in the key epoch then, unless a plan is about to change the count.
+func (n *Node) key(name string) smap.Key {
+	key := n.setting.key(name)
+	key.Owners = n.disk.Bucket.Copies
+	if !n.on(CountsOfMap) {
+		key.Document = 1 + n.disk.Bucket.Version
+		if next, _ := n.smap.Next(); len(next.Counts) == 0 {
+			key.Bucket = objects.BucketID{}
+		}
+	}
+	return key
 }
 
 // bend is where rules that the map's functions keep are switched off.
@@ -172,20 +209,38 @@ func (n *Node) Adopt(m *smap.Smap) {
 	if n.on(LaneBarrier) {
 		n.drain()
 	}
-	before := n.views
 	n.smap = m
 	if n.on(DurableAdoption) {
 		n.disk.Map = m
 	}
+	n.turned()
+	for _, node := range m.Nodes() {
+		if node.State.Serves() {
+			delete(n.disk.Hints, node.ID)
+		}
+	}
+}
+
+// AdoptDocument takes a newer document of the bucket.
+func (n *Node) AdoptDocument(d Document) {
+	if d.Version <= n.disk.Bucket.Version || n.smap.Version() < d.Map && n.on(DocumentAfterMap) {
+		return
+	}
+	if n.on(LaneBarrier) {
+		n.drain()
+	}
+	n.disk.Bucket = d
+	n.turned()
+}
+
+// turned looks at all keys anew, and ends what was admitted for those whose epoch is another
+// one.
+func (n *Node) turned() {
+	before := n.views
 	n.look()
 	for _, key := range n.keys() {
 		if before[key].Epoch != n.views[key].Epoch && n.on(LaneBarrier) {
 			n.abandon(key)
-		}
-	}
-	for _, node := range m.Nodes() {
-		if node.State.Serves() {
-			delete(n.disk.Hints, node.ID)
 		}
 	}
 }
@@ -311,7 +366,10 @@ func (n *Node) fenced(m Message) bool {
 }
 
 // lost reports whether a key was on a lost disk, and nothing may be said about it.
-func (n *Node) lost(key string) bool { return n.disk.Unknown[key] }
+func (n *Node) lost(key string) bool {
+	_, lost := n.disk.Unknown[key]
+	return lost
+}
 
 // next takes a generation.
 func (n *Node) next() objects.Generation {

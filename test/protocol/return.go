@@ -146,7 +146,7 @@ func (n *Node) LoseDisk(keys []string) {
 		n.abandon(key)
 		delete(n.disk.Records, key)
 		if n.on(LostIsUnknown) {
-			n.disk.Unknown[key] = true
+			n.disk.Unknown[key] = owns(v, n.id) || n.disk.Unknown[key]
 		}
 		delete(n.walk.done, key)
 	}

@@ -36,6 +36,9 @@ const (
 	SwitchWalked     Rule = "switch walked"      // a slot switches when all in charge have walked it
 	SwitchUnchanged  Rule = "switch unchanged"   // and no node changed its state since
 	SourcesAfter     Rule = "sources after"      // sources are deleted after adopting the switch
+	CountsOfMap      Rule = "counts of map"      // the map says how many owners keys have once a plan has changed it, whatever a node's document says
+	DocumentAfterMap Rule = "document after map" // a document is used under the map under which it was written, or a later one
+	LesserCount      Rule = "lesser count"       // slots switch by the lesser of both counts
 	LostIsUnknown    Rule = "lost is unknown"    // a key of a lost disk is unknown, not absent
 	LostLeaves       Rule = "lost leaves"        // a node that lost a disk leaves up, and its earlier reports are void
 	Alone            Rule = "alone"              // a node that could not confirm its map answers nothing
@@ -57,7 +60,7 @@ func All() []Rule {
 	return []Rule{
 		DurableAdoption, LaneBarrier, Fence, RelayOnce, StartCounter, GreaterStays, OneWrite, AckAll, AckNames, Settle, Confirm, TakeThenAsk,
 		LastToLeave, CatchUp, AbsenceDeletes, CatchUpGuard, StoredSinceAsked, HintsComplete, HintsOfSettling, HintsUnsettled, ReportSince, OneLeaves, CompareAndSet,
-		TombstonesAllUp, DroppedBound, NextOwnersAck, CopyDropsBeyond, SwitchWalked, SwitchUnchanged, SourcesAfter, LostIsUnknown,
-		LostLeaves, Alone, FromAsking, GiveUpWaits,
+		TombstonesAllUp, DroppedBound, NextOwnersAck, CopyDropsBeyond, SwitchWalked, SwitchUnchanged, SourcesAfter,
+		CountsOfMap, DocumentAfterMap, LesserCount, LostIsUnknown, LostLeaves, Alone, FromAsking, GiveUpWaits,
 	}
 }

@@ -113,11 +113,20 @@ func (s *scenario) asks(h, other *host) {
 // moves plays a whole plan.
 func (s *scenario) moves(to ...*host) {
 	s.t.Helper()
-	var ids []smap.NodeID
-	for _, h := range to {
-		ids = append(ids, h.node.id)
+	s.plan(ids(to))
+	s.ends()
+}
+
+func ids(hosts []*host) (list []smap.NodeID) {
+	for _, h := range hosts {
+		list = append(list, h.node.id)
 	}
-	s.plan(ids)
+	return list
+}
+
+// ends plays a plan that was begun to its end.
+func (s *scenario) ends() {
+	s.t.Helper()
 	for range 12 {
 		s.writeAll()
 		s.adopt(s.alive()...)
@@ -303,6 +312,49 @@ func scenarios() map[Rule]func(*testing.T, Rules) *scenario {
 			s.one(Report, s.a, nil)
 			s.one(Report, s.c, nil)
 			s.is(s.b, smap.Recovering, smap.Up)
+			s.adopt(s.b)
+			s.run(s.b, "goes on with its plan", func(n *Node) { n.Plan() })
+			s.one(Report, s.b, nil)
+			s.writeAll()
+			return s
+		},
+		// There are two copies from now on, and a has not heard of the document that says
+		// so: it must not keep for itself what b is to have.
+		CountsOfMap: func(t *testing.T, rules Rules) *scenario {
+			s := stage(t, 1, rules)
+			s.recount(ids(s.hosts), 2)
+			s.ends()
+			for _, h := range []*host{s.b, s.c} {
+				s.run(h, "adopts the document", func(n *Node) { n.AdoptDocument(s.document) })
+			}
+			s.sends(0, s.a, Op{Do: "put"})
+			s.all(s.a, s.b)
+			s.is(s.a, smap.Down)
+			s.adopt(s.b, s.c)
+			s.sends(1, s.b, Op{Do: "get"})
+			s.all(s.b, s.c)
+			return s
+		},
+		// What b was given is lost with b's disk after a has reported that it is there: no
+		// walk of before counts once b has left for that.
+		LostLeaves: func(t *testing.T, rules Rules) *scenario {
+			s := stage(t, 1, rules)
+			s.sends(0, s.a, Op{Do: "put"})
+			s.plan([]smap.NodeID{s.b.node.id, s.c.node.id})
+			s.writeAll()
+			s.adopt(s.hosts...)
+			s.run(s.a, "goes on with its plan", func(n *Node) { n.Plan() })
+			s.all(s.a, s.b)
+			for _, h := range []*host{s.a, s.c} {
+				s.run(h, "goes on with its plan", func(n *Node) { n.Plan() })
+				s.one(Report, h, nil)
+			}
+			s.run(s.b, "loses its disk", func(n *Node) { n.LoseDisk([]string{scenarioKey}) })
+			s.run(s.b, "looks at what it has", func(n *Node) { n.Walk() })
+			for _, e := range s.of(Report) {
+				s.deliver(e)
+			}
+			s.writeAll()
 			s.adopt(s.b)
 			s.run(s.b, "goes on with its plan", func(n *Node) { n.Plan() })
 			s.one(Report, s.b, nil)

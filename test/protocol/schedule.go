@@ -21,6 +21,7 @@ func ScheduleOf(seed uint64) (Profile, Schedule) {
 	if p.Losses && draw(11, 2) == 0 {
 		p.Copies, p.MinCopies = 1, 1
 	}
+	p.Recounts = p.Plans && !p.Losses && draw(12, 2) == 0
 	if p.Losses {
 		p.Plans, p.Steps = true, 3*p.Steps
 	}

@@ -15,6 +15,7 @@ type Profile struct {
 	Nodes, Copies, MinCopies int
 	Keys, Clients, Steps     int
 	Plans, Disks, Losses     bool // plans are made; disks are lost; losses of nodes are accepted
+	Recounts                 bool // plans change the number of copies
 	Mood                     Mood
 }
 
@@ -28,17 +29,18 @@ const (
 // operator. It takes one step per number of the schedule; equal schedules give
 // equal runs.
 type world struct {
-	profile Profile
-	setting *Setting
-	hosts   []*host
-	consul  bool       // whether it answers
-	kv      *smap.Smap // what it holds
-	drafts  []draft
-	walked  []smap.Walked
-	flight  []envelope
-	late    []envelope // repeated messages that come when all is over
-	sent    int
-	steps   int
+	profile  Profile
+	setting  *Setting
+	hosts    []*host
+	consul   bool       // whether it answers
+	kv       *smap.Smap // what it holds
+	document Document   // likewise, of the bucket
+	drafts   []draft
+	walked   []smap.Walked
+	flight   []envelope
+	late     []envelope // repeated messages that come when all is over
+	sent     int
+	steps    int
 
 	clients []*client
 	history []event
@@ -111,7 +113,7 @@ func newWorld(profile Profile, rules Rules, tell bool) *world {
 	if err != nil {
 		panic(err) // the nodes are written above
 	}
-	w.kv = m
+	w.kv, w.document = m, Document{Copies: profile.Copies}
 	for _, node := range nodes {
 		w.digests[node.ID] = node.Digest
 		w.hosts = append(w.hosts, &host{node: NewNode(node.ID, w.setting, m)})
@@ -323,7 +325,13 @@ func (w *world) stepAdopt(s uint64) {
 		w.send(m) // the answer takes its time
 		return
 	}
-	w.run(h, "adopts", func(n *Node) { n.Deliver(m) })
+	document := s>>22&7 == 0 // seldom: it is adopted late
+	w.run(h, "adopts", func(n *Node) {
+		n.Deliver(m)
+		if document {
+			n.AdoptDocument(w.document)
+		}
+	})
 }
 
 func (w *world) stepGoOn(s uint64) {
@@ -419,5 +427,5 @@ func (w *world) spareDisk(h *host) bool {
 			losers++
 		}
 	}
-	return losers < w.profile.Copies-1
+	return losers < w.setting.least(w.kv)-1
 }

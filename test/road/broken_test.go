@@ -149,7 +149,7 @@ func (w *world) cutBetweenChunks(owner, by *member, name string) {
 			w.t.Fatal(err)
 		}
 		_, err = fmt.Fprintf(connection, "%sX-Troupe-Relay-Edge: s3\r\nX-Troupe-Relay-Client: 1.2.3.4:5\r\nX-Troupe-Relay-Map: 1\r\n"+
-			"X-Troupe-Relay-Epoch: 1/1\r\nTransfer-Encoding: chunked\r\n\r\n30000\r\n%s\r\n%s", head, bytes.Repeat([]byte("x"), 0x30000), last)
+			"X-Troupe-Relay-Epoch: 1/0\r\nTransfer-Encoding: chunked\r\n\r\n30000\r\n%s\r\n%s", head, bytes.Repeat([]byte("x"), 0x30000), last)
 		if err != nil {
 			w.t.Fatal(err)
 		}

@@ -284,7 +284,7 @@ func TestLanesRefuseAnotherEpoch(t *testing.T) {
 		m.System().Root().Send(m.Roster().Owner(key.Digest()).Writer(key.Digest()), p)
 		return p.Reply.Wait("test", patience)
 	}
-	fence := messages.Fence{Set: c.Set, Epoch: c.Epoch, Owners: 2, Unsettled: true}
+	fence := messages.Fence{Set: c.Set, Epoch: c.Epoch, Key: messages.Placing(doc, key.Digest()), Unsettled: true}
 	receipt, err := put(fence)
 	if err != nil || receipt.Generation.Map != 1 || !receipt.Meta.Unsettled {
 		t.Fatalf("%+v, %v", receipt, err)

@@ -12,7 +12,6 @@ import (
 	"github.com/troupe-storage/troupe/httpedge/gateway"
 	"github.com/troupe-storage/troupe/messages"
 	"github.com/troupe-storage/troupe/objects"
-	"github.com/troupe-storage/troupe/objects/errs"
 	"github.com/troupe-storage/troupe/objects/smap"
 	"github.com/troupe-storage/troupe/test/s3client"
 )
@@ -302,7 +301,7 @@ func TestGreaterRecordIsTakenOver(t *testing.T) {
 		record.Payload = record.Generation
 		c := chargeOf(t, p.second, p.doc, p.name)
 		arrival := &gateway.Arrival{Body: bytes.NewReader(content), Cut: func() {}}
-		if stored, err := p.second.Gateway().Accept(p.doc, p.name, c.Epoch, &record, arrival); err != nil || !stored.Has {
+		if stored, err := p.second.Gateway().Accept(p.doc, p.name, c.Epoch, &record, arrival, objects.Origin{}); err != nil || !stored.Has {
 			t.Fatalf("%+v, %v", stored, err)
 		}
 		p.want(p.other, string(content), http.StatusOK)
@@ -326,7 +325,7 @@ func TestMinCopies(t *testing.T) {
 }
 
 // How many nodes a write must be on can be changed while one is away: the next write goes
-// by it. How many nodes keep an object cannot.
+// by it. How many nodes keep an object stays what it is until a plan has changed it.
 func TestMinCopiesChange(t *testing.T) {
 	p := newPair(t, objects.BucketProps{MinCopies: 2})
 	down := becomes(t, p.before, p.second.id, smap.Down)
@@ -351,9 +350,15 @@ func TestMinCopiesChange(t *testing.T) {
 	p.want(p.other, "value", http.StatusOK)
 	props := p.doc.Props
 	props.Copies = 3
-	if _, err := p.members[0].Gateway().SetBucketProps(p.ctx, p.doc.Name, props); !errs.Is(errs.Invalid, err) {
-		t.Fatal(err)
+	doc, err := p.members[0].Gateway().SetBucketProps(p.ctx, p.doc.Name, props)
+	if err != nil || doc.Props.Owners() != 2 || doc.Next == nil || doc.Next.Copies != 3 {
+		t.Fatalf("%v, %+v", err, doc)
 	}
+	p.shareDoc(doc)
+	if answer := p.put(p.other, "value"); answer.Status != http.StatusServiceUnavailable {
+		t.Fatalf("%+v", answer)
+	}
+	p.want(p.other, "value", http.StatusOK)
 }
 
 // Reads that wait for the same node share a question.

@@ -23,7 +23,7 @@ func TestForgedFieldsAreRefused(t *testing.T) {
 	for _, owner := range w.members {
 		name := w.foreign(w.members[1-indexOf(w, owner)], owner)
 		for _, field := range []string{"X-Troupe-Relay-Edge", "x-troupe-relay-epoch", "X-TROUPE-RELAY-Anything"} {
-			answer, err := w.members[0].s3.Put(ctx, bucketName, name, []byte("x"), objects.Pair{Name: field, Value: "1/1"})
+			answer, err := w.members[0].s3.Put(ctx, bucketName, name, []byte("x"), objects.Pair{Name: field, Value: "1/0"})
 			if err != nil || answer.Status != http.StatusBadRequest {
 				t.Errorf("%s: %v %+v", field, err, answer)
 			}
@@ -80,11 +80,11 @@ func TestStrangersGetNothing(t *testing.T) {
 		request string
 		status  int // 0: no answer at all
 	}{
-		"no certificate":           {&tls.Config{InsecureSkipVerify: true}, fmt.Sprintf(relayed, "s3", "1.2.3.4:5", "1/1"), 0},
-		"another cluster's":        {strange, fmt.Sprintf(relayed, "s3", "1.2.3.4:5", "1/1"), 0},
-		"a node's, unsigned":       {w.identity("n1").Client("n0"), fmt.Sprintf(relayed, "s3", "1.2.3.4:5", "1/1"), 403},
-		"a node's, unknown edge":   {w.identity("n1").Client("n0"), fmt.Sprintf(relayed, "ftp", "1.2.3.4:5", "1/1"), 400},
-		"a node's, bad client":     {w.identity("n1").Client("n0"), fmt.Sprintf(relayed, "s3", "nobody", "1/1"), 400},
+		"no certificate":           {&tls.Config{InsecureSkipVerify: true}, fmt.Sprintf(relayed, "s3", "1.2.3.4:5", "1/0"), 0},
+		"another cluster's":        {strange, fmt.Sprintf(relayed, "s3", "1.2.3.4:5", "1/0"), 0},
+		"a node's, unsigned":       {w.identity("n1").Client("n0"), fmt.Sprintf(relayed, "s3", "1.2.3.4:5", "1/0"), 403},
+		"a node's, unknown edge":   {w.identity("n1").Client("n0"), fmt.Sprintf(relayed, "ftp", "1.2.3.4:5", "1/0"), 400},
+		"a node's, bad client":     {w.identity("n1").Client("n0"), fmt.Sprintf(relayed, "s3", "nobody", "1/0"), 400},
 		"a node's, bad epoch":      {w.identity("n1").Client("n0"), fmt.Sprintf(relayed, "s3", "1.2.3.4:5", "one"), 400},
 		"a node's, no such path":   {w.identity("n1").Client("n0"), "POST /question/why HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", 404},
 		"a node's, not a question": {w.identity("n1").Client("n0"), "POST /question/list HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nabcd", 409},

@@ -190,7 +190,7 @@ func TestLateStore(t *testing.T) {
 		}
 		c := chargeOf(t, p.second, p.doc, p.name)
 		record.Unsettled = true
-		stored, err := accept(p.doc, p.name, c.Epoch, record, &gateway.Arrival{Body: bytes.NewReader([]byte(content))})
+		stored, err := accept(p.doc, p.name, c.Epoch, record, &gateway.Arrival{Body: bytes.NewReader([]byte(content))}, objects.Origin{})
 		if err != nil || stored.Has == bound || (stored.Covered != 0) != bound {
 			t.Fatalf("with bound %v: %+v, %v", bound, stored, err)
 		}

@@ -204,7 +204,7 @@ func (w *world) publish(version uint64) {
 // owner is the node in charge of a key of the bucket, and the first that is not.
 func (w *world) owner(name string) (owner, other *member) {
 	key := objects.Key{Bucket: objects.Bucket{Provider: "ais", Name: bucketName}, Name: name}
-	id := w.keys(1).View(smap.Key{Digest: key.Digest(), Owners: 1, Document: 1}).InCharge
+	id := w.keys(1).View(smap.Key{Digest: key.Digest(), Owners: 1}).InCharge
 	i := slices.IndexFunc(w.members, func(m *member) bool { return m.id == string(id) })
 	return w.members[i], w.members[(i+1)%len(w.members)]
 }

@@ -35,6 +35,24 @@ func TestMutatedRequestsSoak(t *testing.T) {
 	}
 }
 
+// TestSliceFlipsSoak damages cells of erasure-coded slices: each is found, none is served,
+// all are healed.
+func TestSliceFlipsSoak(t *testing.T) {
+	const batch = 10_000
+	slice := soak.Begin(t, soak.Row{Name: "slice-flips", Unit: "damaged cells of slices", Goal: 100_000})
+	for slice.More() {
+		seed := slice.Next() + 2 // 1 is the short form's
+		args := []string{
+			"test", "-count=1", "-run", "^TestRandomFlips$", "./objects/erasure",
+			"-erasure.flips=" + strconv.Itoa(batch), "-erasure.seed=" + strconv.FormatUint(seed, 10),
+		}
+		if out, err := inModule(t, args...); err != nil {
+			slice.Fail(fmt.Sprintf("go %s: %v\n%s", strings.Join(args, " "), err, out))
+		}
+		slice.Add(batch, slice.Next()+1)
+	}
+}
+
 // TestSimulationSoak plays the simulation of membership: five nodes, what they agree on,
 // and what happens to both, in virtual time.
 func TestSimulationSoak(t *testing.T) {

@@ -156,7 +156,7 @@ func (w *world) restored(before *smap.Smap, what string) {
 // owners are the nodes that own a key of a bucket with so many copies.
 func owners(m *smap.Smap, bucket, name string, copies int) []smap.NodeID {
 	key := objects.Key{Bucket: objects.Bucket{Provider: "ais", Name: bucket}, Name: name}
-	return m.View(smap.Key{Digest: key.Digest(), Owners: copies, Document: 1}).Owners
+	return m.View(smap.Key{Digest: key.Digest(), Owners: copies}).Owners
 }
 
 // said counts how often nodes wrote something to their logs.

@@ -32,9 +32,9 @@ func TestMistakenRequests(t *testing.T) {
 		m.writes("first")
 		m.shows("first")
 		for what, change := range map[string]func(r *relayed){
-			"another epoch of the map":      func(r *relayed) { r.fields["Epoch"] = fmt.Sprintf("%d/1", m.epoch.Map+1+m.random.Uint64N(9)) },
-			"an older epoch of the map":     func(r *relayed) { r.fields["Epoch"] = fmt.Sprintf("%d/1", m.random.Uint64N(m.epoch.Map)) },
-			"another epoch of the document": func(r *relayed) { r.fields["Epoch"] = fmt.Sprintf("%d/%d", m.epoch.Map, 2+m.random.Uint64N(9)) },
+			"another epoch of the map":      func(r *relayed) { r.fields["Epoch"] = fmt.Sprintf("%d/0", m.epoch.Map+1+m.random.Uint64N(9)) },
+			"an older epoch of the map":     func(r *relayed) { r.fields["Epoch"] = fmt.Sprintf("%d/0", m.random.Uint64N(m.epoch.Map)) },
+			"another epoch of the document": func(r *relayed) { r.fields["Epoch"] = fmt.Sprintf("%d/%d", m.epoch.Map, 1+m.random.Uint64N(9)) },
 			"no epoch":                      func(r *relayed) { delete(r.fields, "Epoch") },
 			"a senseless epoch":             func(r *relayed) { r.fields["Epoch"] = "1/1/1" },
 			"a number too large":            func(r *relayed) { r.fields["Epoch"] = "99999999999999999999/1" },
@@ -109,7 +109,7 @@ func (m *mistaken) write(value string, change func(*relayed)) string {
 	agreed, err := m.Map(m.t.Context())
 	m.must(err)
 	key := objects.Key{Bucket: objects.Bucket{Provider: "ais", Name: bucket}, Name: m.name}
-	view := agreed.View(smap.Key{Digest: key.Digest(), Owners: 1, Document: 1})
+	view := agreed.View(smap.Key{Digest: key.Digest(), Owners: 1})
 	m.epoch = view.Epoch
 	for i, n := range m.Nodes {
 		if n.ID == view.InCharge {

@@ -184,7 +184,7 @@ func (f *forger) next(number int) forged {
 	fields := []string{"Host: " + pick("x", "127.0.0.1", f.Nodes[r.at].S3)}
 	relayed := []string{
 		"X-Troupe-Relay-Edge: " + pick("s3", "native"), "X-Troupe-Relay-Scheme: " + pick("http", "https"), "X-Troupe-Relay-Client: 127.0.0.1:1234",
-		"X-Troupe-Relay-Request: 0123456789ABCDEF", "X-Troupe-Relay-Map: 1", "X-Troupe-Relay-Epoch: " + pick("1/1", "1/2", "0/0"),
+		"X-Troupe-Relay-Request: 0123456789ABCDEF", "X-Troupe-Relay-Map: 1", "X-Troupe-Relay-Epoch: " + pick("1/0", "1/1", "1/2", "0/0"),
 	}
 	f.random.Shuffle(len(relayed), func(i, j int) { relayed[i], relayed[j] = relayed[j], relayed[i] })
 	keep := relayed[:1+f.random.IntN(len(relayed))] // one at least: without any, S3 and native are what clients may ask

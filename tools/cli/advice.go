@@ -66,6 +66,9 @@ func advice(err error, s *Session) string {
 	if failure := client.AsFailure(err); !s.control && failure != nil && strings.Contains(failure.Message, noNativePath) {
 		return "a native listener answered, which has S3 below /s3: add that to " + flag + " or " + variable + ", or give the address of the S3 listener"
 	}
+	if failure := client.AsFailure(err); failure != nil && strings.Contains(failure.Message, quarantined) {
+		return "" // it says what to do
+	}
 	if text := adviceForCode(client.Code(err), s); text != "" {
 		return text
 	}
@@ -94,6 +97,9 @@ func advice(err error, s *Session) string {
 
 // noNativePath is what a native listener says to a request that is S3's.
 const noNativePath = "no such path in the native API"
+
+// quarantined is what a node says of what it refuses because its handling panicked.
+const quarantined = " is quarantined"
 
 // isS3Code reports whether a code is one that only S3 answers about a path of the
 // native API: there is no bucket "v1".

@@ -267,6 +267,9 @@ func planRows(p *api.ClusterPlan) [][]string {
 	if p.Rate.Bytes > 0 {
 		rows = append(rows, []string{"  limit", bytesPerSecond(float64(p.Rate.Bytes)) + " a node"})
 	}
+	for _, c := range p.Copies {
+		rows = append(rows, []string{"  copies", fmt.Sprintf("%s: %d, and %d at its end", printable(c.Bucket), c.From, c.To)})
+	}
 	for _, n := range p.Nodes {
 		text := fmt.Sprintf("%d objects, %s copied; %d slots ready", n.Objects, humanBytes(n.Bytes), n.Slots)
 		if n.Failure != "" {

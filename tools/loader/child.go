@@ -6,99 +6,43 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/troupe-storage/troupe/objects/errs"
+	"github.com/troupe-storage/troupe/tools/child"
 )
 
 const (
 	// readyPatience is how long a server may take until it is ready.
 	readyPatience = 60 * time.Second
 	readyPoll     = 20 * time.Millisecond
-	// stopPatience is how long a server may take to end after SIGTERM; a clean
-	// stop flushes memtables, 16 MiB for each mountpath.
-	stopPatience = 30 * time.Second
 	// logTail is how much of a server's output an error repeats.
 	logTail = 2 << 10
 )
 
 // Child is a server that the generator started. It ends with the generator.
 type Child struct {
+	*child.Child
 	Process *Process
-
-	command  *exec.Cmd
-	lifeline io.WriteCloser // its standard input
-	exited   chan struct{}  // closed when it has ended
-	err      error          // how it ended; read after exited
 }
 
-// startChild starts a command in a process group of its own, so that Ctrl-C
-// reaches the generator only, which then stops its children in order.
+// startChild starts a command, whose CPU time and memory are read.
 func startChild(command *exec.Cmd) (*Child, error) {
 	const op errs.Op = "loader.startChild"
-	lifeline, err := command.StdinPipe()
+	started, err := child.Start(command)
 	if err != nil {
-		return nil, errs.E(op, command.Path, errs.IO, err)
+		return nil, errs.E(op, err)
 	}
-	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
-	child := &Child{command: command, lifeline: lifeline, exited: make(chan struct{})}
-	started := make(chan error, 1)
-	go func() {
-		// Pdeathsig is about the thread that started the child: it must live as long.
-		runtime.LockOSThread()
-		defer close(child.exited)
-		err := command.Start()
-		started <- err
-		if err == nil {
-			child.err = command.Wait()
-		}
-	}()
-	if err := <-started; err != nil {
-		return nil, errs.E(op, command.Path, errs.IO, err)
+	process, err := OpenProcess(started.PID())
+	if err != nil {
+		return nil, errs.E(op, command.Path, errors.Join(err, started.Stop()))
 	}
-	if child.Process, err = OpenProcess(command.Process.Pid); err != nil {
-		return nil, errs.E(op, command.Path, errors.Join(err, child.Stop()))
-	}
-	return child, nil
-}
-
-// Stop ends the child: the end of its input for those that heed it and SIGTERM;
-// then, when its patience is over, SIGKILL, which is an error. May be called again.
-func (c *Child) Stop() error {
-	const op errs.Op = "loader.Stop"
-	closeErr := c.lifeline.Close()
-	if errors.Is(closeErr, os.ErrClosed) {
-		closeErr = nil
-	}
-	if err := c.command.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return errs.E(op, c.command.Path, errs.IO, err)
-	}
-	select {
-	case <-c.exited:
-	case <-time.After(stopPatience):
-		killErr := c.command.Process.Kill()
-		<-c.exited
-		return errs.E(op, c.command.Path, errs.IO, errors.Join(
-			fmt.Errorf("it did not end within %v of SIGTERM and was killed", stopPatience), killErr))
-	}
-	var exit *exec.ExitError
-	if errors.As(c.err, &exit) {
-		if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signaled() && status.Signal() == syscall.SIGTERM {
-			return nil // it has no handler: a bare handler
-		}
-	}
-	if err := errors.Join(closeErr, c.err); err != nil {
-		return errs.E(op, c.command.Path, errs.IO, err)
-	}
-	return nil
+	return &Child{started, process}, nil
 }
 
 // bareServer is the bare handler in a process of its own.
@@ -118,18 +62,18 @@ func startBare(line []string, directory string) (*bareServer, error) {
 	}
 	defer announced.Close() //nolint:errcheck // only read
 	command.Stdout = announce
-	child, err := startChild(command)
+	started, err := startChild(command)
 	if err = errors.Join(err, announce.Close()); err != nil {
 		return nil, errs.E(op, err)
 	}
 	if err := announced.SetReadDeadline(time.Now().Add(readyPatience)); err != nil {
-		return nil, errs.E(op, errs.IO, errors.Join(err, child.Stop()))
+		return nil, errs.E(op, errs.IO, errors.Join(err, started.Stop()))
 	}
 	address, err := bufio.NewReader(announced).ReadString('\n')
 	if err != nil {
-		return nil, errs.E(op, errs.IO, errors.Join(fmt.Errorf("it said no address: %w", err), child.Stop()))
+		return nil, errs.E(op, errs.IO, errors.Join(fmt.Errorf("it said no address: %w", err), started.Stop()))
 	}
-	return &bareServer{Child: child, endpoint: "http://" + strings.TrimSpace(address)}, nil
+	return &bareServer{Child: started, endpoint: "http://" + strings.TrimSpace(address)}, nil
 }
 
 // served is a server under test that the generator started in a directory of
@@ -214,8 +158,8 @@ func (s *served) awaitReady(ctx context.Context) error {
 		}
 		select {
 		case <-poll.C:
-		case <-s.exited:
-			return errs.E("", errs.Offline, errors.Join(errors.New("the server ended"), s.err))
+		case <-s.Exited():
+			return errs.E("", errs.Offline, errors.Join(errors.New("the server ended"), s.Err()))
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-patience:

@@ -138,7 +138,7 @@ func TestTreeCountsDescendants(t *testing.T) {
 	if members, err := self.tree(); err != nil || len(members) != 1 {
 		t.Errorf("the generator's own tree: %d members, %v", len(members), err)
 	}
-	if err := child.lifeline.Close(); err != nil { // both end
+	if err := child.EndInput(); err != nil { // both end
 		t.Fatal(err)
 	}
 	if _, err := lines.ReadString('\n'); err != nil { // the second has burnt its share, the first is counted by the shell

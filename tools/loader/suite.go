@@ -213,6 +213,9 @@ func (st *stage) row(ctx context.Context, row Row, result *RowResult) error {
 	return nil
 }
 
+// longestSegment ends the lengthening of segments in which nothing was done.
+const longestSegment = time.Minute
+
 // segment runs a row's load once. stored is how many keys the target holds, which
 // a PUT adds to; nil: it holds any key.
 func (st *stage) segment(ctx context.Context, load Load, row Row, pair int, stored *uint64, observed Observed) (*Result, error) {
@@ -247,6 +250,11 @@ func (st *stage) segment(ctx context.Context, load Load, row Row, pair int, stor
 		}
 	}
 	result, err := st.meter.run(ctx, row.Name()+" "+string(row.Class), load, observed)
+	// A machine that has other things to do may end no request of a short segment.
+	for err == nil && result.Ops+result.Errors == 0 && ctx.Err() == nil && 0 < load.Duration && load.Duration < longestSegment {
+		load.Duration *= 2
+		result, err = st.meter.run(ctx, row.Name()+" "+string(row.Class)+", longer", load, observed)
+	}
 	if err != nil {
 		return nil, err
 	}

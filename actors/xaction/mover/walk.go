@@ -243,7 +243,11 @@ func (w *walk) moveAll(from *messages.MountpathView, items []item) error {
 		room <- struct{}{}
 		moving.Go(func() {
 			defer func() { <-room }()
-			done, err := w.moveOne(it, from, to)
+			var done Moved
+			err := w.run.Apart(messages.HandlesKey(it.key, messages.MoveAccess), func() (err error) {
+				done, err = w.moveOne(it, from, to)
+				return err
+			})
 			switch {
 			case err == nil && done.Found:
 				moved.Add(1)
@@ -273,7 +277,11 @@ func (w *walk) moveOne(it item, from, to *messages.MountpathView) (Moved, error)
 }
 
 // isFatal reports whether an error is about a mountpath or the job, so that going
-// on with other keys is of no use.
+// on with other keys is of no use. What is quarantined is the key alone.
 func isFatal(err error) bool {
+	var quarantined *messages.Quarantined
+	if errors.As(err, &quarantined) {
+		return false
+	}
 	return errors.Is(err, xaction.ErrStop) || errs.Is(errs.Offline, err) || errs.Is(errs.NoSpace, err)
 }

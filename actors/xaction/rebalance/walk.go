@@ -1,6 +1,7 @@
 package rebalance
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -59,6 +60,8 @@ type walk struct {
 	at   state
 	fail string // why the walk does not get on
 	rate limit
+
+	from uint16 // where the next run of slots is looked for; behind one that failed
 }
 
 func (w *walk) do() error {
@@ -144,6 +147,7 @@ func (w *walk) walk() error {
 			return err
 		case errors.Is(err, errChanged):
 		default:
+			w.from = to + 1
 			w.failed(err)
 			w.run.Failed(fmt.Sprintf("slots %d to %d", from, to), err)
 			if err := w.rest(again); err != nil {
@@ -200,10 +204,12 @@ func (w *walk) begin(since uint64) {
 	w.publish()
 }
 
-// choose returns the next run of slots that has neither gone over nor been walked.
+// choose returns the next run of slots that has neither gone over nor been walked. Those
+// that failed come after the others: one key that cannot be copied holds up its own.
 func (w *walk) choose(next *smap.Next) (from, to uint16, left bool) {
 	for first := 0; first < smap.Slots; first += slotsTogether {
-		from, to := uint16(first), uint16(first+slotsTogether-1)
+		from := uint16((int(w.from) + first) % smap.Slots)
+		to := from + slotsTogether - 1
 		walked := slices.ContainsFunc(w.at.Runs, func(r messages.SlotRun) bool { return r.From <= from && to <= r.To })
 		switched := slices.ContainsFunc(next.Switched, func(s smap.Switch) bool { return s.From <= from && to <= s.To })
 		if !walked && !switched {
@@ -275,8 +281,10 @@ func (w *walk) expect() {
 	w.run.Expect(total)
 }
 
-// slots copies the keys of a run of slots, under maps since whose base nothing changed.
+// slots copies the keys of a run of slots, under maps since whose base nothing changed. One
+// of which a key is quarantined fails after all others of it are copied.
 func (w *walk) slots(since uint64, from, to uint16) error {
+	var held error
 	for _, bucket := range w.Keys.Buckets() {
 		for after, more := "", true; more; {
 			if err := w.turn(); err != nil {
@@ -287,7 +295,9 @@ func (w *walk) slots(since uint64, from, to uint16) error {
 			if err != nil {
 				return err
 			}
-			if err := w.copyAll(since, bucket, page.Names); err != nil {
+			if err := w.copyAll(since, bucket, page.Names); isHeld(err) {
+				held = cmp.Or(held, err)
+			} else if err != nil {
 				return err
 			}
 			w.publish()
@@ -300,15 +310,18 @@ func (w *walk) slots(since uint64, from, to uint16) error {
 		if err != nil {
 			return err
 		}
-		if err := w.copyUploads(since, bucket, uploads); err != nil {
+		if err := w.copyUploads(since, bucket, uploads); isHeld(err) {
+			held = cmp.Or(held, err)
+		} else if err != nil {
 			return err
 		}
 	}
-	return w.unchanged(since)
+	return cmp.Or(w.unchanged(since), held)
 }
 
-// copyUploads copies uploads under way, one after the other.
+// copyUploads copies uploads under way, one after the other, as copyAll does keys.
 func (w *walk) copyUploads(since uint64, bucket *objects.BucketDoc, uploads []messages.UploadName) error {
+	var held error
 	for _, u := range uploads {
 		if err := w.turn(); err != nil {
 			return err
@@ -316,13 +329,30 @@ func (w *walk) copyUploads(since uint64, bucket *objects.BucketDoc, uploads []me
 		if err := w.unchanged(since); err != nil {
 			return err
 		}
-		sent, err := retried(w, since, func(ctx context.Context) (int64, error) { return w.Keys.CopyOutUpload(ctx, bucket, u) })
-		if err != nil {
-			return errs.E("rebalance.copyUploads", objects.Key{Bucket: bucket.Bucket, Name: u.Name}, err)
+		key := objects.Key{Bucket: bucket.Bucket, Name: u.Name}
+		err := w.run.Apart(messages.HandlesKey(key, messages.MoveAccess), func() error {
+			sent, err := retried(w, since, func(ctx context.Context) (int64, error) { return w.Keys.CopyOutUpload(ctx, bucket, u) })
+			if err == nil {
+				w.copied(sent)
+			}
+			return err
+		})
+		switch {
+		case err == nil:
+		case isHeld(err):
+			held = cmp.Or(held, errs.E("rebalance.copyUploads", key, err))
+		default:
+			return errs.E("rebalance.copyUploads", key, err)
 		}
-		w.copied(sent)
 	}
-	return nil
+	return held
+}
+
+// isHeld reports whether a failure is that of a key that is quarantined: of this node or
+// another. The others go on.
+func isHeld(err error) bool {
+	var quarantined *messages.Quarantined
+	return errors.As(err, &quarantined)
 }
 
 // unchanged fails if what was walked since then is void.
@@ -349,12 +379,13 @@ func retried[T any](w *walk, since uint64, do func(context.Context) (T, error)) 
 	}
 }
 
-// copyAll copies keys, several at a time.
+// copyAll copies keys, several at a time. The first failure ends it, unless it is one of a
+// key that is quarantined: the others are copied before it is told.
 func (w *walk) copyAll(since uint64, bucket *objects.BucketDoc, names []string) error {
 	var copying sync.WaitGroup
 	room := make(chan struct{}, together)
 	var mu sync.Mutex
-	var failure error
+	var failure, held error
 	failing := func() error {
 		mu.Lock()
 		defer mu.Unlock()
@@ -371,20 +402,30 @@ func (w *walk) copyAll(since uint64, bucket *objects.BucketDoc, names []string) 
 		room <- struct{}{}
 		copying.Go(func() {
 			defer func() { <-room }()
-			sent, err := retried(w, since, func(ctx context.Context) (int64, error) { return w.Keys.CopyOut(ctx, bucket, name) })
+			key := objects.Key{Bucket: bucket.Bucket, Name: name}
+			err := w.run.Apart(messages.HandlesKey(key, messages.MoveAccess), func() error {
+				sent, err := retried(w, since, func(ctx context.Context) (int64, error) { return w.Keys.CopyOut(ctx, bucket, name) })
+				if err == nil {
+					w.copied(sent)
+				}
+				return err
+			})
 			if err == nil {
-				w.copied(sent)
 				return
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			if failure == nil {
-				failure = errs.E("rebalance.copy", objects.Key{Bucket: bucket.Bucket, Name: name}, err)
+			first := &failure
+			if isHeld(err) {
+				first = &held
+			}
+			if *first == nil {
+				*first = errs.E("rebalance.copy", key, err)
 			}
 		})
 	}
 	copying.Wait()
-	return failing()
+	return cmp.Or(failing(), held)
 }
 
 // sweep removes what is left over here, and tries again what failed. A plan that begins

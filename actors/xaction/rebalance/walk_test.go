@@ -29,6 +29,23 @@ func TestChoose(t *testing.T) {
 	}
 }
 
+// What failed is tried again after everything else.
+func TestChooseAfterAFailure(t *testing.T) {
+	w, next := &walk{}, &smap.Next{}
+	failed, _, _ := w.choose(next)
+	w.from = failed + slotsTogether
+	for range smap.Slots/slotsTogether - 1 {
+		from, to, left := w.choose(next)
+		if !left || from == failed {
+			t.Fatalf("slots from %d are tried before others; left: %t", from, left)
+		}
+		w.at.Runs = append(w.at.Runs, messages.SlotRun{From: from, To: to})
+	}
+	if from, to, left := w.choose(next); !left || from != failed || to != failed+slotsTogether-1 {
+		t.Errorf("at last slots %d to %d, %t", from, to, left)
+	}
+}
+
 // A report is void when a node has changed its state since, and only then.
 func TestBase(t *testing.T) {
 	m, err := smap.New("line", smap.Node{ID: "a", Digest: 1}, smap.Node{ID: "b", Digest: 2})

@@ -302,7 +302,7 @@ func (c *Cluster) InCharge(ctx context.Context, bucket, name string) (int, error
 
 func (c *Cluster) inCharge(m *smap.Smap, bucket, name string) (int, error) {
 	key := objects.Key{Bucket: objects.Bucket{Provider: "ais", Name: bucket}, Name: name}
-	id := m.View(smap.Key{Digest: key.Digest(), Owners: 1, Document: 1}).InCharge
+	id := m.View(smap.Key{Digest: key.Digest(), Owners: 1}).InCharge
 	for i, n := range c.Nodes {
 		if n.ID == id {
 			return i, nil
