@@ -18,9 +18,13 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 FOLDERS := $(wildcard objects messages api backend actors mountpath cluster httpedge supervisors tools cmd test)
 # The suites that start processes of the real binary; a race detector sees nothing of them.
 PROCESSES := /test/(process/nodes|together|plan|prove|cli|clients|demo|disks|edges|extension|hostile|kill|lifecycle|loopback|membership|memory|million|offline|space|tour|volume)$$
+# The suites that do less under the race detector: they run again without it.
+SHORTENED := /(cluster/member|mountpath/(layout|index)|test/(control|crash|node|road))$$
 # All packages, and the suites that take minutes before the others: none of them is begun
 # when everything else is over. go test begins packages in the order in which it is given them.
 PACKAGES := go list $(addprefix ./test/,together clients road crash plan demo membership node transition) ./... | awk '!seen[$$0]++'
+
+GO_TEST = xargs go test -json -count=1 -p $(SUITES) -timeout 60m -skip 'Soak$$' $(TEST_FLAGS)
 
 NATIVE ?= 127.0.0.1:8080
 S3 ?= 127.0.0.1:9000
@@ -28,6 +32,8 @@ FUZZ_RUNS ?= 20000
 # How many packages are tested at a time: suites of several nodes mostly wait.
 SUITES ?= $(shell echo $$(( $$(nproc) * 3 / 2 )))
 TEST_FLAGS ?=
+# Empty where there is no C compiler, which the race detector needs.
+RACE ?= $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)
 BENCH_FLAGS ?=
 # On the disk that is to be measured. A directory near the root lies apart from
 # others' files on ext4: making a file among many deleted ones costs four times as much.
@@ -73,15 +79,21 @@ tools:
 consul:
 	@test/tools/install consul
 
-## runs every test, and fuzzes each parser with 20,000 inputs (FUZZ_RUNS=); tests whose tools are absent are skipped, and counted
+## runs every test, under the race detector what is in one process, and fuzzes each parser with 20,000 inputs (FUZZ_RUNS=); tests whose tools are absent are skipped, and counted
 test: build $(CACHE)/summary
-	@{ $(PACKAGES) | TROUPE_BINARY=$(CURDIR)/bin/troupe xargs go test -json -count=1 -p $(SUITES) -timeout 20m -skip 'Soak$$' $(TEST_FLAGS) || status=1; \
-	   [ $(FUZZ_RUNS) = 0 ] || test/tools/fuzz $(FUZZ_RUNS) -json || status=1; \
-	   exit $${status:-0}; } | $(CACHE)/summary
+	@export TROUPE_BINARY=$(CURDIR)/bin/troupe; \
+	{ if [ $(RACE) ]; then \
+	    $(PACKAGES) | grep -Ev '$(PROCESSES)' | $(GO_TEST) $(RACE) || status=1; \
+	    $(PACKAGES) | grep -E '$(PROCESSES)|$(SHORTENED)' | $(GO_TEST) || status=1; \
+	  else \
+	    echo 'no C compiler: without the race detector'; $(PACKAGES) | $(GO_TEST) || status=1; \
+	  fi; \
+	  [ $(FUZZ_RUNS) = 0 ] || test/tools/fuzz $(FUZZ_RUNS) -json || status=1; \
+	  exit $${status:-0}; } | $(CACHE)/summary
 
 ## runs the tests of everything in one process under the race detector
 race: $(CACHE)/summary
-	@$(PACKAGES) | grep -Ev '$(PROCESSES)' | xargs go test -json -race -count=1 -p $(SUITES) -timeout 60m -skip 'Soak$$' $(TEST_FLAGS) | $(CACHE)/summary
+	@$(PACKAGES) | grep -Ev '$(PROCESSES)' | $(GO_TEST) -race | $(CACHE)/summary
 
 ## checks formatting, vets, and runs staticcheck
 lint: $(TOOLS)/staticcheck
