@@ -41,7 +41,7 @@ BENCH_DIR ?= /var/tmp/troupe-bench
 DEMO_FLAGS ?=
 CLUSTER_FLAGS ?=
 # Where the long forms keep how far they came, and for how many minutes a session goes on.
-SOAK ?= $(CACHE)/soak
+SOAK ?= docs/soak
 SOAK_MINUTES ?= 110
 
 .PHONY: all help build run cluster cluster-stop tools consul test race lint layers quick check bench soak fuzz proto demo clean
@@ -119,12 +119,12 @@ bench: build
 	   bin/troupe bench --suite reference --scratch $(BENCH_DIR) --json $(CACHE)/bench.json $(BENCH_FLAGS) \
 	   --serve "bin/troupe serve --data {data}/d0 --data {data}/d1 --data {data}/d2 --data {data}/d3 --native {native} --s3 {s3}"
 
-## runs the long forms of the tests, one slice (SOAK_MINUTES=110), keeps what it reached in .cache/soak for the next one, and prints the sums
+## runs the long forms of the tests, one slice (SOAK_MINUTES=110), keeps what it reached in docs/soak for the next one, and prints the sums
 soak: build $(CACHE)/summary
 	@mkdir -p $(SOAK)
 	@tests=$$(grep -rhE '^func Test[A-Za-z0-9]*Soak\(t ' --include=*_test.go $(FOLDERS) | wc -l); \
 	   each=$$(awk -v all=$(SOAK_MINUTES) -v tests=$$tests 'BEGIN { printf "%.2f", all / tests }'); \
-	   go list ./... | TROUPE_SOAK=$(SOAK) TROUPE_SOAK_MINUTES=$$each TROUPE_BINARY=$(CURDIR)/bin/troupe \
+	   go list ./... | TROUPE_SOAK=$(abspath $(SOAK)) TROUPE_SOAK_MINUTES=$$each TROUPE_BINARY=$(CURDIR)/bin/troupe \
 	   xargs go test -json -count=1 -p 1 -timeout 125m -run 'Soak$$' $(TEST_FLAGS) | $(CACHE)/summary || status=1; \
 	   go run ./test/soak/sums $(SOAK) || status=1; exit $${status:-0}
 
