@@ -1,0 +1,89 @@
+package archive
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/troupe-storage/troupe/objects/errs"
+)
+
+// MaxPatternBytes is how long the text of a pattern may be.
+const MaxPatternBytes = 4096
+
+// Mode says how a pattern is compared with the names of members. The values are those of
+// the parameter archmode.
+type Mode string
+
+const (
+	// Regexp: the regular expression (RE2) is found anywhere in the name.
+	Regexp Mode = "regexp"
+	// Prefix: the name begins with the text.
+	Prefix Mode = "prefix"
+	// Suffix: the name ends with the text.
+	Suffix Mode = "suffix"
+	// Substring: the text is anywhere in the name.
+	Substring Mode = "substr"
+	// SampleKey: the name without its extension is the text. WebDataset keeps a sample in
+	// files of one such key: the extension begins at the first dot of the last component, so
+	// that of "train/0001.seg.png" it is ".seg.png", and the key "train/0001".
+	SampleKey Mode = "wdskey"
+)
+
+// Pattern chooses members by name. It is immutable; the zero value chooses none.
+type Pattern struct {
+	mode       Mode
+	text       string
+	expression *regexp.Regexp
+}
+
+// NewPattern returns the pattern of a mode and a text. A mode that there is not, an empty or
+// overlong text, and a regular expression with a fault are Invalid.
+func NewPattern(mode Mode, text string) (Pattern, error) {
+	const op errs.Op = "archive.NewPattern"
+	p := Pattern{mode: mode, text: text}
+	if text == "" || len(text) > MaxPatternBytes {
+		return Pattern{}, errs.E(op, errs.Invalid, fmt.Errorf("a pattern of %d bytes, 1 to %d are allowed", len(text), MaxPatternBytes))
+	}
+	switch mode {
+	case Regexp:
+		expression, err := regexp.Compile(text)
+		if err != nil {
+			return Pattern{}, errs.E(op, errs.Invalid, err)
+		}
+		p.expression = expression
+	case Prefix, SampleKey:
+		p.text = bare(text)
+	case Suffix, Substring:
+	default:
+		return Pattern{}, errs.E(op, errs.Invalid, fmt.Errorf("unknown archmode %q: regexp, prefix, suffix, substr and wdskey are known", mode))
+	}
+	return p, nil
+}
+
+// Matches reports whether the pattern chooses a member of that name, of which one leading
+// slash does not count.
+func (p Pattern) Matches(name string) bool {
+	name = bare(name)
+	switch p.mode {
+	case Regexp:
+		return p.expression.MatchString(name)
+	case Prefix:
+		return strings.HasPrefix(name, p.text)
+	case Suffix:
+		return strings.HasSuffix(name, p.text)
+	case Substring:
+		return strings.Contains(name, p.text)
+	case SampleKey:
+		return sampleKey(name) == p.text
+	}
+	return false
+}
+
+func sampleKey(name string) string {
+	last := strings.LastIndexByte(name, '/') + 1
+	if dot := strings.IndexByte(name[last:], '.'); dot >= 0 {
+		return name[:last+dot]
+	}
+	return name
+}
