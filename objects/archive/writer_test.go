@@ -371,3 +371,5 @@ func TestWhatIsNotWritten(t *testing.T) {
 type failing struct{ err error }
 
 func (f failing) Write([]byte) (int, error) { return 0, f.err }
+
+func at(seconds int64) time.Time { return time.Unix(seconds, 0).UTC() }

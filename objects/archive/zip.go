@@ -122,18 +122,22 @@ func (w *zipWalk) findEnd64(end int64) (int64, []byte, error) {
 	if string(locator[:4]) != "PK\x06\x07" {
 		return 0, nil, nil
 	}
-	at := binary.LittleEndian.Uint64(locator[8:])
-	if at > uint64(end-zipLocator64Bytes-zipEnd64Bytes) {
-		return 0, nil, fmt.Errorf("its zip64 record lies outside")
-	}
+	// Where something was put before the zip, the locator does not count it; but the record is
+	// right before the locator unless it has something that nobody uses.
+	last := end - zipLocator64Bytes - zipEnd64Bytes
 	record := make([]byte, zipEnd64Bytes)
-	if err := sourceOf(w.at, int64(at), end, w.fault).readFull(record); err != nil {
-		return 0, nil, err
+	for _, at := range []uint64{binary.LittleEndian.Uint64(locator[8:]), uint64(last)} {
+		if at > uint64(last) {
+			continue
+		}
+		if err := sourceOf(w.at, int64(at), end, w.fault).readFull(record); err != nil {
+			return 0, nil, err
+		}
+		if string(record[:4]) == "PK\x06\x06" {
+			return int64(at), record, nil
+		}
 	}
-	if string(record[:4]) != "PK\x06\x06" {
-		return 0, nil, fmt.Errorf("its zip64 record is not where it should be")
-	}
-	return int64(at), record, nil
+	return 0, nil, fmt.Errorf("its zip64 record is not where it should be")
 }
 
 // next returns the next member, or io.EOF.
