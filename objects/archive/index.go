@@ -184,8 +184,12 @@ func BuildIndex(r *Reader, stamp Stamp) ([]byte, error) {
 			return nil, err
 		}
 	}
+	tail := r.walk.tail()
+	if r.tape != nil && tail > r.tape.tell() {
+		tail = -1 // the tar ends before its last member's padding does: there is no place for a header
+	}
 	w.points = r.points.all
-	return w.seal(stamp, r.walk.tail()), nil
+	return w.seal(stamp, tail), nil
 }
 
 // ParseIndex reads what BuildIndex or a Writer made of the shard with that stamp, and nothing
@@ -479,11 +483,7 @@ func (ix *Index) Open(at io.ReaderAt, m Member, limits Limits) (io.Reader, error
 	case ix.format == Tar:
 		return newContent(sourceOf(at, m.Offset, m.Offset+m.Size, f), m, false, limit, f), nil
 	case ix.format == Zip:
-		from, err := openZipped(at, m, f)
-		if err != nil {
-			return nil, explain(op, f, err)
-		}
-		return newContent(from, m, true, limit, f), nil
+		return newContent(openZipped(at, m, f), m, true, limit, f), nil
 	}
 	begin := ix.pointBefore(m.Offset)
 	t, err := openTape(ix.format, sourceOf(at, begin.packed, ix.stamp.Size, f), begin, limit, new(points))

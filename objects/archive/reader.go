@@ -30,10 +30,10 @@ type Reader struct {
 
 // walk is what the formats differ in.
 type walk interface {
-	next() (Member, error)          // io.EOF after the last
-	locate(Member) (Member, error)  // fills Offset of what next returned last
-	open(Member) (io.Reader, error) // its content, once located
-	tail() int64                    // after the last: where the trailer of a tar begins; -1: not known, or a zip
+	next() (Member, error)         // io.EOF after the last
+	locate(Member) (Member, error) // fills Offset of what next returned last
+	open(Member) io.Reader         // its content, once located
+	tail() int64                   // after the last: where the trailer of a tar begins; -1: not known, or a zip
 }
 
 // Open returns a reader of a shard that can be read in ranges. What is not asked for is not
@@ -179,11 +179,6 @@ func (r *Reader) begin() error {
 	if err != nil {
 		return err
 	}
-	from, err := r.walk.open(m)
-	if err != nil {
-		r.err = explain(op, r.fault, noEOF(err))
-		return r.err
-	}
-	r.reading = newContent(from, m, r.format == Zip, r.meter, r.fault)
+	r.reading = newContent(r.walk.open(m), m, r.format == Zip, r.meter, r.fault)
 	return nil
 }

@@ -87,7 +87,7 @@ func tarKind(header *tar.Header) Kind {
 	return Other
 }
 
-func (w *tarWalk) open(Member) (io.Reader, error) { return w.reader, nil }
+func (w *tarWalk) open(Member) io.Reader { return w.reader }
 
 func (w *tarWalk) locate(m Member) (Member, error) { return m, nil }
 

@@ -274,6 +274,9 @@ func (w *zipWalk) locate(m Member) (Member, error) {
 	if string(name) != m.Name {
 		return m, fmt.Errorf("%.100q is called %.100q where it lies", m.Name, name)
 	}
+	if m.Method == MethodStored && m.Stored != m.Size {
+		return m, fmt.Errorf("%.100q is stored as %d bytes and has %d", m.Name, m.Stored, m.Size)
+	}
 	offset := w.entry.offset + zipLocalBytes + int64(nameLen) + extraLen
 	if m.Stored > w.directory-offset {
 		return m, fmt.Errorf("%.100q goes on in the directory", m.Name)
@@ -283,21 +286,16 @@ func (w *zipWalk) locate(m Member) (Member, error) {
 }
 
 // open returns the content of a member that was located.
-func (w *zipWalk) open(m Member) (io.Reader, error) {
-	return openZipped(w.at, m, w.fault)
-}
+func (w *zipWalk) open(m Member) io.Reader { return openZipped(w.at, m, w.fault) }
 
 // openZipped returns the content of a member of a zip. Whether it is what the directory says
 // is for content to see.
-func openZipped(at io.ReaderAt, m Member, f *fault) (io.Reader, error) {
+func openZipped(at io.ReaderAt, m Member, f *fault) io.Reader {
 	source := sourceOf(at, m.Offset, m.Offset+m.Stored, f)
 	if m.Method == MethodDeflated {
-		return flate.NewReader(packedOf(source).Reader), nil
+		return flate.NewReader(packedOf(source).Reader)
 	}
-	if m.Stored != m.Size {
-		return nil, fmt.Errorf("%.100q is stored as %d bytes and has %d", m.Name, m.Stored, m.Size)
-	}
-	return source, nil
+	return source
 }
 
 func (w *zipWalk) tail() int64 { return -1 }
