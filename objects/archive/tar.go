@@ -35,6 +35,7 @@ func (w *tarWalk) next() (Member, error) {
 		}
 		w.end = w.tape.tell()
 		if header.Typeflag == tar.TypeXGlobalHeader {
+			w.end = blocks(w.end) // what comes next is behind its padding
 			continue
 		}
 		m := Member{
@@ -47,13 +48,16 @@ func (w *tarWalk) next() (Member, error) {
 		case m.Kind == Sparse:
 			m.Stored, w.end = 0, -1
 		case hasContent(header.Typeflag):
-			w.end += (m.Size + tarBlock - 1) / tarBlock * tarBlock
+			w.end += blocks(m.Size)
 		default:
 			m.Size, m.Stored = 0, 0
 		}
 		return m, nil
 	}
 }
+
+// blocks is a number of bytes with the padding behind them.
+func blocks(n int64) int64 { return (n + tarBlock - 1) / tarBlock * tarBlock }
 
 // hasContent reports whether members of a type have content behind the header. Of the others
 // a size means nothing.

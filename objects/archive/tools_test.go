@@ -230,7 +230,7 @@ func TestInfoZIP(t *testing.T) {
 			t.Fatal(err)
 		}
 		run(t, dir, nil, "unzip", "-tqq", path)
-		// One that extracts itself has something before it, with and without its offsets knowing.
+		// One that extracts itself has something before it, which its offsets do not count.
 		wantOthers(t, Zip, append([]byte("#!/bin/sh\nexit\n"), shard...), members)
 	}
 	// To a pipe, where sizes are behind the content, and of zip64.

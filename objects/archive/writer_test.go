@@ -225,7 +225,7 @@ func TestRandomShards(t *testing.T) {
 				name: name.Draw(rt, "name"), mode: rapid.Uint32Range(1, 0o777).Draw(rt, "mode"),
 				seconds: rapid.Int64Range(0, 1<<33).Draw(rt, "seconds"),
 			}
-			size := rapid.OneOf(rapid.IntRange(0, 2000), rapid.IntRange(0, 800_000)).Draw(rt, "size")
+			size := rapid.OneOf(rapid.IntRange(0, 2000), rapid.IntRange(0, 2000), rapid.IntRange(0, 700_000)).Draw(rt, "size")
 			if s.content = text(uint64(size), size); rapid.Bool().Draw(rt, "noise") {
 				s.content = noise(uint64(size), size)
 			}
