@@ -25,8 +25,9 @@
 // Promises:
 //
 //   - Memory does not grow with a shard, nor with what an archive claims. A Reader takes some
-//     tens of KiB and what names and headers take, at most a few MiB each; of a tar.lz4 two
-//     blocks, up to 8 MiB. An Index and the directory of a zip that is written grow with the
+//     tens of KiB and what one member's names and headers take, at most a few MiB; of a tar.lz4
+//     two blocks, up to 8 MiB. What it leaves to the collector goes by what it was given, and
+//     of a compressed tar by what comes out of it. An Index and the directory of a zip that is written grow with the
 //     names.
 //   - What comes out of a member has the length that is said, or ends in an error; of a zip
 //     it has the checksum, too. How much may be unpacked is for Limits to say.

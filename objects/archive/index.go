@@ -483,7 +483,7 @@ func (ix *Index) Open(at io.ReaderAt, m Member, limits Limits) (io.Reader, error
 	case ix.format == Tar:
 		return newContent(sourceOf(at, m.Offset, m.Offset+m.Size, f), m, false, limit, f), nil
 	case ix.format == Zip:
-		return newContent(openZipped(at, m, f), m, true, limit, f), nil
+		return newContent(new(unzip).open(at, m, f), m, true, limit, f), nil
 	}
 	begin := ix.pointBefore(m.Offset)
 	t, err := openTape(ix.format, sourceOf(at, begin.packed, ix.stamp.Size, f), begin, limit, new(points))

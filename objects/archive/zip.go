@@ -43,6 +43,7 @@ type zipWalk struct {
 	room      []byte // of the varying part of an entry
 	entry     zipEntry
 	local     *source // reads local headers
+	contents  unzip
 }
 
 // zipEntry is what the directory says of a member beside what every member has.
@@ -173,15 +174,18 @@ func (w *zipWalk) next() (Member, error) {
 	}
 	w.entry = zipEntry{localLen: nameLen, header: zip.FileHeader{
 		Name: string(rest[:nameLen]), Comment: string(rest[nameLen+extraLen:]),
-		CreatorVersion: u16(4), ReaderVersion: u16(6), Flags: u16(8), Method: u16(10), ModifiedTime: u16(12), ModifiedDate: u16(14),
+		CreatorVersion: u16(4), ReaderVersion: u16(6), Flags: u16(8), Method: u16(10),
 		CRC32: u32(16), CompressedSize64: uint64(u32(20)), UncompressedSize64: uint64(u32(24)), ExternalAttrs: u32(38),
 	}}
 	h := &w.entry.header
+	clock, date := u16(12), u16(14)
+	//lint:ignore SA1019 what is written as it was read, by zip.Writer.CreateRaw, is these and not Modified
+	h.ModifiedTime, h.ModifiedDate = clock, date
 	if strings.IndexByte(h.Name, 0) >= 0 {
 		return Member{}, fmt.Errorf("a name with a NUL, %.100q", h.Name)
 	}
 	offset := uint64(u32(42))
-	modified := dosTime(h.ModifiedDate, h.ModifiedTime)
+	modified := dosTime(date, clock)
 	for extra := rest[nameLen : nameLen+extraLen]; len(extra) >= 4; {
 		tag, n := binary.LittleEndian.Uint16(extra), int(binary.LittleEndian.Uint16(extra[2:]))
 		if n > len(extra)-4 {
@@ -285,17 +289,36 @@ func (w *zipWalk) locate(m Member) (Member, error) {
 	return m, nil
 }
 
-// open returns the content of a member that was located.
-func (w *zipWalk) open(m Member) io.Reader { return openZipped(w.at, m, w.fault) }
+// open returns the content of a member that was located, for as long as no other is opened.
+func (w *zipWalk) open(m Member) io.Reader { return w.contents.open(w.at, m, w.fault) }
 
-// openZipped returns the content of a member of a zip. Whether it is what the directory says
-// is for content to see.
-func openZipped(at io.ReaderAt, m Member, f *fault) io.Reader {
-	source := sourceOf(at, m.Offset, m.Offset+m.Stored, f)
-	if m.Method == MethodDeflated {
-		return flate.NewReader(packedOf(source).Reader)
+// unzip opens members of a zip, one at a time. What that takes, a hundred times more than a
+// small member, it keeps for the next.
+type unzip struct {
+	source  *source
+	packed  packedSource
+	inflate io.Reader // a flate.Resetter
+}
+
+// open returns the content of a member. Whether it is what the directory says is for content
+// to see.
+func (z *unzip) open(at io.ReaderAt, m Member, f *fault) io.Reader {
+	if z.source == nil {
+		z.source = sourceOf(at, 0, 0, f)
 	}
-	return source
+	z.source.position, z.source.end, z.source.unread = m.Offset, m.Offset+m.Stored, nil
+	if m.Method != MethodDeflated {
+		return z.source
+	}
+	if z.inflate == nil {
+		z.packed = packedOf(z.source)
+		z.inflate = flate.NewReader(z.packed.Reader)
+		return z.inflate
+	}
+	z.packed.Reset(z.source)
+	// It fails only if there is a dictionary.
+	_ = z.inflate.(flate.Resetter).Reset(z.packed.Reader, nil)
+	return z.inflate
 }
 
 func (w *zipWalk) tail() int64 { return -1 }
