@@ -147,10 +147,10 @@ func unpacked(f Format, shard []byte, limits Limits) int {
 func compareZip(t *testing.T, shard []byte, members []Member) {
 	theirs, err := zip.NewReader(bytes.NewReader(shard), int64(len(shard)))
 	if err != nil {
-		t.Skipf("the standard library refuses it: %v", err)
+		return // it refuses more
 	}
 	if len(theirs.File) != len(members) {
-		t.Skipf("%d members, the standard library sees %d: something before it is taken otherwise", len(members), len(theirs.File))
+		return // it looks for the directory elsewhere if there is something before the zip
 	}
 	for i, m := range members {
 		h := theirs.File[i]
