@@ -119,7 +119,31 @@ type BucketProps struct {
 	// Reads says whether a read asks the other nodes first whether it is still this
 	// one's to answer; default ReadsConfirmed.
 	Reads Reads `json:"reads,omitempty"`
+
+	// DataSlices and ParitySlices are d and p: an object is d+p slices on as many nodes, any
+	// d of which give it back; both 0: it is not erasure-coded. No bucket can ask for it yet:
+	// see Check, and docs/build-protection.md.
+	DataSlices   int `json:"ec_data,omitempty"`   // 1 to MaxDataSlices
+	ParitySlices int `json:"ec_parity,omitempty"` // 1 to MaxParitySlices
+	// SliceFrom is how large payloads are that are sliced, in bytes; smaller ones are whole.
+	// Default DefaultSliceFrom; -1: all are whole.
+	SliceFrom int64 `json:"ec_size_limit,omitempty"`
+	// MinSlices is how many different slices must be durable before a write is
+	// acknowledged: d to d+p, default d+1.
+	MinSlices int `json:"min_slices,omitempty"`
+	// KeepWhole has the node that writes an object keep all of it, too.
+	KeepWhole bool `json:"keep_whole,omitempty"`
+	// SliceDisks is how many slices of an object one node may hold, each on a mountpath of
+	// its own: 1 to MaxSliceDisks, default 1.
+	SliceDisks int `json:"ec_disks,omitempty"`
 }
+
+const (
+	// DefaultSliceFrom is the default of BucketProps.SliceFrom, AIStore's.
+	DefaultSliceFrom = 256 << 10
+	// MaxSliceDisks bounds BucketProps.SliceDisks.
+	MaxSliceDisks = 16
+)
 
 // MaxCopies bounds BucketProps.Copies: each is a node that a write waits for.
 const MaxCopies = 16
@@ -135,8 +159,39 @@ const (
 	ReadsRelaxed Reads = "relaxed"
 )
 
-// Owners returns on how many nodes an object is, with the default filled in.
-func (p BucketProps) Owners() int { return max(1, p.Copies) }
+// Owners returns on how many nodes an object is, with the default filled in: as many as
+// there are slices where it is erasure-coded, else as there are copies.
+func (p BucketProps) Owners() int {
+	if p.Coded() {
+		return p.DataSlices + p.ParitySlices
+	}
+	return max(1, p.Copies)
+}
+
+// Coded reports whether objects are erasure-coded.
+func (p BucketProps) Coded() bool { return p.DataSlices > 0 }
+
+// LeastSlices returns how many different slices must be durable before a write is
+// acknowledged, with the default filled in; 0 where objects are not erasure-coded.
+func (p BucketProps) LeastSlices() int {
+	if p.MinSlices > 0 || !p.Coded() {
+		return p.MinSlices
+	}
+	return p.DataSlices + 1
+}
+
+// Slices reports whether a payload of so many bytes is sliced; else it is whole.
+func (p BucketProps) Slices(sizeBytes int64) bool {
+	from := p.SliceFrom
+	if from == 0 {
+		from = DefaultSliceFrom
+	}
+	return p.Coded() && from > 0 && sizeBytes >= from
+}
+
+// SlicesPerNode returns how many slices of an object one node may hold, with the default
+// filled in.
+func (p BucketProps) SlicesPerNode() int { return max(1, p.SliceDisks) }
 
 // Consistency returns what reads promise, with the default filled in.
 func (p BucketProps) Consistency() Reads {
@@ -344,6 +399,45 @@ func (p BucketProps) Check() error {
 		return fmt.Errorf("min_copies %d is not from 1 to %d, the copies", p.MinCopies, p.Owners())
 	case p.Reads != "" && p.Reads != ReadsConfirmed && p.Reads != ReadsRelaxed:
 		return fmt.Errorf("reads %q is neither %q nor %q", p.Reads, ReadsConfirmed, ReadsRelaxed)
+	}
+	if err := p.checkSlices(); err != nil {
+		return err
+	}
+	if p.Coded() { // until writing, reading and repairing them is there
+		return fmt.Errorf("ec %d+%d: this version has no erasure coding of buckets", p.DataSlices, p.ParitySlices)
+	}
+	return nil
+}
+
+// checkSlices says which property of erasure coding has a value that it cannot have, or nil.
+func (p BucketProps) checkSlices() error {
+	d, width := p.DataSlices, p.DataSlices+p.ParitySlices
+	if d == 0 && p.ParitySlices == 0 {
+		switch {
+		case p.SliceFrom != 0:
+			return fmt.Errorf("ec_size_limit %d: the bucket has no ec", p.SliceFrom)
+		case p.MinSlices != 0:
+			return fmt.Errorf("min_slices %d: the bucket has no ec", p.MinSlices)
+		case p.KeepWhole:
+			return fmt.Errorf("keep_whole: the bucket has no ec")
+		case p.SliceDisks != 0:
+			return fmt.Errorf("ec_disks %d: the bucket has no ec", p.SliceDisks)
+		}
+		return nil
+	}
+	switch {
+	case d < 1 || d > MaxDataSlices:
+		return fmt.Errorf("ec_data %d is not from 1 to %d", d, MaxDataSlices)
+	case p.ParitySlices < 1 || p.ParitySlices > MaxParitySlices:
+		return fmt.Errorf("ec_parity %d is not from 1 to %d", p.ParitySlices, MaxParitySlices)
+	case p.SliceFrom < -1:
+		return fmt.Errorf("ec_size_limit %d is neither -1 nor a number of bytes", p.SliceFrom)
+	case p.MinSlices != 0 && (p.MinSlices < d || p.MinSlices > width):
+		return fmt.Errorf("min_slices %d is not from %d to %d: slices that give an object back, and all of them", p.MinSlices, d, width)
+	case p.SliceDisks < 0 || p.SliceDisks > MaxSliceDisks:
+		return fmt.Errorf("ec_disks %d is not from 1 to %d", p.SliceDisks, MaxSliceDisks)
+	case p.Copies > 1:
+		return fmt.Errorf("ec %d+%d and copies %d: slices are the copies", d, p.ParitySlices, p.Copies)
 	}
 	return nil
 }

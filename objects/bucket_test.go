@@ -97,3 +97,58 @@ func TestCopiesToCome(t *testing.T) {
 		t.Errorf("another number was made: %+v", other)
 	}
 }
+
+// Properties of erasure coding have their defaults and their ranges; and no bucket gets it:
+// what is in range is refused by name.
+func TestSliceProperties(t *testing.T) {
+	coded := BucketProps{DataSlices: 3, ParitySlices: 2}
+	if coded.Owners() != 5 || coded.LeastSlices() != 4 || coded.SlicesPerNode() != 1 || !coded.Coded() {
+		t.Errorf("3+2: %d owners, %d slices at least, %d on a node", coded.Owners(), coded.LeastSlices(), coded.SlicesPerNode())
+	}
+	if p := (BucketProps{Copies: 2}); p.Coded() || p.Owners() != 2 || p.LeastSlices() != 0 || p.Slices(1<<30) {
+		t.Errorf("two copies: %+v", p)
+	}
+	for from, sizes := range map[int64]map[int64]bool{
+		0:  {0: false, DefaultSliceFrom - 1: false, DefaultSliceFrom: true},
+		1:  {0: false, 1: true},
+		-1: {1 << 40: false},
+	} {
+		p := coded
+		p.SliceFrom = from
+		for size, want := range sizes {
+			if got := p.Slices(size); got != want {
+				t.Errorf("ec_size_limit %d: a payload of %d bytes is sliced: %v", from, size, got)
+			}
+		}
+	}
+	for _, fits := range []BucketProps{
+		coded, {DataSlices: 1, ParitySlices: 1}, {DataSlices: 32, ParitySlices: 32, SliceDisks: 16, KeepWhole: true, SliceFrom: -1},
+		{DataSlices: 3, ParitySlices: 2, MinSlices: 3}, {DataSlices: 3, ParitySlices: 2, MinSlices: 5, Copies: 1},
+	} {
+		if err := fits.checkSlices(); err != nil {
+			t.Errorf("%+v: %v", fits, err)
+		}
+		if err := fits.Check(); err == nil || !strings.Contains(err.Error(), "no erasure coding of buckets") {
+			t.Errorf("%+v: %v, want it refused by name", fits, err)
+		}
+	}
+	for want, p := range map[string]BucketProps{
+		"ec_data 0 ":            {ParitySlices: 2},
+		"ec_data 33 ":           {DataSlices: 33, ParitySlices: 2},
+		"ec_parity 0 ":          {DataSlices: 2},
+		"ec_parity -1 ":         {DataSlices: 2, ParitySlices: -1},
+		"ec_size_limit -2 ":     {DataSlices: 3, ParitySlices: 2, SliceFrom: -2},
+		"min_slices 2 is not":   {DataSlices: 3, ParitySlices: 2, MinSlices: 2},
+		"min_slices 6 is not":   {DataSlices: 3, ParitySlices: 2, MinSlices: 6},
+		"ec_disks 17 ":          {DataSlices: 3, ParitySlices: 2, SliceDisks: 17},
+		"ec 3+2 and copies 2":   {DataSlices: 3, ParitySlices: 2, Copies: 2},
+		"ec_size_limit 4096: t": {SliceFrom: 4096},
+		"min_slices 2: the":     {MinSlices: 2},
+		"keep_whole: the":       {KeepWhole: true},
+		"ec_disks 2: the":       {SliceDisks: 2},
+	} {
+		if err := p.Check(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%+v: %v, want %q", p, err, want)
+		}
+	}
+}

@@ -431,7 +431,7 @@ func TestForeignMap(t *testing.T) {
 	run(t, func(w *world) {
 		w.found("a", "b", "c")
 		before := w.smapOf("a")
-		other, err := smap.New("another", smap.Node{ID: "a"}, smap.Node{ID: "b"}, smap.Node{ID: "c"})
+		other, err := smap.New("another", smap.Node{ID: "a", Digest: 1}, smap.Node{ID: "b", Digest: 2}, smap.Node{ID: "c", Digest: 3})
 		must(t, err)
 		for range before.Version() {
 			next, err := other.Change().SetState("c", sinceOf(t, other, "c"), flip(t, other, "c")).Done()

@@ -3,6 +3,7 @@ package erasure
 import (
 	"fmt"
 
+	"github.com/troupe-storage/troupe/objects"
 	"github.com/troupe-storage/troupe/objects/slab"
 )
 
@@ -11,8 +12,8 @@ import (
 // the 256 from which the library computes another parity than the one that is on
 // disks.
 const (
-	MaxData   = 32
-	MaxParity = 32
+	MaxData   = objects.MaxDataSlices
+	MaxParity = objects.MaxParitySlices
 	MaxSlices = MaxData + MaxParity
 )
 

@@ -108,7 +108,7 @@ func TestMapSize(t *testing.T) {
 	m := &Smap{version: 1 << 62, lineage: lineage, previous: Hash(strings.Repeat("f", 32)), placementSince: 1 << 62, next: &Next{Since: 1 << 61}}
 	for i := range count {
 		id := NodeID(fmt.Sprintf("%032d", i))
-		m.nodes = append(m.nodes, Node{id, 1 << 63, Maintenance, 1 << 62, 1 << 62})
+		m.nodes = append(m.nodes, Node{id, 1<<63 + Digest(i), Maintenance, 1 << 62, 1 << 62})
 		m.placement = append(m.placement, id)
 		m.next.Placement = append(m.next.Placement, id)
 	}
@@ -140,6 +140,8 @@ func TestParseRefuses(t *testing.T) {
 		{`"state":"up"`, `"state":"asleep"`, "unknown state"},
 		{`"since":1}`, `"since":4}`, "since version 4"},
 		{`"since":1}`, `"since":1,"left":1}`, "is up and left"},
+		{`"since":1}]`, `"since":1},{"id":"b","digest":"0000000000000001","state":"up","since":1}]`, "nodes a and b have one digest, 0000000000000001"},
+		{`"since":1}]`, `"since":1},{"id":"a","digest":"0000000000000001","state":"up","since":1}]`, "node a is there twice"},
 		{`"placement":["a"]`, `"placement":[]`, "placement is empty"},
 		{`"placement":["a"]`, `"placement":["a","a"]`, "has a twice"},
 		{`"placement":["a"]`, `"placement":["b"]`, "no node of the map"},

@@ -58,10 +58,16 @@ func (m *Smap) validate() error {
 	if (m.previous == "") != (m.version == 1) {
 		fault("version %d names the predecessor %q", m.version, m.previous)
 	}
+	named := make(map[Digest]NodeID, len(m.nodes))
 	for i, node := range m.nodes {
-		if i > 0 && m.nodes[i-1].ID == node.ID {
+		twice := i > 0 && m.nodes[i-1].ID == node.ID
+		if twice {
 			fault("node %s is there twice", node.ID)
 		}
+		if other, taken := named[node.Digest]; taken && !twice {
+			fault("nodes %s and %s have one digest, %016x: records name nodes by it", other, node.ID, uint64(node.Digest))
+		}
+		named[node.Digest] = node.ID
 		m.validateNode(node, fault)
 	}
 	m.validatePlacement("placement", m.placement, fault)
