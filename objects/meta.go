@@ -16,7 +16,7 @@ const (
 	File Where = 2
 	// Chunks: part files of a completed multipart upload, in order.
 	Chunks Where = 3
-	// Slices: erasure-coded slices (later).
+	// Slices: files that hold slices of it, or all of it, as Meta.Slicing says.
 	Slices Where = 4
 	// Remote: known to a backend, not here (later).
 	Remote Where = 5
@@ -77,6 +77,13 @@ type Meta struct {
 	PartCount int   // Chunks: how many
 	PartSize  int64 // Chunks: size of every part but the last where they are equal, else 0
 
+	// Slicing says which nodes hold the payload, and in what form; nil: it lies where the
+	// record does. Slices has one; Inline, Chunks and File may.
+	Slicing *Slicing
+	// Follows is the generation of the record that was settled when this one was written;
+	// zero: there was none, or the bucket is not erasure-coded.
+	Follows Generation
+
 	Draft
 }
 
@@ -99,6 +106,8 @@ type Part struct {
 	ETag      string // MD5 in hexadecimal, or a fast one
 	Checksums []checksum.Value
 	Modified  time.Time
+	// Whole: of an upload with a Slicing, this part is not sliced.
+	Whole bool
 }
 
 // Upload is a multipart upload under way.
@@ -108,6 +117,9 @@ type Upload struct {
 	Initiated time.Time
 	// Checksum is what the client announced for the whole: algorithm and type.
 	Checksum checksum.Wanted
+	// Slicing is the form of all parts, and the nodes that hold them; nil: parts lie where
+	// the upload does.
+	Slicing *Slicing
 	Draft
 }
 

@@ -103,6 +103,7 @@ func RecordOf(m *objects.Meta) *Record {
 		Generation: GenerationOf(m.Generation), Payload: GenerationOf(m.Payload), Deleted: m.Deleted, Unsettled: m.Unsettled,
 		Where: uint32(m.Where), Path: text(m.Path), Size: m.Size, Xxhash: m.XXHash, Etag: text(m.ETag), Checksums: checksumsOf(m.Checksums),
 		Modified: nanos(m.Modified), Writes: m.Writes, PartCount: int64(m.PartCount), PartSize: m.PartSize, Draft: draftOf(&m.Draft),
+		Slicing: SlicingOf(m.Slicing), Follows: GenerationOf(m.Follows),
 	}
 }
 
@@ -121,11 +122,42 @@ func (r *Record) Meta() (*objects.Meta, error) {
 	if err != nil {
 		return nil, err
 	}
+	slicing, err := r.Slicing.Value()
+	if err != nil {
+		return nil, err
+	}
 	return &objects.Meta{
 		Generation: r.Generation.Value(), Payload: r.Payload.Value(), Deleted: r.Deleted, Unsettled: r.Unsettled,
 		Where: objects.Where(r.Where), Path: string(r.Path), Size: r.Size, XXHash: r.Xxhash, ETag: string(r.Etag), Checksums: sums,
 		Modified: ofNanos(r.Modified), Writes: r.Writes, PartCount: int(r.PartCount), PartSize: r.PartSize, Draft: r.Draft.value(),
+		Slicing: slicing, Follows: r.Follows.Value(),
 	}, nil
+}
+
+// SlicingOf is a slicing as it goes between nodes; nil for nil.
+func SlicingOf(s *objects.Slicing) *Slicing {
+	if s == nil {
+		return nil
+	}
+	return &Slicing{
+		Data: uint32(s.Data), Parity: uint32(s.Parity), CellBytes: uint32(s.CellBytes), Whole: s.Whole, Members: objects.AppendMembers(nil, s.Members),
+	}
+}
+
+// Value returns the slicing, which can be; nil for nil.
+func (s *Slicing) Value() (*objects.Slicing, error) {
+	if s == nil {
+		return nil, nil
+	}
+	members, err := objects.ParseMembers(s.Members)
+	if err != nil {
+		return nil, err
+	}
+	value := &objects.Slicing{Data: int(s.Data), Parity: int(s.Parity), CellBytes: int(s.CellBytes), Whole: s.Whole, Members: members}
+	if err := value.Check(); err != nil {
+		return nil, err
+	}
+	return value, nil
 }
 
 func checksumsOf(values []checksum.Value) []*Checksum {
@@ -234,7 +266,7 @@ func PartsOf(parts []objects.Part) []*Part {
 		p := &parts[i]
 		list[i] = &Part{
 			Number: int64(p.Number), Payload: GenerationOf(p.Payload), Size: p.Size, Xxhash: p.XXHash, Etag: text(p.ETag),
-			Checksums: checksumsOf(p.Checksums), Modified: nanos(p.Modified),
+			Checksums: checksumsOf(p.Checksums), Modified: nanos(p.Modified), Whole: p.Whole,
 		}
 	}
 	return list
@@ -256,7 +288,7 @@ func Parts(list []*Part) ([]objects.Part, error) {
 		}
 		parts[i] = objects.Part{
 			Number: int(p.Number), Payload: p.Payload.Value(), Size: p.Size, XXHash: p.Xxhash, ETag: string(p.Etag),
-			Checksums: sums, Modified: ofNanos(p.Modified),
+			Checksums: sums, Modified: ofNanos(p.Modified), Whole: p.Whole,
 		}
 	}
 	return parts, nil
@@ -266,7 +298,7 @@ func Parts(list []*Part) ([]objects.Part, error) {
 func UploadOf(u *objects.Upload) *Upload {
 	return &Upload{
 		Id: text(u.ID), Name: text(u.Name), Initiated: nanos(u.Initiated), Algorithm: uint32(u.Checksum.Algorithm), Type: uint32(u.Checksum.Type),
-		Draft: draftOf(&u.Draft),
+		Draft: draftOf(&u.Draft), Slicing: SlicingOf(u.Slicing),
 	}
 }
 
@@ -276,7 +308,11 @@ func (u *Upload) Value() (objects.Upload, error) {
 	if err != nil {
 		return objects.Upload{}, err
 	}
-	return objects.Upload{ID: string(u.Id), Name: string(u.Name), Initiated: ofNanos(u.Initiated), Checksum: wanted, Draft: u.Draft.value()}, nil
+	slicing, err := u.Slicing.Value()
+	if err != nil {
+		return objects.Upload{}, err
+	}
+	return objects.Upload{ID: string(u.Id), Name: string(u.Name), Initiated: ofNanos(u.Initiated), Checksum: wanted, Slicing: slicing, Draft: u.Draft.value()}, nil
 }
 
 // ConditionsOf is conditions as they go between nodes; nil for none.

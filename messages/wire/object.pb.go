@@ -274,6 +274,8 @@ type Record struct {
 	PartCount     int64                  `protobuf:"varint,13,opt,name=part_count,json=partCount,proto3" json:"part_count,omitempty"`
 	PartSize      int64                  `protobuf:"varint,14,opt,name=part_size,json=partSize,proto3" json:"part_size,omitempty"` // bytes
 	Draft         *Draft                 `protobuf:"bytes,15,opt,name=draft,proto3" json:"draft,omitempty"`
+	Slicing       *Slicing               `protobuf:"bytes,16,opt,name=slicing,proto3" json:"slicing,omitempty"` // absent: the payload lies where the record does
+	Follows       *Generation            `protobuf:"bytes,17,opt,name=follows,proto3" json:"follows,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -413,6 +415,97 @@ func (x *Record) GetDraft() *Draft {
 	return nil
 }
 
+func (x *Record) GetSlicing() *Slicing {
+	if x != nil {
+		return x.Slicing
+	}
+	return nil
+}
+
+func (x *Record) GetFollows() *Generation {
+	if x != nil {
+		return x.Follows
+	}
+	return nil
+}
+
+// Slicing says which nodes hold a payload, and in what form: see objects.Slicing.
+type Slicing struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          uint32                 `protobuf:"varint,1,opt,name=data,proto3" json:"data,omitempty"`
+	Parity        uint32                 `protobuf:"varint,2,opt,name=parity,proto3" json:"parity,omitempty"`
+	CellBytes     uint32                 `protobuf:"varint,3,opt,name=cell_bytes,json=cellBytes,proto3" json:"cell_bytes,omitempty"`
+	Whole         bool                   `protobuf:"varint,4,opt,name=whole,proto3" json:"whole,omitempty"`
+	Members       []byte                 `protobuf:"bytes,5,opt,name=members,proto3" json:"members,omitempty"` // 10 bytes each: digest, big-endian; index; 1: holds
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Slicing) Reset() {
+	*x = Slicing{}
+	mi := &file_messages_wire_object_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Slicing) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Slicing) ProtoMessage() {}
+
+func (x *Slicing) ProtoReflect() protoreflect.Message {
+	mi := &file_messages_wire_object_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Slicing.ProtoReflect.Descriptor instead.
+func (*Slicing) Descriptor() ([]byte, []int) {
+	return file_messages_wire_object_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Slicing) GetData() uint32 {
+	if x != nil {
+		return x.Data
+	}
+	return 0
+}
+
+func (x *Slicing) GetParity() uint32 {
+	if x != nil {
+		return x.Parity
+	}
+	return 0
+}
+
+func (x *Slicing) GetCellBytes() uint32 {
+	if x != nil {
+		return x.CellBytes
+	}
+	return 0
+}
+
+func (x *Slicing) GetWhole() bool {
+	if x != nil {
+		return x.Whole
+	}
+	return false
+}
+
+func (x *Slicing) GetMembers() []byte {
+	if x != nil {
+		return x.Members
+	}
+	return nil
+}
+
 type Checksum struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Algorithm     uint32                 `protobuf:"varint,1,opt,name=algorithm,proto3" json:"algorithm,omitempty"` // 1 CRC32, 2 CRC32C, 3 CRC64NVME, 4 SHA1, 5 SHA256
@@ -425,7 +518,7 @@ type Checksum struct {
 
 func (x *Checksum) Reset() {
 	*x = Checksum{}
-	mi := &file_messages_wire_object_proto_msgTypes[5]
+	mi := &file_messages_wire_object_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -437,7 +530,7 @@ func (x *Checksum) String() string {
 func (*Checksum) ProtoMessage() {}
 
 func (x *Checksum) ProtoReflect() protoreflect.Message {
-	mi := &file_messages_wire_object_proto_msgTypes[5]
+	mi := &file_messages_wire_object_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -450,7 +543,7 @@ func (x *Checksum) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Checksum.ProtoReflect.Descriptor instead.
 func (*Checksum) Descriptor() ([]byte, []int) {
-	return file_messages_wire_object_proto_rawDescGZIP(), []int{5}
+	return file_messages_wire_object_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Checksum) GetAlgorithm() uint32 {
@@ -494,7 +587,7 @@ type Draft struct {
 
 func (x *Draft) Reset() {
 	*x = Draft{}
-	mi := &file_messages_wire_object_proto_msgTypes[6]
+	mi := &file_messages_wire_object_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -506,7 +599,7 @@ func (x *Draft) String() string {
 func (*Draft) ProtoMessage() {}
 
 func (x *Draft) ProtoReflect() protoreflect.Message {
-	mi := &file_messages_wire_object_proto_msgTypes[6]
+	mi := &file_messages_wire_object_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -519,7 +612,7 @@ func (x *Draft) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Draft.ProtoReflect.Descriptor instead.
 func (*Draft) Descriptor() ([]byte, []int) {
-	return file_messages_wire_object_proto_rawDescGZIP(), []int{6}
+	return file_messages_wire_object_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Draft) GetClass() []byte {
@@ -572,7 +665,7 @@ type Headers struct {
 
 func (x *Headers) Reset() {
 	*x = Headers{}
-	mi := &file_messages_wire_object_proto_msgTypes[7]
+	mi := &file_messages_wire_object_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -584,7 +677,7 @@ func (x *Headers) String() string {
 func (*Headers) ProtoMessage() {}
 
 func (x *Headers) ProtoReflect() protoreflect.Message {
-	mi := &file_messages_wire_object_proto_msgTypes[7]
+	mi := &file_messages_wire_object_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -597,7 +690,7 @@ func (x *Headers) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Headers.ProtoReflect.Descriptor instead.
 func (*Headers) Descriptor() ([]byte, []int) {
-	return file_messages_wire_object_proto_rawDescGZIP(), []int{7}
+	return file_messages_wire_object_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Headers) GetContentType() []byte {
@@ -659,7 +752,7 @@ type Pair struct {
 
 func (x *Pair) Reset() {
 	*x = Pair{}
-	mi := &file_messages_wire_object_proto_msgTypes[8]
+	mi := &file_messages_wire_object_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -671,7 +764,7 @@ func (x *Pair) String() string {
 func (*Pair) ProtoMessage() {}
 
 func (x *Pair) ProtoReflect() protoreflect.Message {
-	mi := &file_messages_wire_object_proto_msgTypes[8]
+	mi := &file_messages_wire_object_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -684,7 +777,7 @@ func (x *Pair) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pair.ProtoReflect.Descriptor instead.
 func (*Pair) Descriptor() ([]byte, []int) {
-	return file_messages_wire_object_proto_rawDescGZIP(), []int{8}
+	return file_messages_wire_object_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Pair) GetName() []byte {
@@ -711,13 +804,14 @@ type Part struct {
 	Etag          []byte                 `protobuf:"bytes,5,opt,name=etag,proto3" json:"etag,omitempty"`
 	Checksums     []*Checksum            `protobuf:"bytes,6,rep,name=checksums,proto3" json:"checksums,omitempty"`
 	Modified      *int64                 `protobuf:"fixed64,7,opt,name=modified,proto3,oneof" json:"modified,omitempty"` // ns since 1970; absent: no time
+	Whole         bool                   `protobuf:"varint,8,opt,name=whole,proto3" json:"whole,omitempty"`              // of an upload with a slicing: it is not sliced
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Part) Reset() {
 	*x = Part{}
-	mi := &file_messages_wire_object_proto_msgTypes[9]
+	mi := &file_messages_wire_object_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -729,7 +823,7 @@ func (x *Part) String() string {
 func (*Part) ProtoMessage() {}
 
 func (x *Part) ProtoReflect() protoreflect.Message {
-	mi := &file_messages_wire_object_proto_msgTypes[9]
+	mi := &file_messages_wire_object_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -742,7 +836,7 @@ func (x *Part) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Part.ProtoReflect.Descriptor instead.
 func (*Part) Descriptor() ([]byte, []int) {
-	return file_messages_wire_object_proto_rawDescGZIP(), []int{9}
+	return file_messages_wire_object_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Part) GetNumber() int64 {
@@ -794,6 +888,13 @@ func (x *Part) GetModified() int64 {
 	return 0
 }
 
+func (x *Part) GetWhole() bool {
+	if x != nil {
+		return x.Whole
+	}
+	return false
+}
+
 // Upload is an upload in parts that is under way.
 type Upload struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -803,13 +904,14 @@ type Upload struct {
 	Algorithm     uint32                 `protobuf:"varint,4,opt,name=algorithm,proto3" json:"algorithm,omitempty"`        // of the checksum that was announced: as in Checksum
 	Type          uint32                 `protobuf:"varint,5,opt,name=type,proto3" json:"type,omitempty"`                  // likewise
 	Draft         *Draft                 `protobuf:"bytes,6,opt,name=draft,proto3" json:"draft,omitempty"`
+	Slicing       *Slicing               `protobuf:"bytes,7,opt,name=slicing,proto3" json:"slicing,omitempty"` // of all parts
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Upload) Reset() {
 	*x = Upload{}
-	mi := &file_messages_wire_object_proto_msgTypes[10]
+	mi := &file_messages_wire_object_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -821,7 +923,7 @@ func (x *Upload) String() string {
 func (*Upload) ProtoMessage() {}
 
 func (x *Upload) ProtoReflect() protoreflect.Message {
-	mi := &file_messages_wire_object_proto_msgTypes[10]
+	mi := &file_messages_wire_object_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -834,7 +936,7 @@ func (x *Upload) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Upload.ProtoReflect.Descriptor instead.
 func (*Upload) Descriptor() ([]byte, []int) {
-	return file_messages_wire_object_proto_rawDescGZIP(), []int{10}
+	return file_messages_wire_object_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Upload) GetId() []byte {
@@ -879,6 +981,13 @@ func (x *Upload) GetDraft() *Draft {
 	return nil
 }
 
+func (x *Upload) GetSlicing() *Slicing {
+	if x != nil {
+		return x.Slicing
+	}
+	return nil
+}
+
 // Conditions guard a request.
 type Conditions struct {
 	state             protoimpl.MessageState `protogen:"open.v1"`
@@ -894,7 +1003,7 @@ type Conditions struct {
 
 func (x *Conditions) Reset() {
 	*x = Conditions{}
-	mi := &file_messages_wire_object_proto_msgTypes[11]
+	mi := &file_messages_wire_object_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -906,7 +1015,7 @@ func (x *Conditions) String() string {
 func (*Conditions) ProtoMessage() {}
 
 func (x *Conditions) ProtoReflect() protoreflect.Message {
-	mi := &file_messages_wire_object_proto_msgTypes[11]
+	mi := &file_messages_wire_object_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -919,7 +1028,7 @@ func (x *Conditions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Conditions.ProtoReflect.Descriptor instead.
 func (*Conditions) Descriptor() ([]byte, []int) {
-	return file_messages_wire_object_proto_rawDescGZIP(), []int{11}
+	return file_messages_wire_object_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Conditions) GetIfMatch() []byte {
@@ -978,7 +1087,7 @@ type Origin struct {
 
 func (x *Origin) Reset() {
 	*x = Origin{}
-	mi := &file_messages_wire_object_proto_msgTypes[12]
+	mi := &file_messages_wire_object_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -990,7 +1099,7 @@ func (x *Origin) String() string {
 func (*Origin) ProtoMessage() {}
 
 func (x *Origin) ProtoReflect() protoreflect.Message {
-	mi := &file_messages_wire_object_proto_msgTypes[12]
+	mi := &file_messages_wire_object_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1003,7 +1112,7 @@ func (x *Origin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Origin.ProtoReflect.Descriptor instead.
 func (*Origin) Descriptor() ([]byte, []int) {
-	return file_messages_wire_object_proto_rawDescGZIP(), []int{12}
+	return file_messages_wire_object_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Origin) GetCause() uint32 {
@@ -1055,7 +1164,7 @@ type Failure struct {
 
 func (x *Failure) Reset() {
 	*x = Failure{}
-	mi := &file_messages_wire_object_proto_msgTypes[13]
+	mi := &file_messages_wire_object_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1067,7 +1176,7 @@ func (x *Failure) String() string {
 func (*Failure) ProtoMessage() {}
 
 func (x *Failure) ProtoReflect() protoreflect.Message {
-	mi := &file_messages_wire_object_proto_msgTypes[13]
+	mi := &file_messages_wire_object_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1080,7 +1189,7 @@ func (x *Failure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failure.ProtoReflect.Descriptor instead.
 func (*Failure) Descriptor() ([]byte, []int) {
-	return file_messages_wire_object_proto_rawDescGZIP(), []int{13}
+	return file_messages_wire_object_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Failure) GetKind() uint32 {
@@ -1132,7 +1241,7 @@ type MountpathAway struct {
 
 func (x *MountpathAway) Reset() {
 	*x = MountpathAway{}
-	mi := &file_messages_wire_object_proto_msgTypes[14]
+	mi := &file_messages_wire_object_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1144,7 +1253,7 @@ func (x *MountpathAway) String() string {
 func (*MountpathAway) ProtoMessage() {}
 
 func (x *MountpathAway) ProtoReflect() protoreflect.Message {
-	mi := &file_messages_wire_object_proto_msgTypes[14]
+	mi := &file_messages_wire_object_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1157,7 +1266,7 @@ func (x *MountpathAway) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MountpathAway.ProtoReflect.Descriptor instead.
 func (*MountpathAway) Descriptor() ([]byte, []int) {
-	return file_messages_wire_object_proto_rawDescGZIP(), []int{14}
+	return file_messages_wire_object_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *MountpathAway) GetPath() []byte {
@@ -1210,7 +1319,7 @@ type Quarantined struct {
 
 func (x *Quarantined) Reset() {
 	*x = Quarantined{}
-	mi := &file_messages_wire_object_proto_msgTypes[15]
+	mi := &file_messages_wire_object_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1222,7 +1331,7 @@ func (x *Quarantined) String() string {
 func (*Quarantined) ProtoMessage() {}
 
 func (x *Quarantined) ProtoReflect() protoreflect.Message {
-	mi := &file_messages_wire_object_proto_msgTypes[15]
+	mi := &file_messages_wire_object_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1235,7 +1344,7 @@ func (x *Quarantined) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Quarantined.ProtoReflect.Descriptor instead.
 func (*Quarantined) Descriptor() ([]byte, []int) {
-	return file_messages_wire_object_proto_rawDescGZIP(), []int{15}
+	return file_messages_wire_object_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Quarantined) GetId() []byte {
@@ -1289,7 +1398,7 @@ type Nothing struct {
 
 func (x *Nothing) Reset() {
 	*x = Nothing{}
-	mi := &file_messages_wire_object_proto_msgTypes[16]
+	mi := &file_messages_wire_object_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1301,7 +1410,7 @@ func (x *Nothing) String() string {
 func (*Nothing) ProtoMessage() {}
 
 func (x *Nothing) ProtoReflect() protoreflect.Message {
-	mi := &file_messages_wire_object_proto_msgTypes[16]
+	mi := &file_messages_wire_object_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1314,7 +1423,7 @@ func (x *Nothing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Nothing.ProtoReflect.Descriptor instead.
 func (*Nothing) Descriptor() ([]byte, []int) {
-	return file_messages_wire_object_proto_rawDescGZIP(), []int{16}
+	return file_messages_wire_object_proto_rawDescGZIP(), []int{17}
 }
 
 var File_messages_wire_object_proto protoreflect.FileDescriptor
@@ -1336,7 +1445,7 @@ const file_messages_wire_object_proto_rawDesc = "" +
 	"\x03seq\x18\x03 \x01(\x04R\x03seq\"9\n" +
 	"\aInstant\x12\x18\n" +
 	"\aseconds\x18\x01 \x01(\x03R\aseconds\x12\x14\n" +
-	"\x05nanos\x18\x02 \x01(\rR\x05nanos\"\xf7\x03\n" +
+	"\x05nanos\x18\x02 \x01(\rR\x05nanos\"\xda\x04\n" +
 	"\x06Record\x127\n" +
 	"\n" +
 	"generation\x18\x01 \x01(\v2\x17.troupe.wire.GenerationR\n" +
@@ -1356,8 +1465,17 @@ const file_messages_wire_object_proto_rawDesc = "" +
 	"\n" +
 	"part_count\x18\r \x01(\x03R\tpartCount\x12\x1b\n" +
 	"\tpart_size\x18\x0e \x01(\x03R\bpartSize\x12(\n" +
-	"\x05draft\x18\x0f \x01(\v2\x12.troupe.wire.DraftR\x05draftB\v\n" +
-	"\t_modified\"d\n" +
+	"\x05draft\x18\x0f \x01(\v2\x12.troupe.wire.DraftR\x05draft\x12.\n" +
+	"\aslicing\x18\x10 \x01(\v2\x14.troupe.wire.SlicingR\aslicing\x121\n" +
+	"\afollows\x18\x11 \x01(\v2\x17.troupe.wire.GenerationR\afollowsB\v\n" +
+	"\t_modified\"\x84\x01\n" +
+	"\aSlicing\x12\x12\n" +
+	"\x04data\x18\x01 \x01(\rR\x04data\x12\x16\n" +
+	"\x06parity\x18\x02 \x01(\rR\x06parity\x12\x1d\n" +
+	"\n" +
+	"cell_bytes\x18\x03 \x01(\rR\tcellBytes\x12\x14\n" +
+	"\x05whole\x18\x04 \x01(\bR\x05whole\x12\x18\n" +
+	"\amembers\x18\x05 \x01(\fR\amembers\"d\n" +
 	"\bChecksum\x12\x1c\n" +
 	"\talgorithm\x18\x01 \x01(\rR\talgorithm\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\rR\x04type\x12\x14\n" +
@@ -1380,7 +1498,7 @@ const file_messages_wire_object_proto_rawDesc = "" +
 	"\bredirect\x18\a \x01(\fR\bredirect\"0\n" +
 	"\x04Pair\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\fR\x04name\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\fR\x05value\"\xf4\x01\n" +
+	"\x05value\x18\x02 \x01(\fR\x05value\"\x8a\x02\n" +
 	"\x04Part\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x03R\x06number\x121\n" +
 	"\apayload\x18\x02 \x01(\v2\x17.troupe.wire.GenerationR\apayload\x12\x12\n" +
@@ -1388,15 +1506,17 @@ const file_messages_wire_object_proto_rawDesc = "" +
 	"\x06xxhash\x18\x04 \x01(\x06R\x06xxhash\x12\x12\n" +
 	"\x04etag\x18\x05 \x01(\fR\x04etag\x123\n" +
 	"\tchecksums\x18\x06 \x03(\v2\x15.troupe.wire.ChecksumR\tchecksums\x12\x1f\n" +
-	"\bmodified\x18\a \x01(\x10H\x00R\bmodified\x88\x01\x01B\v\n" +
-	"\t_modified\"\xb9\x01\n" +
+	"\bmodified\x18\a \x01(\x10H\x00R\bmodified\x88\x01\x01\x12\x14\n" +
+	"\x05whole\x18\b \x01(\bR\x05wholeB\v\n" +
+	"\t_modified\"\xe9\x01\n" +
 	"\x06Upload\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\fR\x04name\x12!\n" +
 	"\tinitiated\x18\x03 \x01(\x10H\x00R\tinitiated\x88\x01\x01\x12\x1c\n" +
 	"\talgorithm\x18\x04 \x01(\rR\talgorithm\x12\x12\n" +
 	"\x04type\x18\x05 \x01(\rR\x04type\x12(\n" +
-	"\x05draft\x18\x06 \x01(\v2\x12.troupe.wire.DraftR\x05draftB\f\n" +
+	"\x05draft\x18\x06 \x01(\v2\x12.troupe.wire.DraftR\x05draft\x12.\n" +
+	"\aslicing\x18\a \x01(\v2\x14.troupe.wire.SlicingR\aslicingB\f\n" +
 	"\n" +
 	"_initiated\"\xbd\x02\n" +
 	"\n" +
@@ -1448,47 +1568,51 @@ func file_messages_wire_object_proto_rawDescGZIP() []byte {
 	return file_messages_wire_object_proto_rawDescData
 }
 
-var file_messages_wire_object_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_messages_wire_object_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_messages_wire_object_proto_goTypes = []any{
 	(*About)(nil),         // 0: troupe.wire.About
 	(*Epoch)(nil),         // 1: troupe.wire.Epoch
 	(*Generation)(nil),    // 2: troupe.wire.Generation
 	(*Instant)(nil),       // 3: troupe.wire.Instant
 	(*Record)(nil),        // 4: troupe.wire.Record
-	(*Checksum)(nil),      // 5: troupe.wire.Checksum
-	(*Draft)(nil),         // 6: troupe.wire.Draft
-	(*Headers)(nil),       // 7: troupe.wire.Headers
-	(*Pair)(nil),          // 8: troupe.wire.Pair
-	(*Part)(nil),          // 9: troupe.wire.Part
-	(*Upload)(nil),        // 10: troupe.wire.Upload
-	(*Conditions)(nil),    // 11: troupe.wire.Conditions
-	(*Origin)(nil),        // 12: troupe.wire.Origin
-	(*Failure)(nil),       // 13: troupe.wire.Failure
-	(*MountpathAway)(nil), // 14: troupe.wire.MountpathAway
-	(*Quarantined)(nil),   // 15: troupe.wire.Quarantined
-	(*Nothing)(nil),       // 16: troupe.wire.Nothing
+	(*Slicing)(nil),       // 5: troupe.wire.Slicing
+	(*Checksum)(nil),      // 6: troupe.wire.Checksum
+	(*Draft)(nil),         // 7: troupe.wire.Draft
+	(*Headers)(nil),       // 8: troupe.wire.Headers
+	(*Pair)(nil),          // 9: troupe.wire.Pair
+	(*Part)(nil),          // 10: troupe.wire.Part
+	(*Upload)(nil),        // 11: troupe.wire.Upload
+	(*Conditions)(nil),    // 12: troupe.wire.Conditions
+	(*Origin)(nil),        // 13: troupe.wire.Origin
+	(*Failure)(nil),       // 14: troupe.wire.Failure
+	(*MountpathAway)(nil), // 15: troupe.wire.MountpathAway
+	(*Quarantined)(nil),   // 16: troupe.wire.Quarantined
+	(*Nothing)(nil),       // 17: troupe.wire.Nothing
 }
 var file_messages_wire_object_proto_depIdxs = []int32{
 	2,  // 0: troupe.wire.Record.generation:type_name -> troupe.wire.Generation
 	2,  // 1: troupe.wire.Record.payload:type_name -> troupe.wire.Generation
-	5,  // 2: troupe.wire.Record.checksums:type_name -> troupe.wire.Checksum
-	6,  // 3: troupe.wire.Record.draft:type_name -> troupe.wire.Draft
-	7,  // 4: troupe.wire.Draft.headers:type_name -> troupe.wire.Headers
-	8,  // 5: troupe.wire.Draft.user:type_name -> troupe.wire.Pair
-	8,  // 6: troupe.wire.Draft.tags:type_name -> troupe.wire.Pair
-	2,  // 7: troupe.wire.Part.payload:type_name -> troupe.wire.Generation
-	5,  // 8: troupe.wire.Part.checksums:type_name -> troupe.wire.Checksum
-	6,  // 9: troupe.wire.Upload.draft:type_name -> troupe.wire.Draft
-	3,  // 10: troupe.wire.Conditions.if_modified_since:type_name -> troupe.wire.Instant
-	3,  // 11: troupe.wire.Conditions.if_unmodified_since:type_name -> troupe.wire.Instant
-	3,  // 12: troupe.wire.Conditions.if_last_modified:type_name -> troupe.wire.Instant
-	14, // 13: troupe.wire.Failure.mountpath:type_name -> troupe.wire.MountpathAway
-	15, // 14: troupe.wire.Failure.quarantined:type_name -> troupe.wire.Quarantined
-	15, // [15:15] is the sub-list for method output_type
-	15, // [15:15] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	6,  // 2: troupe.wire.Record.checksums:type_name -> troupe.wire.Checksum
+	7,  // 3: troupe.wire.Record.draft:type_name -> troupe.wire.Draft
+	5,  // 4: troupe.wire.Record.slicing:type_name -> troupe.wire.Slicing
+	2,  // 5: troupe.wire.Record.follows:type_name -> troupe.wire.Generation
+	8,  // 6: troupe.wire.Draft.headers:type_name -> troupe.wire.Headers
+	9,  // 7: troupe.wire.Draft.user:type_name -> troupe.wire.Pair
+	9,  // 8: troupe.wire.Draft.tags:type_name -> troupe.wire.Pair
+	2,  // 9: troupe.wire.Part.payload:type_name -> troupe.wire.Generation
+	6,  // 10: troupe.wire.Part.checksums:type_name -> troupe.wire.Checksum
+	7,  // 11: troupe.wire.Upload.draft:type_name -> troupe.wire.Draft
+	5,  // 12: troupe.wire.Upload.slicing:type_name -> troupe.wire.Slicing
+	3,  // 13: troupe.wire.Conditions.if_modified_since:type_name -> troupe.wire.Instant
+	3,  // 14: troupe.wire.Conditions.if_unmodified_since:type_name -> troupe.wire.Instant
+	3,  // 15: troupe.wire.Conditions.if_last_modified:type_name -> troupe.wire.Instant
+	15, // 16: troupe.wire.Failure.mountpath:type_name -> troupe.wire.MountpathAway
+	16, // 17: troupe.wire.Failure.quarantined:type_name -> troupe.wire.Quarantined
+	18, // [18:18] is the sub-list for method output_type
+	18, // [18:18] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_messages_wire_object_proto_init() }
@@ -1497,16 +1621,16 @@ func file_messages_wire_object_proto_init() {
 		return
 	}
 	file_messages_wire_object_proto_msgTypes[4].OneofWrappers = []any{}
-	file_messages_wire_object_proto_msgTypes[9].OneofWrappers = []any{}
 	file_messages_wire_object_proto_msgTypes[10].OneofWrappers = []any{}
 	file_messages_wire_object_proto_msgTypes[11].OneofWrappers = []any{}
+	file_messages_wire_object_proto_msgTypes[12].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_messages_wire_object_proto_rawDesc), len(file_messages_wire_object_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   17,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

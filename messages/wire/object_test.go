@@ -31,6 +31,11 @@ func set(t *testing.T, v reflect.Value, but ...string) {
 		case []objects.Pair:
 			field.Set(reflect.ValueOf([]objects.Pair{{Name: "b", Value: "\xff"}, {Name: "a", Value: ""}, {Name: "", Value: name}}))
 			continue
+		case *objects.Slicing:
+			field.Set(reflect.ValueOf(&objects.Slicing{
+				Data: 32, Parity: 2, CellBytes: 65536, Whole: true, Members: []objects.Member{{Node: 1 << 63, Index: 0, Holds: true}, {Node: 7, Index: 33}},
+			}))
+			continue
 		case *int64:
 			field.Set(reflect.ValueOf(new(int64))) // zero is something else than nothing
 			continue
@@ -118,6 +123,8 @@ func TestNumbersAreChecked(t *testing.T) {
 	for _, r := range []*Record{
 		{Size: -1}, {Where: 256}, {PartCount: -1}, {PartCount: math.MaxInt32 + 1}, {PartSize: -1},
 		{Checksums: []*Checksum{{Algorithm: 256}}}, {Checksums: []*Checksum{{Type: 256}}}, {Checksums: []*Checksum{{Parts: -1}}},
+		{Slicing: &Slicing{}}, {Slicing: &Slicing{Data: 33, Parity: 1, CellBytes: 1}}, {Slicing: &Slicing{Data: 1, Parity: 1, CellBytes: 1 << 31}},
+		{Slicing: &Slicing{Data: 1, Parity: 1, CellBytes: 1, Members: make([]byte, 9)}}, {Slicing: &Slicing{Data: 1, Parity: 1, CellBytes: 1, Members: []byte("\x00\x00\x00\x00\x00\x00\x00\x01\x02\x00")}},
 	} {
 		if m, err := r.Meta(); err == nil {
 			t.Errorf("%v was read as %+v", r, m)

@@ -19,7 +19,8 @@ func samples() []Message {
 		new(DeletesQuestion), new(DeletesAnswer), new(StoreQuestion), new(StoreAnswer), new(ShowQuestion), new(ShowAnswer), new(ConfirmQuestion),
 		new(ConfirmAnswer), new(SettledQuestion), new(HoldingsQuestion), new(HoldingsAnswer), new(DropQuestion), new(Failure), new(Nothing),
 		new(UploadQuestion), new(UploadAnswer), new(PartQuestion), new(HeldUploadsQuestion), new(HeldUploadsAnswer),
-		new(HistoryQuestion), new(HistoryAnswer),
+		new(HistoryQuestion), new(HistoryAnswer), new(StageQuestion), new(StageAnswer), new(UnstageQuestion), new(SliceQuestion), new(SliceAnswer),
+		new(HaveQuestion), new(HaveAnswer), new(BuildQuestion), new(BuildAnswer),
 	}
 }
 
@@ -27,7 +28,7 @@ func samples() []Message {
 // asked or answered and is not among them is not fuzzed.
 func TestSamplesAreComplete(t *testing.T) {
 	within, all := map[protoreflect.FullName]bool{}, map[protoreflect.FullName]bool{}
-	for _, file := range []protoreflect.FileDescriptor{File_messages_wire_object_proto, File_messages_wire_question_proto} {
+	for _, file := range []protoreflect.FileDescriptor{File_messages_wire_object_proto, File_messages_wire_question_proto, File_messages_wire_slice_proto} {
 		for i := range file.Messages().Len() {
 			d := file.Messages().Get(i)
 			all[d.FullName()] = true

@@ -1,12 +1,15 @@
 package layout
 
 import (
+	"errors"
+	"fmt"
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/troupe-storage/troupe/objects"
 	"github.com/troupe-storage/troupe/objects/checksum"
+	"github.com/troupe-storage/troupe/objects/erasure"
 	"github.com/troupe-storage/troupe/objects/errs"
 )
 
@@ -49,6 +52,14 @@ type Attribute struct {
 	Wanted checksum.Wanted
 	// Initiated is when the part's upload began.
 	Initiated time.Time
+
+	// Form is set on files in SlicesDir, and on those of sliced uploads: the file is a slice
+	// of the payload, or a whole one. Size and checksums are always the payload's.
+	Form erasure.Form
+	// Index is which slice, with a Form; objects.WholeIndex: the file is the payload.
+	Index uint8
+	// Sums are those of all slices, as erasure.Label has them; nil: the payload was not sliced.
+	Sums []uint64
 }
 
 // Fields of message Attribute.
@@ -69,6 +80,9 @@ const (
 	attributeAlgorithm    protowire.Number = 14
 	attributeType         protowire.Number = 15
 	attributeInitiated    protowire.Number = 16
+	attributeForm         protowire.Number = 17
+	attributeIndex        protowire.Number = 18
+	attributeSums         protowire.Number = 19
 )
 
 // AppendAttribute appends an attribute's value. Ask AttributeFits before it is set.
@@ -93,6 +107,13 @@ func AppendAttribute(dst []byte, a *Attribute) []byte {
 	dst = appendUint(dst, attributeAlgorithm, uint64(a.Wanted.Algorithm))
 	dst = appendUint(dst, attributeType, uint64(a.Wanted.Type))
 	dst = appendTime(dst, attributeInitiated, a.Initiated)
+	if a.Form != (erasure.Form{}) {
+		dst = appendSlicing(dst, attributeForm, &objects.Slicing{Data: a.Form.Data, Parity: a.Form.Parity, CellBytes: a.Form.CellBytes})
+		if a.Index != objects.WholeIndex { // 0 is written: it is not absent
+			dst = protowire.AppendVarint(protowire.AppendTag(dst, attributeIndex, protowire.VarintType), uint64(a.Index))
+		}
+		dst = appendSums(dst, attributeSums, a.Sums)
+	}
 	return seal(dst, start)
 }
 
@@ -108,31 +129,52 @@ func DraftFits(d *objects.Draft) bool {
 }
 
 // CarryDraft puts the draft into the attribute, or says that a sidecar has it.
-// The draft is kept, not copied. An empty one is carried as nil.
+// The draft is kept, not copied. An empty one is carried as nil. All else is in the
+// attribute: beside the sums of many slices a draft may not fit that would fit otherwise.
 func (a *Attribute) CarryDraft(d *objects.Draft) {
 	a.Draft, a.Sidecar = nil, false
 	switch encoded := len(appendDraft(nil, attributeDraft, d)); {
-	case encoded > MaxAttributeDraftBytes:
+	case encoded > MaxAttributeDraftBytes, a.Sums != nil && len(AppendAttribute(nil, a))+encoded > MaxAttributeBytes:
 		a.Sidecar = true
 	case encoded > 0:
 		a.Draft = d
 	}
 }
 
+// checkSlice says why what the attribute says of a slice cannot be, or nil, and makes one
+// without a form one that says nothing of slices.
+func (a *Attribute) checkSlice() error {
+	switch width := a.Form.Slices(); {
+	case a.Form == (erasure.Form{}) && a.Sums != nil:
+		return errors.New("sums of slices that have no form")
+	case a.Form == (erasure.Form{}):
+		a.Index = 0
+		return nil
+	case a.Form.Check() != nil:
+		return a.Form.Check()
+	case a.Index != objects.WholeIndex && int(a.Index) >= width:
+		return fmt.Errorf("slice %d of %d", a.Index, width)
+	case a.Sums != nil && len(a.Sums) != width:
+		return fmt.Errorf("sums of %d slices of %d", len(a.Sums), width)
+	}
+	return nil
+}
+
 // AttributeFits reports whether an encoded attribute may be set on a file. One
 // of a legal key always does: a name of 1,024 bytes, a bucket of 64 in a
 // namespace of 97, all five checksums and every number together take less than
-// half of MaxAttributeBytes, and the draft at most the other half.
+// half of MaxAttributeBytes, and the draft at most the other half; beside the sums
+// of slices, what they leave of it.
 func AttributeFits(encoded []byte) bool { return len(encoded) <= MaxAttributeBytes }
 
 // DecodeAttribute reads what AppendAttribute wrote.
 func DecodeAttribute(b []byte) (*Attribute, error) {
 	const op errs.Op = "layout.DecodeAttribute"
-	c, err := openCopy(op, b)
+	c, err := openCopy(op, ValueVersion, b)
 	if err != nil {
 		return nil, err
 	}
-	a := new(Attribute)
+	a := &Attribute{Index: objects.WholeIndex}
 	for field, form, ok := c.next(); ok; field, form, ok = c.next() {
 		switch field {
 		case attributeKey:
@@ -170,9 +212,20 @@ func DecodeAttribute(b []byte) (*Attribute, error) {
 			a.Wanted.Type = checksum.Type(c.small(form))
 		case attributeInitiated:
 			a.Initiated = c.time(form)
+		case attributeForm:
+			if s := c.slicing(form); s != nil {
+				a.Form = erasure.Form{Data: s.Data, Parity: s.Parity, CellBytes: s.CellBytes}
+			}
+		case attributeIndex:
+			a.Index = c.small(form)
+		case attributeSums:
+			a.Sums = c.sums(form)
 		default:
 			c.skip(field, form)
 		}
+	}
+	if err := a.checkSlice(); err != nil {
+		c.fail("%w", err)
 	}
 	if err := c.close(op); err != nil {
 		return nil, err

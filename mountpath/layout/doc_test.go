@@ -119,7 +119,7 @@ func TestThePageHasEveryDirectory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, p := range []string{IndexDir, WorkDir, PartsDir, VersionsDir, TrashDir, SidecarsDir, QuarantineDir, BucketsDir, DocumentsDir, FormatFile, LockFile, IndexMadeFile, RebuiltDir, RebuildFile} {
+	for _, p := range []string{IndexDir, WorkDir, PartsDir, VersionsDir, SlicesDir, TrashDir, SidecarsDir, QuarantineDir, BucketsDir, DocumentsDir, FormatFile, LockFile, IndexMadeFile, RebuiltDir, RebuildFile} {
 		if name := strings.TrimPrefix(p, Private+"/"); !regexp.MustCompile(`(?m)^    ` + regexp.QuoteMeta(name) + `[/ ]`).Match(content) {
 			t.Errorf("%s is not drawn", p)
 		}

@@ -52,7 +52,7 @@ func FuzzDecode(f *testing.F) {
 		}
 		try(b)
 		if form.wire {
-			try(seal(append([]byte{ValueVersion}, b...), 0))
+			try(seal(append([]byte{form.newest}, b...), 0))
 			if len(b) >= frameBytes {
 				try(seal(bytes.Clone(b[:len(b)-crcBytes]), 0))
 			}
@@ -159,6 +159,20 @@ func FuzzParsePartName(f *testing.F) {
 		checkMemory(t, len(name), func() { number, payload, err = ParsePartName(name) })
 		if err == nil && PartName(number, payload) != name {
 			t.Fatalf("%q reads as part %d of %v", name, number, payload)
+		}
+	})
+}
+
+func FuzzParseSliceName(f *testing.F) {
+	f.Add("1-7-9.00")
+	f.Add("ffffffffffffffff-0-1.whole")
+	f.Fuzz(func(t *testing.T, name string) {
+		var payload objects.Generation
+		var index uint8
+		var err error
+		checkMemory(t, len(name), func() { payload, index, err = ParseSliceName(name) })
+		if err == nil && SliceName(payload, index) != name {
+			t.Fatalf("%q reads as slice %d of %v", name, index, payload)
 		}
 	})
 }

@@ -2,6 +2,7 @@ package layout
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -9,6 +10,8 @@ import (
 
 	"github.com/troupe-storage/troupe/objects"
 	"github.com/troupe-storage/troupe/objects/checksum"
+	"github.com/troupe-storage/troupe/objects/erasure"
+	"github.com/troupe-storage/troupe/objects/slab"
 )
 
 // Generators of everything that has a form on disk. They favour what breaks
@@ -159,6 +162,40 @@ func drafts() *rapid.Generator[objects.Draft] {
 	})
 }
 
+// slicings are those that can be, and none.
+func slicings() *rapid.Generator[*objects.Slicing] {
+	return rapid.Custom(func(t *rapid.T) *objects.Slicing {
+		if rapid.Bool().Draw(t, "not sliced") {
+			return nil
+		}
+		s := &objects.Slicing{
+			Data: rapid.IntRange(1, objects.MaxDataSlices).Draw(t, "data"), Parity: rapid.IntRange(1, objects.MaxParitySlices).Draw(t, "parity"),
+			CellBytes: rapid.SampledFrom([]int{1, erasure.CellBytes, math.MaxInt32}).Draw(t, "cell"), Whole: rapid.Bool().Draw(t, "whole"),
+		}
+		for index := range s.Width() {
+			for range rapid.IntRange(0, 2).Draw(t, "nodes") {
+				s.Members = append(s.Members, objects.Member{Node: digests().Draw(t, "node"), Index: uint8(index), Holds: rapid.Bool().Draw(t, "holds")})
+			}
+		}
+		slices.SortFunc(s.Members, objects.Member.Compare)
+		s.Members = slices.CompactFunc(s.Members, func(a, b objects.Member) bool { return a.Compare(b) == 0 })
+		return s
+	})
+}
+
+// forms of slices, and none.
+func erasureForms() *rapid.Generator[erasure.Form] {
+	return rapid.Custom(func(t *rapid.T) erasure.Form {
+		if rapid.Bool().Draw(t, "no slice") {
+			return erasure.Form{}
+		}
+		return erasure.Form{
+			Data: rapid.IntRange(1, erasure.MaxData).Draw(t, "data"), Parity: rapid.IntRange(1, erasure.MaxParity).Draw(t, "parity"),
+			CellBytes: rapid.IntRange(erasure.MinCellBytes, slab.Bytes).Draw(t, "cell"),
+		}
+	})
+}
+
 func metas() *rapid.Generator[*objects.Meta] {
 	return rapid.Custom(func(t *rapid.T) *objects.Meta {
 		return &objects.Meta{
@@ -179,6 +216,8 @@ func metas() *rapid.Generator[*objects.Meta] {
 			Writes:     digests().Draw(t, "writes"),
 			Unsettled:  rapid.Bool().Draw(t, "unsettled"),
 			Draft:      drafts().Draw(t, "draft"),
+			Slicing:    slicings().Draw(t, "slicing"),
+			Follows:    generations().Draw(t, "follows"),
 		}
 	})
 }
@@ -193,6 +232,7 @@ func parts() *rapid.Generator[*objects.Part] {
 			ETag:      texts().Draw(t, "etag"),
 			Checksums: checksums().Draw(t, "checksums"),
 			Modified:  times().Draw(t, "modified"),
+			Whole:     rapid.Bool().Draw(t, "whole"),
 		}
 	})
 }
@@ -205,7 +245,8 @@ func uploads() *rapid.Generator[*objects.Upload] {
 				Algorithm: checksum.Algorithm(rapid.Byte().Draw(t, "algorithm")),
 				Type:      checksum.Type(rapid.Byte().Draw(t, "type")),
 			},
-			Draft: drafts().Draw(t, "draft"),
+			Draft:   drafts().Draw(t, "draft"),
+			Slicing: slicings().Draw(t, "slicing"),
 		}
 	})
 }
@@ -216,7 +257,7 @@ func intents() *rapid.Generator[*Intent] {
 			Kind: IntentKind(rapid.Byte().Draw(t, "kind")), Key: keys().Draw(t, "key"),
 			Payload: generations().Draw(t, "payload"), Path: texts().Draw(t, "path"),
 			Begun: times().Draw(t, "begun"), Draft: drafts().Draw(t, "draft"),
-			UploadID: texts().Draw(t, "upload"), Part: int(integers().Draw(t, "part")), Record: optionalBytes(t, "record"),
+			UploadID: texts().Draw(t, "upload"), Part: int(integers().Draw(t, "part")), Record: optionalBytes(t, "record"), Indices: optionalBytes(t, "indices"),
 		}
 	})
 }
@@ -228,7 +269,7 @@ func reclaims() *rapid.Generator[*Reclaim] {
 			Name: texts().Draw(t, "name"), Payload: generations().Draw(t, "payload"), Path: texts().Draw(t, "path"),
 			UploadID: texts().Draw(t, "upload"), Part: int(integers().Draw(t, "part")),
 			Bytes: integers().Draw(t, "bytes"), By: generations().Draw(t, "by"), Previous: optionalBytes(t, "previous"),
-			Sidecar: rapid.Bool().Draw(t, "sidecar"),
+			Sidecar: rapid.Bool().Draw(t, "sidecar"), Indices: optionalBytes(t, "indices"), Settles: rapid.Bool().Draw(t, "settles"),
 		}
 	})
 }
@@ -273,7 +314,17 @@ func attributes() *rapid.Generator[*Attribute] {
 		if d := drafts().Draw(t, "draft"); len(appendDraft(nil, attributeDraft, &d)) > 0 {
 			draft = &d // an empty one is read back as none
 		}
+		form := erasureForms().Draw(t, "form")
+		var index uint8
+		var sums []uint64
+		if width := form.Slices(); width > 0 {
+			index = rapid.OneOf(rapid.ByteRange(0, uint8(width-1)), rapid.Just[uint8](objects.WholeIndex)).Draw(t, "index")
+			if rapid.Bool().Draw(t, "was sliced") {
+				sums = rapid.SliceOfN(digests(), width, width).Draw(t, "sums")
+			}
+		}
 		return &Attribute{
+			Form: form, Index: index, Sums: sums,
 			Key: keys().Draw(t, "key"), Payload: generations().Draw(t, "payload"),
 			Size: integers().Draw(t, "size"), XXHash: digests().Draw(t, "xxhash"), ETag: texts().Draw(t, "etag"),
 			Checksums: checksums().Draw(t, "checksums"), PartNumber: int(integers().Draw(t, "part")),

@@ -14,6 +14,7 @@ import (
 
 	"github.com/troupe-storage/troupe/objects"
 	"github.com/troupe-storage/troupe/objects/checksum"
+	"github.com/troupe-storage/troupe/objects/erasure"
 )
 
 // rewrite makes the golden files anew. A change of one is a change of the format
@@ -51,8 +52,30 @@ func golden() map[string]any {
 		ETag: "9e107d9d372bb6826bd81d3542a419d6-3", Checksums: sums, Modified: at(1_700_000_001_987_654_321),
 		PartCount: 3, PartSize: 5 << 20, Draft: draft,
 	}
+	members := []objects.Member{{Node: 0x0123456789abcdef, Index: 0}, {Node: 0xfedcba9876543210, Index: 1}, {Node: 7, Index: 2}, {Node: 0x0123456789abcdef, Index: 3}}
+	held := []objects.Member{{Node: 7, Index: 0, Holds: true}, {Node: 8, Index: 1, Holds: true}, {Node: 9, Index: 2}}
+	sliced, whole := *record, *record
+	sliced.Deleted, sliced.Where, sliced.Path, sliced.PartCount, sliced.PartSize = false, objects.Slices, "", 0, 0
+	sliced.Slicing, sliced.Follows = &objects.Slicing{Data: 2, Parity: 2, CellBytes: 65536, Members: members}, g(4000)
+	whole.Slicing = &objects.Slicing{Data: 2, Parity: 1, CellBytes: 65536, Whole: true, Members: held}
+	wholePart := part
+	wholePart.Whole = true
 	return map[string]any{
-		"record": record, "record-empty": new(objects.Meta), "record-writes": &objects.Meta{Size: 1, Writes: 300}, "record-unsettled": &objects.Meta{Size: 1, Unsettled: true},
+		"record-sliced": &sliced, "record-whole": &whole, "record-follows": &objects.Meta{Deleted: true, Follows: g(4000)}, "part-whole": &wholePart,
+		"upload-sliced": &objects.Upload{ID: "0123456789abcdef0123456789abcdef", Name: key.Name, Slicing: sliced.Slicing},
+		"intent-slice": &Intent{
+			Kind: IntentSlice, Key: key, Payload: g(4710), Begun: at(0), Indices: []uint8{0, 63, objects.WholeIndex},
+			UploadID: "0123456789abcdef0123456789abcdef", Part: 10_000,
+		},
+		"reclaim-slices": &Reclaim{
+			Kind: ReclaimSlices, Bucket: bucket.ID, Name: key.Name, Payload: g(4709), Bytes: 1 << 30, Previous: []byte("record"), Indices: []uint8{0, 3}, Settles: true,
+		},
+		"attribute-slice": &Attribute{
+			Key: key, Payload: g(4710), Size: 3 << 20, XXHash: 0xffeeddccbbaa9988, ETag: "9e107d9d372bb6826bd81d3542a419d6",
+			Modified: at(1_700_000_001_987_654_321), Draft: &draft, Form: erasure.Form{Data: 2, Parity: 1, CellBytes: 65536}, Index: 0, Sums: []uint64{1, 2, 0xffeeddccbbaa9988},
+		},
+		"attribute-whole": &Attribute{Key: key, Payload: g(4710), Size: 3, Form: erasure.Form{Data: 32, Parity: 32, CellBytes: 65536}, Index: objects.WholeIndex},
+		"record":          record, "record-empty": new(objects.Meta), "record-writes": &objects.Meta{Size: 1, Writes: 300}, "record-unsettled": &objects.Meta{Size: 1, Unsettled: true},
 		"part": &part, "part-empty": new(objects.Part),
 		"parts": []objects.Part{part, {Number: 10_000}}, "parts-empty": []objects.Part(nil),
 		"upload": &objects.Upload{

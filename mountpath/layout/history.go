@@ -124,7 +124,7 @@ func AppendSegment(dst []byte, s *Segment) []byte {
 // DecodeSegment reads what AppendSegment wrote.
 func DecodeSegment(b []byte) (*Segment, error) {
 	const op errs.Op = "layout.DecodeSegment"
-	c, err := openValue(op, b)
+	c, err := openValue(op, ValueVersion, b)
 	if err != nil {
 		return nil, err
 	}
@@ -188,7 +188,7 @@ func AppendDestroyed(dst []byte, d *DestroyedBucket) []byte {
 // DecodeDestroyed reads what AppendDestroyed wrote.
 func DecodeDestroyed(b []byte) (*DestroyedBucket, error) {
 	const op errs.Op = "layout.DecodeDestroyed"
-	c, err := openCopy(op, b)
+	c, err := openCopy(op, ValueVersion, b)
 	if err != nil {
 		return nil, err
 	}

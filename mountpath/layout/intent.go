@@ -24,6 +24,9 @@ const (
 	// IntentImportPart: like IntentPart, of an object made of parts that comes from
 	// another mountpath. Its manifest goes with it.
 	IntentImportPart IntentKind = 4
+	// IntentSlice: Indices of Payload may be in work files, or at their names. Forward only
+	// with the batch that commits what names the payload, which drops the intent.
+	IntentSlice IntentKind = 6
 )
 
 // Intent is what is known of a transfer before its body. It is durable before
@@ -44,6 +47,10 @@ type Intent struct {
 	// Record is the value of the record that comes with an import: its generation
 	// and all else but where the payload lies; nil of other kinds.
 	Record []byte
+
+	// Indices are those that an IntentSlice is about, in order; objects.WholeIndex: all of
+	// the payload. UploadID and Part are set if it is a part's.
+	Indices []uint8
 }
 
 // Fields of message Intent.
@@ -57,6 +64,7 @@ const (
 	intentUpload  protowire.Number = 7
 	intentPart    protowire.Number = 8
 	intentRecord  protowire.Number = 9
+	intentIndices protowire.Number = 10
 )
 
 // AppendIntent appends the value of an intent's key.
@@ -72,13 +80,14 @@ func AppendIntent(dst []byte, i *Intent) []byte {
 	dst = appendText(dst, intentUpload, i.UploadID)
 	dst = appendInt(dst, intentPart, int64(i.Part))
 	dst = appendText(dst, intentRecord, string(i.Record))
+	dst = appendText(dst, intentIndices, string(i.Indices))
 	return seal(dst, start)
 }
 
 // DecodeIntent reads what AppendIntent wrote.
 func DecodeIntent(b []byte) (*Intent, error) {
 	const op errs.Op = "layout.DecodeIntent"
-	c, err := openCopy(op, b)
+	c, err := openCopy(op, ValueVersion, b)
 	if err != nil {
 		return nil, err
 	}
@@ -104,6 +113,10 @@ func DecodeIntent(b []byte) (*Intent, error) {
 		case intentRecord:
 			if record := c.text(form); record != "" {
 				i.Record = []byte(record)
+			}
+		case intentIndices:
+			if indices := c.text(form); indices != "" {
+				i.Indices = []byte(indices)
 			}
 		default:
 			c.skip(field, form)

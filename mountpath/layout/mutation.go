@@ -43,7 +43,7 @@ func AppendMutation(dst []byte, m *objects.Mutation) []byte {
 // not know are read as they are.
 func DecodeMutation(b []byte) (*objects.Mutation, error) {
 	const op errs.Op = "layout.DecodeMutation"
-	c, err := openCopy(op, b)
+	c, err := openCopy(op, ValueVersion, b)
 	if err != nil {
 		return nil, err
 	}

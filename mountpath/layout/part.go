@@ -16,6 +16,7 @@ const (
 	partETag      protowire.Number = 5
 	partChecksums protowire.Number = 6
 	partModified  protowire.Number = 7
+	partWhole     protowire.Number = 8
 )
 
 // Fields of message Parts.
@@ -28,7 +29,8 @@ func appendPartFields(dst []byte, p *objects.Part) []byte {
 	dst = appendFixed(dst, partXXHash, p.XXHash)
 	dst = appendText(dst, partETag, p.ETag)
 	dst = appendChecksums(dst, partChecksums, p.Checksums)
-	return appendTime(dst, partModified, p.Modified)
+	dst = appendTime(dst, partModified, p.Modified)
+	return appendBool(dst, partWhole, p.Whole)
 }
 
 // part reads the fields of a part to the end of the cursor's message.
@@ -49,6 +51,8 @@ func (c *cursor) part(p *objects.Part) {
 			c.checksum(form, field, &p.Checksums)
 		case partModified:
 			p.Modified = c.time(form)
+		case partWhole:
+			p.Whole = c.bool(form)
 		default:
 			c.skip(field, form)
 		}
@@ -64,7 +68,7 @@ func AppendPart(dst []byte, p *objects.Part) []byte {
 // DecodePart reads what AppendPart wrote.
 func DecodePart(b []byte) (*objects.Part, error) {
 	const op errs.Op = "layout.DecodePart"
-	c, err := openCopy(op, b)
+	c, err := openCopy(op, ValueVersion, b)
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +96,7 @@ func AppendParts(dst []byte, parts []objects.Part) []byte {
 // DecodeParts reads what AppendParts wrote.
 func DecodeParts(b []byte) ([]objects.Part, error) {
 	const op errs.Op = "layout.DecodeParts"
-	c, err := openCopy(op, b)
+	c, err := openCopy(op, ValueVersion, b)
 	if err != nil {
 		return nil, err
 	}

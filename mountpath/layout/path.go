@@ -22,6 +22,8 @@ const (
 	PartsDir = ".troupe/parts"
 	// VersionsDir holds payloads of noncurrent versions.
 	VersionsDir = ".troupe/versions"
+	// SlicesDir holds slices of payloads, and whole ones, of erasure-coded buckets.
+	SlicesDir = ".troupe/slices"
 	// TrashDir holds replaced and deleted payloads; only here is anything unlinked.
 	TrashDir = ".troupe/trash"
 	// SidecarsDir holds what the attributes of payload files cannot carry.
@@ -131,6 +133,54 @@ func ReasonPath(payload objects.Generation) string { return QuarantinePath(paylo
 // fills 256 directories evenly.
 func VersionPath(payload objects.Generation) string {
 	return fmt.Sprintf("%s/%02x/%s", VersionsDir, byte(payload.Seq), payload)
+}
+
+// SliceSuffix returns how the names of the files of a slice end: the index in two
+// hexadecimal digits, or "whole" for objects.WholeIndex.
+func SliceSuffix(index uint8) string {
+	if index == objects.WholeIndex {
+		return "whole"
+	}
+	return fmt.Sprintf("%02x", index)
+}
+
+// SliceName returns the name of a slice's file in its directory: "<payload>.<index>".
+func SliceName(payload objects.Generation, index uint8) string {
+	return payload.String() + "." + SliceSuffix(index)
+}
+
+// ParseSliceName reads what SliceName wrote, with any index.
+func ParseSliceName(name string) (payload objects.Generation, index uint8, err error) {
+	generation, suffix, _ := strings.Cut(name, ".")
+	index = objects.WholeIndex
+	if suffix != SliceSuffix(index) {
+		var n uint64
+		n, err = strconv.ParseUint(suffix, 16, 8)
+		index = uint8(n)
+	}
+	if err == nil {
+		payload, err = objects.ParseGeneration(generation)
+	}
+	if err != nil || SliceName(payload, index) != name {
+		return objects.Generation{}, 0, fmt.Errorf("%q is not the name of a slice", name)
+	}
+	return payload, index, nil
+}
+
+// SlicePath returns the file of a slice of an object: slices/<xx>/<payload>.<index>, xx being
+// the low byte of the payload's sequence. What has such a name never changes.
+func SlicePath(payload objects.Generation, index uint8) string {
+	return fmt.Sprintf("%s/%02x/%s", SlicesDir, byte(payload.Seq), SliceName(payload, index))
+}
+
+// SliceWorkPath returns the work file of a slice.
+func SliceWorkPath(payload objects.Generation, index uint8) string {
+	return WorkDir + "/" + SliceName(payload, index)
+}
+
+// PartSlicePath returns the file of a slice of a part: parts/<upload>/<number>.<payload>.<index>.
+func PartSlicePath(uploadID string, number int, payload objects.Generation, index uint8) string {
+	return PartPath(uploadID, number, payload) + "." + SliceSuffix(index)
 }
 
 // UploadDir returns the directory of a multipart upload. An id that is not 32

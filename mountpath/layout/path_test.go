@@ -130,12 +130,17 @@ func TestPrivatePaths(t *testing.T) {
 	payload := objects.Generation{Map: 1, Start: 7, Seq: 0x1234}
 	const upload = "0123456789abcdef0123456789abcdef"
 	for got, want := range map[string]string{
-		WorkPath(payload):            ".troupe/work/1-7-1234",
-		TrashPath(payload):           ".troupe/trash/1-7-1234",
-		VersionPath(payload):         ".troupe/versions/34/1-7-1234",
-		UploadDir(upload):            ".troupe/parts/" + upload,
-		PartPath(upload, 3, payload): ".troupe/parts/" + upload + "/3.1-7-1234",
-		ManifestPath(upload):         ".troupe/parts/" + upload + "/manifest.json",
+		WorkPath(payload):                       ".troupe/work/1-7-1234",
+		TrashPath(payload):                      ".troupe/trash/1-7-1234",
+		SlicePath(payload, 0x1f):                ".troupe/slices/34/1-7-1234.1f",
+		SlicePath(payload, 0xff):                ".troupe/slices/34/1-7-1234.whole",
+		SliceWorkPath(payload, 2):               ".troupe/work/1-7-1234.02",
+		PartSlicePath(upload, 3, payload, 0):    ".troupe/parts/" + upload + "/3.1-7-1234.00",
+		PartSlicePath(upload, 3, payload, 0xff): ".troupe/parts/" + upload + "/3.1-7-1234.whole",
+		VersionPath(payload):                    ".troupe/versions/34/1-7-1234",
+		UploadDir(upload):                       ".troupe/parts/" + upload,
+		PartPath(upload, 3, payload):            ".troupe/parts/" + upload + "/3.1-7-1234",
+		ManifestPath(upload):                    ".troupe/parts/" + upload + "/manifest.json",
 		EscapedPath(objects.Bucket{Provider: "ais", Name: "photos"}, "abc"): "photos/.troupe-escaped/ba/" +
 			"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad", // FIPS 180-2, B.1
 	} {
@@ -151,6 +156,22 @@ func TestPrivatePaths(t *testing.T) {
 			t.Fatalf("upload %q lies in %q", id, dir)
 		}
 	})
+}
+
+// Names of slices are read back, and nothing else is one.
+func TestSliceNames(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		payload, index := generations().Draw(t, "payload"), rapid.Uint8().Draw(t, "index")
+		p, i, err := ParseSliceName(SliceName(payload, index))
+		if err != nil || p != payload || i != index {
+			t.Fatalf("%v, %d, %v", p, i, err)
+		}
+	})
+	for _, name := range []string{"", "1-1-1", "1-1-1.", "1-1-1.0", "1-1-1.000", "1-1-1.FF", "1-1-1.ff", "1-1-1.Whole", "1-1.00", "01-1-1.00", "1-1-1.+1", "1-1-1.00.json"} {
+		if p, i, err := ParseSliceName(name); err == nil {
+			t.Errorf("%q was read as slice %d of %v", name, i, p)
+		}
+	}
 }
 
 // Names of parts are read back, and other files in an upload's directory are not taken for parts.

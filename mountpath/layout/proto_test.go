@@ -98,8 +98,24 @@ func TestFieldsHaveTheirNames(t *testing.T) {
 		"size": int64(15 << 20), "xxhash": uint64(0xffeeddccbbaa9988), "etag": etag + "-3", "checksums": 2,
 		"modified": int64(1_700_000_001_987_654_321), "draft": "set", "path": "photos/.troupe-escaped/aa/aa", "inode": uint64(300),
 		"birth": int64(1_600_000_000_000_000_000), "part_count": int64(3), "part_size": int64(5 << 20),
-		"writes": uint64(0), "unsettled": false, // this golden file is older than the fields
+		"writes": uint64(0), "unsettled": false, "slicing": "not set", "follows": "", // this golden file is older than the fields
 	})
+	sliced := read("Record", "record-sliced")
+	check("slicing", get(sliced, "slicing").Message(), map[string]any{
+		"data": uint64(2), "parity": uint64(2), "cell_bytes": uint64(65536), "whole": false,
+		"members": "\x01\x23\x45\x67\x89\xab\xcd\xef\x00\x00" + "\xfe\xdc\xba\x98\x76\x54\x32\x10\x01\x00" +
+			"\x00\x00\x00\x00\x00\x00\x00\x07\x02\x00" + "\x01\x23\x45\x67\x89\xab\xcd\xef\x03\x00",
+	})
+	if follows := get(sliced, "follows").Bytes(); string(follows) != generation(4000) {
+		t.Errorf("record-sliced follows % x", follows)
+	}
+	whole := get(read("Record", "record-whole"), "slicing").Message()
+	if members := get(whole, "members").Bytes(); !get(whole, "whole").Bool() || len(members) != 30 || members[19] != 1 || members[29] != 0 {
+		t.Errorf("record-whole: % x", members)
+	}
+	if !get(read("Part", "part-whole"), "whole").Bool() || get(get(read("Upload", "upload-sliced"), "slicing").Message(), "parity").Uint() != 2 {
+		t.Error("part-whole is sliced, or upload-sliced is not")
+	}
 	if writes := get(read("Record", "record-writes"), "writes").Uint(); writes != 300 {
 		t.Errorf("record-writes: writes is %d, want 300", writes)
 	}
@@ -118,24 +134,28 @@ func TestFieldsHaveTheirNames(t *testing.T) {
 	})
 	check("part", read("Part", "part"), map[string]any{
 		"number": int64(3), "payload": generation(9), "size": int64(5 << 20), "xxhash": uint64(0x0102030405060708), "etag": etag,
-		"checksums": 1, "modified": int64(1_700_000_000_000_000_001),
+		"checksums": 1, "modified": int64(1_700_000_000_000_000_001), "whole": false,
 	})
 	check("parts", read("Parts", "parts"), map[string]any{"parts": 2})
 	check("upload", read("Upload", "upload"), map[string]any{
-		"id": upload, "name": "2026/cat.jpg", "initiated": int64(1_700_000_000_000_000_000), "algorithm": uint64(5), "type": uint64(1), "draft": "set",
+		"id": upload, "name": "2026/cat.jpg", "initiated": int64(1_700_000_000_000_000_000), "algorithm": uint64(5), "type": uint64(1), "draft": "set", "slicing": "not set",
 	})
 	intent := read("Intent", "intent")
 	check("intent", intent, map[string]any{
 		"kind": uint64(1), "key": "set", "payload": generation(4710), "path": path,
-		"begun": int64(0), "draft": "set", "upload_id": "", "part": int64(0), "record": "",
+		"begun": int64(0), "draft": "set", "upload_id": "", "part": int64(0), "record": "", "indices": "",
 	})
 	check("intent of a part", read("Intent", "intent-part"), map[string]any{
 		"kind": uint64(2), "key": "set", "payload": generation(4712), "path": "",
-		"begun": int64(0), "draft": "not set", "upload_id": upload, "part": int64(10_000), "record": "",
+		"begun": int64(0), "draft": "not set", "upload_id": upload, "part": int64(10_000), "record": "", "indices": "",
+	})
+	check("intent of slices", read("Intent", "intent-slice"), map[string]any{
+		"kind": uint64(6), "key": "set", "payload": generation(4710), "path": "",
+		"begun": int64(0), "draft": "not set", "upload_id": upload, "part": int64(10_000), "record": "", "indices": "\x00\x3f\xff",
 	})
 	check("intent of an import", read("Intent", "intent-import"), map[string]any{
 		"kind": uint64(3), "key": "set", "payload": generation(4710), "path": path,
-		"begun": int64(0), "draft": "not set", "upload_id": "", "part": int64(0), "record": "record",
+		"begun": int64(0), "draft": "not set", "upload_id": "", "part": int64(0), "record": "record", "indices": "",
 	})
 	if begun := intent.Descriptor().Fields().ByName("begun"); !intent.Has(begun) {
 		t.Error("the beginning of 1970 was taken for no time")
@@ -145,14 +165,26 @@ func TestFieldsHaveTheirNames(t *testing.T) {
 	})
 	check("reclaim", read("Reclaim", "reclaim"), map[string]any{
 		"kind": uint64(2), "bucket": bucketID, "name": "2026/cat.jpg", "payload": generation(4709), "path": path, "upload_id": upload,
-		"part": int64(2), "bytes": int64(1 << 30), "by": generation(4711), "previous": "record", "sidecar": true,
+		"part": int64(2), "bytes": int64(1 << 30), "by": generation(4711), "previous": "record", "sidecar": true, "indices": "", "settles": false,
+	})
+	check("reclaim of slices", read("Reclaim", "reclaim-slices"), map[string]any{
+		"kind": uint64(5), "bucket": bucketID, "name": "2026/cat.jpg", "payload": generation(4709), "path": "", "upload_id": "",
+		"part": int64(0), "bytes": int64(1 << 30), "by": "", "previous": "record", "sidecar": false, "indices": "\x00\x03", "settles": true,
 	})
 	check("attribute", read("Attribute", "attribute"), map[string]any{
 		"key": "set", "payload": generation(4710), "size": int64(3 << 20), "xxhash": uint64(0xffeeddccbbaa9988), "etag": etag, "checksums": 2,
 		"part_number": int64(3), "upload_id": upload, "superseded_by": generation(4711), "by_marker": true,
 		"modified": int64(1_700_000_001_987_654_321), "draft": "set", "sidecar": true, "algorithm": uint64(5), "type": uint64(1),
-		"initiated": int64(1_700_000_000_000_000_000),
+		"initiated": int64(1_700_000_000_000_000_000), "form": "not set", "index": uint64(0), "sums": "",
 	})
+	slice := read("Attribute", "attribute-slice")
+	if index := slice.Descriptor().Fields().ByName("index"); !slice.Has(index) || read("Attribute", "attribute-whole").Has(index) {
+		t.Error("slice 0 was taken for no slice, or a whole payload for one")
+	}
+	if sums := get(slice, "sums").Bytes(); string(sums) != "\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x02\xff\xee\xdd\xcc\xbb\xaa\x99\x88" {
+		t.Errorf("attribute-slice: sums % x", sums)
+	}
+	check("form", get(slice, "form").Message(), map[string]any{"data": uint64(2), "parity": uint64(1), "cell_bytes": uint64(65536), "whole": false, "members": ""})
 }
 
 func get(m protoreflect.Message, field protoreflect.Name) protoreflect.Value {

@@ -21,6 +21,8 @@ const (
 	// ReclaimInline: the payload in the index goes; only where a relaxed write
 	// replaced it, since otherwise it goes with the replacing batch.
 	ReclaimInline ReclaimKind = 4
+	// ReclaimSlices: the files of Indices of Payload go.
+	ReclaimSlices ReclaimKind = 5
 )
 
 // Reclaim is something deleted that still takes space. It is committed with the
@@ -39,10 +41,16 @@ type Reclaim struct {
 	// was replaced by a durable one, or deleted.
 	By objects.Generation
 	// Previous is the value of the record that named the payload, so that it can
-	// be put back if the relaxed write does not survive; nil unless By is set.
+	// be put back if the relaxed write does not survive, or the one that is not settled is
+	// taken back; nil unless By or Settles is set.
 	Previous []byte
 	// Sidecar says that the payload has a sidecar, which goes with it.
 	Sidecar bool
+	// Indices are those of ReclaimSlices, in order; objects.WholeIndex: all of the payload.
+	Indices []uint8
+	// Settles says that the entry stays while the key's record is unsettled: what it was
+	// written over may be what counts.
+	Settles bool
 }
 
 // Fields of message Reclaim.
@@ -58,6 +66,8 @@ const (
 	reclaimBy       protowire.Number = 9
 	reclaimPrevious protowire.Number = 10
 	reclaimSidecar  protowire.Number = 11
+	reclaimIndices  protowire.Number = 12
+	reclaimSettles  protowire.Number = 13
 )
 
 // AppendReclaim appends the value of a reclaim entry's key.
@@ -75,13 +85,15 @@ func AppendReclaim(dst []byte, r *Reclaim) []byte {
 	dst = appendGeneration(dst, reclaimBy, r.By)
 	dst = appendText(dst, reclaimPrevious, string(r.Previous))
 	dst = appendBool(dst, reclaimSidecar, r.Sidecar)
+	dst = appendText(dst, reclaimIndices, string(r.Indices))
+	dst = appendBool(dst, reclaimSettles, r.Settles)
 	return seal(dst, start)
 }
 
 // DecodeReclaim reads what AppendReclaim wrote.
 func DecodeReclaim(b []byte) (*Reclaim, error) {
 	const op errs.Op = "layout.DecodeReclaim"
-	c, err := openCopy(op, b)
+	c, err := openCopy(op, ValueVersion, b)
 	if err != nil {
 		return nil, err
 	}
@@ -112,6 +124,12 @@ func DecodeReclaim(b []byte) (*Reclaim, error) {
 			}
 		case reclaimSidecar:
 			r.Sidecar = c.bool(form)
+		case reclaimIndices:
+			if indices := c.text(form); indices != "" {
+				r.Indices = []byte(indices)
+			}
+		case reclaimSettles:
+			r.Settles = c.bool(form)
 		default:
 			c.skip(field, form)
 		}

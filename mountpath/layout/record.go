@@ -27,12 +27,14 @@ const (
 	recordPartSize   protowire.Number = 15
 	recordWrites     protowire.Number = 16
 	recordUnsettled  protowire.Number = 17
+	recordSlicing    protowire.Number = 18
+	recordFollows    protowire.Number = 19
 )
 
 // AppendRecord appends the value of an object's key: everything of m.
 func AppendRecord(dst []byte, m *objects.Meta) []byte {
 	start := len(dst)
-	dst = append(dst, ValueVersion)
+	dst = append(dst, versionOf(m.Slicing))
 	dst = appendGeneration(dst, recordGeneration, m.Generation)
 	dst = appendGeneration(dst, recordPayload, m.Payload)
 	dst = appendBool(dst, recordDeleted, m.Deleted)
@@ -50,6 +52,8 @@ func AppendRecord(dst []byte, m *objects.Meta) []byte {
 	dst = appendInt(dst, recordPartSize, m.PartSize)
 	dst = appendUint(dst, recordWrites, m.Writes)
 	dst = appendBool(dst, recordUnsettled, m.Unsettled)
+	dst = appendSlicing(dst, recordSlicing, m.Slicing)
+	dst = appendGeneration(dst, recordFollows, m.Follows)
 	return seal(dst, start)
 }
 
@@ -58,7 +62,7 @@ func AppendRecord(dst []byte, m *objects.Meta) []byte {
 // reason, or wraps ErrNewer, as for all Decode functions here.
 func DecodeRecord(b []byte) (*objects.Meta, error) {
 	const op errs.Op = "layout.DecodeRecord"
-	c, err := openCopy(op, b)
+	c, err := openCopy(op, SlicedVersion, b)
 	if err != nil {
 		return nil, err
 	}
@@ -99,6 +103,10 @@ func DecodeRecord(b []byte) (*objects.Meta, error) {
 			m.Writes = c.uint(form)
 		case recordUnsettled:
 			m.Unsettled = c.bool(form)
+		case recordSlicing:
+			m.Slicing = c.slicing(form)
+		case recordFollows:
+			m.Follows = c.generation(form)
 		default:
 			c.skip(field, form)
 		}
@@ -116,7 +124,7 @@ func DecodeRecord(b []byte) (*objects.Meta, error) {
 func DecodeEntry(b []byte, m *objects.Meta) error {
 	const op errs.Op = "layout.DecodeEntry"
 	*m = objects.Meta{}
-	c, err := openValue(op, b)
+	c, err := openValue(op, SlicedVersion, b)
 	if err != nil {
 		return err
 	}

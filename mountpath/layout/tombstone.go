@@ -84,7 +84,7 @@ func AppendGenerations(dst []byte, generations ...objects.Generation) []byte {
 // DecodeGenerations reads what AppendGenerations wrote.
 func DecodeGenerations(b []byte) ([]objects.Generation, error) {
 	const op errs.Op = "layout.DecodeGenerations"
-	c, err := openValue(op, b)
+	c, err := openValue(op, ValueVersion, b)
 	if err != nil {
 		return nil, err
 	}

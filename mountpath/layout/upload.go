@@ -16,25 +16,27 @@ const (
 	uploadAlgorithm protowire.Number = 4
 	uploadType      protowire.Number = 5
 	uploadDraft     protowire.Number = 6
+	uploadSlicing   protowire.Number = 7
 )
 
 // AppendUpload appends the value of an upload's key.
 func AppendUpload(dst []byte, u *objects.Upload) []byte {
 	start := len(dst)
-	dst = append(dst, ValueVersion)
+	dst = append(dst, versionOf(u.Slicing))
 	dst = appendText(dst, uploadID, u.ID)
 	dst = appendText(dst, uploadName, u.Name)
 	dst = appendTime(dst, uploadInitiated, u.Initiated)
 	dst = appendUint(dst, uploadAlgorithm, uint64(u.Checksum.Algorithm))
 	dst = appendUint(dst, uploadType, uint64(u.Checksum.Type))
 	dst = appendDraft(dst, uploadDraft, &u.Draft)
+	dst = appendSlicing(dst, uploadSlicing, u.Slicing)
 	return seal(dst, start)
 }
 
 // DecodeUpload reads what AppendUpload wrote.
 func DecodeUpload(b []byte) (*objects.Upload, error) {
 	const op errs.Op = "layout.DecodeUpload"
-	c, err := openCopy(op, b)
+	c, err := openCopy(op, SlicedVersion, b)
 	if err != nil {
 		return nil, err
 	}
@@ -53,6 +55,8 @@ func DecodeUpload(b []byte) (*objects.Upload, error) {
 			u.Checksum.Type = checksum.Type(c.small(form))
 		case uploadDraft:
 			c.draft(form, &u.Draft)
+		case uploadSlicing:
+			u.Slicing = c.slicing(form)
 		default:
 			c.skip(field, form)
 		}

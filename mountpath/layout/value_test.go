@@ -3,6 +3,7 @@ package layout
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/troupe-storage/troupe/objects"
 	"github.com/troupe-storage/troupe/objects/checksum"
+	"github.com/troupe-storage/troupe/objects/erasure"
 	"github.com/troupe-storage/troupe/objects/errs"
 )
 
@@ -22,6 +24,7 @@ type form struct {
 	any    *rapid.Generator[any]
 	encode func(any) []byte
 	decode func([]byte) (any, error)
+	newest byte // version that is known
 	wire   bool // a version byte, fields and a CRC; else a JSON document
 }
 
@@ -46,8 +49,12 @@ func forms() []form {
 }
 
 func wireForm[T any](name string, g *rapid.Generator[T], encode func([]byte, T) []byte, decode func([]byte) (T, error)) form {
+	newest := byte(ValueVersion)
+	if name == "Record" || name == "Upload" {
+		newest = SlicedVersion
+	}
 	return form{
-		name: name, wire: true, any: g.AsAny(),
+		name: name, wire: true, newest: newest, any: g.AsAny(),
 		encode: func(v any) []byte { return encode(nil, v.(T)) },
 		decode: func(b []byte) (any, error) { return decode(b) },
 	}
@@ -185,7 +192,7 @@ func TestUnknownFieldsArePassedOver(t *testing.T) {
 			b := f.encode(want)
 			fields := b[1 : len(b)-crcBytes]
 			newer := func(n protowire.Number) []byte {
-				return seal(add(append(add([]byte{ValueVersion}, n), fields...), n), 0)
+				return seal(add(append(add([]byte{b[0]}, n), fields...), n), 0)
 			}
 			got, err := f.decode(newer(unknown))
 			if err != nil || !reflect.DeepEqual(got, want) {
@@ -233,15 +240,70 @@ func TestNewerVersionIsNotCorruption(t *testing.T) {
 			return // documents: TestFormatOfANewerVersionNamesBoth
 		}
 		b := f.encode(f.any.Example(1))
-		b[0] = ValueVersion + 1
+		b[0] = f.newest + 1
 		_, err := f.decode(seal(b[:len(b)-crcBytes], 0))
 		if !errors.Is(err, ErrNewer) || errs.Is(errs.Corrupt, err) {
 			t.Fatalf("got %v, want ErrNewer", err)
 		}
-		if !strings.Contains(err.Error(), "version 2") || !strings.Contains(err.Error(), "reads 1") {
+		if !strings.Contains(err.Error(), fmt.Sprint("version ", f.newest+1)) || !strings.Contains(err.Error(), fmt.Sprint("reads ", f.newest)) {
 			t.Fatalf("%q does not name both versions", err)
 		}
 	})
+}
+
+// A record or upload with a slicing is of a version that a binary from before must not read,
+// and says so; without one it is of the version that it always was.
+func TestOnlyWhatIsSlicedIsNewer(t *testing.T) {
+	s := &objects.Slicing{Data: 3, Parity: 2, CellBytes: 65536}
+	g := objects.Generation{Map: 1, Start: 2, Seq: 3}
+	for name, test := range map[string]struct {
+		value []byte
+		want  byte
+	}{
+		"sliced record": {AppendRecord(nil, &objects.Meta{Slicing: s}), SlicedVersion}, "sliced upload": {AppendUpload(nil, &objects.Upload{Slicing: s}), SlicedVersion},
+		"record": {AppendRecord(nil, sampleMeta()), ValueVersion}, "marker that follows": {AppendRecord(nil, &objects.Meta{Deleted: true, Follows: g}), ValueVersion},
+		"upload": {AppendUpload(nil, new(objects.Upload)), ValueVersion},
+	} {
+		if test.value[0] != test.want {
+			t.Errorf("a %s is of version %d, want %d", name, test.value[0], test.want)
+		}
+		// A binary of before knows version 1 only.
+		if _, err := openValue("before", ValueVersion, test.value); errors.Is(err, ErrNewer) != (test.want == SlicedVersion) {
+			t.Errorf("a %s, to a binary of before: %v", name, err)
+		}
+	}
+	var entry objects.Meta
+	if err := DecodeEntry(AppendRecord(nil, &objects.Meta{Size: 5, Slicing: s, Follows: g}), &entry); err != nil || entry.Size != 5 || entry.Slicing != nil {
+		t.Errorf("%v: %+v", err, entry)
+	}
+}
+
+// What says of slices what cannot be is corrupt, although its CRC is right.
+func TestSlicesThatCannotBe(t *testing.T) {
+	form := erasure.Form{Data: 2, Parity: 1, CellBytes: 65536}
+	for want, value := range map[string][]byte{
+		"0 slices of data":   AppendRecord(nil, &objects.Meta{Slicing: &objects.Slicing{Parity: 1, CellBytes: 1}}),
+		"cells of 0 bytes":   AppendRecord(nil, &objects.Meta{Slicing: &objects.Slicing{Data: 1, Parity: 1}}),
+		"slice 3 of 3":       AppendRecord(nil, &objects.Meta{Slicing: &objects.Slicing{Data: 2, Parity: 1, CellBytes: 1, Members: []objects.Member{{Index: 3}}}}),
+		"is out of order":    AppendRecord(nil, &objects.Meta{Slicing: &objects.Slicing{Data: 2, Parity: 1, CellBytes: 1, Members: []objects.Member{{Index: 1}, {}}}}),
+		"members of 9 bytes": seal(append([]byte{SlicedVersion}, appendText(nil, recordSlicing, "\x08\x02\x10\x01\x18\x01\x2a\x09123456789")...), 0),
+	} {
+		if _, err := DecodeRecord(value); !errs.Is(errs.Corrupt, err) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+	for want, a := range map[string]*Attribute{
+		"slice 4 of 3":            {Form: form, Index: 4},
+		"sums of 2 slices of 3":   {Form: form, Sums: make([]uint64, 2)},
+		"cells of 1 bytes, 16 to": {Form: erasure.Form{Data: 2, Parity: 1, CellBytes: 1}},
+	} {
+		if _, err := DecodeAttribute(AppendAttribute(nil, a)); !errs.Is(errs.Corrupt, err) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+	if _, err := DecodeAttribute(seal(appendSums([]byte{ValueVersion}, attributeSums, []uint64{1}), 0)); !errs.Is(errs.Corrupt, err) {
+		t.Errorf("sums without a form: %v", err)
+	}
 }
 
 // Fields of the wrong form are refused rather than guessed: with a right CRC
@@ -365,6 +427,17 @@ func TestAttributeOfTheLongestKeyFits(t *testing.T) {
 	a.CarryDraft(longest)
 	if b := AppendAttribute(nil, a); a.Sidecar || a.Draft != longest || !AttributeFits(b) {
 		t.Errorf("with the longest draft that it carries, the attribute has %d bytes", len(b))
+	}
+	// Of the widest form, too: then the draft goes to the sidecar earlier.
+	a.Form, a.Sums = erasure.FormOf(erasure.MaxData, erasure.MaxParity), make([]uint64, erasure.MaxSlices)
+	a.CarryDraft(longest)
+	if b := AppendAttribute(nil, a); !a.Sidecar || !AttributeFits(b) {
+		t.Errorf("beside 64 sums, the attribute has %d bytes; a sidecar has the draft: %v", len(b), a.Sidecar)
+	}
+	a.Key.Name = a.Key.Name[:100]
+	a.CarryDraft(longest)
+	if b := AppendAttribute(nil, a); a.Sidecar || !AttributeFits(b) {
+		t.Errorf("beside 64 sums and a short name, the attribute has %d bytes; a sidecar has the draft: %v", len(b), a.Sidecar)
 	}
 	for n, want := range map[int]bool{3 << 10: true, 3<<10 + 1: false} { // 3 KiB: see MaxAttributeBytes
 		if AttributeFits(make([]byte, n)) != want {

@@ -18,8 +18,11 @@ import (
 // CRC-32C (Castagnoli, big-endian) of all before it. New fields keep the version;
 // a new version is one that older binaries must not read.
 const (
-	// ValueVersion is the version that this binary writes, and the only one that it reads.
+	// ValueVersion is the version of all values but those of SlicedVersion.
 	ValueVersion = 1
+	// SlicedVersion is the version of a record or upload with a Slicing: to a binary that
+	// knows none, its payload would be lost.
+	SlicedVersion = 2
 
 	crcBytes   = 4
 	frameBytes = 1 + crcBytes
@@ -128,8 +131,17 @@ type cursor struct {
 	fault   error
 }
 
-// openValue checks frame and CRC.
-func openValue(op errs.Op, b []byte) (cursor, error) {
+// versionOf returns the version of a value with this slicing.
+func versionOf(s *objects.Slicing) byte {
+	if s != nil {
+		return SlicedVersion
+	}
+	return ValueVersion
+}
+
+// openValue checks frame and CRC, and that the version is at most the newest that is known of
+// this kind of value.
+func openValue(op errs.Op, newest byte, b []byte) (cursor, error) {
 	if len(b) < frameBytes {
 		return cursor{}, errs.E(op, errs.Corrupt, fmt.Errorf("%d bytes are too few", len(b)))
 	}
@@ -137,16 +149,16 @@ func openValue(op errs.Op, b []byte) (cursor, error) {
 	if got, want := crc32.Checksum(b[:end], castagnoli), binary.BigEndian.Uint32(b[end:]); got != want {
 		return cursor{}, errs.E(op, errs.Corrupt, fmt.Errorf("crc %08x, want %08x", got, want))
 	}
-	if b[0] != ValueVersion {
-		return cursor{}, errs.E(op, errs.Internal, fmt.Errorf("%w: value version %d, this binary reads %d", ErrNewer, b[0], ValueVersion))
+	if b[0] < ValueVersion || b[0] > newest {
+		return cursor{}, errs.E(op, errs.Internal, fmt.Errorf("%w: value version %d, this binary reads %d", ErrNewer, b[0], newest))
 	}
 	return cursor{b: b, at: 1, end: end}, nil
 }
 
 // openCopy is openValue with a copy for texts, so that b may die. One copy costs
 // one allocation where a record has a dozen texts.
-func openCopy(op errs.Op, b []byte) (cursor, error) {
-	c, err := openValue(op, b)
+func openCopy(op errs.Op, newest byte, b []byte) (cursor, error) {
+	c, err := openValue(op, newest, b)
 	if err == nil {
 		c.s = string(b)
 	}
