@@ -10,6 +10,9 @@
 //	large    work file, attribute, fsync │ link old P to trash, rename over P,
 //	         (any goroutine)             │ fsync directories, one synced batch
 //	                                     │ (the key's lane, one at a time per key)
+//	staged   work file, attribute, fsync,│ one synced batch {record}, which names the file
+//	         renamed to its own name,    │
+//	         fsync directories           │
 //
 // Promise: what a method acknowledged with nil is on stable storage at the class
 // of the write, and nothing that it did not acknowledge is ever half there.

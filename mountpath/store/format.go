@@ -15,7 +15,7 @@ import (
 // directories are Troupe's own on a mountpath, parents first.
 func directories() []string {
 	return []string{
-		layout.Private, layout.IndexDir, layout.WorkDir, layout.PartsDir, layout.VersionsDir, layout.TrashDir,
+		layout.Private, layout.IndexDir, layout.WorkDir, layout.PartsDir, layout.VersionsDir, layout.SlicesDir, layout.TrashDir,
 		layout.SidecarsDir, layout.QuarantineDir, layout.BucketsDir, layout.DocumentsDir,
 	}
 }

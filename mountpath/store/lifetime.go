@@ -16,6 +16,7 @@ type Lifetime struct {
 	last     *index.Index // of the last store that opened
 	reopener index.Reopener
 	leases   *leases
+	staging  staging
 	// Seals are those of the node. nil: the mountpath's own.
 	Seals *Seals
 	own   Seals

@@ -97,6 +97,8 @@ func (s *Store) settle(intent *layout.Intent) (*reclaimEntry, error) {
 		return nil, s.settlePart(intent)
 	case layout.IntentImportPart:
 		return nil, s.settleImportPart(intent)
+	case layout.IntentSlice:
+		return nil, s.settleSlices(intent)
 	}
 	key, indexKey := intent.Key, objectKey(intent.Key)
 	intentKey := layout.IntentKey(nil, key.Bucket.ID, key.Name, intent.Payload)

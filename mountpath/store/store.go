@@ -111,6 +111,7 @@ type Store struct {
 	names   *names
 	leases  *leases
 	reclaim *reclaimQueue
+	staging *staging // of the lifetime
 
 	// unsettled holds the intents that nobody is at work on. Keys whose write
 	// failed after its rename are Busy until they are settled: what is on the disk
@@ -179,6 +180,7 @@ func Open(o Options) (_ *Store, err error) {
 	s.names = newNames(s.fs)
 	s.leases = s.lifetime.leasesOf(func() *leases { return newLeases(s.now) })
 	s.reclaim = &reclaimQueue{}
+	s.staging = &s.lifetime.staging
 
 	if s.format, err = ReadFormat(s.fs); err != nil {
 		return nil, errs.E(op, err)
@@ -226,9 +228,11 @@ func Open(o Options) (_ *Store, err error) {
 	if err = s.openHistory(o.History); err != nil {
 		return nil, errs.E(op, err)
 	}
+	s.staging.begin()
 	if err = s.recover(o.BootID); err != nil {
 		return nil, errs.E(op, err)
 	}
+	s.staging.store.Store(s)
 	return s, nil
 }
 

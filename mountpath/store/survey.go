@@ -13,7 +13,7 @@ var errUnsettled = fmt.Errorf("its last write was interrupted, and can be settle
 
 // survey is recover for a store that changes nothing. A key with an open intent is
 // busy, because what its name holds is not known without settling it, and so is one
-// whose relaxed write a crash of the system may have cost its payload. Parts on their
+// whose relaxed write a crash of the system may have cost its payload. Parts and slices on their
 // way in are nobody's yet, and deleted payloads have lost their records already.
 func (s *Store) survey(bootID string) error {
 	const op errs.Op = "store.survey"
@@ -23,7 +23,7 @@ func (s *Store) survey(bootID string) error {
 	}
 	for _, intent := range intents {
 		switch intent.Kind {
-		case layout.IntentPart, layout.IntentImportPart:
+		case layout.IntentPart, layout.IntentImportPart, layout.IntentSlice:
 		default:
 			s.keepBusy(intent)
 		}

@@ -154,6 +154,9 @@ func (s *Store) settleOpen(i *openIntent) error {
 	if err != nil {
 		return err
 	}
+	if p := s.staging.of(i.payload, nil); raw == nil && p != nil {
+		return s.settleLeft(p)
+	}
 	if raw == nil { // it was never written, or has gone with the commit: only a work file may be left
 		return absent(s.fs.Remove(layout.WorkPath(i.payload)))
 	}
