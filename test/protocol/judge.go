@@ -97,6 +97,11 @@ func linear(events []event) []porcupine.Operation {
 // nodes up. Then every node is asked for every key.
 func (w *world) rest() string {
 	w.consul, w.resting = true, true
+	if w.profile.Data > 0 {
+		if wrong := w.inspect(); wrong != "" {
+			return wrong
+		}
+	}
 	w.say("--- everything is well from here on")
 	for _, h := range w.hosts {
 		h.paused, h.cut = false, false
@@ -113,6 +118,9 @@ func (w *world) rest() string {
 	}
 	if wrong := w.last(); wrong != "" || w.setting.least(w.kv) == 1 || len(w.kv.Placement()) == 1 || !w.quiet() {
 		return wrong
+	}
+	if w.profile.Data > 0 {
+		return w.absences()
 	}
 	return w.failovers()
 }
@@ -146,34 +154,50 @@ func (w *world) failovers() string {
 
 // calm goes on until nothing is under way any more.
 func (w *world) calm() string {
-	for range 60 {
+	w.calmly()
+	if !w.quiet() && w.setting.Rules.On(AbsenceDeletes) && !w.stuck() {
+		return "does not come to rest: " + w.states()
+	}
+	return ""
+}
+
+// calmly goes on until nothing is under way any more, or long enough.
+func (w *world) calmly() {
+	rounds := 60
+	if w.profile.Data > 0 {
+		rounds = 25
+	}
+	for range rounds {
 		w.now += 5
 		w.rejoin()
 		w.writeAll()
 		for _, h := range w.hosts {
 			h.node.Tick(w.now)
+			if h.dead {
+				continue
+			}
 			m := Message{Kind: Map, To: h.node.id, Map: w.kv, Asked: w.now}
 			w.run(h, "adopts", func(n *Node) { n.Deliver(m); n.AdoptDocument(w.document) })
 			w.goOn(h, 0)
 			w.goOn(h, 1)
 			w.goOn(h, 2)
 			w.goOn(h, 3)
+			if w.profile.Data > 0 {
+				w.goOn(h, 4)
+			}
 		}
-		for range 1000 {
+		for range 1000 + 3000*min(w.profile.Data, 1) {
 			if len(w.flight) == 0 {
 				break
 			}
 			w.deliver(w.flight[0])
 			w.writeAll()
 		}
-		if w.quiet() {
+		if w.quiet() || w.peace() {
+			w.dropStaged()
 			break
 		}
 	}
-	if !w.quiet() && w.setting.Rules.On(AbsenceDeletes) && !w.stuck() {
-		return "does not come to rest: " + w.states()
-	}
-	return ""
 }
 
 // writeAll writes the drafts that there are, the first first.
@@ -238,7 +262,7 @@ func (w *world) last() string {
 				}
 				w.deliver(w.flight[0])
 			}
-			if e := w.history[at]; (e.ended == 0 || e.answer.Outcome != Done) && !w.stuck() && !w.scarce() {
+			if e := w.history[at]; (e.ended == 0 || e.answer.Outcome != Done && e.answer.Outcome != Corrupt) && !w.stuck() && !w.scarce() && !w.gone(key) {
 				return fmt.Sprintf("%s cannot be read at %s although everything is well: %s", key, h.node.id, w.states())
 			}
 			c.pending = -1
@@ -256,6 +280,9 @@ func (w *world) last() string {
 // scarce reports whether a node is down and the others are too few to settle what
 // is not settled.
 func (w *world) scarce() bool {
+	if w.profile.Data > 0 {
+		return false
+	}
 	least := w.setting.least(w.kv)
 	return least-1 < w.setting.enough(least) && slices.ContainsFunc(w.hosts, func(h *host) bool { return h.dead })
 }
@@ -274,6 +301,8 @@ func (w *world) copies(key string) string {
 		switch {
 		case !v.Holds(h.node.id) && have:
 			return fmt.Sprintf("%s has %s of %s, which it does not own: a leftover", h.node.id, r, key)
+		case h.node.slices() && w.amiss(h, key, first) != "":
+			return w.amiss(h, key, first)
 		case v.Holds(h.node.id) && has && first.Value != "" && (!have || r.Generation != first.Generation && (r.Settled || r.Generation.Compare(first.Generation) < 0)):
 			return fmt.Sprintf("%s has %s of %s, but %s in charge has %s", h.node.id, held(r, have), key, v.InCharge, first)
 		}

@@ -16,6 +16,10 @@ func (n *Node) onRequest(m Message) {
 		n.answers = append(n.answers, Answer{Op: m.Op.ID, Outcome: Refused})
 	case v.InCharge == n.id:
 		op := m.Op
+		if n.slices() && op.Value != "" {
+			n.stage(m.Key, &op)
+			return
+		}
 		n.admit(m.Key, &task{op: &op})
 	case v.InCharge == "" || relayed:
 		n.answers = append(n.answers, Answer{Op: m.Op.ID, Outcome: Refused})
@@ -85,7 +89,7 @@ func (n *Node) find(m Message) *task {
 func (n *Node) begin(key string, t *task) {
 	r, have := n.disk.Records[key]
 	if have && !r.Settled && n.on(Settle) {
-		n.spread(key, t, "settle", r)
+		n.settle(key, t, r)
 		return
 	}
 	n.judge(key, t)
@@ -118,12 +122,21 @@ func (n *Node) judge(key string, t *task) {
 		n.ask(key, t, Answer{Op: t.op.ID, Outcome: outcome, Value: value})
 		return
 	}
-	n.spread(key, t, "write", Record{Generation: n.next(), Value: t.op.Value})
+	next := Record{Value: t.op.Value, Follows: r.Generation}
+	if n.slices() && !n.mayWrite(key, t, &next) {
+		n.failed(t)
+		n.end(key, t)
+		return
+	}
+	next.Generation = n.next()
+	n.spread(key, t, "write", next)
 }
 
 // spread stores a record here and sends it to the rest of the ack set.
 func (n *Node) spread(key string, t *task, phase string, r Record) {
 	t.phase, t.record, t.have, t.waits, t.stored = phase, r, true, map[smap.NodeID]bool{}, 1
+	t.has = map[smap.NodeID]bool{n.id: true}
+	t.unbuilt = t.unbuilt && phase == "settle"
 	if old, have := n.disk.Records[key]; !have || old.Generation != r.Generation {
 		n.keep(key, r)
 		n.hint(key)
@@ -141,12 +154,15 @@ func (n *Node) spread(key string, t *task, phase string, r Record) {
 
 // again sends a task's messages to those that have not answered.
 func (n *Node) again(key string, t *task) {
+	if n.againSlices(key, t) {
+		return
+	}
 	kind := Store
 	if t.phase == "copy" {
 		kind = Copy
 	}
 	for _, id := range slices.Sorted(maps.Keys(t.waits)) {
-		n.send(Message{Kind: kind, To: id, Key: key, Epoch: t.epoch, Turn: t.turn, Start: n.disk.Start, Have: t.have, Record: t.record})
+		n.send(Message{Kind: kind, To: id, Key: key, Epoch: t.epoch, Turn: t.turn, Start: n.disk.Start, Have: t.have, Record: t.record, Unbuilt: t.unbuilt})
 	}
 }
 
@@ -187,15 +203,22 @@ func (n *Node) apply(m Message) {
 	case !have && n.on(DroppedBound) && n.disk.Dropped.Covers(m.Record.Generation):
 		n.reply(m, Message{Kind: Stored, Acks: m.Record.Generation, Dropped: n.disk.Dropped.Map()})
 		return
+	case n.lacks(m.Key, m.Record) && n.on(SliceFirst) && !m.Unbuilt:
+		n.reply(m, Message{Kind: Stored, Acks: m.Record.Generation, Needs: true})
+		return
 	case order != 0:
 		m.Record.Settled = false
 		n.keep(m.Key, m.Record)
 		n.hint(m.Key)
 	default: // an equal one: what is acknowledged now counts as stored now
+		n.place(m.Key, m.Record)
 		n.stores[m.Key]++
 		if n.on(HintsOfSettling) {
 			n.hint(m.Key)
 		}
+	}
+	if m.Unbuilt && n.lacks(m.Key, m.Record) {
+		n.disk.Unbuilt[m.Key] = m.Record.Payload
 	}
 	n.reply(m, Message{Kind: Stored, Acks: m.Record.Generation, OK: true})
 }
@@ -203,10 +226,14 @@ func (n *Node) apply(m Message) {
 // onStored counts who has the record.
 func (n *Node) onStored(m Message) {
 	t := n.find(m)
-	if t == nil || !t.waits[m.From] || t.phase == "copy" || m.Acks != t.record.Generation && n.on(AckNames) {
+	if t == nil || !t.waits[m.From] || !t.spreads() || m.Acks != t.record.Generation && n.on(AckNames) {
 		return
 	}
 	switch {
+	case m.Needs:
+		n.send(Message{Kind: Build, To: m.From, Key: m.Key, Turn: t.turn, Start: n.disk.Start, Have: true, Record: t.record})
+	case m.Have && n.slices():
+		n.greater(m.Key, t, m.Record)
 	case m.Have: // greater: it is installed, and settled by the next
 		r := m.Record
 		r.Settled = false
@@ -227,6 +254,7 @@ func (n *Node) onStored(m Message) {
 	default:
 		delete(t.waits, m.From)
 		t.stored++
+		t.has[m.From] = true
 		n.gathered(m.Key, t)
 	}
 }
@@ -257,14 +285,14 @@ func (n *Node) gathered(key string, t *task) {
 	if len(t.waits) > 0 && t.stored*2 <= len(t.waits)+t.stored {
 		return
 	}
-	if t.stored < n.setting.enough(n.views[key].Count) {
+	if n.slices() && !n.enough(t) || !n.slices() && t.stored < n.setting.enough(n.views[key].Count) {
 		n.failed(t)
 		n.end(key, t)
 		return
 	}
 	if r, have := n.disk.Records[key]; have && r.Generation == t.record.Generation {
+		n.settled(key, r)
 		r.Settled = true
-		n.disk.Records[key] = r
 		for _, id := range n.views[key].AckSet {
 			if id != n.id {
 				n.send(Message{Kind: Settled, To: id, Key: key, Epoch: t.epoch, Have: true, Record: r})
@@ -283,8 +311,7 @@ func (n *Node) gathered(key string, t *task) {
 func (n *Node) onSettled(m Message) {
 	r, have := n.disk.Records[m.Key]
 	if !n.fenced(m) && have && r.Generation == m.Record.Generation {
-		r.Settled = true
-		n.disk.Records[m.Key] = r
+		n.settled(m.Key, r)
 	}
 }
 
@@ -303,6 +330,7 @@ func (n *Node) Again() {
 	for _, turn := range slices.Sorted(maps.Keys(n.reads)) {
 		n.askAgain(turn)
 	}
+	n.sliceAgain()
 }
 
 // GiveUp ends the operation that a key is at: its deadline has come.
@@ -311,4 +339,5 @@ func (n *Node) GiveUp(key string) {
 		n.failed(l.current)
 		n.end(key, l.current)
 	}
+	n.giveUpStagings(key)
 }

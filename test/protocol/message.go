@@ -27,6 +27,15 @@ const (
 	Hello     Kind = "hello"     // do you know a newer map?
 	HelloBack Kind = "hello back"
 	Report    Kind = "report" // a node → whoever leads
+
+	Stage  Kind = "stage"  // in charge → ack set: have this slice, which nothing names yet; not fenced, like all below
+	Staged Kind = "staged" // its answer
+	Have   Kind = "have"   // in charge → owners: what is there of the key?
+	Has    Kind = "has"    // its answer
+	Slice  Kind = "slice"  // who reads or builds → owners: give me what you have of a payload
+	Given  Kind = "given"  // its answer
+	Build  Kind = "build"  // in charge → owner: build what this record wants of you
+	Built  Kind = "built"  // its answer
 )
 
 // Message is what a node sends and receives. A flat structure: each kind uses the
@@ -47,6 +56,14 @@ type Message struct {
 	Dropped uint64             // Stored: the version of the map of the bound that refused it
 	Hinted  bool               // Fetched: the key was written while the asker was away
 	Helps   bool               // Fetched: and Hinted can be relied on
+
+	Needs    bool               // Stored: the record's slice is not there
+	Unbuilt  bool               // Store: nobody can give the payload, and the record is kept all the same
+	Payload  objects.Generation // Slice, Given
+	Pieces   []Piece            // Stage: one; Given, Has: what is there
+	Retained []Record           // Has: what unsettled records replaced
+	Lost     bool               // Has, Given: the key was on a disk that is lost
+	Round    uint64             // Have, Has: which question of the turn
 
 	Op     Op    // Request
 	Asked  int64 // Hello and Consul's Map: when
@@ -77,9 +94,14 @@ func (m Message) String() string {
 		s += " " + held(m.Record, m.Have)
 	case Stored, Confirmed, Copied:
 		s += fmt.Sprintf(" ok=%v", m.OK)
+		if m.Needs {
+			s += " needs the slice of " + m.Acks.String()
+		}
 		if m.Have {
 			s += " has " + m.Record.String()
 		}
+	case Stage, Given, Slice, Has, Have, Build, Built:
+		s += m.slices()
 	case Map:
 		s += fmt.Sprintf(" v%d", m.Map.Version())
 	case Report:
@@ -103,6 +125,11 @@ type Record struct {
 	Generation objects.Generation
 	Value      string // empty: a tombstone
 	Settled    bool
+
+	Payload objects.Generation // zero: the value is with the record, or there is none
+	Follows objects.Generation // the record that was settled when this one was written
+	Whole   bool               // the payload is whole at the members with the lower indices, else a slice at each
+	Members []Member           // by index
 }
 
 // String returns the record as "1-2-3=value", with a mark if it is not settled.
@@ -110,6 +137,9 @@ func (r Record) String() string {
 	s := r.Generation.String() + "=" + r.Value
 	if r.Value == "" {
 		s = r.Generation.String() + " deleted"
+	}
+	if !r.Payload.IsZero() {
+		s += " of " + r.Payload.String()
 	}
 	if !r.Settled {
 		s += "?"
@@ -153,6 +183,7 @@ const (
 	Failed  Outcome = "failed"  // the condition did not hold; Value was there
 	Refused Outcome = "refused" // 503: nothing was applied
 	Unknown Outcome = "unknown" // 503, or no answer: it may have happened, or happen later
+	Corrupt Outcome = "corrupt" // 500: Value is what there should be, and its payload is lost
 )
 
 // Answer is a node's answer to a client.

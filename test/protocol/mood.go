@@ -3,11 +3,11 @@ package protocol
 // Mood is how often each kind of step comes, in relation to the others, in the
 // order of table. Rules guard against different accidents: a mood makes those of
 // one sort frequent.
-type Mood [15]uint16
+type Mood [17]uint16
 
 // moods returns all moods. The columns: messages arrive, clients act, maps are
 // adopted, nodes go on, messages are lost, are repeated, deadlines pass, nodes are written down,
-// drafts are written, nodes pause, are killed, Consul goes or comes, tombstones are dropped, the operator plans, disasters.
+// drafts are written, nodes pause, are killed, Consul goes or comes, tombstones are dropped, the operator plans, disasters; of slices: what is staged expires, one is damaged.
 func moods() []Mood {
 	return []Mood{
 		{520, 100, 60, 90, 20, 20, 15, 20, 40, 20, 20, 5, 15, 15, 10}, // of everything something
@@ -18,11 +18,24 @@ func moods() []Mood {
 	}
 }
 
+// sliceMoods returns the moods of runs with slices, in the same order.
+func sliceMoods() []Mood {
+	return []Mood{
+		{520, 70, 50, 110, 12, 10, 20, 20, 40, 10, 30, 3, 6, 0, 6, 6, 3},  // of everything something
+		{520, 60, 70, 110, 6, 5, 15, 40, 90, 4, 40, 0, 3, 0, 3, 3, 1},     // nodes leave and return
+		{420, 80, 50, 90, 70, 15, 70, 30, 70, 5, 60, 0, 4, 0, 4, 30, 2},   // writes end anywhere
+		{520, 60, 60, 120, 8, 5, 15, 25, 70, 4, 30, 0, 3, 0, 25, 4, 10},   // disks are lost
+		{520, 70, 50, 110, 8, 40, 30, 20, 50, 4, 25, 0, 25, 0, 3, 4, 1},   // deletes, and messages that come again
+		{520, 60, 20, 110, 25, 15, 25, 60, 90, 25, 25, 2, 3, 0, 3, 15, 1}, // nodes that do not know that they were written down
+	}
+}
+
 // table returns what is done, in the order of a mood's columns.
-func (Mood) table(w *world) [15]func(uint64) {
-	return [15]func(uint64){
+func (Mood) table(w *world) [17]func(uint64) {
+	return [17]func(uint64){
 		w.stepDeliver, w.stepClient, w.stepAdopt, w.stepGoOn, w.stepDrop, w.stepRepeat, w.stepDeadline, w.stepDown,
 		w.stepWriteMap, w.stepPause, w.stepKill, w.stepConsul, w.stepCompact, w.stepOperator, w.stepDisaster,
+		w.stepExpire, w.stepDamage,
 	}
 }
 

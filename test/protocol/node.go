@@ -13,6 +13,9 @@ type Setting struct {
 	Rules      Rules
 	Copies     int
 	MinCopies  int
+	Data       int               // slices of a payload; 0: values are with their records, and nothing is sliced
+	Parity     int               // likewise
+	MinSlices  int               // distinct slices that must be there before a write is acknowledged
 	Keys       map[string]uint64 // the digests of all keys that there can be
 	AloneAfter int64             // 0: nobody is ever given up, and nobody need know whether it is alone
 }
@@ -49,6 +52,10 @@ type Disk struct {
 	Unknown map[string]bool                 // keys that were on a disk that is lost, and whether the node owned them then
 	Dropped objects.Bound                   // of the tombstones that were dropped; there is one lane
 	Hints   map[smap.NodeID]map[string]bool // what was written while the other was away
+
+	Slices   map[string]map[SliceName]string // by key: those that a record named, and their contents
+	Retained map[string][]Record             // by key: what unsettled records replaced
+	Unbuilt  map[string]objects.Generation   // by key: a payload that the record names and nobody could give
 }
 
 // Node is one node: a state machine. Its methods take an event; what it sends and
@@ -59,20 +66,25 @@ type Node struct {
 	disk    Disk
 
 	// Lost by a restart.
-	smap      *smap.Smap // the adopted map; the disk's, but for a switch
-	views     map[string]smap.View
-	sequence  uint64
-	turn      uint64             // numbers turns and reads of this start
-	lines     map[string]*line   // what waits for a key this node is in charge of
-	reads     map[uint64]*asking // reads that wait to be confirmed
-	walk      walk
-	sweeps    map[string]sweep      // tombstones that the node in charge is asked about
-	copied    map[string]smap.Epoch // keys whose next owners have them, and at which epoch
-	stores    map[string]int        // how often each key was stored or acknowledged, in this start
-	confirmed int64                 // when it asked what last confirmed its map
-	hellos    map[int64]map[smap.NodeID]bool
-	lane      []Message // stores that were admitted and are not on disk yet
-	now       int64
+	smap          *smap.Smap // the adopted map; the disk's, but for a switch
+	views         map[string]smap.View
+	sequence      uint64
+	turn          uint64             // numbers turns and reads of this start
+	lines         map[string]*line   // what waits for a key this node is in charge of
+	reads         map[uint64]*asking // reads that wait to be confirmed
+	walk          walk
+	sweeps        map[string]sweep      // tombstones that the node in charge is asked about
+	copied        map[string]smap.Epoch // keys whose next owners have them, and at which epoch
+	stores        map[string]int        // how often each key was stored or acknowledged, in this start
+	confirmed     int64                 // when it asked what last confirmed its map
+	hellos        map[int64]map[smap.NodeID]bool
+	lane          []Message                       // stores that were admitted and are not on disk yet
+	staged        map[string]map[SliceName]string // slices that nothing names yet
+	stagings      map[uint64]*staging             // writes that are not in their lines yet, by turn
+	builds        map[uint64]*building            // by turn
+	backs, losses int                             // how often it went back, and settled what is lost
+	short         map[string]objects.Generation   // a settled payload of which all owners together had too little
+	now           int64
 
 	out     []Message
 	answers []Answer
@@ -97,8 +109,13 @@ type task struct {
 	record Record // what is being stored
 	have   bool   // copy: whether there is a record
 	waits  map[smap.NodeID]bool
-	stored int  // who has it, oneself included
-	asked  bool // without TakeThenAsk: the confirmation came first
+	stored int                  // who has it, oneself included
+	has    map[smap.NodeID]bool // who they are
+
+	stage   *staging // of a write with slices
+	search  *search  // while it is settled
+	unbuilt bool     // the record is spread although nobody can give its payload
+	asked   bool     // without TakeThenAsk: the confirmation came first
 }
 
 // asking is a read, or a failed condition, that waits for its confirmation.
@@ -108,6 +125,9 @@ type asking struct {
 	answer Answer
 	waits  map[smap.NodeID]bool
 	task   *task // without TakeThenAsk: what goes on afterwards
+
+	record Record     // what it reads
+	gather *gathering // its slices; nil: the value is with the record
 }
 
 // walk is a return to up.
@@ -120,7 +140,8 @@ type walk struct {
 
 // NewNode makes an empty node that has adopted a map.
 func NewNode(id smap.NodeID, setting *Setting, m *smap.Smap) *Node {
-	n := &Node{id: id, setting: setting, disk: Disk{Map: m, Bucket: Document{Copies: setting.Copies}, Records: map[string]Record{}, Unknown: map[string]bool{}, Hints: map[smap.NodeID]map[string]bool{}}}
+	n := &Node{id: id, setting: setting, disk: Disk{Map: m, Bucket: Document{Copies: setting.Copies}, Records: map[string]Record{}, Unknown: map[string]bool{}, Hints: map[smap.NodeID]map[string]bool{},
+		Slices: map[string]map[SliceName]string{}, Retained: map[string][]Record{}, Unbuilt: map[string]objects.Generation{}}}
 	n.Restart()
 	return n
 }
@@ -139,6 +160,8 @@ func (n *Node) Restart() {
 	n.copied, n.stores = map[string]smap.Epoch{}, map[string]int{}
 	n.confirmed, n.hellos = -1<<40, map[int64]map[smap.NodeID]bool{}
 	n.out, n.answers, n.lane = nil, nil, nil
+	n.staged, n.stagings, n.builds = map[string]map[SliceName]string{}, map[uint64]*staging{}, map[uint64]*building{}
+	n.short = map[string]objects.Generation{}
 	n.look()
 }
 
@@ -295,7 +318,7 @@ func (n *Node) Clean() {
 	for key, v := range n.views {
 		next := !n.on(SourcesAfter) && len(v.Next) > 0 && !slices.Contains(v.Next, n.id) && n.copied[key] == v.Epoch
 		if !v.Holds(n.id) || next {
-			delete(n.disk.Records, key)
+			n.forget(key)
 			delete(n.disk.Unknown, key)
 		}
 	}
@@ -332,6 +355,8 @@ func (n *Node) Deliver(m Message) {
 		n.out = append(n.out, Message{Kind: HelloBack, From: n.id, To: m.From, Asked: m.Asked, Version: n.smap.Version()})
 	case HelloBack:
 		n.onHelloBack(m)
+	default:
+		n.deliverSlices(m)
 	}
 	n.older(m)
 }
@@ -379,8 +404,27 @@ func (n *Node) next() objects.Generation {
 
 // keep stores a record.
 func (n *Node) keep(key string, r Record) {
+	n.replace(key, r)
 	n.disk.Records[key] = r
 	n.stores[key]++
+	if r.Settled {
+		n.release(key)
+	}
+}
+
+// settled notes that the record of a key is.
+func (n *Node) settled(key string, r Record) {
+	r.Settled = true
+	n.disk.Records[key] = r
+	n.release(key)
+}
+
+// forget drops what the node has of a key.
+func (n *Node) forget(key string) {
+	delete(n.disk.Records, key)
+	delete(n.disk.Slices, key)
+	delete(n.disk.Retained, key)
+	delete(n.disk.Unbuilt, key)
 }
 
 // hint notes a key for every owner that is away or catches up.

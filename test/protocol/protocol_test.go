@@ -14,18 +14,19 @@ import (
 
 var (
 	seedFlag = flag.Uint64("protocol.seed", 0, "play this seed only, and print its trace")
+	sliced   = flag.Bool("protocol.slices", false, "with -protocol.seed: the seed is one of runs with slices")
 	ruleFlag = flag.String("protocol.without", "", "with -protocol.seed: switch this rule off")
 )
 
 // explain returns the shortest trace found of a seed that goes wrong, and the
 // command that repeats it.
-func explain(seed uint64, without protocol.Rule, wrong string) string {
-	p, s := protocol.ScheduleOf(seed)
+func explain(of func(uint64) (protocol.Profile, protocol.Schedule), seed uint64, without protocol.Rule, wrong string) string {
+	p, s := of(seed)
 	rules := protocol.Without(without)
 	s = protocol.Shrink(p, s, rules, 2000)
 	short := protocol.Run(p, s, rules, true)
-	return fmt.Sprintf("seed %d, %+v: %s\nshrunk to %d steps: %s\n%s\nagain: go test ./test/protocol -run TestSeed -protocol.seed=%d -protocol.without=%q -v",
-		seed, p, wrong, len(s), short.Wrong, strings.Join(short.Trace, "\n"), seed, without)
+	return fmt.Sprintf("seed %d, %+v: %s\nshrunk to %d steps: %s\n%s\nagain: go test ./test/protocol -run TestSeed -protocol.slices=%v -protocol.seed=%d -protocol.without=%q -v",
+		seed, p, wrong, len(s), short.Wrong, strings.Join(short.Trace, "\n"), p.Data > 0, seed, without)
 }
 
 // TestSeed plays the seed of a failure again, and prints its shrunk trace. Without
@@ -35,10 +36,14 @@ func TestSeed(t *testing.T) {
 	if seed == 0 {
 		seed, without = 9, protocol.Settle
 	}
-	p, s := protocol.ScheduleOf(seed)
+	of := protocol.ScheduleOf
+	if *sliced {
+		of = protocol.SlicesOf
+	}
+	p, s := of(seed)
 	v := protocol.Run(p, s, protocol.Without(without), false)
 	if *seedFlag != 0 {
-		t.Log(explain(seed, without, v.Wrong))
+		t.Log(explain(of, seed, without, v.Wrong))
 		return
 	}
 	shrunk := protocol.Shrink(p, s, protocol.Without(without), 2000)
@@ -61,7 +66,7 @@ func TestProtocol(t *testing.T) {
 		p, s := protocol.ScheduleOf(seed)
 		v := protocol.Run(p, s, nil, false)
 		if v.Wrong != "" {
-			t.Fatal(explain(seed, "", v.Wrong))
+			t.Fatal(explain(protocol.ScheduleOf, seed, "", v.Wrong))
 		}
 		if v.Inconclusive {
 			t.Errorf("seed %d: the judge took too long", seed)
@@ -75,10 +80,61 @@ func TestProtocol(t *testing.T) {
 	t.Logf("%d runs, %d operations, %d acknowledged, %d maps", runs, operations, acknowledged, maps)
 }
 
+// With slices, three of data and two of parity on five and six nodes, no run goes wrong either.
+func TestSlices(t *testing.T) {
+	const runs = 400
+	sum := slicesRuns(t, 0, runs)
+	for _, seed := range []uint64{563, 654, 2580} { // what longer searches found
+		v := slicesRuns(t, seed, 1)
+		sum.Backs, sum.Losses = sum.Backs+v.Backs, sum.Losses+v.Losses
+	}
+	if sum.Acknowledged*2 < sum.Operations || sum.Backs < runs/100 || sum.Losses == 0 {
+		t.Errorf("of %d operations %d were acknowledged, %d records gone back from, %d settled without their payload: the runs show little",
+			sum.Operations, sum.Acknowledged, sum.Backs, sum.Losses)
+	}
+	t.Logf("%d runs, %d operations, %d acknowledged, %d maps, %d times back, %d times lost", runs, sum.Operations, sum.Acknowledged, sum.Maps, sum.Backs, sum.Losses)
+}
+
+// slicesRuns plays so many seeds with slices and sums up what they did; it fails on the first
+// that goes wrong.
+func slicesRuns(t *testing.T, from, count uint64) (sum protocol.Verdict) {
+	t.Helper()
+	for seed := from; seed < from+count; seed++ {
+		p, s := protocol.SlicesOf(seed)
+		v := protocol.Run(p, s, nil, false)
+		if v.Wrong != "" {
+			t.Fatal(explain(protocol.SlicesOf, seed, "", v.Wrong))
+		}
+		if v.Inconclusive {
+			t.Errorf("seed %d: the judge took too long", seed)
+		}
+		sum.Operations, sum.Acknowledged, sum.Maps = sum.Operations+v.Operations, sum.Acknowledged+v.Acknowledged, sum.Maps+v.Maps
+		sum.Backs, sum.Losses = sum.Backs+v.Backs, sum.Losses+v.Losses
+	}
+	return sum
+}
+
+// TestSlicesSoak plays a million schedules with slices and all rules on.
+func TestSlicesSoak(t *testing.T) {
+	slice := soak.Begin(t, soak.Row{Name: "protocol-slices", Unit: "schedules of the protocol's model with slices", Goal: 1_000_000})
+	for slice.More() {
+		const batch = 200
+		sum := slicesRuns(t, slice.Next()+10_000, batch) // the others are the short form's, and the witnesses'
+		slice.Count("operations", int64(sum.Operations))
+		slice.Count("acknowledged", int64(sum.Acknowledged))
+		slice.Count("times back", int64(sum.Backs))
+		slice.Count("times lost", int64(sum.Losses))
+		slice.Add(batch, slice.Next()+batch)
+	}
+}
+
 // A seed gives the same trace every time.
 func TestRunsRepeat(t *testing.T) {
 	for seed := range uint64(40) {
 		p, s := protocol.ScheduleOf(seed)
+		if seed%2 == 1 {
+			p, s = protocol.SlicesOf(seed)
+		}
 		first, second := protocol.Run(p, s, nil, true), protocol.Run(p, s, nil, true)
 		if !slices.Equal(first.Trace, second.Trace) {
 			t.Fatalf("seed %d has two traces", seed)
@@ -90,8 +146,12 @@ func TestRunsRepeat(t *testing.T) {
 // rules on the same seed does not; or it has a scenario (TestScenarios). After a change of the model the seeds
 // are others; TestRulesSoak finds them.
 func TestRules(t *testing.T) {
-	witnesses, elsewhere, unshown := witnesses(), elsewhere(), unshown()
-	for _, rule := range protocol.All() {
+	elsewhere, unshown := elsewhere(), unshown()
+	for _, rule := range slices.Concat(protocol.All(), protocol.OfSlices()) {
+		of, witnesses := protocol.ScheduleOf, witnesses()
+		if slices.Contains(protocol.OfSlices(), rule) {
+			of, witnesses = protocol.SlicesOf, sliceWitnesses()
+		}
 		seed, ok := witnesses[rule]
 		if _, known := unshown[rule]; !ok && !known && !slices.Contains(elsewhere, rule) {
 			t.Errorf("%q has no seed, no scenario, and no reason why there is none", rule)
@@ -99,14 +159,14 @@ func TestRules(t *testing.T) {
 		if !ok {
 			continue
 		}
-		p, s := protocol.ScheduleOf(seed)
+		p, s := of(seed)
 		if v := protocol.Run(p, s, protocol.Without(rule), false); v.Wrong == "" {
 			t.Errorf("without %q seed %d goes well", rule, seed)
 		} else {
 			t.Logf("without %q: %s", rule, v.Wrong)
 		}
 		if v := protocol.Run(p, s, nil, false); v.Wrong != "" {
-			t.Error(explain(seed, "", v.Wrong))
+			t.Error(explain(of, seed, "", v.Wrong))
 		}
 	}
 }
@@ -121,7 +181,7 @@ func TestProtocolSoak(t *testing.T) {
 			p, s := protocol.ScheduleOf(seed)
 			v := protocol.Run(p, s, nil, false)
 			if v.Wrong != "" {
-				slice.Fail(explain(seed, "", v.Wrong))
+				slice.Fail(explain(protocol.ScheduleOf, seed, "", v.Wrong))
 			}
 			if v.Inconclusive {
 				slice.Count("judged inconclusively", 1)
@@ -136,13 +196,16 @@ func TestProtocolSoak(t *testing.T) {
 // TestRulesSoak looks for seeds that go wrong without a rule, for every rule in
 // turn, and counts what it finds. The seeds are in its output.
 func TestRulesSoak(t *testing.T) {
-	rules := protocol.All()
+	rules := slices.Concat(protocol.All(), protocol.OfSlices())
 	slice := soak.Begin(t, soak.Row{Name: "protocol-rules", Unit: "searches for a violation with a rule switched off", Goal: int64(len(rules))})
 	for slice.More() {
 		rule := rules[slice.Next()%uint64(len(rules))]
 		until := time.Now().Add(max(10*time.Second, slice.Time()/time.Duration(max(1, slice.Left()))))
 		for seed := uint64(0); time.Now().Before(until); seed++ {
 			p, s := protocol.ScheduleOf(seed)
+			if slices.Contains(protocol.OfSlices(), rule) {
+				p, s = protocol.SlicesOf(seed)
+			}
 			if v := protocol.Run(p, s, protocol.Without(rule), false); v.Wrong != "" {
 				t.Logf("without %q seed %d goes wrong: %s", rule, seed, v.Wrong)
 				slice.Count("found", 1)

@@ -16,6 +16,9 @@ func (n *Node) ask(key string, t *task, a Answer) {
 		return
 	}
 	read := &asking{key: key, epoch: t.epoch, answer: a, waits: map[smap.NodeID]bool{}}
+	if r := n.disk.Records[key]; !t.op.writes() && r.sliced() {
+		read.record, read.gather = r, n.gather(key, r.Payload)
+	}
 	for _, id := range n.views[key].AckSet {
 		if id != n.id && n.on(Confirm) {
 			read.waits[id] = true
@@ -36,6 +39,9 @@ func (n *Node) askAgain(turn uint64) {
 	read := n.reads[turn]
 	for _, id := range slices.Sorted(maps.Keys(read.waits)) {
 		n.send(Message{Kind: Ask, To: id, Key: read.key, Epoch: read.epoch, Turn: turn, Start: n.disk.Start})
+	}
+	if read.gather != nil {
+		n.gatherAgain(read.key, turn, read.gather)
 	}
 }
 
@@ -65,7 +71,7 @@ func (n *Node) onConfirmed(m Message) {
 // agreed answers a read that all have confirmed.
 func (n *Node) agreed(turn uint64) {
 	read := n.reads[turn]
-	if len(read.waits) > 0 {
+	if len(read.waits) > 0 || read.gather != nil && !n.put(read) {
 		return
 	}
 	delete(n.reads, turn)

@@ -112,6 +112,9 @@ func (n *Node) onFetched(m Message) {
 	}
 	own, have := n.disk.Records[m.Key]
 	spared := m.Helps && !m.Hinted && !n.lost(m.Key) && (!have || own.Settled || !n.on(HintsUnsettled))
+	if !spared && m.Have && n.awaits(m.Key, m.Record) {
+		return // it is asked about again when its slice is there
+	}
 	if !spared {
 		n.equal(m.Key, m.Record, m.Have, v.Epoch, n.on(AbsenceDeletes))
 	}
@@ -128,9 +131,9 @@ func (n *Node) equal(key string, r Record, have bool, epoch smap.Epoch, drops bo
 	case have && (!owned || !guarded && drops || r.Generation.Compare(own.Generation) > 0):
 		n.keep(key, r)
 	case have && owned && r.Generation == own.Generation && r.Settled:
-		n.disk.Records[key] = r
+		n.settled(key, r)
 	case !have && owned && !guarded && drops:
-		delete(n.disk.Records, key)
+		n.forget(key)
 		n.stores[key]++
 	}
 }
@@ -144,7 +147,8 @@ func (n *Node) LoseDisk(keys []string) {
 			continue
 		}
 		n.abandon(key)
-		delete(n.disk.Records, key)
+		n.forget(key)
+		delete(n.staged, key)
 		if n.on(LostIsUnknown) {
 			n.disk.Unknown[key] = owns(v, n.id) || n.disk.Unknown[key]
 		}

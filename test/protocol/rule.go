@@ -46,6 +46,24 @@ const (
 	GiveUpWaits      Rule = "give up waits"      // a loss is accepted long after half of the nodes adopted the down
 )
 
+// Rules of slices, in the order of docs/erasure-coding.md.
+const (
+	SamePayload Rule = "same payload" // reads and builds combine slices of one payload only
+	SliceFirst  Rule = "slice first"  // an owner stores a record only with what it is to hold
+	MinSlices   Rule = "min slices"   // a write counts distinct indices of the ack set
+
+	ObtainFirst   Rule = "obtain first"    // settling looks whether the payload can be had, then spreads
+	LostIsTold    Rule = "lost is told"    // what may have been acknowledged and cannot be had is corrupt, not what was before
+	OwnIsProof    Rule = "own is proof"    // a greater record that another node has and nobody can give is gone over with one's own
+	Follows       Rule = "follows"         // going back is to what the record follows
+	WitnessInSync Rule = "witness in sync" // going back needs an owner in sync, under the epoch, that lacks it
+	CountAll      Rule = "count all"       // or an answer of all owners, none of which has lost a disk
+	CountCurrent  Rule = "count current"   // each of which is at the key epoch
+	KeepSettled   Rule = "keep settled"    // what an unsettled record replaced is kept until a newer one is settled
+	NamedAgain    Rule = "named again"     // what is named again is not reclaimed
+	BackRenews    Rule = "back renews"     // going back takes a new generation
+)
+
 // Rules says which rules are on: all but those in it.
 type Rules map[Rule]bool
 
@@ -55,7 +73,15 @@ func (r Rules) On(rule Rule) bool { return !r[rule] }
 // Without returns the rules with one switched off.
 func Without(rule Rule) Rules { return Rules{rule: true} }
 
-// All returns every rule.
+// OfSlices returns the rules that are about slices.
+func OfSlices() []Rule {
+	return []Rule{
+		SamePayload, SliceFirst, MinSlices,
+		ObtainFirst, LostIsTold, OwnIsProof, Follows, WitnessInSync, CountAll, CountCurrent, KeepSettled, NamedAgain, BackRenews,
+	}
+}
+
+// All returns every rule but those of slices.
 func All() []Rule {
 	return []Rule{
 		DurableAdoption, LaneBarrier, Fence, RelayOnce, StartCounter, GreaterStays, OneWrite, AckAll, AckNames, Settle, Confirm, TakeThenAsk,

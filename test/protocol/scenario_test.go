@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"maps"
 	"testing"
 
 	"github.com/troupe-storage/troupe/objects/smap"
@@ -206,7 +207,9 @@ func (s *scenario) staleOwner() {
 // Rules whose accidents are too rare for random schedules, as scenarios: each goes
 // wrong without its rule, and well with it.
 func TestScenarios(t *testing.T) {
-	for rule, play := range scenarios() {
+	all := scenarios()
+	maps.Copy(all, sliceScenarios())
+	for rule, play := range all {
 		t.Run(string(rule), func(t *testing.T) {
 			for _, rules := range []Rules{nil, Without(rule)} {
 				s := play(t, rules)
@@ -461,6 +464,145 @@ func scenarios() map[Rule]func(*testing.T, Rules) *scenario {
 				s.one(Report, h, nil)
 			}
 			s.writeAll()
+			return s
+		},
+	}
+}
+
+// slicesStage makes a cluster of five nodes with three slices of data and two of parity: its
+// hosts are in the order in which they are in charge.
+func slicesStage(t *testing.T, rules Rules) (s *scenario, owners []*host) {
+	t.Helper()
+	w := newWorld(Profile{Nodes: 5, Copies: 5, MinCopies: 1, Keys: 1, Clients: 2, Steps: 1 << 30, Data: 3, Parity: 2, MinSlices: 4}, rules, true)
+	for _, id := range w.kv.View(w.setting.key(scenarioKey)).Owners {
+		owners = append(owners, w.host(id))
+	}
+	s = &scenario{world: w, t: t}
+	w.ops = 1 << 10 // the next is sliced: a fourth of the operations writes its value whole
+	s.adopt(s.hosts...)
+	return s, owners
+}
+
+// puts has the owner in charge store a value at some others, which acknowledge it; what it
+// sent to the rest is lost, but kept for those who want it late.
+func (s *scenario) puts(client int, charge *host, at ...*host) (late []envelope) {
+	s.t.Helper()
+	s.sends(client, charge, Op{Do: "put"})
+	for range s.of(Stage) {
+		s.deliver(s.of(Stage)[0])
+	}
+	for range s.of(Staged) {
+		s.deliver(s.of(Staged)[0])
+	}
+	for _, h := range at {
+		s.one(Store, charge, h)
+	}
+	for len(s.of(Stored)) > 0 {
+		s.deliver(s.of(Stored)[0])
+	}
+	late, s.flight = s.flight, nil
+	s.clients[client].pending = -1
+	return late
+}
+
+// expires drops what is staged everywhere.
+func (s *scenario) expires() {
+	for _, h := range s.hosts {
+		s.run(h, "drops what is staged", func(n *Node) { n.Expire(scenarioKey) })
+	}
+}
+
+func sliceScenarios() map[Rule]func(*testing.T, Rules) *scenario {
+	return map[Rule]func(*testing.T, Rules) *scenario{
+		// e, which holds nothing of a whole payload, has the record of a write that died with a.
+		// b settles what was before, meets it, and lacks it itself.
+		OwnIsProof: func(t *testing.T, rules Rules) *scenario {
+			s, o := slicesStage(t, rules)
+			s.profile.Absent = 1 // a stays away
+			s.puts(0, o[0], o[1:]...)
+			s.ops += 2 // the next is whole
+			s.puts(0, o[0], o[4])
+			s.expires()
+			o[0].dead = true
+			s.is(o[0], smap.Down)
+			s.adopt(o[1:]...)
+			s.sends(1, o[1], Op{Do: "get"})
+			s.all(o[1:]...)
+			return s
+		},
+		// b has a write of a that failed, c one of its own that followed what a had settled
+		// before: back is to that, and not to the write that b has, which nobody can give.
+		Follows: func(t *testing.T, rules Rules) *scenario {
+			s, o := slicesStage(t, rules)
+			s.profile.Absent = 1 // a stays away
+			s.sends(0, o[0], Op{Do: "put"})
+			s.all(s.hosts...)
+			s.puts(0, o[0], o[2])
+			s.expires()
+			o[0].dead = true
+			s.is(o[0], smap.Down)
+			s.adopt(o[1:]...)
+			s.puts(0, o[1])
+			o[1].node.Restart()
+			s.expires()
+			s.sends(1, o[1], Op{Do: "get"})
+			s.all(o[1:]...)
+			return s
+		},
+		// e was away when a write was acknowledged: that it lacks it is no proof.
+		WitnessInSync: func(t *testing.T, rules Rules) *scenario {
+			s, o := slicesStage(t, rules)
+			o[4].dead = true
+			s.is(o[4], smap.Down)
+			s.adopt(o[:4]...)
+			s.puts(0, o[0], o[1:4]...) // news that it is settled are lost
+			for _, h := range []*host{o[0], o[2], o[3]} {
+				h.dead = true
+				s.is(h, smap.Down)
+			}
+			o[4].dead = false
+			s.is(o[4], smap.Recovering)
+			s.adopt(o[1], o[4])
+			s.sends(1, o[1], Op{Do: "get"})
+			s.all(o[1], o[4])
+			return s
+		},
+		// All but b were written down and do not know it. What they say under the older map is
+		// no answer: a still spreads its write, and has it acknowledged by them.
+		CountCurrent: func(t *testing.T, rules Rules) *scenario {
+			s, o := slicesStage(t, rules)
+			a, b := o[0], o[1]
+			s.sends(0, a, Op{Do: "put"})
+			late := s.of(Stage)
+			for _, h := range o[1:] {
+				s.one(Stage, a, h)
+				s.one(Staged, h, a)
+			}
+			s.one(Store, a, b)
+			s.one(Stored, b, a)
+			late = append(late, s.of(Store)...)
+			s.flight = nil
+			s.expires()
+			for _, h := range []*host{a, o[2], o[3], o[4]} {
+				s.is(h, smap.Down)
+			}
+			s.adopt(b)
+			s.sends(1, b, Op{Do: "get"})
+			for _, kind := range []Kind{Have, Has} {
+				for _, e := range s.of(kind) {
+					s.deliver(e)
+				}
+			}
+			s.flight = nil
+			for _, e := range late {
+				if e.message.To != b.node.id {
+					s.deliver(e)
+				}
+			}
+			for _, e := range s.of(Stored) {
+				s.deliver(e)
+			}
+			s.flight = nil
 			return s
 		},
 	}

@@ -32,6 +32,27 @@ func ScheduleOf(seed uint64) (Profile, Schedule) {
 	return p, s
 }
 
+// SlicesOf returns the schedule of a seed with slices, three of data and two of parity on
+// five or six nodes, and the profile that it runs under.
+func SlicesOf(seed uint64) (Profile, Schedule) {
+	draw := func(salt, n uint64) int { return int(placement.Mix(seed*37+salt+1<<40) % n) }
+	p := Profile{Nodes: 5 + draw(1, 2), Copies: 5, MinCopies: 1, Keys: 1 + draw(3, 4)/3, Clients: 2 + draw(4, 2), Steps: 200 + 100*draw(5, 5)}
+	p.Data, p.Parity, p.MinSlices = 3, 2, [...]int{4, 4, 4, 3, 5}[draw(6, 5)]
+	p.Mood = sliceMoods()[draw(10, uint64(len(sliceMoods())))]
+	p.Absent = draw(2, 3)
+	if p.Mood == sliceMoods()[3] || draw(7, 4) == 0 {
+		p.Disks, p.Breaks = true, p.MinSlices-p.Data
+		if draw(8, 3) == 0 {
+			p.Breaks = 1 + draw(9, 3) // what was acknowledged may be lost
+		}
+	}
+	s := make(Schedule, p.Steps)
+	for i := range s {
+		s[i] = placement.Mix(1<<60 + seed<<20 + uint64(i) + 1)
+	}
+	return p, s
+}
+
 // Verdict is what became of a run.
 type Verdict struct {
 	Wrong        string   // empty: nothing
@@ -40,6 +61,8 @@ type Verdict struct {
 	Operations   int      // that clients began
 	Acknowledged int      // of them done
 	Maps         uint64   // versions that were written
+	Backs        int      // how often a record was gone back from; of the last start of nodes
+	Losses       int      // how often one was settled without its payload
 }
 
 // Run plays a schedule and judges it.
@@ -53,6 +76,12 @@ func Run(p Profile, s Schedule, rules Rules, trace bool) Verdict {
 	v := Verdict{Wrong: wrong, Inconclusive: !conclusive, Trace: w.trace, Maps: w.kv.Version()}
 	if wrong == "" {
 		v.Wrong = atRest
+	}
+	for _, h := range w.hosts {
+		v.Backs, v.Losses = v.Backs+h.node.backs, v.Losses+h.node.losses
+	}
+	if v.Wrong == "" {
+		v.Wrong = w.told()
 	}
 	for _, e := range w.history {
 		if e.op.ID > 0 {

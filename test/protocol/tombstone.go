@@ -28,7 +28,7 @@ func (n *Node) Compact() {
 			n.inquire(key)
 			continue
 		}
-		delete(n.disk.Records, key)
+		n.forget(key)
 		n.disk.Dropped = n.disk.Dropped.Raised(r.Generation)
 	}
 }
@@ -54,8 +54,7 @@ func (n *Node) inquired(m Message) {
 	}
 	delete(n.sweeps, m.Key)
 	r, have := n.disk.Records[m.Key]
-	if have && r.Generation == s.generation && (!m.Have || m.Record.Generation == s.generation && m.Record.Settled) {
-		r.Settled = true
-		n.disk.Records[m.Key] = r
+	if have && r.Generation == s.generation && (!m.Have && r.Value == "" || m.Have && m.Record.Generation == s.generation && m.Record.Settled) {
+		n.settled(m.Key, r)
 	}
 }

@@ -30,11 +30,27 @@ func witnesses() map[protocol.Rule]uint64 {
 	}
 }
 
+// sliceWitnesses returns likewise seeds of runs with slices.
+func sliceWitnesses() map[protocol.Rule]uint64 {
+	return map[protocol.Rule]uint64{
+		protocol.SamePayload: 14,
+		protocol.SliceFirst:  159,
+		protocol.MinSlices:   20,
+		protocol.ObtainFirst: 1030,
+		protocol.LostIsTold:  654,
+		protocol.CountAll:    89,
+		protocol.KeepSettled: 1,
+		protocol.NamedAgain:  326,
+		protocol.BackRenews:  767,
+	}
+}
+
 // elsewhere returns the rules whose absence TestScenarios shows.
 func elsewhere() []protocol.Rule {
 	return []protocol.Rule{
 		protocol.LaneBarrier, protocol.AbsenceDeletes, protocol.CatchUpGuard, protocol.StoredSinceAsked, protocol.HintsComplete,
 		protocol.TombstonesAllUp, protocol.DroppedBound, protocol.AckNames, protocol.CopyDropsBeyond, protocol.SwitchUnchanged, protocol.CountsOfMap, protocol.Alone, protocol.FromAsking, protocol.GiveUpWaits,
+		protocol.OwnIsProof, protocol.Follows, protocol.WitnessInSync, protocol.CountCurrent,
 	}
 }
 

@@ -17,6 +17,10 @@ type Profile struct {
 	Plans, Disks, Losses     bool // plans are made; disks are lost; losses of nodes are accepted
 	Recounts                 bool // plans change the number of copies
 	Mood                     Mood
+
+	Data, Parity, MinSlices int // of payloads; zero: values are with their records
+	Absent                  int // how many nodes are left away when the run is looked at before its rest
+	Breaks                  int // how many disks may be lost, and slices damaged
 }
 
 // Times, in steps of a run.
@@ -50,6 +54,8 @@ type world struct {
 	halfAt  map[string]int64
 	digests map[smap.NodeID]smap.Digest
 
+	broken  int // disks that were lost, and slices that were damaged
+	damages int // the latter of them
 	trace   []string
 	tell    bool
 	resting bool // everything is well, and the run ends
@@ -98,7 +104,8 @@ type event struct {
 // newWorld makes a cluster whose nodes are up, all of them owners.
 func newWorld(profile Profile, rules Rules, tell bool) *world {
 	w := &world{profile: profile, consul: true, tell: tell, halfAt: map[string]int64{}, digests: map[smap.NodeID]smap.Digest{}}
-	w.setting = &Setting{Rules: rules, Copies: profile.Copies, MinCopies: profile.MinCopies, Keys: map[string]uint64{}}
+	w.setting = &Setting{Rules: rules, Copies: profile.Copies, MinCopies: profile.MinCopies, Keys: map[string]uint64{},
+		Data: profile.Data, Parity: profile.Parity, MinSlices: profile.MinSlices}
 	if profile.Losses {
 		w.setting.AloneAfter = aloneAfter
 	}
@@ -212,7 +219,7 @@ func (w *world) send(m Message) {
 	}
 	w.sent++
 	w.flight = append(w.flight, envelope{m, m.String(), w.sent})
-	if len(w.flight) > 150 {
+	if len(w.flight) > 150 && w.profile.Data == 0 || len(w.flight) > 400 {
 		w.flight = w.flight[1:]
 	}
 }
@@ -263,8 +270,14 @@ func (w *world) isolate() {
 }
 
 func (w *world) stepDeliver(s uint64) {
-	if e, ok := pick(s, w.arriving(), func(e envelope) string { return e.name }); ok {
-		w.deliver(e)
+	times := uint64(1)
+	if w.profile.Data > 0 { // there are more messages
+		times = 4
+	}
+	for i := range times {
+		if e, ok := pick(s+i, w.arriving(), func(e envelope) string { return e.name }); ok {
+			w.deliver(e)
+		}
 	}
 }
 
@@ -336,6 +349,10 @@ func (w *world) stepAdopt(s uint64) {
 
 func (w *world) stepGoOn(s uint64) {
 	if h, ok := pick(s, w.alive(), hostName); ok {
+		if w.profile.Data > 0 && s>>22&3 == 0 {
+			w.goOn(h, 4)
+			return
+		}
 		w.goOn(h, s>>20%4)
 	}
 }
@@ -350,6 +367,8 @@ func (w *world) goOn(h *host, what uint64) {
 		w.run(h, "deletes what it holds no more", func(n *Node) { n.Clean() })
 	case 2:
 		w.run(h, "goes on with its return", func(n *Node) { n.Walk() })
+	case 4:
+		w.run(h, "repairs", func(n *Node) { n.Repair() })
 	}
 }
 
@@ -370,6 +389,9 @@ func (w *world) stepPause(s uint64) {
 }
 
 func (w *world) stepKill(s uint64) {
+	if w.profile.Data > 0 && s>>32&1 == 0 && w.cutWrite(s) {
+		return
+	}
 	h, _ := pick(s, w.hosts, hostName)
 	if h.cut {
 		return
@@ -387,6 +409,42 @@ func (w *world) stepKill(s uint64) {
 	w.say("%s is killed", h.node.id)
 	h.dead = true
 	h.node.Take()
+}
+
+// cutWrite kills a node that spreads a write, so that some get it and others do not; what was
+// staged for it may expire before anybody asks.
+func (w *world) cutWrite(s uint64) bool {
+	writes := func(h *host) (string, bool) {
+		for _, key := range h.node.keys() {
+			if l := h.node.lines[key]; l != nil && l.current != nil && l.current.phase == "write" {
+				return key, true
+			}
+		}
+		return "", false
+	}
+	h, ok := pick(s, slices.DeleteFunc(w.alive(), func(h *host) bool { _, is := writes(h); return !is }), hostName)
+	if !ok {
+		return false
+	}
+	key, _ := writes(h)
+	w.say("%s is killed while it writes %s", h.node.id, key)
+	h.dead = true
+	h.node.Take()
+	w.flight = slices.DeleteFunc(w.flight, func(e envelope) bool {
+		return e.message.From == h.node.id && weight(s, e.name)%4 != 0
+	})
+	if s>>34&1 == 0 {
+		for _, other := range w.alive() {
+			w.run(other, "drops what is staged of "+key, func(n *Node) { n.Expire(key) })
+		}
+	}
+	if s>>35&1 == 0 {
+		w.say("%s starts", h.node.id)
+		h.dead = false
+		h.node.Restart()
+		h.node.Tick(w.now)
+	}
+	return true
 }
 
 func (w *world) stepConsul(uint64) {
@@ -410,6 +468,7 @@ func (w *world) stepDisaster(s uint64) {
 					keys = append(keys, key)
 				}
 			}
+			w.broken++
 			w.run(h, "loses a disk with "+strings.Join(keys, ", "), func(n *Node) { n.LoseDisk(keys) })
 		}
 	}
@@ -418,9 +477,37 @@ func (w *world) stepDisaster(s uint64) {
 	}
 }
 
+// stepExpire drops what is staged for a key at a node, or at all of them.
+func (w *world) stepExpire(s uint64) {
+	one, _ := pick(s, w.alive(), hostName)
+	key := fmt.Sprintf("k%d", s>>20%uint64(w.profile.Keys)+1)
+	for _, h := range w.alive() {
+		if h != one && s>>30&1 == 0 {
+			continue
+		}
+		w.run(h, "drops what is staged of "+key, func(n *Node) { n.Expire(key) })
+	}
+}
+
+// stepDamage damages the slices of a key at a node.
+func (w *world) stepDamage(s uint64) {
+	h, ok := pick(s, w.alive(), hostName)
+	key := fmt.Sprintf("k%d", s>>20%uint64(w.profile.Keys)+1)
+	if !ok || w.broken >= w.profile.Breaks || len(h.node.disk.Slices[key]) == 0 {
+		return
+	}
+	w.broken++
+	w.damages++
+	w.say("%s damages slices of %s", h.node.id, key)
+	h.node.Damage(key)
+}
+
 // spareDisk reports whether one more lost disk leaves every key with a copy: at
 // most copies - 1 nodes have lost something that is not caught up.
 func (w *world) spareDisk(h *host) bool {
+	if w.profile.Data > 0 {
+		return w.broken < w.profile.Breaks
+	}
 	losers := 0
 	for _, other := range w.hosts {
 		if len(other.node.disk.Unknown) > 0 && other != h {
