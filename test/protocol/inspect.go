@@ -182,6 +182,9 @@ func (w *world) gone(key string) bool {
 		return false
 	}
 	r := charge.node.disk.Records[key]
+	if slices.ContainsFunc(w.history, func(e event) bool { return e.key == key && e.answer.Outcome == Corrupt && e.answer.Value == r.Value }) {
+		return true // it was told to be lost; something of it may have turned up since
+	}
 	indices := map[int]bool{}
 	for _, h := range w.hosts {
 		for name := range h.node.disk.Slices[key] {

@@ -122,7 +122,10 @@ func (n *Node) judge(key string, t *task) {
 		n.ask(key, t, Answer{Op: t.op.ID, Outcome: outcome, Value: value})
 		return
 	}
-	next := Record{Value: t.op.Value, Follows: r.Generation}
+	next := Record{Value: t.op.Value}
+	if value != "" {
+		next.Follows = r.Generation
+	}
 	if n.slices() && !n.mayWrite(key, t, &next) {
 		n.failed(t)
 		n.end(key, t)

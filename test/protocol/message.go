@@ -127,7 +127,7 @@ type Record struct {
 	Settled    bool
 
 	Payload objects.Generation // zero: the value is with the record, or there is none
-	Follows objects.Generation // the record that was settled when this one was written
+	Follows objects.Generation // the record that was settled when this one was written; zero: there was none, or a marker
 	Whole   bool               // the payload is whole at the members with the lower indices, else a slice at each
 	Members []Member           // by index
 }

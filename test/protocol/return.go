@@ -42,7 +42,10 @@ func (n *Node) recover(self smap.Node) {
 		n.walk.stores[key], n.walk.asked[key] = n.stores[key], n.turn
 		for i := range v.InSync { // each question goes to another of them
 			id := v.InSync[(uint64(i)+n.turn)%uint64(len(v.InSync))]
-			if node, _ := n.smap.Node(id); !node.State.Away() {
+			if n.slices() && n.on(AskInCharge) {
+				id = v.InCharge
+			}
+			if node, _ := n.smap.Node(id); id != "" && !node.State.Away() {
 				n.send(Message{Kind: Fetch, To: id, Key: key, Turn: n.turn, Start: n.disk.Start})
 				break
 			}
@@ -74,7 +77,7 @@ func inSync(v smap.View, id smap.NodeID) bool {
 // onFetch answers who catches up. The node in charge settles first.
 func (n *Node) onFetch(m Message) {
 	v := n.views[m.Key]
-	if n.fenced(m) || !inSync(v, n.id) || n.lost(m.Key) {
+	if n.fenced(m) || !inSync(v, n.id) || n.lost(m.Key) || n.slices() && n.on(AskInCharge) && v.InCharge != n.id {
 		n.reply(m, Message{Kind: Fetched})
 		return
 	}

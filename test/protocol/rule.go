@@ -60,6 +60,7 @@ const (
 	CountAll      Rule = "count all"       // or an answer of all owners, none of which has lost a disk
 	CountCurrent  Rule = "count current"   // each of which is at the key epoch
 	KeepSettled   Rule = "keep settled"    // what an unsettled record replaced is kept until a newer one is settled
+	AskInCharge   Rule = "ask in charge"   // who catches up asks the node in charge, which settles first
 	NamedAgain    Rule = "named again"     // what is named again is not reclaimed
 	BackRenews    Rule = "back renews"     // going back takes a new generation
 )
@@ -77,7 +78,7 @@ func Without(rule Rule) Rules { return Rules{rule: true} }
 func OfSlices() []Rule {
 	return []Rule{
 		SamePayload, SliceFirst, MinSlices,
-		ObtainFirst, LostIsTold, OwnIsProof, Follows, WitnessInSync, CountAll, CountCurrent, KeepSettled, NamedAgain, BackRenews,
+		ObtainFirst, LostIsTold, OwnIsProof, Follows, WitnessInSync, CountAll, CountCurrent, KeepSettled, AskInCharge, NamedAgain, BackRenews,
 	}
 }
 

@@ -549,6 +549,22 @@ func sliceScenarios() map[Rule]func(*testing.T, Rules) *scenario {
 			s.all(o[1:]...)
 			return s
 		},
+		// All owners have a record of which nobody knows that it is settled, and three of its
+		// slices are damaged: it is neither forward nor back, and no disk was lost.
+		LostIsTold: func(t *testing.T, rules Rules) *scenario {
+			s, o := slicesStage(t, rules)
+			s.puts(0, o[0], o[1:]...)
+			o[0].dead = true
+			s.is(o[0], smap.Down)
+			s.adopt(o[1:]...)
+			s.broken = 3
+			for _, h := range o[1:4] {
+				h.node.Damage(scenarioKey)
+			}
+			s.sends(1, o[1], Op{Do: "get"})
+			s.all(o[1:]...)
+			return s
+		},
 		// e was away when a write was acknowledged: that it lacks it is no proof.
 		WitnessInSync: func(t *testing.T, rules Rules) *scenario {
 			s, o := slicesStage(t, rules)

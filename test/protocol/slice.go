@@ -86,7 +86,7 @@ func (n *Node) place(key string, r Record) {
 			delete(n.staged[key], name)
 		}
 	}
-	if n.disk.Unbuilt[key] == r.Payload && !n.lacks(key, r) {
+	if u, is := n.disk.Unbuilt[key]; is && u == r.Payload && !n.lacks(key, r) {
 		delete(n.disk.Unbuilt, key)
 	}
 }
@@ -100,8 +100,8 @@ func (n *Node) replace(key string, r Record) {
 	if n.on(NamedAgain) && r.sliced() {
 		n.disk.Retained[key] = slices.DeleteFunc(n.disk.Retained[key], func(e Record) bool { return e.Payload == r.Payload })
 	}
-	if old, have := n.disk.Records[key]; have && (old.Payload != r.Payload || !old.sliced()) {
-		if n.on(KeepSettled) {
+	if old, have := n.disk.Records[key]; have && old.Payload != r.Payload {
+		if n.on(KeepSettled) && old.sliced() {
 			n.disk.Retained[key] = append(slices.Clone(n.disk.Retained[key]), old)
 		} else {
 			n.reclaim(key, old.Payload)
@@ -133,9 +133,16 @@ func (n *Node) stagedHere(key string, p Piece) {
 		n.staged[key] = map[SliceName]string{}
 	}
 	n.staged[key][p.SliceName] = p.Content
-	if r := n.disk.Records[key]; r.Payload == p.Payload {
-		n.place(key, r)
+	for _, r := range n.named(key) {
+		if r.Payload == p.Payload {
+			n.place(key, r)
+		}
 	}
+}
+
+// named returns the record of a key and what is kept beside it.
+func (n *Node) named(key string) []Record {
+	return append([]Record{n.disk.Records[key]}, n.disk.Retained[key]...)
 }
 
 // staging is a write whose slices are on their way. Nothing has happened yet.
@@ -412,8 +419,10 @@ func (n *Node) Repair() {
 		if !have || n.lost(key) {
 			continue
 		}
-		if n.lacks(key, r) {
-			n.build(key, r, nil)
+		for _, named := range n.named(key) {
+			if n.lacks(key, named) {
+				n.build(key, named, nil)
+			}
 		}
 		if l := n.lines[key]; !r.Settled && len(n.disk.Retained[key]) > 0 && (l == nil || l.current == nil) {
 			n.inquire(key)
