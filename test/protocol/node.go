@@ -17,6 +17,7 @@ type Setting struct {
 	Parity     int               // likewise
 	MinSlices  int               // distinct slices that must be there before a write is acknowledged
 	Keys       map[string]uint64 // the digests of all keys that there can be
+	AskCharge  bool              // who catches up asks the node in charge also where there are no slices, as the code does
 	AloneAfter int64             // 0: nobody is ever given up, and nobody need know whether it is alone
 }
 

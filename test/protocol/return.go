@@ -42,7 +42,7 @@ func (n *Node) recover(self smap.Node) {
 		n.walk.stores[key], n.walk.asked[key] = n.stores[key], n.turn
 		for i := range v.InSync { // each question goes to another of them
 			id := v.InSync[(uint64(i)+n.turn)%uint64(len(v.InSync))]
-			if n.slices() && n.on(AskInCharge) {
+			if n.asksInCharge() {
 				id = v.InCharge
 			}
 			if node, _ := n.smap.Node(id); id != "" && !node.State.Away() {
@@ -54,6 +54,11 @@ func (n *Node) recover(self smap.Node) {
 	if !missing {
 		n.report(report{What: "up", Since: self.Since})
 	}
+}
+
+// asksInCharge reports whether the node in charge is the only source of who catches up.
+func (n *Node) asksInCharge() bool {
+	return n.on(AskInCharge) && (n.slices() || n.setting.AskCharge)
 }
 
 func owns(v smap.View, id smap.NodeID) bool {
@@ -77,7 +82,7 @@ func inSync(v smap.View, id smap.NodeID) bool {
 // onFetch answers who catches up. The node in charge settles first.
 func (n *Node) onFetch(m Message) {
 	v := n.views[m.Key]
-	if n.fenced(m) || !inSync(v, n.id) || n.lost(m.Key) || n.slices() && n.on(AskInCharge) && v.InCharge != n.id {
+	if n.fenced(m) || !inSync(v, n.id) || n.lost(m.Key) || n.asksInCharge() && v.InCharge != n.id {
 		n.reply(m, Message{Kind: Fetched})
 		return
 	}

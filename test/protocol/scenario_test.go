@@ -111,6 +111,12 @@ func (s *scenario) asks(h, other *host) {
 	s.t.Fatalf("%s does not ask %s", h.node.id, other.node.id)
 }
 
+// asked reports whether somebody who catches up waits in the line of a node.
+func (s *scenario) asked(h *host) bool {
+	l := h.node.lines[scenarioKey]
+	return l != nil && len(l.waiting) > 0
+}
+
 // moves plays a whole plan.
 func (s *scenario) moves(to ...*host) {
 	s.t.Helper()
@@ -362,6 +368,37 @@ func scenarios() map[Rule]func(*testing.T, Rules) *scenario {
 			s.run(s.b, "goes on with its plan", func(n *Node) { n.Plan() })
 			s.one(Report, s.b, nil)
 			s.writeAll()
+			return s
+		},
+		// b has acknowledged an old delete that a settles; c has not got it yet, and must not
+		// be who tells b what there is.
+		AskInCharge: func(t *testing.T, rules Rules) *scenario {
+			s := stage(t, 3, rules)
+			s.setting.AskCharge = true
+			s.sends(0, s.a, Op{Do: "put"})
+			s.all(s.a, s.b, s.c)
+			s.sends(0, s.a, Op{Do: "delete"})
+			s.flight = nil // lost
+			s.run(s.a, "gives up", func(n *Node) { n.GiveUp(scenarioKey) })
+			s.is(s.b, smap.Down, smap.Recovering)
+			s.adopt(s.hosts...)
+			s.sends(1, s.a, Op{Do: "get"})
+			s.one(Store, s.a, s.b)
+			for len(s.of(Fetched)) == 0 && !s.asked(s.a) {
+				s.run(s.b, "goes on with its return", func(n *Node) { n.Walk() })
+				for _, e := range s.of(Fetch) {
+					if e.message.To == s.c.node.id || rules.On(AskInCharge) {
+						s.deliver(e)
+					} else {
+						s.take(e)
+					}
+				}
+			}
+			s.one(Store, s.a, s.c)
+			s.one(Stored, s.b, s.a)
+			s.one(Stored, s.c, s.a)
+			s.one(Fetched, nil, s.b)
+			s.all(s.a, s.b, s.c)
 			return s
 		},
 		// a was given up, and goes on as if nothing had happened.
