@@ -17,6 +17,9 @@
 // if an owner lacks what the one in charge has, or if any of this shows when one
 // node after another is taken down at the end.
 //
+// Runs with slices (slice.go, back.go) keep values apart from their records, as erasure coding
+// does; they are judged by more (inspect.go): no key may be refused while few nodes are not up.
+//
 // Simplifications: a node syncs at once, so that a kill falls between events; there
 // is one bucket and one lane; catching up asks key by key where nodes will compare
 // digests.
