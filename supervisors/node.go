@@ -201,6 +201,9 @@ func Start(config Config) (_ *Node, err error) {
 		if err := registry.Register(newSweepMetrics(n.gateway)); err != nil {
 			return nil, err
 		}
+		if err := registry.Register(newAroundMetrics(n.gateway)); err != nil {
+			return nil, err
+		}
 		if err := n.spawnAdoption(); err != nil {
 			return nil, err
 		}

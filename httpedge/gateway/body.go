@@ -26,6 +26,7 @@ type piece struct {
 	offset, length int64
 	size           int64  // of the file
 	xxhash         uint64 // of the whole file
+	base           int64  // of the file's first byte, in the payload
 }
 
 // whole reports whether the piece is all of its file, so that it can be verified.
@@ -47,7 +48,7 @@ func (o *Object) pieces(offset, length int64) []piece {
 		if from < to {
 			pieces = append(pieces, piece{
 				open:   func() (messages.PayloadFile, error) { return o.opened.Parts.Open(i) },
-				offset: from - at, length: to - from, size: p.Size, xxhash: p.XXHash,
+				offset: from - at, length: to - from, size: p.Size, xxhash: p.XXHash, base: at,
 			})
 		}
 		at += p.Size
@@ -72,7 +73,8 @@ const sendAtOnce = 4 << 20
 // itself goes from the page cache to the socket. Where the connection is
 // encrypted, or the bucket wants reads verified, the files pass through the
 // object's window; whole ones are verified on their way, and a mismatch cuts the
-// answer before its last slab. It closes the object, exactly once.
+// answer before its last slab. What the disk does not give it has from other nodes that
+// keep the object (around.go). It closes the object, exactly once.
 type body struct {
 	object *Object
 	conn   net.Conn
@@ -81,6 +83,9 @@ type body struct {
 	file   messages.PayloadFile // of pieces[0]; nil before it is opened
 	sent   int64                // bytes
 	first  [1]byte              // see touch
+	left   *pieceReader         // of pieces[0], where it passed through memory until the file failed; else nil
+	given  int64                // bytes of pieces[0] that were sent when its file failed
+	direct bool                 // what is sent goes past the writer, which remembers a failure of the disk
 	record *access.Record       // is told how many
 	once   sync.Once
 }
@@ -121,14 +126,18 @@ func (b *body) Read(p []byte) (int, error) {
 func (b *body) WriteTo(w io.Writer) (int64, error) {
 	var total int64
 	for len(b.pieces) > 0 {
-		if err := b.openNext(); err != nil {
-			return total, err
+		n, err := int64(0), b.openNext()
+		if err == nil {
+			n, err = b.sendPiece(w)
+			total += n
+			b.sent += n
 		}
-		n, err := b.sendPiece(w)
-		total += n
-		b.sent += n
 		if err != nil {
-			return total, err
+			b.given += n
+			if err = b.goAround(err, &w); err != nil {
+				return total, err
+			}
+			continue
 		}
 		if err := b.endPiece(); err != nil {
 			return total, err
@@ -142,9 +151,9 @@ func (b *body) openNext() (err error) {
 		return nil
 	}
 	if b.file, err = b.pieces[0].open(); err != nil {
-		return err
+		return &sourceError{err}
 	}
-	if b.object.verify && !b.pieces[0].whole() {
+	if b.object.verify && b.object.detour == nil && !b.pieces[0].whole() {
 		return b.verifyFile(b.pieces[0])
 	}
 	return nil
@@ -159,14 +168,14 @@ func (b *body) verifyFile(p piece) error {
 		if _, err := reader.fill(b.object.window.Slab(0)); err == io.EOF {
 			return nil
 		} else if err != nil {
-			return err
+			return &sourceError{err}
 		}
 	}
 }
 
 func (b *body) endPiece() error {
 	err := b.file.Close()
-	b.file, b.pieces = nil, b.pieces[1:]
+	b.file, b.pieces, b.left, b.given = nil, b.pieces[1:], nil, 0
 	return err
 }
 
@@ -179,12 +188,16 @@ func (b *body) sendPiece(w io.Writer) (int64, error) {
 		return b.sendSlabs(w, p)
 	}
 	if _, err := file.Seek(p.offset, io.SeekStart); err != nil {
-		return 0, err
+		return 0, &sourceError{err}
 	}
 	var total int64
+	defer func() { // what is left of it, for who goes on
+		b.pieces[0].offset += total
+		b.pieces[0].length -= total
+	}()
 	for total < p.length {
 		if err := b.touch(p.offset + total); err != nil {
-			return total, err
+			return total, &sourceError{err}
 		}
 		if err := b.extend(); err != nil {
 			return total, err
@@ -193,13 +206,13 @@ func (b *body) sendPiece(w io.Writer) (int64, error) {
 		total += n
 		b.file.Sent(n)
 		if errors.Is(err, syscall.EIO) && total < p.length { // no connection's error
-			return total, errors.Join(err, b.touch(p.offset+total))
+			return total, &sourceError{errs.E("gateway.body", b.object.key, errs.IO, errors.Join(err, b.touch(p.offset+total)))}
 		}
 		if err != nil {
 			return total, err
 		}
 		if n == 0 {
-			return total, short(nil)
+			return total, &sourceError{short(nil)}
 		}
 	}
 	return total, nil
@@ -220,12 +233,18 @@ func (b *body) sendSlabs(w io.Writer, p piece) (int64, error) {
 		return 0, err
 	}
 	room := b.object.window.Slab(0)
-	reader := &pieceReader{file: b.file, piece: p, key: b.object.key}
+	reader := pieceReader{file: b.file, piece: p, key: b.object.key}
+	if b.left != nil {
+		reader = *b.left
+		reader.file = b.file
+	}
 	var total int64
 	for {
 		n, err := reader.fill(room)
 		if err != nil && err != io.EOF {
-			return total, err
+			left := reader
+			b.left = &left
+			return total, &sourceError{err}
 		}
 		if n > 0 {
 			if err := b.extend(); err != nil {

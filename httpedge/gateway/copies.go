@@ -31,6 +31,7 @@ type copies struct {
 	turns      turns
 	settled    settledTable
 	confirmers confirmers
+	arounds    arounds
 	uploads    uploads
 }
 
@@ -417,18 +418,19 @@ func (g *Gateway) install(op errs.Op, bucket *objects.BucketDoc, key objects.Key
 // shown does a read of a key that this node is in charge of: look returns what is here
 // with its record, nil where there is none. What several nodes keep is settled first, and
 // they are asked afterwards whether it still is this node's to answer. Drop gives back
-// what look returned and is not used.
+// what look returned and is not used. An *ownFailure: what is here cannot be shown, and
+// perhaps another node has it (around.go).
 func shown[T any](g *Gateway, op errs.Op, bucket *objects.BucketDoc, key objects.Key, c Charge, look func() (T, *objects.Meta, error), drop func(T)) (T, *objects.Meta, error) {
 	var none T
 	for range maxLooks {
 		value, record, err := look()
 		if err != nil && !errs.Is(errs.NotFound, err) {
-			return none, nil, err
+			return none, nil, &ownFailure{err}
 		}
 		if err == nil && record.Unsettled && !g.settled.has(key, record.Generation) {
 			drop(value)
 			if err := g.settleNow(op, bucket, key, c); err != nil {
-				return none, nil, err
+				return none, nil, &ownFailure{err}
 			}
 			continue
 		}

@@ -32,6 +32,7 @@ func (g *Gateway) HeadHere(bucket *objects.BucketDoc, name, versionID string) (*
 		return nil, err
 	}
 	if charge.Plural() {
+		began := g.System.Clock().Elapsed()
 		_, record, err := shown(g, op, bucket, key, charge, func() (struct{}, *objects.Meta, error) {
 			object, err := g.recordMarked(op, key)
 			if err != nil {
@@ -39,6 +40,9 @@ func (g *Gateway) HeadHere(bucket *objects.BucketDoc, name, versionID string) (*
 			}
 			return struct{}{}, object.Meta, nil
 		}, func(struct{}) {})
+		if err != nil && goesAround(err) {
+			return g.headAround(op, bucket, key, charge, began, err)
+		}
 		return record, err
 	}
 	opened, err := find(g, op, key, func(view *messages.MountpathView, digest uint64) (*messages.ObjectOpened, error) {
@@ -76,6 +80,7 @@ func (g *Gateway) OpenHere(bucket *objects.BucketDoc, name, versionID string) (*
 		return nil, err
 	}
 	if charge.Plural() {
+		began := g.System.Clock().Elapsed()
 		object, _, err := shown(g, op, bucket, key, charge, func() (*Object, *objects.Meta, error) {
 			object, err := g.openMarked(op, bucket, key)
 			if err != nil {
@@ -83,7 +88,18 @@ func (g *Gateway) OpenHere(bucket *objects.BucketDoc, name, versionID string) (*
 			}
 			return object, object.Meta, nil
 		}, (*Object).Close)
-		return object, err
+		if err == nil && g.arounds.damaged.has(key, object.Meta.Payload) {
+			object.Close()
+			err = &ownFailure{errs.E(op, key, errs.Corrupt, errDamaged)}
+		}
+		if err != nil {
+			if goesAround(err) {
+				return g.openAround(op, bucket, key, charge, began, err)
+			}
+			return nil, err
+		}
+		object.gateway, object.bucket = g, bucket
+		return object, nil
 	}
 	if _, err := g.place(op, key); err != nil {
 		return nil, err
@@ -140,6 +156,11 @@ type Object struct {
 	// remote is where an object's bytes come from that is at another node; nil: it is
 	// here. Then opened, slabs and window are nil.
 	remote *remote
+	// Of a key that several nodes keep, for who reads it: the body goes on from others
+	// where the disk here fails. nil: it fails.
+	gateway *Gateway
+	bucket  *objects.BucketDoc
+	detour  *detour // where the bytes come from in the place of the disk; nil: from that
 }
 
 // Send makes length bytes from offset the body of the response and takes over
@@ -156,6 +177,9 @@ func (o *Object) Send(ctx *fasthttp.RequestCtx, offset, length int64) {
 		ctx.Response.SetBodyRaw(o.window.Slab(0)[offset : offset+length])
 		ctx.SetUserValue(closerKey{}, closer{o}) // closed by fasthttp once the response is written
 	default:
+		if o.detour != nil {
+			o.detour.end = offset + length
+		}
 		conn := ctx.Conn()
 		_, kernel := conn.(*net.TCPConn) // it cannot send what has to be encrypted first
 		if kernel && !o.verify {
@@ -185,6 +209,9 @@ func (o *Object) Reader(offset, length int64) io.Reader {
 	}
 	if o.inline {
 		return &rawReader{o.window.Slab(0)[offset : offset+length]}
+	}
+	if o.detour != nil {
+		o.detour.end = offset + length
 	}
 	o.release() // files pass through the reader's memory
 	return &verifiedReader{pieces: o.pieces(offset, length), key: o.key}
@@ -224,6 +251,9 @@ func (o *Object) Close() {
 	if o.remote != nil {
 		o.remote.close()
 		return
+	}
+	if o.detour != nil {
+		o.detour.close()
 	}
 	o.opened.Close()
 	o.release()

@@ -3,6 +3,7 @@ package gateway
 import (
 	"errors"
 	"io"
+	"time"
 
 	"github.com/troupe-storage/troupe/messages"
 	"github.com/troupe-storage/troupe/objects"
@@ -21,7 +22,9 @@ type Charge struct {
 	// Sends says why other nodes are sent what there is of the key.
 	Sends messages.Sending
 	// For is on whose behalf the key is written, and why.
-	For    objects.Origin
+	For objects.Origin
+	// Within is how long a node may take for Show; zero: as long as for any question.
+	Within time.Duration
 	plural bool
 	// placing is the key, by its bucket's document; owners how many owners it is to have now.
 	placing smap.Key
@@ -60,6 +63,9 @@ type Peers interface {
 	Store(c Charge, bucket *objects.BucketDoc, name string, record *objects.Meta, payload *Arrival) (messages.Stored, error)
 	// Show is Gateway.Show at the node.
 	Show(c Charge, bucket *objects.BucketDoc, name string, payload bool) (Kept, error)
+	// Give returns bytes of the payload that the record names, as a node has it, whoever is
+	// in charge; another one is errs.Busy. The caller closes it. It fails rather than end early.
+	Give(node *messages.NodeView, bucket *objects.BucketDoc, name string, record *objects.Meta, wanted Wanted) (io.ReadCloser, error)
 	// Confirm asks a node under a map whether its lanes still act on the epochs of keys;
 	// it returns those keys that it does not say so of, by their place in the list.
 	Confirm(set *messages.NodeSet, node *messages.NodeView, keys []Confirmation) (denied []int, err error)

@@ -133,10 +133,10 @@ func (s *settler) tell() {
 	if err := s.gateway.NoteSettled(all); err != nil {
 		log.WithError(err).Debug("records are settled again when they are read: that they are cannot be noted now")
 	}
-	s.gateway.settled.remove(all) // what could not be noted is settled again
 	for to, list := range lists {
 		if err := s.gateway.Peers.Settled(to.node, to.bucket, list); err != nil {
 			log.WithError(err).WithField("node", to.node.ID).Debug("a node was not told which records are settled; it settles them when it needs to")
 		}
 	}
+	s.gateway.settled.remove(all) // what could not be noted is settled again
 }

@@ -2,7 +2,6 @@ package intra
 
 import (
 	"errors"
-	"fmt"
 
 	"github.com/valyala/fasthttp"
 
@@ -28,6 +27,7 @@ const (
 	// Those of replica.go.
 	pathStore   = "/question/store"
 	pathShow    = "/question/show"
+	pathGive    = "/question/give"
 	pathConfirm = "/question/confirm"
 	pathSettled = "/question/settled"
 	// Those of rebalance.go.
@@ -65,6 +65,8 @@ func (s *Server) question(ctx *fasthttp.RequestCtx) {
 		err = s.onStore(ctx)
 	case pathShow:
 		err = s.onShow(ctx)
+	case pathGive:
+		err = s.onGive(ctx)
 	case pathConfirm:
 		err = s.onConfirm(ctx)
 	case pathSettled:
@@ -247,10 +249,5 @@ func (s *Server) sendPayload(ctx *fasthttp.RequestCtx, bucket *objects.BucketDoc
 		object.Close()
 		return errs.E(op, key, errs.Busy, errors.New("it was written again meanwhile"))
 	}
-	if size := object.Meta.Size; q.Offset < 0 || q.Length <= 0 || q.Offset > size || q.Length > size-q.Offset {
-		object.Close()
-		return errs.E(op, key, errs.Invalid, fmt.Errorf("%w: %d bytes from %d of %d", objects.ErrInvalidRange, q.Length, q.Offset, size))
-	}
-	object.Send(ctx, q.Offset, q.Length)
-	return nil
+	return sendRange(ctx, op, key, object, q)
 }

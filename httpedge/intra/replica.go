@@ -2,6 +2,7 @@ package intra
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -127,7 +128,8 @@ func (r *Road) stream(node *messages.NodeView, text []byte, payload io.Reader, s
 
 // Show implements gateway.Peers.
 func (r *Road) Show(c gateway.Charge, bucket *objects.BucketDoc, name string, payload bool) (gateway.Kept, error) {
-	x, err := r.exchange(c.Node, pathShow, reads, &wire.ShowQuestion{About: wire.AboutOf(bucket, true), Epoch: wire.EpochOf(c.Epoch), Name: []byte(name), Payload: payload})
+	q := &wire.ShowQuestion{About: wire.AboutOf(bucket, true), Epoch: wire.EpochOf(c.Epoch), Name: []byte(name), Payload: payload}
+	x, err := r.exchangeWithin(c.Node, pathShow, reads, q, cmp.Or(c.Within, answerTime))
 	if err != nil {
 		return gateway.Kept{}, err
 	}

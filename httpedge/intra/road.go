@@ -160,7 +160,7 @@ func (x *exchange) refused() *messages.MapDiffers {
 // body returns the answer's body. It gives the connection back when it is closed, so
 // it must be, also where there is none.
 func (x *exchange) body() *answerBody {
-	b := &answerBody{exchange: x, size: int64(x.head.ContentLength())}
+	b := &answerBody{exchange: x, size: int64(x.head.ContentLength()), stall: stallTime}
 	switch {
 	case x.noBody():
 		b.size = 0
@@ -176,8 +176,9 @@ type answerBody struct {
 	*exchange
 	size    int64 // bytes; -1: not known
 	left    int64
-	chunked io.Reader // nil: size is known
-	ended   bool      // of chunked
+	chunked io.Reader     // nil: size is known
+	ended   bool          // of chunked
+	stall   time.Duration // how long no byte may come
 }
 
 // Read implements io.Reader. A body that ends early is io.ErrUnexpectedEOF.
@@ -185,7 +186,7 @@ func (b *answerBody) Read(p []byte) (int, error) {
 	if b.left == 0 || b.ended {
 		return 0, io.EOF
 	}
-	if err := b.SetReadDeadline(within(stallTime)); err != nil {
+	if err := b.SetReadDeadline(within(b.stall)); err != nil {
 		return 0, err
 	}
 	if b.chunked != nil {

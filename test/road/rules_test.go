@@ -24,6 +24,8 @@ type broken struct {
 	fakeStores   atomic.Bool // a store is acknowledged, and nobody is asked
 	loseSettled  atomic.Bool // nobody is told what is settled
 	fakeConfirms atomic.Bool // a read is confirmed, and nobody is asked
+	stayHome     atomic.Bool // nobody is asked for what this node cannot read
+	gives        atomic.Int64
 	confirms     atomic.Int64
 	parts        atomic.Int64 // sent
 	keys         atomic.Int64 // of all questions
@@ -48,6 +50,23 @@ func (b *broken) Confirm(set *messages.NodeSet, node *messages.NodeView, keys []
 		return nil, nil
 	}
 	return b.Peers.Confirm(set, node, keys)
+}
+
+// Show implements gateway.Peers.
+func (b *broken) Show(c gateway.Charge, bucket *objects.BucketDoc, name string, payload bool) (gateway.Kept, error) {
+	if b.stayHome.Load() && c.Within > 0 {
+		return gateway.Kept{}, &messages.NodeAway{Node: c.Node.ID, Reason: "the test wants it so"}
+	}
+	return b.Peers.Show(c, bucket, name, payload)
+}
+
+// Give implements gateway.Peers.
+func (b *broken) Give(node *messages.NodeView, bucket *objects.BucketDoc, name string, record *objects.Meta, wanted gateway.Wanted) (io.ReadCloser, error) {
+	b.gives.Add(1)
+	if b.stayHome.Load() {
+		return nil, &messages.NodeAway{Node: node.ID, Reason: "the test wants it so"}
+	}
+	return b.Peers.Give(node, bucket, name, record, wanted)
 }
 
 // StorePart implements gateway.Peers.

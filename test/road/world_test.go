@@ -27,6 +27,7 @@ import (
 	"github.com/troupe-storage/troupe/objects/clock"
 	"github.com/troupe-storage/troupe/objects/smap"
 	"github.com/troupe-storage/troupe/supervisors"
+	"github.com/troupe-storage/troupe/supervisors/faults"
 	"github.com/troupe-storage/troupe/test/s3client"
 )
 
@@ -52,6 +53,7 @@ type member struct {
 	nodes atomic.Pointer[messages.NodeSet]
 	lanes messages.LaneMap // of a world whose map changes under way
 	peers broken           // likewise: what stands between it and the others
+	desk  *faults.Desk     // of a world whose disks can be broken
 	s3    *s3client.Client
 }
 
@@ -62,21 +64,28 @@ type world struct {
 	members   []*member
 	replaced  chan struct{}
 	moving    bool // nodes adopt maps as those of a cluster do
+	breaking  bool // nodes have fault desks
 }
 
 // newWorld starts nodes, each with a bucket. One node alone has no road.
-func newWorld(t *testing.T, count int) *world { return begin(t, count, false) }
+func newWorld(t *testing.T, count int) *world { return begin(&world{t: t}, count) }
 
 // newMovingWorld is newWorld for maps that change while requests are under way.
-func newMovingWorld(t *testing.T, count int) *world { return begin(t, count, true) }
+func newMovingWorld(t *testing.T, count int) *world { return begin(&world{t: t, moving: true}, count) }
 
-func begin(t *testing.T, count int, moving bool) *world {
+// newBreakingWorld is newMovingWorld for disks that break.
+func newBreakingWorld(t *testing.T, count int) *world {
+	return begin(&world{t: t, moving: true, breaking: true}, count)
+}
+
+func begin(w *world, count int) *world {
+	t, moving := w.t, w.moving
 	t.Helper()
 	a, err := authority.New("test", []byte("a secret that is long enough"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, authority: a, moving: moving}
+	w.authority = a
 	for i := range count {
 		w.members = append(w.members, w.start(fmt.Sprintf("n%d", i), count > 1))
 	}
@@ -108,6 +117,10 @@ func (w *world) start(id string, road bool) *member {
 	dir := w.t.TempDir()
 	for i := range 2 {
 		config.Data = append(config.Data, filepath.Join(dir, fmt.Sprint("d", i)))
+	}
+	if w.breaking {
+		m.desk = faults.New(faults.Options{})
+		config.Faults = m.desk
 	}
 	if road {
 		identity := w.identity(id)
