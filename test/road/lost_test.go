@@ -86,7 +86,8 @@ func losing(t *testing.T) (w *world, doc *objects.BucketDoc, victim *member, nam
 }
 
 // What was on a lost mountpath is unknown where other nodes have it: asked for it, a node
-// in charge of it answers 503, and lists nothing; the key is not made anew. Once it is
+// in charge of it has it from them, or answers 503, and lists nothing; the key is not made
+// anew. Once it is
 // recovering, others are in charge; it fetches what they have, and then has all. If it
 // believed that it had, it would say 404 of what another node has.
 func TestLostIsUnknown(t *testing.T) {
@@ -102,9 +103,14 @@ func TestLostIsUnknown(t *testing.T) {
 			continue
 		}
 		ours++
+		victim.peers.stayHome.Store(true)
 		answer, err := w.members[1].s3.Get(context.Background(), doc.Name, name)
 		if err != nil || answer.Status != http.StatusServiceUnavailable {
 			t.Fatalf("%s: %v, %+v", name, err, answer)
+		}
+		victim.peers.stayHome.Store(false)
+		if answer, err = w.members[1].s3.Get(context.Background(), doc.Name, name); err != nil || string(answer.Body) != name {
+			t.Fatalf("%s, which another node has: %v, %+v", name, err, answer)
 		}
 		create := s3client.Request{Method: "PUT", Bucket: doc.Name, Key: name, Body: []byte("again"), Header: []objects.Pair{{Name: "If-None-Match", Value: "*"}}}
 		if answer, err = w.members[2].s3.Do(context.Background(), create); err != nil || answer.Status != http.StatusServiceUnavailable {

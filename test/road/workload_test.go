@@ -59,11 +59,22 @@ type workload struct {
 	doc    *objects.BucketDoc
 	seed   uint64
 	keys   int
+	names  []string                                             // of keys; nil: k0, k1, …
+	why    func(key string, answer *s3client.Answer, err error) // is told of reads that fail; may be nil
+	breaks bool                                                 // disks fail, and so do writes
 	begin  time.Time
 	number atomic.Int64 // of values
 	mu     sync.Mutex
 	ops    map[string][]porcupine.Operation
 	told   map[string]int // answers by kind
+}
+
+// name is a key by its number.
+func (w *workload) name(i int) string {
+	if w.names != nil {
+		return w.names[i]
+	}
+	return fmt.Sprint("k", i)
 }
 
 func (w *workload) now() int64 { return int64(time.Since(w.begin)) }
@@ -108,7 +119,7 @@ func (w *workload) client(number int, stop <-chan struct{}) error {
 			return nil
 		default:
 		}
-		key := fmt.Sprint("k", random.IntN(w.keys))
+		key := w.name(random.IntN(w.keys))
 		m := w.members[random.IntN(len(w.members))]
 		o := operation{do: []string{"get", "get", "get", "put", "put", "delete", "create", "replace"}[random.IntN(8)]}
 		if o.do == "replace" && last[key].etag == "" {
@@ -134,6 +145,9 @@ func (w *workload) client(number int, stop <-chan struct{}) error {
 		}
 		call := w.now()
 		answer, err := m.s3.Do(ctx, r)
+		if w.why != nil && o.do == "get" && (err != nil || answer.Status != http.StatusOK && answer.Status != http.StatusNotFound) {
+			w.why(key, answer, err)
+		}
 		switch {
 		case err != nil: // the body was cut off, or the connection
 			o.unknown = true
@@ -142,7 +156,7 @@ func (w *workload) client(number int, stop <-chan struct{}) error {
 			last[key] = seen{o.read, answer.ETag()}
 		case o.do == "get" && answer.Status == http.StatusNotFound && answer.Code == "NoSuchKey":
 			delete(last, key)
-		case answer.Status == http.StatusServiceUnavailable:
+		case answer.Status == http.StatusServiceUnavailable, w.breaks && answer.Status == http.StatusInternalServerError:
 			o.unknown = true
 		case answer.Status == http.StatusPreconditionFailed && r.Header != nil, answer.Status == http.StatusNotFound && o.do == "replace":
 			o.failed = true
@@ -230,7 +244,7 @@ func longest(info porcupine.LinearizationInfo) int {
 func (w *workload) settleAll() {
 	w.t.Helper()
 	for i := range w.keys {
-		answer, err := w.members[0].s3.Get(context.Background(), w.doc.Name, fmt.Sprint("k", i))
+		answer, err := w.members[0].s3.Get(context.Background(), w.doc.Name, w.name(i))
 		if err != nil || answer.Status != http.StatusOK && answer.Status != http.StatusNotFound {
 			w.t.Fatalf("seed %d: k%d: %v %+v", w.seed, i, err, answer)
 		}
