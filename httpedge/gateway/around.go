@@ -577,15 +577,12 @@ func (b *body) goAround(err error, w *io.Writer) error {
 		return err
 	}
 	o := b.object
-	if o.gateway == nil {
-		return source.error
-	}
 	isDamage := errs.Is(errs.Corrupt, err)
-	if isDamage && o.detour == nil {
-		o.gateway.arounds.damaged.add(o.key, o.Meta.Payload)
+	if isDamage && o.detour == nil && o.damaged != nil {
+		o.damaged.add(o.key, o.Meta.Payload)
 	}
-	if isDamage && b.given > 0 {
-		return source.error // the client has some of it
+	if o.gateway == nil || isDamage && b.given > 0 { // the client has some of it
+		return source.error
 	}
 	if o.detour != nil { // other nodes failed, too; one that has it damaged is left out
 		if !isDamage || !o.detour.distrust(err) {
@@ -655,5 +652,6 @@ func (g *Gateway) OpenKept(bucket *objects.BucketDoc, name string, payload objec
 		object.Close()
 		return nil, err
 	}
+	object.damaged = &g.arounds.damaged
 	return object, nil
 }

@@ -98,7 +98,7 @@ func (g *Gateway) OpenHere(bucket *objects.BucketDoc, name, versionID string) (*
 			}
 			return nil, err
 		}
-		object.gateway, object.bucket = g, bucket
+		object.gateway, object.bucket, object.damaged = g, bucket, &g.arounds.damaged
 		return object, nil
 	}
 	if _, err := g.place(op, key); err != nil {
@@ -160,7 +160,8 @@ type Object struct {
 	// where the disk here fails. nil: it fails.
 	gateway *Gateway
 	bucket  *objects.BucketDoc
-	detour  *detour // where the bytes come from in the place of the disk; nil: from that
+	detour  *detour  // where the bytes come from in the place of the disk; nil: from that
+	damaged *damaged // is told that the payload here is damaged; nil: nobody is
 }
 
 // Send makes length bytes from offset the body of the response and takes over
