@@ -85,7 +85,6 @@ type body struct {
 	first  [1]byte              // see touch
 	left   *pieceReader         // of pieces[0], where it passed through memory until the file failed; else nil
 	given  int64                // bytes of pieces[0] that were sent when its file failed
-	direct bool                 // what is sent goes past the writer, which remembers a failure of the disk
 	record *access.Record       // is told how many
 	once   sync.Once
 }
