@@ -281,8 +281,8 @@ func (t *Staged) seal(sealing *Sealing) error {
 			return err
 		}
 	}
-	if t.ended.Load() { // another store has undone it by its intent
-		return errStageEnded
+	if t.ended.Load() { // or a store that opens has undone it by its intent
+		return errs.E("store.Seal", t.Key, errs.Canceled, errStageEnded)
 	}
 	_, err := s.names.receive(t.in.path, t.path(), true)
 	return err

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -419,4 +420,67 @@ func TestNamedSlicesStay(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Slices of few payloads are staged, sealed and abandoned side by side, by their writers, by
+// others, and by deadline. The race detector is what this is for; and nothing is left.
+func TestStagesSideBySide(t *testing.T) {
+	b := newStageBench(t)
+	key := testKey("cat")
+	var payloads []objects.Generation
+	var files [][][]byte
+	var sealings []Sealing
+	for seq := range uint64(2) {
+		payload := objects.Generation{Map: 1, Start: 9, Seq: seq + 1}
+		made, sealing := slicesOf(t, payload, bytes.Repeat([]byte{byte(seq)}, 300))
+		payloads, files, sealings = append(payloads, payload), append(files, made), append(sealings, sealing)
+	}
+	const writers, tries = 6, 20
+	sealed := make([]int, writers)
+	var running sync.WaitGroup
+	for writer := range writers {
+		running.Go(func() {
+			index := uint8(writer % testForm.Slices())
+			for try := range tries {
+				n := (writer + try) % len(payloads)
+				staged, err := b.BeginStage(key, StageOptions{Payload: payloads[n], Form: testForm, Index: index, SizeHint: -1})
+				if errs.Is(errs.Busy, err) || errs.Is(errs.Exists, err) {
+					if err := b.AbandonStage(key, payloads[n]); err != nil {
+						t.Error(err)
+					}
+					continue
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				err = staged.Append(files[n][index])
+				if err == nil {
+					err = staged.Seal(sealings[n])
+				}
+				if err != nil && !errs.Is(errs.Canceled, err) {
+					t.Errorf("slice %d: %v", index, err)
+				}
+				if err == nil {
+					sealed[writer]++
+				}
+				if try%2 == 0 {
+					err = staged.Abandon()
+				} else {
+					_, err = b.AbandonOverdue()
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	running.Wait()
+	if slices.Max(sealed) == 0 {
+		t.Error("the control: nothing was sealed")
+	}
+	for _, payload := range payloads {
+		b.must(b.AbandonStage(key, payload))
+	}
+	b.wantNothing("in the end")
 }
