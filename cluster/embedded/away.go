@@ -112,6 +112,9 @@ func (d *Documents) Attach(shelf Shelf, path string) error {
 	if was != nil && was.Start > d.node.Start {
 		return errs.E(op, shelf, errs.Conflict, fmt.Errorf("it has seen start %d of the node, and this is start %d; restart the node with all its mountpaths", was.Start, d.node.Start))
 	}
+	if err := d.hear(shelf.ID(), was, &next); err != nil {
+		return errs.E(op, shelf, err)
+	}
 	d.folders.Lock()
 	defer d.folders.Unlock()
 	if err := d.bounded(shelf, func() error { return d.refresh(shelf) }); err != nil {

@@ -74,6 +74,14 @@ type Node struct {
 	// Lost are those of GivenUp of which other nodes have copies that this one has not
 	// caught up with.
 	Lost []Lost `json:"lost,omitempty"`
+	// Mounts is the version of the mount map that was published last; nil: none has been.
+	Mounts *MountMap `json:"mounts,omitempty"`
+	// Coming is a version that follows it, directly or not, and that may have been published
+	// since; nil: there is none.
+	Coming *MountMap `json:"mounts_coming,omitempty"`
+	// Blank are the ids of mountpaths whose copy of the document could not be read at a start
+	// since which the mount map has not been served: they do not know what was published.
+	Blank []string `json:"mounts_unknown_to,omitempty"`
 }
 
 // Documents is the node's documents. Safe for concurrent use.
@@ -90,6 +98,23 @@ type Documents struct {
 	// counted are the shelves, by id, whose documents counted when the node's were read: not
 	// those that had been out of use, or are new. nil: all do. Not changed after Open.
 	counted map[string]bool
+
+	// claimed says that this start may serve the mount map, and make versions of it.
+	claimed bool
+	// witnesses are the mountpaths, by id, whose copies of the node's document have been
+	// weighed for what mount map is in force.
+	witnesses map[string]bool
+	// founders are the mountpaths that the document named, and did not call out of use, when
+	// it was read: half and more than half of a node without a mount map are of them.
+	founders []string
+	lax      lax
+}
+
+// lax switches rules of the mount map off. For tests, which find out then what the rules are
+// for.
+type lax struct {
+	start   bool // it is served whoever is there
+	publish bool // it is published wherever it could be written
 }
 
 const (
@@ -111,7 +136,7 @@ func NewID() (string, error) {
 // none, it makes the documents of a new node.
 func Open(shelves []Shelf) (*Documents, error) {
 	const op errs.Op = "embedded.Open"
-	d := &Documents{clock: clock.NewSystem(), buckets: make(map[objects.BucketID]*objects.BucketDoc)}
+	d := &Documents{clock: clock.NewSystem(), buckets: make(map[objects.BucketID]*objects.BucketDoc), witnesses: make(map[string]bool)}
 	d.setShelves(shelves)
 	node, err := nodeInForce(shelves)
 	if err != nil {
@@ -128,6 +153,12 @@ func Open(shelves []Shelf) (*Documents, error) {
 	}
 	d.node = *node
 	d.node.Start = greatestStart(shelves, d.node.Start)
+	d.weighMounts(readNodes(shelves))
+	for _, m := range d.node.Mountpaths {
+		if m.Disabled == "" && m.Away == "" {
+			d.founders = append(d.founders, m.ID)
+		}
+	}
 	if d.cluster, err = readCluster(shelves); err != nil {
 		return nil, errs.E(op, err)
 	}
@@ -236,7 +267,8 @@ func inForce[T any](shelves []Shelf, name string, version func(*T) uint64) (*T, 
 
 // Begin attaches the shelves that are present, gives the node the mountpaths
 // named, takes the next start counter and brings every shelf up to date. It
-// returns once all of that is durable: generations may be taken from then on.
+// returns once all of that is durable: generations may be taken from then on. From
+// then on the mount map is served as well, if the start rule allows it: see Mounts.
 func (d *Documents) Begin(present []Shelf, mountpaths []Mountpath) (Node, error) {
 	const op errs.Op = "embedded.Begin"
 	d.mu.Lock()
@@ -246,6 +278,18 @@ func (d *Documents) Begin(present []Shelf, mountpaths []Mountpath) (Node, error)
 	next.Version++
 	next.Start++
 	next.Mountpaths = slices.Clone(mountpaths)
+	next.Blank = nil
+	if d.node.Version == 0 { // a new node's: there is nothing that anybody could know
+		for _, m := range mountpaths {
+			d.founders = append(d.founders, m.ID)
+			d.witnesses[m.ID] = true
+		}
+	}
+	for _, s := range present {
+		if !d.witnesses[s.ID()] {
+			next.Blank = append(next.Blank, s.ID())
+		}
+	}
 	for i, m := range next.Mountpaths { // those present are brought up to date
 		if slices.ContainsFunc(present, func(s Shelf) bool { return s.ID() == m.ID }) {
 			next.Mountpaths[i].Disabled, next.Mountpaths[i].Away = "", ""
@@ -268,7 +312,10 @@ func (d *Documents) Begin(present []Shelf, mountpaths []Mountpath) (Node, error)
 			return Node{}, errs.E(op, err)
 		}
 	}
-	return next, nil
+	if err := d.claim(); err != nil {
+		return Node{}, errs.E(op, err)
+	}
+	return d.node, nil
 }
 
 // setShelves changes where documents are kept.
@@ -334,17 +381,26 @@ func encode(doc any) ([]byte, error) {
 
 // write writes a document to every shelf, and fails if one of them fails.
 func (d *Documents) write(name string, doc any) error {
+	_, err := d.writeEach(name, doc)
+	return err
+}
+
+// writeEach writes a document to every shelf, and returns the ids of those that took it,
+// with what the others failed by.
+func (d *Documents) writeEach(name string, doc any) (took []string, err error) {
 	content, err := encode(doc)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var failures []error
 	for _, s := range d.shelves {
 		if err := d.bounded(s, func() error { return s.Write(name, content) }); err != nil {
 			failures = append(failures, errs.E("embedded.write", fmt.Sprintf("%s on %s", name, s), err))
+			continue
 		}
+		took = append(took, s.ID())
 	}
-	return errors.Join(failures...)
+	return took, errors.Join(failures...)
 }
 
 // Node returns the node's document.
