@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/troupe-storage/troupe/objects"
+	"github.com/troupe-storage/troupe/objects/smap"
 )
 
 // MountpathState says how a mountpath is.
@@ -73,6 +74,11 @@ type MountpathStatus struct {
 	Job string // id of the job that moves its keys, or keys to it; empty: none
 
 	Suspended int // actors of it that are suspended by control; in a list only
+
+	// Mount is its state in the mount map, and MountVersion the version of that; empty and
+	// 0: no map is served, or it is not in it.
+	Mount        smap.State
+	MountVersion uint64
 }
 
 // ListMountpaths asks for the state of every mountpath. Sent by an edge to the

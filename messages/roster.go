@@ -20,7 +20,10 @@ type Roster struct {
 	// earlier epoch asks again.
 	Epoch uint64
 	// Lost are mountpaths that the node has not caught up with: see IsUnknown.
-	Lost    []LostMountpath
+	Lost []LostMountpath
+	// Mounts is the mount map; nil: none is served, since too few of the mountpaths that the
+	// one in force calls up or recovering have been there since the start.
+	Mounts  *MountSet
 	owners  candidates
 	formers candidates // of a transition
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/troupe-storage/troupe/mountpath/store"
 	"github.com/troupe-storage/troupe/objects/checksum"
 	"github.com/troupe-storage/troupe/objects/errs"
+	"github.com/troupe-storage/troupe/objects/smap"
 )
 
 // Name is the supervisor's among the node's children.
@@ -88,6 +89,8 @@ type Config struct {
 	Transition *messages.Transition
 	// Lost are the mountpaths that the node has not caught up with.
 	Lost []messages.LostMountpath
+	// Map is the mount map that is served from the start; nil: none is.
+	Map *smap.Smap
 	// Jobs is the coordinator of jobs.
 	Jobs *actor.PID
 	MD5  *checksum.MD5Pool // of the node; nil: every transfer by itself
@@ -103,6 +106,9 @@ func Spec(c Config) actors.Spec {
 		places[i] = newPlace(i, m, c.System.Clock().Now())
 	}
 	state := &set{places: places, transition: c.Transition, lost: c.Lost, results: make(map[uint64]*result)}
+	if c.Map != nil {
+		state.serveMounts(c.Map)
+	}
 	return actors.Spec{Name: Name, Kind: "mountpaths", New: func() actor.Actor { return &mountpaths{Config: c, set: state} }}
 }
 
@@ -135,6 +141,8 @@ func (s *mountpaths) Receive(ctx actor.Context) {
 		s.onPassAgain(ctx, m)
 	case *tryJob:
 		s.onTryJob(ctx)
+	case *reviewAgain:
+		s.onReviewAgain()
 	case *leaseTick:
 		s.onLeaseTick(ctx, m)
 	case *worked:
@@ -164,6 +172,7 @@ func (s *mountpaths) Receive(ctx actor.Context) {
 	default:
 		actors.Unexpected(ctx, s.System.Log())
 	}
+	s.reviewMounts(ctx)
 }
 
 // onStarted puts coordinators in front of the stores that are open, also after a
@@ -215,6 +224,8 @@ func (s *mountpaths) onResult(ctx actor.Context, result any) {
 		s.onRetired(m)
 	case *found:
 		s.onFound(ctx, m)
+	case *reviewed:
+		s.onReviewed(ctx, m)
 	}
 }
 
@@ -562,6 +573,6 @@ func (s *mountpaths) publish() {
 		}
 	}
 	roster := messages.NewMovingRoster(views, s.transition)
-	roster.Epoch, roster.Lost = s.epoch, s.lost
+	roster.Epoch, roster.Lost, roster.Mounts = s.epoch, s.lost, s.mounts
 	s.Published.Store(roster)
 }

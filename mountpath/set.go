@@ -7,6 +7,7 @@ import (
 	"github.com/troupe-storage/troupe/messages"
 	"github.com/troupe-storage/troupe/objects"
 	"github.com/troupe-storage/troupe/objects/errs"
+	"github.com/troupe-storage/troupe/objects/smap"
 )
 
 // Set changes which mountpaths a node has: directories and documents. Its functions
@@ -34,10 +35,21 @@ type Set struct {
 	// Found has them note that the node has caught up with mountpaths that were lost, and
 	// returns what still is.
 	Found func(ids []string) ([]messages.LostMountpath, error)
+	// Mounts returns what the documents know of the mount map; it is served from then on,
+	// if it can be. PutMounts has them publish its next version. nil: there is no mount map.
+	Mounts    func() (MountState, error)
+	PutMounts func(*smap.Smap) error
 	// Drop lets its directory go.
 	Drop func(id string) error
 	// Buckets returns the live buckets that there are.
 	Buckets func() []objects.Bucket
+}
+
+// MountState is what the documents of a node know of its mount map.
+type MountState struct {
+	Latest *smap.Smap // which the next version follows; it may not have been published
+	Served *smap.Smap // nil: too few mountpaths have been there since the start
+	Kept   []string   // mountpaths whose documents are kept up to date, by id
 }
 
 // set is the mountpaths of a node and how their set changes. It belongs to the
@@ -55,6 +67,14 @@ type set struct {
 	// results are what workers were asked for and nobody has dealt with yet.
 	results map[uint64]*result
 	worked  uint64 // numbers the workers
+	// mounts is the mount map that goes with the roster; nil: none. replaced is of it.
+	mounts   *messages.MountSet
+	replaced chan struct{}
+	// reviewed are the reports that the mount map last followed, or is following while
+	// reviewing; unfollowed why it could not.
+	reviewed   []mountReport
+	reviewing  bool
+	unfollowed string
 	// finishing are answered when who left is gone.
 	finishing []messages.Reply[struct{}]
 }
@@ -62,6 +82,9 @@ type set struct {
 // statusOf is a mountpath's status with its part in a transition.
 func (s *mountpaths) statusOf(p *place) messages.MountpathStatus {
 	status := p.status()
+	if status.Mount = s.mounts.State(p.mount.ID); status.Mount != "" {
+		status.MountVersion = s.mounts.Version()
+	}
 	if p.retired {
 		status.State, status.Reason = messages.MountpathLeaving, "everything has moved; it is wiped when its last reader has gone"
 	}

@@ -41,6 +41,7 @@ func (o *opener) set() mountpath.Set {
 			node, err := o.documents.Found(ids)
 			return lostOf(node.Lost), err
 		},
+		Mounts: o.mountState, PutMounts: o.documents.PutMounts,
 		Drop: o.drop,
 		Buckets: func() []objects.Bucket {
 			var buckets []objects.Bucket
@@ -52,6 +53,14 @@ func (o *opener) set() mountpath.Set {
 			return buckets
 		},
 	}
+}
+
+// mountState is what the documents know of the mount map.
+func (o *opener) mountState() (state mountpath.MountState, err error) {
+	err = o.documents.ClaimMounts()
+	state.Latest, state.Served = o.documents.Mounts()
+	state.Kept = o.documents.Kept()
+	return state, err
 }
 
 // transitionOf is the document's transition for those who serve.

@@ -322,8 +322,9 @@ func (n *Node) openDisks(now time.Time) ([]mountpath.Mount, *embedded.Documents,
 
 // spawnStorage spawns mountpaths and buckets and waits until they are at work.
 func (n *Node) spawnStorage(mounts []mountpath.Mount, documents *embedded.Documents) error {
+	_, served := documents.Mounts()
 	if err := n.spawn(mountpath.Spec(mountpath.Config{System: n.system, Published: &n.roster, Mounts: mounts, MD5: n.md5, Nodes: n.lanes(),
-		Set: n.set, Transition: transitionOf(documents.Node().Transition), Lost: lostOf(documents.Node().Lost), Jobs: n.system.PID(nodeName + "/" + xaction.Name),
+		Set: n.set, Transition: transitionOf(documents.Node().Transition), Lost: lostOf(documents.Node().Lost), Map: served, Jobs: n.system.PID(nodeName + "/" + xaction.Name),
 	})); err != nil {
 		return err
 	}

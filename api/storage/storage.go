@@ -70,6 +70,11 @@ type Mountpath struct {
 	Job string `json:"job,omitempty"` // id of the job that moves its objects, or objects to it
 
 	SuspendedActors int `json:"suspended_actors,omitempty"` // of its actors, by control; in a list only
+
+	// MountState is its state in the mount map of the node, up, down or recovering, and
+	// MountVersion the version of that. Absent: no map is served, or it is not in it.
+	MountState   string `json:"mount_state,omitempty"`
+	MountVersion uint64 `json:"mount_version,omitempty"`
 }
 
 // Change is one change of a mountpath's state.

@@ -185,6 +185,14 @@ func (d *Documents) Mounts() (latest, served *smap.Smap) {
 	return latest, served
 }
 
+// Kept returns the ids of the mountpaths whose documents are kept up to date.
+func (d *Documents) Kept() (ids []string) {
+	for _, s := range d.present() {
+		ids = append(ids, s.ID())
+	}
+	return ids
+}
+
 // ClaimMounts serves the mount map that is in force, if the start rule allows it by now:
 // Begin did so if it could, and it is asked again when a mountpath has come, or is waited
 // for no more. Blocks on the disks.

@@ -68,6 +68,7 @@ func mountpathOf(m messages.MountpathStatus) storage.Mountpath {
 		ReservedBytes: m.ReservedBytes, Inodes: m.TotalFiles, FreeInodes: m.FreeFiles,
 		ReclaimableFiles: m.ReclaimPayloads, ReclaimableBytes: m.ReclaimBytes, Leases: m.Leases, UnsettledKeys: m.UnsettledKeys,
 		Errors: m.Errors, ProbeSeconds: m.Probe.Seconds(), Reopenings: m.Reopenings, Job: m.Job, SuspendedActors: m.Suspended,
+		MountState: string(m.Mount), MountVersion: m.MountVersion,
 	}
 	for _, c := range m.Changes {
 		out.Changes = append(out.Changes, storage.Change{At: c.At, State: string(c.State), Reason: c.Reason})

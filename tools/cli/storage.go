@@ -113,14 +113,22 @@ func storageListCommand(f *frame) *cobra.Command {
 		rows := make([][]string, len(all))
 		for i, m := range all {
 			rows[i] = []string{
-				m.Path, m.State, binaryBytes(m.CapacityBytes), binaryBytes(m.UsedBytes), binaryBytes(m.FreeBytes), binaryBytes(m.ReservedBytes),
+				m.Path, m.State, inMountMap(m), binaryBytes(m.CapacityBytes), binaryBytes(m.UsedBytes), binaryBytes(m.FreeBytes), binaryBytes(m.ReservedBytes),
 				fmt.Sprintf("%s in %d", binaryBytes(uint64(max(m.ReclaimableBytes, 0))), m.ReclaimableFiles),
 				strconv.FormatUint(m.Errors, 10), m.Reason,
 			}
 		}
 		return s.Out.Table(storage.Mountpaths{Mountpaths: all},
-			[]string{"MOUNTPATH", "STATE", "CAPACITY", "USED", "FREE", "RESERVED", "RECLAIMABLE", "ERRORS", "REASON"}, rows)
+			[]string{"MOUNTPATH", "STATE", "MAP", "CAPACITY", "USED", "FREE", "RESERVED", "RECLAIMABLE", "ERRORS", "REASON"}, rows)
 	})
+}
+
+// inMountMap is a mountpath's state in the mount map, with the version.
+func inMountMap(m storage.Mountpath) string {
+	if m.MountState == "" {
+		return "-"
+	}
+	return fmt.Sprintf("%s (%d)", m.MountState, m.MountVersion)
 }
 
 func storageActionCommand(f *frame, action, short, long string) *cobra.Command {

@@ -1,0 +1,113 @@
+package node
+
+import (
+	"os"
+	"testing"
+	"time"
+
+	"github.com/troupe-storage/troupe/api/storage"
+	"github.com/troupe-storage/troupe/messages"
+)
+
+// mapped waits until the node serves a mount map that says of a disk what is wanted.
+func (s *shelter) mapped(d int, state string) storage.Mountpath {
+	s.Helper()
+	patience := time.After(markedWithin)
+	for {
+		roster := s.node.Roster()
+		if m := s.mountpath(d); m.MountState == state {
+			return m
+		}
+		var replaced <-chan struct{}
+		if roster.Mounts != nil {
+			replaced = roster.Mounts.Replaced
+		}
+		select {
+		case <-replaced:
+		case <-patience:
+			s.Fatalf("disk %d: %+v, want it %q in the mount map", d, s.mountpath(d), state)
+		}
+	}
+}
+
+// The mount map says which disks are in use: one that is taken out of use is down in it,
+// one that is back is up, over restarts; and each change is a version.
+func TestMountMapFollowsTheDisks(t *testing.T) {
+	s := newShelter(t, 3)
+	if m := s.mapped(1, "up"); m.MountVersion != 1 {
+		t.Errorf("a new node's: %+v", m)
+	}
+	if _, err := s.c.storage.Do(t.Context(), storage.Action{Action: storage.Disable, Path: s.path(1)}); err != nil {
+		t.Fatal(err)
+	}
+	if m := s.mapped(1, "down"); m.MountVersion != 2 {
+		t.Errorf("disabled: %+v", m)
+	}
+	if m := s.mountpath(0); m.MountState != "up" || m.MountVersion != 2 {
+		t.Errorf("another one: %+v", m)
+	}
+	s.close()
+	s.open()
+	if m := s.mapped(1, "down"); m.MountVersion != 2 || m.State != string(messages.MountpathDisabled) {
+		t.Errorf("after a restart: %+v", m)
+	}
+	if _, err := s.c.storage.Do(t.Context(), storage.Action{Action: storage.Enable, Path: s.path(1)}); err != nil {
+		t.Fatal(err)
+	}
+	if m := s.mapped(1, "up"); m.MountVersion != 4 { // by way of recovering
+		t.Errorf("enabled: %+v", m)
+	}
+	s.whole()
+	s.close()
+}
+
+// A start serves the map only with more than half of the disks that it calls up, or with
+// one that stayed when the other left.
+func TestMountMapAtAStart(t *testing.T) {
+	s := newShelter(t, 2)
+	if _, err := s.c.storage.Do(t.Context(), storage.Action{Action: storage.Disable, Path: s.path(1)}); err != nil {
+		t.Fatal(err)
+	}
+	s.mapped(1, "down")
+	s.close()
+
+	unmounted := func(d int, without func()) {
+		t.Helper()
+		elsewhere := s.path(d) + ".elsewhere"
+		if err := os.Rename(s.path(d), elsewhere); err != nil {
+			t.Fatal(err)
+		}
+		s.open()
+		without()
+		s.close()
+		if err := os.Remove(s.path(d)); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(elsewhere, s.path(d)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	unmounted(0, func() { // the one that left is alone
+		if m := s.mountpath(1); m.State != "ok" || m.MountState != "" || m.MountVersion != 0 || s.node.Roster().Mounts != nil {
+			t.Errorf("the one that left serves a map: %+v", m)
+		}
+	})
+	unmounted(1, func() { // the one that stayed is alone
+		if m := s.mountpath(0); m.MountState != "up" || m.MountVersion != 2 {
+			t.Errorf("the one that stayed: %+v", m)
+		}
+	})
+}
+
+// A mountpath that is added is in the map, and placed.
+func TestMountMapFollowsTheSet(t *testing.T) {
+	s := newShelter(t, 2)
+	if _, err := s.c.storage.Do(t.Context(), storage.Action{Action: storage.Add, Path: s.path(2)}); err != nil {
+		t.Fatal(err)
+	}
+	s.mapped(2, "up")
+	if placement := s.node.Roster().Mounts.Map.Placement(); len(placement) != 3 {
+		t.Errorf("placed on %v", placement)
+	}
+	s.close()
+}
