@@ -317,6 +317,9 @@ func (o *opener) tryOpen(m *mount, id string) (*store.Store, error) {
 		o.divide()
 		return s, nil
 	}
+	if err := store.RaiseFormat(m.fs, m.format); err != nil {
+		return nil, errs.E(op, m.path, err)
+	}
 	if err := o.documents.Attach(m.shelf(), m.path); err != nil {
 		return nil, errs.E(op, err)
 	}

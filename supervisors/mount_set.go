@@ -189,7 +189,7 @@ func (o *opener) format(m *mount, now time.Time) error {
 		case m.format.NodeID != node.NodeID || m.format.ClusterID != node.ClusterID:
 			return errs.E(op, m.path, errs.Invalid, foreign(m.format, node))
 		case !slices.Contains(node.Removed, m.format.MountpathID):
-			return nil
+			return errs.Wrap(op, store.RaiseFormat(m.fs, m.format))
 		case slices.Contains(node.GivenUp, m.format.MountpathID):
 			if err := isEmptied(m.path); err != nil {
 				return errs.E(op, m.path, errs.Invalid, err)

@@ -280,6 +280,9 @@ func (n *Node) openDisks(now time.Time) ([]mountpath.Mount, *embedded.Documents,
 			continue
 		}
 		if m.format != nil && m.trouble == nil && !isDisabled(all, m.format.MountpathID) {
+			if err := store.RaiseFormat(m.fs, m.format); err != nil {
+				return nil, nil, errs.E("supervisors.openDisks", m.path, err)
+			}
 			present = append(present, m.shelf())
 		}
 	}

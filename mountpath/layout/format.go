@@ -8,8 +8,10 @@ import (
 )
 
 // FormatVersion is the version of the layout that this binary writes, and the
-// newest that it reads.
-const FormatVersion = 1
+// newest that it reads. Of a mountpath of version 1 the document of the node has no mount
+// map: binaries that read no more than that would write it without, and serve what it says
+// is not to be served.
+const FormatVersion = 2
 
 // Format says what a mountpath is and whose: the content of FormatFile.
 type Format struct {

@@ -42,6 +42,27 @@ func Format(filesystem disk.FS, format layout.Format) error {
 	return errs.Wrap(op, WriteFile(filesystem, layout.FormatFile, content))
 }
 
+// RaiseFormat makes a mountpath one of the layout that this binary writes, if it is of an
+// older one: binaries that know no more than that refuse it from then on. It is durable
+// when RaiseFormat returns, before which nothing of the newer layout is written.
+func RaiseFormat(filesystem disk.FS, format *layout.Format) error {
+	const op errs.Op = "store.RaiseFormat"
+	if format.Version >= layout.FormatVersion {
+		return nil
+	}
+	raised := *format
+	raised.Version = layout.FormatVersion
+	content, err := layout.EncodeFormat(&raised)
+	if err != nil {
+		return errs.E(op, err)
+	}
+	if err := WriteFile(filesystem, layout.FormatFile, content); err != nil {
+		return errs.E(op, err)
+	}
+	*format = raised
+	return nil
+}
+
 // ReadFormat reads what a mountpath says it is; errs.NotFound if the directory
 // was never formatted.
 func ReadFormat(filesystem disk.FS) (*layout.Format, error) {

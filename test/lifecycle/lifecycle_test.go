@@ -172,7 +172,7 @@ func TestDirectoriesThatAreRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	changed := strings.Replace(string(content), `"version": 1`, `"version": 999`, 1)
+	changed := strings.Replace(string(content), `"version": 2`, `"version": 999`, 1)
 	if changed == string(content) {
 		t.Fatalf("no version in %s", content)
 	}

@@ -1,12 +1,15 @@
 package node
 
 import (
+	"encoding/json"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/troupe-storage/troupe/api/storage"
 	"github.com/troupe-storage/troupe/messages"
+	"github.com/troupe-storage/troupe/mountpath/layout"
 )
 
 // mapped waits until the node serves a mount map that says of a disk what is wanted.
@@ -109,5 +112,60 @@ func TestMountMapFollowsTheSet(t *testing.T) {
 	if placement := s.node.Roster().Mounts.Map.Placement(); len(placement) != 3 {
 		t.Errorf("placed on %v", placement)
 	}
+	s.close()
+}
+
+// What a release before mount maps left is served as it was, gets a map placed as its
+// document says, and is refused by that release from then on: its format is of the next
+// version before the map is written.
+func TestUpgradeMakesAMountMap(t *testing.T) {
+	s := newShelter(t, 3)
+	s.close()
+	for d := range s.disks {
+		formatFile, document := filepath.Join(s.path(d), layout.FormatFile), filepath.Join(s.path(d), layout.DocumentsDir, "node.json")
+		content, err := os.ReadFile(formatFile)
+		if err != nil {
+			t.Fatal(err)
+		}
+		format, err := layout.DecodeFormat(content)
+		if err != nil || format.Version != layout.FormatVersion {
+			t.Fatalf("%+v, %v", format, err)
+		}
+		format.Version = 1
+		if content, err = layout.EncodeFormat(format); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(formatFile, content, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		var node map[string]any
+		if content, err = os.ReadFile(document); err == nil {
+			err = json.Unmarshal(content, &node)
+		}
+		if err != nil || node["mounts"] == nil {
+			t.Fatalf("%s: %v", content, err)
+		}
+		delete(node, "mounts")
+		if content, err = json.Marshal(node); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(document, content, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.open()
+	for d := range s.disks {
+		if m := s.mountpath(d); m.MountState != "up" || m.MountVersion != 1 {
+			t.Errorf("%+v", m)
+		}
+		content, err := os.ReadFile(filepath.Join(s.path(d), layout.FormatFile))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if format, err := layout.DecodeFormat(content); err != nil || format.Version != 2 {
+			t.Errorf("its format: %+v, %v", format, err)
+		}
+	}
+	s.whole()
 	s.close()
 }
