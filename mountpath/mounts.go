@@ -3,6 +3,7 @@ package mountpath
 import (
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/asynkron/protoactor-go/actor"
 	"github.com/sirupsen/logrus"
@@ -168,6 +169,10 @@ type reviewed struct {
 	err    error
 }
 
+// reviewPause lies between two tries to have the mount map follow: each writes to all
+// disks, and what is tried again most often waits for a disk that fails.
+const reviewPause = 10 * time.Second
+
 // reviewAgain says that it is time to have the mount map follow again. Sent by a timer.
 type reviewAgain struct{}
 
@@ -182,7 +187,7 @@ func (s *mountpaths) onReviewed(ctx actor.Context, m *reviewed) {
 	}
 	s.unfollowed = why
 	if why != "" {
-		s.System.Clock().AfterFunc(openPause, s.sender(ctx, &reviewAgain{}))
+		s.System.Clock().AfterFunc(reviewPause, s.sender(ctx, &reviewAgain{}))
 	}
 	if m.served != nil && s.serveMounts(m.served) {
 		s.System.Log().WithFields(logrus.Fields{"version": m.served.Version(), "mountpaths": described(m.served)}).Info("the mount map has changed")

@@ -225,7 +225,11 @@ func (d *Documents) claim() error {
 		}
 		return count
 	}
-	if !d.lax.start && are(members)*2 <= len(members) || are(members) == 0 {
+	enough := are(members)*2 > len(members) || d.lax.start && are(members) > 0
+	if in == nil && len(members) > 0 && !slices.ContainsFunc(members, func(id string) bool { return !isOf(here, id) }) {
+		enough = true // nobody else could know of one
+	}
+	if !enough {
 		return nil
 	}
 	if in == nil {

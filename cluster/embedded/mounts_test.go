@@ -328,6 +328,17 @@ func TestADamagedCopyIsNoWitness(t *testing.T) {
 	}
 }
 
+// The only mountpath of a node, whose document was lost and made again by a rebuild, is
+// served: there is nobody who could know more.
+func TestARebuiltNodeOfOneMountpathIsServed(t *testing.T) {
+	n := newNode(t, 1)
+	n.shelves[0].docs[nodeDocument] = []byte(`{"version":1,"cluster":"c","node":"n","start":5,"mountpaths":[{"id":"d0","path":"/d0"}],"mounts_unknown_to":["d0"]}`)
+	d := n.begin(0)
+	if got := describe(d); got != "1: d0 up" || len(d.Node().Blank) > 0 {
+		t.Errorf("it serves %q, %v", got, d.Node().Blank)
+	}
+}
+
 // The map outlives its spelling in the document, and one that is not understood is
 // refused by name.
 func TestMountMapDocument(t *testing.T) {

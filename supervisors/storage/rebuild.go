@@ -92,6 +92,7 @@ func raiseStart(s *set, m *offline.Mount, seen uint64) error {
 		node = embedded.Node{
 			ClusterID: m.Format.ClusterID, NodeID: m.Format.NodeID,
 			Mountpaths: []embedded.Mountpath{{ID: m.Format.MountpathID, Path: m.Name}},
+			Blank:      []string{m.Format.MountpathID},
 		}
 	}
 	node.Version++
