@@ -30,18 +30,45 @@ type mountReport struct {
 	compared bool
 }
 
-// isUsed reports whether the mountpath is to be up or recovering.
+// isUsed reports whether the mountpath can be up or recovering at all.
 func (r mountReport) isUsed() bool {
-	return r.kept && r.state != messages.MountpathDisabled && r.state != messages.MountpathMissing
+	switch r.state {
+	case messages.MountpathFailing, messages.MountpathDisabled, messages.MountpathMissing:
+		return false
+	}
+	return r.kept
+}
+
+// isSpared reports whether the mountpath is better gone around than used, though it can be:
+// every key keeps a holder in sync without it.
+func (r mountReport) isSpared(m *smap.Smap, fewest int) bool {
+	if r.state != messages.MountpathSlow && r.state != messages.MountpathReadOnly {
+		return false
+	}
+	notInSync := 1 // it
+	for _, node := range m.Nodes() {
+		if string(node.ID) != r.id && !node.State.Serves() {
+			notInSync++
+		}
+	}
+	return notInSync < fewest
+}
+
+// returns reports whether a mountpath that is down is to be used again: one that is
+// read-only is not, since it is written from the moment at which it recovers.
+func (r mountReport) returns(m *smap.Smap, fewest int) bool {
+	return r.isUsed() && !r.isSpared(m, fewest) && r.state != messages.MountpathReadOnly
 }
 
 // decide begins the next version of a mount map, or returns nil: it says what the reports
-// say, which are of all mountpaths of the node. One thing changes at a time, what has
-// failed first: a version has to be written where the map calls it up.
+// say, which are of all mountpaths of the node. Fewest is how many holders each key has at
+// least, from 1. One thing changes at a time: what has failed goes first, since a version
+// has to be written where the map calls it up, and what is slow or read-only after it, if
+// the others are enough then.
 //
 // The last one that is up stays so: nobody would be there to write it down. Who comes, and
 // who goes, is placed, or not, without a plan, since no keys are placed by the map yet.
-func decide(m *smap.Smap, reports []mountReport) *smap.Change {
+func decide(m *smap.Smap, reports []mountReport, fewest int) *smap.Change {
 	report := make(map[smap.NodeID]mountReport, len(reports))
 	for _, r := range reports {
 		report[smap.NodeID(r.id)] = r
@@ -62,11 +89,15 @@ func decide(m *smap.Smap, reports []mountReport) *smap.Change {
 		return change
 	}
 	for _, node := range m.Nodes() {
+		if r := report[node.ID]; r.isSpared(m, fewest) && !node.State.Away() && used > 1 {
+			return m.Change().SetState(node.ID, node.Since, smap.Down)
+		}
+	}
+	for _, node := range m.Nodes() {
 		switch r := report[node.ID]; {
-		case !r.isUsed():
-		case node.State == smap.Down:
+		case node.State == smap.Down && r.returns(m, fewest):
 			return m.Change().SetState(node.ID, node.Since, smap.Recovering)
-		case node.State == smap.Recovering && r.compared:
+		case node.State == smap.Recovering && r.isUsed() && r.compared:
 			return m.Change().SetState(node.ID, node.Since, smap.Up)
 		}
 	}
@@ -109,6 +140,10 @@ func comeAndGo(m *smap.Smap, reports []mountReport) *smap.Change {
 	return change
 }
 
+// fewestHolders is how many holders each key has at least: no bucket asks for more than
+// one, so that no mountpath is spared for being slow.
+const fewestHolders = 1
+
 // follow makes the versions that bring the mount map to what the reports say, and returns
 // the one that is served then; nil: none is. It blocks on disks.
 func (s Set) follow(reports []mountReport) (*smap.Smap, error) {
@@ -121,7 +156,7 @@ func (s Set) follow(reports []mountReport) (*smap.Smap, error) {
 		for i := range reports {
 			reports[i].kept = slices.Contains(state.Kept, reports[i].id)
 		}
-		next, change := state.Latest, decide(state.Latest, reports)
+		next, change := state.Latest, decide(state.Latest, reports, fewestHolders)
 		switch {
 		case change != nil:
 			if next, err = change.Done(); err != nil {
@@ -148,8 +183,14 @@ func (s *mountpaths) reviewMounts(ctx actor.Context) {
 		if p.retired {
 			continue
 		}
+		state := p.report.state
+		if state == messages.MountpathFailing {
+			// Nobody goes around it, and what it lacks cannot be brought to it while its store
+			// is open: it stays up, as one that is slow does, until it is disabled or well.
+			state = messages.MountpathSlow
+		}
 		reports = append(reports, mountReport{
-			id: p.mount.ID, state: p.report.state, placed: !s.transition.Leaving(p.mount.ID),
+			id: p.mount.ID, state: state, placed: !s.transition.Leaving(p.mount.ID),
 			compared: true, // no other mountpath was written to in its place
 		})
 	}

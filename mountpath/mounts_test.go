@@ -54,19 +54,27 @@ func TestDecide(t *testing.T) {
 	}{
 		{"nothing is known against it", smap.Up, used("b"), ""},
 		{"full", smap.Up, in(messages.MountpathFull), ""},
-		{"slow", smap.Up, in(messages.MountpathSlow), ""},
+		{"slow, and the other one serves", smap.Up, in(messages.MountpathSlow), smap.Down},
+		{"read-only, and the other one serves", smap.Up, in(messages.MountpathReadOnly), smap.Down},
+		{"failing", smap.Up, in(messages.MountpathFailing), smap.Down},
 		{"disabled", smap.Up, in(messages.MountpathDisabled), smap.Down},
 		{"missing", smap.Up, in(messages.MountpathMissing), smap.Down},
 		{"its documents are not kept", smap.Up, report(func(r *mountReport) { r.kept = false }), smap.Down},
 		{"still disabled", smap.Down, in(messages.MountpathDisabled), ""},
 		{"back, and its documents are not up to date", smap.Down, report(func(r *mountReport) { r.kept = false }), ""},
 		{"back", smap.Down, used("b"), smap.Recovering},
+		{"back, and full", smap.Down, in(messages.MountpathFull), smap.Recovering},
+		{"still failing", smap.Down, in(messages.MountpathFailing), ""},
+		{"still slow", smap.Down, in(messages.MountpathSlow), ""},
+		{"still read-only", smap.Down, in(messages.MountpathReadOnly), ""},
+		{"slow again while it recovers", smap.Recovering, in(messages.MountpathSlow), smap.Down},
+		{"failing again while it recovers", smap.Recovering, in(messages.MountpathFailing), smap.Down},
 		{"back, and it lacks something", smap.Recovering, report(func(r *mountReport) { r.compared = false }), ""},
 		{"it has compared", smap.Recovering, used("b"), smap.Up},
 		{"it fails again", smap.Recovering, in(messages.MountpathDisabled), smap.Down},
 	} {
 		m := mountMap(t, map[string]smap.State{"a": smap.Up, "b": c.was})
-		change := decide(m, []mountReport{used("a"), c.b})
+		change := decide(m, []mountReport{used("a"), c.b}, 2)
 		if c.want == "" {
 			if change != nil {
 				t.Errorf("%s: something is decided", c.name)
@@ -94,11 +102,11 @@ func TestDecideTheOrder(t *testing.T) {
 	bad.state = messages.MountpathDisabled
 	gone := bad
 	gone.id = "b"
-	if change := decide(m, []mountReport{bad, gone}); change != nil {
+	if change := decide(m, []mountReport{bad, gone}, 2); change != nil {
 		t.Error("nobody is left to write down that the last one is down")
 	}
 	m = mountMap(t, map[string]smap.State{"a": smap.Up, "b": smap.Up, "c": smap.Down})
-	next, err := decide(m, []mountReport{used("a"), gone, used("c"), used("d")}).Done()
+	next, err := decide(m, []mountReport{used("a"), gone, used("c"), used("d")}, 2).Done()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,21 +133,110 @@ func TestDecideTheSet(t *testing.T) {
 		"one is given up":                {[]mountReport{used("a"), used("b")}, []smap.NodeID{"a", "b"}, 2},
 		"one has left, and another came": {[]mountReport{used("a"), {id: "c", state: messages.MountpathMissing, placed: true}, used("d")}, []smap.NodeID{"a", "c", "d"}, 3},
 	} {
-		next, err := decide(m, c.reports).Done()
+		next, err := decide(m, c.reports, 1).Done()
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
 		if !slices.Equal(next.Placement(), c.placement) || len(next.Nodes()) != c.nodes {
 			t.Errorf("%s: placed on %v, want %v; nodes %v", name, next.Placement(), c.placement, next.Nodes())
 		}
-		if again := decide(next, c.reports); again != nil {
+		if again := decide(next, c.reports, 1); again != nil {
 			t.Errorf("%s: it does not come to rest", name)
 		}
 	}
 	late := used("d")
 	late.kept = false
-	if decide(m, []mountReport{used("a"), used("b"), {id: "c", state: messages.MountpathMissing, placed: true}, late}) != nil {
+	if decide(m, []mountReport{used("a"), used("b"), {id: "c", state: messages.MountpathMissing, placed: true}, late}, 1) != nil {
 		t.Error("one that cannot be written has joined")
+	}
+}
+
+// With one holder a key nobody answers for one that is slow or read-only: it stays, and
+// one that left when there were others comes back, unless it could not be written.
+func TestDecideKeepsTheOnlyHolder(t *testing.T) {
+	for _, c := range []struct {
+		state messages.MountpathState
+		was   smap.State
+		want  smap.State // empty: nothing is decided
+	}{
+		{messages.MountpathSlow, smap.Up, ""},
+		{messages.MountpathReadOnly, smap.Up, ""},
+		{messages.MountpathFailing, smap.Up, smap.Down},
+		{messages.MountpathSlow, smap.Down, smap.Recovering},
+		{messages.MountpathReadOnly, smap.Down, ""},
+	} {
+		m := mountMap(t, map[string]smap.State{"a": smap.Up, "b": c.was})
+		b := used("b")
+		b.state = c.state
+		got := smap.State("")
+		if change := decide(m, []mountReport{used("a"), b}, 1); change != nil {
+			next, err := change.Done()
+			if err != nil {
+				t.Fatal(err)
+			}
+			node, _ := next.Node("b")
+			got = node.State
+		}
+		if got != c.want {
+			t.Errorf("%s and %s: %q, want %q", c.state, c.was, got, c.want)
+		}
+	}
+}
+
+// Whatever is reported, no key loses its last holder in sync to one that is only slow or
+// read-only; and whatever the order in which disks become slow, fail and are well, the
+// map comes to rest.
+func TestDecideLeavesEachKeyAHolder(t *testing.T) {
+	ids := []string{"a", "b", "c", "d", "e"}
+	random := rand.New(rand.NewPCG(3, 16))
+	states := []messages.MountpathState{
+		messages.MountpathOK, messages.MountpathOK, messages.MountpathFull, messages.MountpathSlow, messages.MountpathSlow,
+		messages.MountpathReadOnly, messages.MountpathFailing, messages.MountpathDisabled,
+	}
+	softly := 0
+	for round := range 300 {
+		fewest := 1 + round%3
+		m := mountMap(t, map[string]smap.State{"a": smap.Up, "b": smap.Up, "c": smap.Up, "d": smap.Up, "e": smap.Up})
+		for range 10 {
+			var reports []mountReport
+			for _, id := range ids {
+				r := used(id)
+				r.state, r.compared = states[random.IntN(len(states))], random.IntN(3) > 0
+				reports = append(reports, r)
+			}
+			steps := 0
+			for {
+				change := decide(m, reports, fewest)
+				if change == nil {
+					break
+				}
+				next, err := change.Done()
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, r := range reports {
+					was, _ := m.Node(smap.NodeID(r.id))
+					is, _ := next.Node(smap.NodeID(r.id))
+					if !was.State.Serves() || !is.State.Away() || !r.isUsed() {
+						continue
+					}
+					softly++
+					for range 50 {
+						view := next.View(smap.Key{Digest: random.Uint64(), Owners: fewest})
+						if !slices.ContainsFunc(view.Owners, func(id smap.NodeID) bool { n, _ := next.Node(id); return n.State.Serves() }) {
+							t.Fatalf("%s is %s and down, and was the last of %v in sync: %v", r.id, r.state, view.Owners, next.Nodes())
+						}
+					}
+				}
+				if m = next; steps > 4*len(ids) {
+					t.Fatalf("it does not come to rest: %+v, %v", reports, m.Nodes())
+				}
+				steps++
+			}
+		}
+	}
+	if softly < 300 {
+		t.Errorf("%d went down though they could be used: the rounds are too tame", softly)
 	}
 }
 
