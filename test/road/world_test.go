@@ -9,6 +9,7 @@ package road
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -156,7 +157,7 @@ func (m *member) stop(t *testing.T) {
 		return
 	}
 	m.s3.Close()
-	if err := m.Stop(); err != nil && m.desk == nil { // an index that died of a broken disk says so
+	if err := m.Stop(); err != nil && (m.desk == nil || !errors.Is(err, faults.ErrInjected)) { // an index that died of a broken disk says so
 		t.Errorf("node %s did not stop cleanly: %v", m.id, err)
 	}
 	m.Node = nil
