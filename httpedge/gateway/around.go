@@ -365,6 +365,9 @@ func (l *lookAround) open() (*Object, error) {
 			return object, nil
 		}
 		object.Close()
+		if errs.Is(errs.Busy, err) { // no slab is free: that says nothing of other nodes
+			return nil, err
+		}
 		if !errors.Is(err, errOther) || l.left() <= 0 {
 			return nil, l.nobody([]error{l.cause, err})
 		}
@@ -404,14 +407,14 @@ func (g *Gateway) objectAround(bucket *objects.BucketDoc, key objects.Key, found
 // is the object's.
 func (o *Object) begin() error {
 	size := o.Meta.Size
-	switch {
-	case size == 0:
+	if size == 0 {
 		return nil
-	case size > slab.Bytes:
-		return o.detour.open(0)
 	}
 	if err := o.lease(); err != nil {
 		return err
+	}
+	if size > slab.Bytes {
+		return o.detour.open(0)
 	}
 	for {
 		_, err := io.ReadFull(&verifiedReader{pieces: o.pieces(0, size), key: o.key}, o.window.Slab(0)[:size])

@@ -76,3 +76,21 @@ func TestGoesAround(t *testing.T) {
 		}
 	}
 }
+
+// Without a free slab a body from other nodes fails before its answer begins, as Busy, and
+// nobody is asked.
+func TestBeginWithoutSlab(t *testing.T) {
+	slabs, err := slab.NewPool(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	window, err := slabs.Lease(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer window.Release()
+	o := &Object{Meta: &objects.Meta{Where: objects.File, Size: slab.Bytes + 1}, slabs: slabs} // it has no detour to ask
+	if err := o.begin(); !errs.Is(errs.Busy, err) {
+		t.Fatal(err)
+	}
+}

@@ -183,7 +183,7 @@ func (o *Object) Send(ctx *fasthttp.RequestCtx, offset, length int64) {
 		}
 		conn := ctx.Conn()
 		_, kernel := conn.(*net.TCPConn) // it cannot send what has to be encrypted first
-		if kernel && !o.verify {
+		if kernel && !o.verify && o.detour == nil {
 			o.release()
 		}
 		ctx.SetBodyStream(newBody(o, conn, kernel, offset, length).recorded(access.Of(ctx)), int(length))
