@@ -280,8 +280,14 @@ func (n *Node) openDisks(now time.Time) ([]mountpath.Mount, *embedded.Documents,
 			continue
 		}
 		if m.format != nil && m.trouble == nil && !isDisabled(all, m.format.MountpathID) {
-			if err := store.RaiseFormat(m.fs, m.format); err != nil {
-				return nil, nil, errs.E("supervisors.openDisks", m.path, err)
+			if err := store.RaiseFormat(m.fs, m.format); err != nil { // as if it had not been there to be tried
+				m.trouble = errs.E("supervisors.openDisks", m.path, err)
+				if !m.isReadOnly() {
+					if err := m.closeFiles(); err != nil {
+						n.log.WithError(err).WithField("mountpath", m.path).Warn("a mountpath that cannot be used could not be closed")
+					}
+				}
+				continue
 			}
 			present = append(present, m.shelf())
 		}

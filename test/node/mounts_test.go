@@ -10,6 +10,8 @@ import (
 	"github.com/troupe-storage/troupe/api/storage"
 	"github.com/troupe-storage/troupe/messages"
 	"github.com/troupe-storage/troupe/mountpath/layout"
+	"github.com/troupe-storage/troupe/supervisors"
+	"github.com/troupe-storage/troupe/supervisors/faults"
 )
 
 // mapped waits until the node serves a mount map that says of a disk what is wanted.
@@ -167,5 +169,43 @@ func TestUpgradeMakesAMountMap(t *testing.T) {
 		}
 	}
 	s.whole()
+	s.close()
+}
+
+// A disk whose format cannot be raised to the next version is away, and the node starts
+// with the others.
+func TestUpgradeWithADiskThatFails(t *testing.T) {
+	s := newShelter(t, 4)
+	s.close()
+	for d := range s.disks {
+		name := filepath.Join(s.path(d), layout.FormatFile)
+		content, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		format, err := layout.DecodeFormat(content)
+		if err != nil {
+			t.Fatal(err)
+		}
+		format.Version = 1
+		if content, err = layout.EncodeFormat(format); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, content, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	desk := faults.New(faults.Options{})
+	_, err := desk.Inject(faults.Fault{Disk: &faults.Disk{Mountpath: "d1", Path: layout.FormatFile + ".next", Do: faults.Fail}, Expiry: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.node = start(t, s.dir, s.disks, func(config *supervisors.Config) { config.Faults = desk })
+	s.connect()
+	for d := range s.disks {
+		if m := s.mountpath(d); (m.State == "ok") != (d != 1) {
+			t.Errorf("%+v", m)
+		}
+	}
 	s.close()
 }
