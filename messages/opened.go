@@ -44,6 +44,13 @@ type PartReader struct {
 	Open func(i int) (PayloadFile, error)
 }
 
+// VerifiedFile is a PayloadFile that wants to know when all of it was read, in one go, and
+// was what its record says.
+type VerifiedFile interface {
+	PayloadFile
+	Verified()
+}
+
 // PayloadFile is an open payload file.
 type PayloadFile interface {
 	// ReadAt tells the mountpath how long its disk took, and of its errors; what the

@@ -3,6 +3,7 @@ package mountpath
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -33,6 +34,8 @@ type coordinator struct {
 	md5     *checksum.MD5Pool
 	roster  *atomic.Pointer[messages.Roster]
 	nodes   *messages.LaneMap
+	within  time.Duration           // every payload is verified once in so long; 0: never
+	buckets func() []objects.Bucket // that there are
 
 	lanes    []*actor.PID
 	readers  []*actor.PID
@@ -51,6 +54,9 @@ type coordinator struct {
 	held      held
 	keeps     watch // of the keeper
 	probes    watch // of the prober's call under way
+	scrubs    watch // of the scrubber's
+	// mayScrub says that the disk is well enough to be verified.
+	mayScrub atomic.Bool
 	// changed tells the node what a change of the health comes to.
 	changed func(report)
 	// started tells it that the lanes are at work.
@@ -59,7 +65,7 @@ type coordinator struct {
 
 func newCoordinator(c Config, mount Mount, custody *custody, changed func(report), started func()) *coordinator {
 	return &coordinator{
-		system: c.System, limits: c.Limits, md5: c.MD5, roster: c.Published, nodes: c.Nodes, mount: mount, custody: custody, changed: changed, started: started,
+		system: c.System, limits: c.Limits, md5: c.MD5, roster: c.Published, nodes: c.Nodes, within: c.ScrubWithin, buckets: c.Set.Buckets, mount: mount, custody: custody, changed: changed, started: started,
 		transfers: make(map[string]incoming), health: newHealth(mount.Store), report: freshly(mount.Store),
 	}
 }
@@ -137,10 +143,29 @@ func (c *coordinator) onStarted(ctx actor.Context) {
 		New:       func() actor.Actor { return &prober{system: c.system, store: c.mount.Store, watch: &c.probes} },
 		Abandoned: func(any) func() { return c.custody.holdRead(&c.probes) },
 	})
+	if c.within > 0 && c.buckets != nil {
+		c.spawnScrubber(ctx)
+	}
 	c.custody.running.Store(0) // those of an earlier coordinator ended with it
 	c.forgetEvents()
 	c.schedule(ctx.Self())
 	c.started()
+}
+
+// spawnScrubber spawns the one that verifies payloads.
+func (c *coordinator) spawnScrubber(ctx actor.Context) {
+	watches := append(append([]*watch{&c.keeps}, c.writes...), c.reads...)
+	busy := func() bool {
+		return c.custody.running.Load() > 0 || c.mount.Store.Reading() ||
+			slices.ContainsFunc(watches, func(w *watch) bool { return w.since.Load() != 0 })
+	}
+	c.spawn(ctx, actors.Spec{
+		Name: "scrubber", Kind: "scrubber",
+		New: func() actor.Actor {
+			return &scrubber{system: c.system, store: c.mount.Store, watch: &c.scrubs, within: c.within, buckets: c.buckets, may: &c.mayScrub, busy: busy}
+		},
+		Abandoned: func(any) func() { return c.custody.holdRead(&c.scrubs) },
+	})
 }
 
 // forgetEvents drops what an earlier store or coordinator has not read: the disk is
@@ -185,6 +210,7 @@ func (c *coordinator) onTick(ctx actor.Context) {
 	}
 	c.judge()
 	c.answerHeld()
+	c.mayScrub.Store(c.report.writable && (c.report.state == messages.MountpathOK || c.report.state == messages.MountpathFull))
 	if c.report.state == messages.MountpathDisabled {
 		return
 	}
@@ -209,6 +235,7 @@ func (c *coordinator) waits(now time.Duration) waits {
 	}
 	hung, hungRead := c.custody.oldest(now)
 	w.read = max(w.read, hungRead)
+	w.read = max(w.read, c.scrubs.running(now))
 	w.call = max(w.read, hung, c.keeps.running(now))
 	for _, lane := range c.writes {
 		w.call = max(w.call, lane.running(now))

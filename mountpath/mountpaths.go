@@ -96,6 +96,8 @@ type Config struct {
 	MD5  *checksum.MD5Pool // of the node; nil: every transfer by itself
 	// Nodes is the map of the cluster that write lanes act on; nil: the node is alone.
 	Nodes *messages.LaneMap
+	// ScrubWithin is in what time every payload is verified once; 0: never.
+	ScrubWithin time.Duration
 }
 
 // Spec describes the supervisor of a node's mountpaths.

@@ -67,7 +67,10 @@ type Config struct {
 	Reserve Reserve
 	// History bounds the history of objects on each mountpath, or turns it off; default
 	// 256 MiB, on a small filesystem 1% of it, and 30 days.
-	History     History
+	History History
+	// ScrubDays is within how many days every payload is verified once, 1 to 3650; default
+	// 30; below 0: none is.
+	ScrubDays   int
 	InlineBytes int // largest payload that goes into the index, in bytes; default 32 KiB; at most 64 KiB
 
 	// Cluster says to which cluster the node belongs; the zero value: it is alone.
@@ -160,6 +163,9 @@ func (c Config) WithDefaults() Config {
 	if c.History == (History{}) {
 		c.History = store.DefaultHistoryLimits()
 	}
+	if c.ScrubDays == 0 {
+		c.ScrubDays = 30
+	}
 	if c.InlineBytes == 0 {
 		c.InlineBytes = 32 << 10
 	}
@@ -236,6 +242,9 @@ func (c Config) Validate() error {
 	}
 	if h := c.History; !h.Off && (h.Bytes < 0 || !(h.Percent >= 0 && h.Percent <= 50) || h.Bytes == 0 && h.Percent == 0 || h.Age != 0 && h.Age < MinHistoryAge) {
 		bad("history", "%d bytes, %g%%, %s; a size above 0, a share of 0 to 50%%, or both, and an age of at least %s: 256MiB,1%%,30d; or off", max(0, h.Bytes), h.Percent, h.Age, MinHistoryAge)
+	}
+	if c.ScrubDays > 3650 {
+		bad("scrub-days", "%d; 1 to 3650, or 0 for never", c.ScrubDays)
 	}
 	if err := checkLevel(c.LogLevel); c.LogLevel != "" && err != nil {
 		bad(tunableLevel, "%v", err)

@@ -2,6 +2,7 @@ package supervisors
 
 import (
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -28,6 +29,8 @@ type metrics struct {
 	freeBytes, totalBytes, fullness, unsettled *prometheus.Desc
 	reclaimPayloads, reclaimBytes, leases      *prometheus.Desc
 	history, segments, segmentsDropped         *prometheus.Desc
+	scrubbed, scrubLeft, scrubOldest           *prometheus.Desc
+	scrubFound, scrubSkipped                   *prometheus.Desc
 	slabsInUse, slabsTotal                     *prometheus.Desc
 	actorsRunning, actorsQueued, actorsRestart *prometheus.Desc
 	jobs, jobObjects, jobBytes                 *prometheus.Desc
@@ -63,6 +66,11 @@ func newMetrics(system *actors.System, slabs *slab.Pool, roster func() *messages
 		history:         perDisk("history_bytes", "Bytes of the history of objects."),
 		segments:        perDisk("history_segments", "Segments of the history of objects."),
 		segmentsDropped: perDisk("history_segments_dropped_total", "Segments of the history of objects that were dropped since the mountpath was opened."),
+		scrubbed:        perDisk("scrub_read_bytes_total", "Bytes that the scrubber has read since the mountpath was opened."),
+		scrubLeft:       perDisk("scrub_remaining_bytes", "Bytes that are left to be verified in this cycle."),
+		scrubOldest:     perDisk("scrub_oldest_seconds", "How long ago the byte was verified, or written, of which that is longest ago."),
+		scrubFound:      perDisk("scrub_found_total", "Payloads found damaged, ever."),
+		scrubSkipped:    perDisk("scrub_skipped", "Payloads that could not be verified in this cycle."),
 		slabsInUse:      node("slabs_in_use", "Slabs leased."),
 		slabsTotal:      node("slabs", "Slabs there are."),
 		actorsRunning:   node("actors", "Actors running."),
@@ -99,7 +107,7 @@ func mountpathStates() []messages.MountpathState {
 func (m *metrics) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		m.state, m.changes, m.reserved, m.debt, m.running, m.indexBytes, m.readAmp, m.inFlight, m.freeBytes, m.totalBytes, m.fullness, m.unsettled,
-		m.reclaimPayloads, m.reclaimBytes, m.leases, m.history, m.segments, m.segmentsDropped, m.slabsInUse, m.slabsTotal, m.actorsRunning, m.actorsQueued, m.actorsRestart,
+		m.reclaimPayloads, m.reclaimBytes, m.leases, m.history, m.segments, m.segmentsDropped, m.scrubbed, m.scrubLeft, m.scrubOldest, m.scrubFound, m.scrubSkipped, m.slabsInUse, m.slabsTotal, m.actorsRunning, m.actorsQueued, m.actorsRestart,
 		m.jobs, m.jobObjects, m.jobBytes, m.panics, m.quarantined, m.quarantines, m.quarantineRefused, m.quarantineTurnedAway,
 	} {
 		out <- d
@@ -151,6 +159,7 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 		gauge(m.history, float64(recorded), mp.Path)
 		gauge(m.segments, float64(segments), mp.Path)
 		out <- prometheus.MustNewConstMetric(m.segmentsDropped, prometheus.CounterValue, float64(dropped), mp.Path)
+		m.collectScrub(out, mp.Path, mp.Store.Scrub().Status())
 	}
 	gauge(m.slabsInUse, float64(m.slabs.InUse()))
 	gauge(m.slabsTotal, float64(m.slabs.Total()))
@@ -178,4 +187,21 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 		out <- prometheus.MustNewConstMetric(m.jobObjects, prometheus.CounterValue, float64(tally.Done.Objects), tally.Kind)
 		out <- prometheus.MustNewConstMetric(m.jobBytes, prometheus.CounterValue, float64(tally.Done.Bytes), tally.Kind)
 	}
+}
+
+// collectScrub tells what was verified of a mountpath.
+func (m *metrics) collectScrub(out chan<- prometheus.Metric, path string, s messages.ScrubStatus) {
+	oldest := time.Duration(0)
+	for i := range s.Ranges {
+		for _, a := range s.Ranges[i].Ages {
+			oldest = max(oldest, m.system.Clock().Now().Sub(a.At))
+		}
+	}
+	for d, value := range map[*prometheus.Desc]float64{
+		m.scrubLeft: float64(s.Remaining), m.scrubOldest: oldest.Seconds(), m.scrubSkipped: float64(s.Skipped),
+	} {
+		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, path)
+	}
+	out <- prometheus.MustNewConstMetric(m.scrubbed, prometheus.CounterValue, float64(s.Read), path)
+	out <- prometheus.MustNewConstMetric(m.scrubFound, prometheus.CounterValue, float64(s.Found), path)
 }

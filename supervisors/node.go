@@ -334,6 +334,7 @@ func (n *Node) spawnStorage(mounts []mountpath.Mount, documents *embedded.Docume
 	_, served := documents.Mounts()
 	if err := n.spawn(mountpath.Spec(mountpath.Config{System: n.system, Published: &n.roster, Mounts: mounts, MD5: n.md5, Nodes: n.lanes(),
 		Set: n.set, Transition: transitionOf(documents.Node().Transition), Lost: lostOf(documents.Node().Lost), Map: served, Jobs: n.system.PID(nodeName + "/" + xaction.Name),
+		ScrubWithin: n.scrubWithin(),
 	})); err != nil {
 		return err
 	}
@@ -428,6 +429,7 @@ func (n *Node) nativeRoutes() []native.Route {
 		native.LogRoute(n.config.Log),
 		native.MountpathsRoute(n.system, n.system.PID(nodeName+"/"+mountpath.Name)),
 		native.HistoryRoute(n.gateway),
+		native.ScrubRoute(n.scrubs, n.clock.Now),
 		native.EventsRoute(n.clock, n.listen()),
 		native.ClusterRequestsRoute(n.decide()),
 		native.ClusterSettingsRoute(n.sharing()),

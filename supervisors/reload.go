@@ -66,7 +66,7 @@ func needRestart(now, next Config) []string {
 		{"native-auth", now.NativeAuth, next.NativeAuth}, {"native-token", now.NativeToken, next.NativeToken},
 		{"native-host", now.NativeHosts, next.NativeHosts},
 		{"domain", now.Domains, next.Domains}, {"memory", now.MemoryBytes, next.MemoryBytes}, {"min-part", now.MinPartBytes, next.MinPartBytes},
-		{"max-connections", now.MaxConnections, next.MaxConnections}, {"inline", now.InlineBytes, next.InlineBytes}, {"reserve", now.Reserve, next.Reserve}, {"history", now.History, next.History},
+		{"max-connections", now.MaxConnections, next.MaxConnections}, {"inline", now.InlineBytes, next.InlineBytes}, {"reserve", now.Reserve, next.Reserve}, {"scrub-days", now.ScrubDays, next.ScrubDays}, {"history", now.History, next.History},
 		{"quarantine-panics", now.Quarantine.Panics, next.Quarantine.Panics}, {"quarantine-within", now.Quarantine.Within, next.Quarantine.Within},
 		{"tls-cert", now.Edge.TLSCert, next.Edge.TLSCert}, {"tls-key", now.Edge.TLSKey, next.Edge.TLSKey},
 		{"tls-listener", now.Edge.TLSListeners, next.Edge.TLSListeners}, {"accept-region", now.Edge.AcceptRegions, next.Edge.AcceptRegions},

@@ -42,6 +42,7 @@ func addSettings(flags *pflag.FlagSet) {
 	flags.String("min-part", "5MiB", "least size of a part that is not the last")
 	flags.String("reserve", "1GiB,2%", "kept free on each mountpath: SIZE, SHARE%, or the smaller of both")
 	flags.String("history", "256MiB,1%,30d", "history of objects on each mountpath: at most SIZE and SHARE%, for AGE such as 30d or 12h; off: none is recorded")
+	flags.Int("scrub-days", d.ScrubDays, "within so many days every byte stored is read and verified; 0 for never")
 	flags.String("inline", "32KiB", "largest payload that is kept in the index, at most 64KiB")
 	addClusterSettings(flags)
 	flags.Int("max-connections", d.MaxConnections, "connections of each listener at a time")
@@ -165,6 +166,13 @@ func settingsOf(k *koanf.Koanf) (supervisors.Config, error) {
 	case panics == 0:
 		panics = -1 // never
 	}
+	scrubDays, err := strconv.Atoi(k.String("scrub-days"))
+	switch {
+	case err != nil || scrubDays < 0:
+		faults = append(faults, fmt.Errorf("scrub-days: %q is not a whole number of at least 0", k.String("scrub-days")))
+	case scrubDays == 0:
+		scrubDays = -1 // never
+	}
 	within := duration("quarantine-within")
 	if within == 0 {
 		within = -1 // given as nothing, which is no default
@@ -178,7 +186,7 @@ func settingsOf(k *koanf.Koanf) (supervisors.Config, error) {
 		RootOverlap: duration("root-overlap"), Edge: edgeOf(k),
 		Region: k.String("region"), Domains: list(k, "domain"),
 		MemoryBytes: size("memory"), MinPartBytes: size("min-part"), InlineBytes: int(size("inline")), MaxConnections: connections,
-		Reserve: reserve, History: history, Cluster: clusterOf(k, giveUpAfter),
+		Reserve: reserve, History: history, ScrubDays: scrubDays, Cluster: clusterOf(k, giveUpAfter),
 		Log: log, LogLevel: k.String("log-level"), Faults: desk,
 	}
 	if err := errors.Join(faults...); err != nil {

@@ -319,6 +319,9 @@ func (r *pieceReader) fill(room []byte) (int, error) {
 		if got := r.hash.Sum64(); got != r.piece.xxhash {
 			return 0, errs.E("gateway.read", r.key, errs.Corrupt, fmt.Errorf("xxhash %016x, want %016x", got, r.piece.xxhash))
 		}
+		if v, ok := r.file.(messages.VerifiedFile); ok {
+			v.Verified()
+		}
 	}
 	return n, io.EOF
 }

@@ -390,3 +390,23 @@ func formats() *rapid.Generator[*Format] {
 		}
 	})
 }
+
+func scrubs() *rapid.Generator[*Scrub] {
+	return rapid.Custom(func(t *rapid.T) *Scrub {
+		return &Scrub{
+			Cycle: rapid.Uint64().Draw(t, "cycle"), Begun: times().Draw(t, "begun"), Ended: times().Draw(t, "ended"), At: texts().Draw(t, "at"),
+			Bytes: integers().Draw(t, "bytes"), Payloads: integers().Draw(t, "payloads"),
+			Skipped: integers().Draw(t, "skipped"), Found: integers().Draw(t, "found"), Remaining: integers().Draw(t, "remaining"),
+			Counted: times().Draw(t, "counted"),
+		}
+	})
+}
+
+func scrubRanges() *rapid.Generator[*ScrubRange] {
+	span := rapid.Custom(func(t *rapid.T) ScrubSpan {
+		return ScrubSpan{End: texts().Draw(t, "end"), At: times().Draw(t, "at"), Bytes: integers().Draw(t, "bytes"), Payloads: integers().Draw(t, "payloads")}
+	})
+	return rapid.Custom(func(t *rapid.T) *ScrubRange {
+		return &ScrubRange{Verified: listsOf(span).Draw(t, "verified"), Former: listsOf(span).Draw(t, "former"), Ahead: listsOf(span).Draw(t, "ahead")}
+	})
+}

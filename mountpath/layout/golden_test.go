@@ -117,6 +117,15 @@ func golden() map[string]any {
 		"segment":          &Segment{Begun: at(1_700_000_000_000_000_000), Bytes: 16 << 20},
 		"segment-empty":    new(Segment),
 		"destroyedbucket":  &DestroyedBucket{Bucket: bucket, Destroyed: at(1_700_000_000_000_000_000)},
+		"scrub": &Scrub{
+			Cycle: 3, Begun: at(1_700_000_000_000_000_000), Ended: at(1_700_000_001_000_000_000), At: "o12345678cat", Bytes: 15 << 20,
+			Payloads: 4, Skipped: 5, Found: 6, Remaining: 7, Counted: at(5),
+		},
+		"scrub-empty": new(Scrub),
+		"scrubrange": &ScrubRange{
+			Verified: []ScrubSpan{{End: "cat", At: at(1_700_000_000_000_000_000), Bytes: 15 << 20, Payloads: 4}},
+			Former:   []ScrubSpan{{End: "dog", At: at(0), Bytes: 1, Payloads: 2}, {}}, Ahead: []ScrubSpan{{At: at(1), Bytes: 3}},
+		},
 		"format": &Format{
 			Version: 1, ClusterID: "c1", NodeID: "n1", MountpathID: "mp1", IndexFormat: "pebble 24",
 			Created: time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC),
@@ -180,7 +189,7 @@ func TestGoldenKeys(t *testing.T) {
 			fmt.Fprintf(&out, "%x %q\n", key, key)
 		}
 	}
-	for _, key := range [][]byte{SegmentKey(nil, 3), DestroyedKey(nil, b)} {
+	for _, key := range [][]byte{SegmentKey(nil, 3), DestroyedKey(nil, b), ScrubKey(), ScrubRangeKey(b, KindUpload)} {
 		fmt.Fprintf(&out, "%x %q\n", key, key)
 	}
 	compareGolden(t, filepath.Join("testdata", "keys.txt"), []byte(out.String()))

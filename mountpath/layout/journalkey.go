@@ -11,6 +11,7 @@ const (
 	journalDropped    = 'd'
 	journalHistory    = 'h'
 	journalDestroyed  = 'g'
+	journalScrub      = 's'
 )
 
 // BootKey is the key of the boot id under which the mountpath was last opened.

@@ -185,6 +185,16 @@ func TestFieldsHaveTheirNames(t *testing.T) {
 		t.Errorf("attribute-slice: sums % x", sums)
 	}
 	check("form", get(slice, "form").Message(), map[string]any{"data": uint64(2), "parity": uint64(1), "cell_bytes": uint64(65536), "whole": false, "members": ""})
+	check("scrub", read("Scrub", "scrub"), map[string]any{
+		"cycle": uint64(3), "begun": int64(1_700_000_000_000_000_000), "ended": int64(1_700_000_001_000_000_000), "at": "o12345678cat",
+		"bytes": int64(15 << 20), "payloads": int64(4), "skipped": int64(5), "found": int64(6), "remaining": int64(7),
+		"counted": int64(5),
+	})
+	scrubbed := read("ScrubRange", "scrubrange")
+	check("scrub range", scrubbed, map[string]any{"verified": 1, "former": 2, "ahead": 1})
+	check("scrub span", get(scrubbed, "verified").List().Get(0).Message(), map[string]any{
+		"end": "cat", "at": int64(1_700_000_000_000_000_000), "bytes": int64(15 << 20), "payloads": int64(4),
+	})
 }
 
 func get(m protoreflect.Message, field protoreflect.Name) protoreflect.Value {

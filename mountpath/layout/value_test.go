@@ -39,6 +39,8 @@ func forms() []form {
 		wireForm("Mutation", mutations(), AppendMutation, DecodeMutation),
 		wireForm("Segment", segments(), AppendSegment, DecodeSegment),
 		wireForm("DestroyedBucket", destroyedBuckets(), AppendDestroyed, DecodeDestroyed),
+		wireForm("Scrub", scrubs(), AppendScrub, DecodeScrub),
+		wireForm("ScrubRange", scrubRanges(), AppendScrubRange, DecodeScrubRange),
 		wireForm("Parts",
 			listsOf(rapid.Map(parts(), func(p *objects.Part) objects.Part { return *p })), AppendParts, DecodeParts),
 		documentForm("Format", formats(), EncodeFormat, DecodeFormat),

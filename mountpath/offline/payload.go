@@ -1,14 +1,11 @@
 package offline
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"syscall"
-
-	"github.com/OneOfOne/xxhash"
 
 	"github.com/troupe-storage/troupe/mountpath/disk"
 	"github.com/troupe-storage/troupe/mountpath/layout"
@@ -40,8 +37,8 @@ func (o *Object) Parts() []objects.Part { return o.parts }
 func (o *Object) WriteTo(w io.Writer) (int64, error) {
 	switch o.Meta.Where {
 	case objects.Inline:
-		if got := xxhash.Checksum64(o.payload); got != o.Meta.XXHash || int64(len(o.payload)) != o.Meta.Size {
-			return 0, o.damaged("%d bytes with xxhash %016x, want %d with %016x", len(o.payload), got, o.Meta.Size, o.Meta.XXHash)
+		if err := store.CheckInline(o.payload, &o.Meta); err != nil {
+			return 0, o.damaged("%w", err)
 		}
 		n, err := w.Write(o.payload)
 		return int64(n), err
@@ -49,17 +46,15 @@ func (o *Object) WriteTo(w io.Writer) (int64, error) {
 		return o.copy(w, o.path, o.Meta.Size, o.Meta.XXHash)
 	case objects.Chunks:
 		var written int64
-		whole := xxhash.New64()
 		for _, p := range o.parts {
 			n, err := o.copy(w, layout.PartPath(o.Meta.Path, p.Number, p.Payload), p.Size, p.XXHash)
 			written += n
 			if err != nil {
 				return written, fmt.Errorf("part %d: %w", p.Number, err)
 			}
-			whole.Write(binary.BigEndian.AppendUint64(nil, p.XXHash)) // a hash takes everything
 		}
-		if written != o.Meta.Size || whole.Sum64() != o.Meta.XXHash {
-			return written, o.damaged("its parts make %d bytes with xxhash %016x, want %d with %016x", written, whole.Sum64(), o.Meta.Size, o.Meta.XXHash)
+		if err := store.CheckParts(o.parts, &o.Meta); err != nil {
+			return written, o.damaged("%w", err)
 		}
 		return written, nil
 	default:
@@ -80,16 +75,17 @@ func (o *Object) copy(w io.Writer, name string, size int64, want uint64) (int64,
 	defer file.Close()               // it was only read
 	_ = file.Advise(disk.Sequential) // advice may be refused
 	defer file.Advise(disk.DontNeed) //nolint:errcheck // likewise
-	hash := xxhash.New64()
+	verifier := store.NewVerifier(size, want)
 	source := &reading{from: io.NewSectionReader(file, 0, size+1)}
-	n, err := io.CopyBuffer(onlyWriter{io.MultiWriter(hash, w)}, source, make([]byte, copyBytes))
+	n, err := io.CopyBuffer(onlyWriter{io.MultiWriter(verifier, w)}, source, make([]byte, copyBytes))
 	switch {
 	case source.err != nil:
 		return n, errs.E("offline.Object", o.Key, errs.Corrupt, source.err)
 	case err != nil:
 		return n, err
-	case n != size || hash.Sum64() != want:
-		return n, o.damaged("%s has %d bytes with xxhash %016x, want %d with %016x", name, n, hash.Sum64(), size, want)
+	}
+	if err := verifier.Check(); err != nil {
+		return n, o.damaged("%s: %w", name, err)
 	}
 	return n, nil
 }

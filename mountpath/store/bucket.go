@@ -128,6 +128,7 @@ func (s *Store) DropBucket(bucket objects.Bucket) error {
 	s.tombstones.dropping.Lock() // nobody notes a bound of it after this
 	defer s.tombstones.dropping.Unlock()
 	s.forgetBound(batch, bucket.ID)
+	defer s.scrub.forget(batch, bucket.ID)()
 	if err := s.index.Commit(batch); err != nil {
 		return errs.E(op, bucket, err)
 	}

@@ -1,12 +1,8 @@
 package store
 
 import (
-	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
-
-	"github.com/OneOfOne/xxhash"
 
 	"github.com/troupe-storage/troupe/messages"
 	"github.com/troupe-storage/troupe/mountpath/index"
@@ -95,19 +91,6 @@ func (i *Import) lockParts(op errs.Op, parts []objects.Part) error {
 		if err := i.lock(op, layout.PartKey(nil, i.key.Bucket.ID, i.key.Name, i.uploadID(), parts[n].Number)); err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-// checkParts fails unless parts make the payload that a record names.
-func checkParts(op errs.Op, key objects.Key, record *objects.Meta, parts []objects.Part) error {
-	size, sum := int64(0), xxhash.New64()
-	for n := range parts {
-		size += parts[n].Size
-		sum.Write(binary.BigEndian.AppendUint64(nil, parts[n].XXHash)) //nolint:errcheck // a hash takes everything
-	}
-	if got := sum.Sum64(); size != record.Size || got != record.XXHash {
-		return errs.E(op, key, errs.Corrupt, fmt.Errorf("the parts make %d bytes with xxhash %016x, the record says %d with %016x", size, got, record.Size, record.XXHash))
 	}
 	return nil
 }

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 
-	"github.com/OneOfOne/xxhash"
-
 	"github.com/troupe-storage/troupe/messages"
 	"github.com/troupe-storage/troupe/mountpath/disk"
 	"github.com/troupe-storage/troupe/mountpath/layout"
@@ -140,8 +138,8 @@ func (s *Store) openInline(key objects.Key, opened *messages.ObjectOpened, room 
 		return errs.E("store.openInline", key, errs.Internal, fmt.Errorf("%d bytes do not fit the %d given", len(value.Bytes), len(room)))
 	}
 	opened.Inline = copy(room, value.Bytes)
-	if got := xxhash.Checksum64(room[:opened.Inline]); got != opened.Meta.XXHash || int64(opened.Inline) != opened.Meta.Size {
-		err := errs.E("store.openInline", key, errs.Corrupt, fmt.Errorf("%d bytes with xxhash %016x, want %d with %016x", opened.Inline, got, opened.Meta.Size, opened.Meta.XXHash))
+	if err := CheckInline(room[:opened.Inline], opened.Meta); err != nil {
+		err := errs.E("store.openInline", key, errs.Corrupt, err)
 		s.onEvent(Event{Kind: Damaged, Key: key, Err: err})
 		return err
 	}
@@ -157,7 +155,7 @@ func (s *Store) openFile(key objects.Key, opened *messages.ObjectOpened) error {
 		s.diskError(key, err)
 		return err
 	}
-	opened.File = &payloadFile{File: file, store: s, key: key}
+	opened.File = &payloadFile{File: file, store: s, key: key, payload: opened.Meta.Payload}
 	info, err := file.Stat()
 	if err != nil {
 		s.diskError(key, err)
@@ -225,5 +223,5 @@ func (s *Store) openPart(key objects.Key, uploadID string, part objects.Part) (m
 		_ = file.Close() // it was only read
 		return nil, failed(op, key, err)
 	}
-	return &payloadFile{File: file, store: s, key: key}, nil
+	return &payloadFile{File: file, store: s, key: key, payload: part.Payload}, nil
 }

@@ -67,6 +67,16 @@ func (s *Store) Reads() (oldest, slowest time.Duration) {
 	return oldest, time.Duration(s.reads.slowest.Swap(0))
 }
 
+// Reading reports whether somebody reads at this moment, the scrubber aside.
+func (s *Store) Reading() bool {
+	for i := range s.reads.since {
+		if s.reads.since[i].Load() != 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // Moved returns how long somebody has waited for the disk to move payloads since it
 // was called last, and how many bytes it has moved in that time: of calls that move
 // leastCounted and more, which count for leastMoved at least.
@@ -127,7 +137,9 @@ type payloadFile struct {
 	disk.File
 	store *Store
 	key   objects.Key
-	cold  atomic.Bool // what was read last was not in memory
+	// payload names what is in it.
+	payload objects.Generation
+	cold    atomic.Bool // what was read last was not in memory
 }
 
 // coldFrom is what a read takes that was not in memory.
@@ -147,6 +159,9 @@ func (f *payloadFile) ReadAt(p []byte, offset int64) (int, error) {
 	}
 	return n, err
 }
+
+// Verified implements messages.VerifiedFile.
+func (f *payloadFile) Verified() { f.store.scrub.Taken(f.payload) }
 
 // Sent implements messages.PayloadFile.
 func (f *payloadFile) Sent(bytes int64) {

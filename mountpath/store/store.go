@@ -122,6 +122,7 @@ type Store struct {
 	moved      moved
 	tombstones tombstones
 	history    history
+	scrub      *Scrub
 	lifetime   *Lifetime
 	reserve    Reserve
 	probes     atomic.Uint64 // makes the content of each probe another
@@ -209,6 +210,9 @@ func Open(o Options) (_ *Store, err error) {
 			err = s.openHistory(o.History)
 		}
 		if err == nil {
+			err = s.openScrub()
+		}
+		if err == nil {
 			err = s.survey(o.BootID)
 		}
 		if err != nil {
@@ -229,6 +233,9 @@ func Open(o Options) (_ *Store, err error) {
 		return nil, errs.E(op, err)
 	}
 	s.staging.begin()
+	if err = s.openScrub(); err != nil {
+		return nil, errs.E(op, err)
+	}
 	if err = s.recover(o.BootID); err != nil {
 		return nil, errs.E(op, err)
 	}
@@ -268,6 +275,11 @@ func (s *Store) Close() error {
 	if s.index != nil {
 		if err := s.Checkpoint(); err != nil {
 			failures = append(failures, err)
+		}
+		if s.scrub != nil {
+			if err := s.scrub.Note(); err != nil {
+				failures = append(failures, err)
+			}
 		}
 		if err := s.closeHistory(); err != nil {
 			failures = append(failures, err)

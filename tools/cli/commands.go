@@ -46,6 +46,7 @@ func commands(f *frame) []*cobra.Command {
 			faultCommand(f),
 			jobCommand(f),
 			quarantineCommand(f),
+			scrubCommand(f),
 			storageCommand(append(storageCommands(f), f.program.Storage...)...),
 			versionCommand(f),
 		),
