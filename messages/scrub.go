@@ -37,8 +37,9 @@ type ScrubStatus struct {
 	Skipped   int64 // payloads that could not be verified in this cycle
 	Passing   int64 // of what looked damaged, so much was not at the second look, since the store was opened
 	Found     int64 // payloads found damaged, ever
+	Damaged   int64 // payloads that are damaged now
 
-	Findings []ScrubFinding // the last of them
+	Findings []ScrubFinding // of those that are damaged now, the first of them
 	Skips    []ScrubFinding // likewise, of this process
 	Ranges   []ScrubAges
 }
@@ -66,4 +67,5 @@ type ScrubFinding struct {
 	Payload  objects.Generation
 	Reason   string
 	At       time.Time
+	Path     string // where the file was that was put aside; empty: none was
 }

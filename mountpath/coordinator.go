@@ -162,10 +162,16 @@ func (c *coordinator) spawnScrubber(ctx actor.Context) {
 	c.spawn(ctx, actors.Spec{
 		Name: "scrubber", Kind: "scrubber",
 		New: func() actor.Actor {
-			return &scrubber{system: c.system, store: c.mount.Store, watch: &c.scrubs, within: c.within, buckets: c.buckets, may: &c.mayScrub, busy: busy}
+			return &scrubber{system: c.system, store: c.mount.Store, watch: &c.scrubs, within: c.within, buckets: c.buckets, may: &c.mayScrub, busy: busy, aside: c.putAside}
 		},
 		Abandoned: func(any) func() { return c.custody.holdRead(&c.scrubs) },
 	})
+}
+
+// putAside asks the lane of a key to put a damaged payload of it aside. Called by the
+// scrubber: the lanes are there before it.
+func (c *coordinator) putAside(key objects.Key, payload objects.Generation) {
+	c.system.Root().Send(c.lanes[laneOf(key.Digest(), len(c.lanes))], &putAside{key, payload})
 }
 
 // forgetEvents drops what an earlier store or coordinator has not read: the disk is
@@ -202,6 +208,7 @@ func (c *coordinator) onTick(ctx actor.Context) {
 	default:
 	}
 	now := c.system.Clock().Elapsed()
+	c.health.damaged = c.mount.Store.Overrun()
 	c.health.measured(c.mount.Store.Fullness())
 	c.health.waits(now, c.waits(now))
 	self, root := ctx.Self(), c.system.Root()

@@ -175,6 +175,8 @@ func keyOf(message any) (key objects.Key, ok bool) {
 		return m.Key, true
 	case *messages.RemoveMovedUpload:
 		return m.Key, true
+	case *putAside:
+		return m.key, true
 	}
 	return objects.Key{}, false
 }

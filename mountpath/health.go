@@ -83,6 +83,7 @@ type health struct {
 	viewed bool
 
 	fullness store.Fullness
+	damaged  string // why so much of what is stored is damaged that it is the disk; empty: it is not
 
 	probing  bool
 	ended    time.Duration // when the last probe ended
@@ -301,6 +302,8 @@ func (h *health) report() report {
 		}
 	case h.failing != "":
 		r.state, r.reason = messages.MountpathFailing, h.failing
+	case h.damaged != "":
+		r.state, r.reason = messages.MountpathFailing, h.damaged
 	case h.viewed && h.fullness == store.Exhausted:
 		r.state, r.reason = messages.MountpathFull, "writes and deletes wait for room"
 	case h.viewed:

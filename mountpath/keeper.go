@@ -36,8 +36,13 @@ type keeper struct {
 	custody *custody
 	watch   *watch
 
+	damage     time.Duration // likewise, when what was found damaged is to be looked at
 	checkpoint time.Duration // when, by Clock.Elapsed, relaxed writes are to be made durable next
 }
+
+// damageTime is how often what was found damaged is looked at: what could not be noted is
+// noted, and what was deleted or written anew is forgotten.
+const damageTime = 10 * time.Second
 
 // checkpointTime is how often relaxed writes are made durable: what a crash of
 // the operating system can cost, and how long their predecessors take space.
@@ -90,6 +95,12 @@ func (k *keeper) onKeep(m *keep) {
 	}
 	if m.measureOnly {
 		return
+	}
+	if now := k.system.Clock().Elapsed(); now >= k.damage {
+		k.damage = now + damageTime
+		if err := k.store.KeepDamage(); err != nil {
+			k.system.Log().WithError(err).Warn("what was found damaged cannot be noted or forgotten now; it is tried again")
+		}
 	}
 	if err := k.store.KeepHistory(); err != nil {
 		k.system.Log().WithError(err).Warn("the history of objects cannot be trimmed now; it is tried again")

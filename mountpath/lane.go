@@ -105,6 +105,8 @@ func (l *writeLane) Receive(ctx actor.Context) {
 
 	case *messages.OpenObject:
 		m.Reply.Send(l.onOpenObject(m))
+	case *putAside:
+		l.onPutAside(m)
 
 	case *messages.SealBucket:
 		l.onSealBucket(m)
@@ -319,6 +321,35 @@ func (l *writeLane) onOpenObject(m *messages.OpenObject) (*messages.ObjectOpened
 		return open(m, l.store, l.store.OpenMarkedInTurn)
 	}
 	return open(m, l.store, l.store.OpenInTurn)
+}
+
+// putAside asks a lane to put a damaged payload aside. Sent by the scrubber, which asks
+// again if it is still there.
+type putAside struct {
+	key     objects.Key
+	payload objects.Generation
+}
+
+// Handles implements messages.Handled.
+func (m *putAside) Handles() messages.Handling {
+	return messages.HandlesKey(m.key, messages.ScrubAccess)
+}
+
+// Subject implements messages.Subjected.
+func (m *putAside) Subject() string { return m.key.String() }
+
+// Fail implements messages.Failer: nobody waits.
+func (*putAside) Fail(error) {}
+
+func (l *writeLane) onPutAside(m *putAside) {
+	const op errs.Op = "lane.PutAside"
+	err := l.custody.busy(op, l.number, m.key)
+	if err == nil {
+		err = l.store.PutAside(m.key, m.payload)
+	}
+	if err != nil {
+		l.system.Log().WithError(err).WithField("key", m.key.String()).Warn("a damaged payload cannot be put aside now; it is tried again")
+	}
 }
 
 func (l *writeLane) onSealBucket(m *messages.SealBucket) {

@@ -27,6 +27,8 @@ type scrubber struct {
 	// may reports whether the disk is well enough, busy whether somebody else uses it.
 	may  *atomic.Bool
 	busy func() bool
+	// aside has a damaged payload put aside.
+	aside func(objects.Key, objects.Generation)
 
 	chain *scrubChain // of this incarnation; nil: it has not begun
 }
@@ -54,6 +56,14 @@ func (m *scrubStep) Handles() messages.Handling {
 		return messages.HandlesBucket(m.key.Bucket, messages.ScrubAccess)
 	}
 	return messages.HandlesKey(m.key, messages.ScrubAccess)
+}
+
+// Subject implements messages.Subjected.
+func (m *scrubStep) Subject() string {
+	if m.key.Name == "" {
+		return m.key.Bucket.Name
+	}
+	return m.key.String()
 }
 
 // Fail implements messages.Failer.
@@ -127,6 +137,9 @@ func (s *scrubber) onStep() time.Duration {
 	}
 	s.store.Scrub().Off(false)
 	busy := s.busy()
+	if key, payload, ok := s.store.ToPutAside(); ok {
+		s.aside(key, payload)
+	}
 	began := s.system.Clock().Elapsed()
 	order := store.ScrubOrder{Within: s.within, Buckets: s.buckets(), Before: func() { s.watch.begin(s.system.Clock()) }}
 	defer s.watch.end()

@@ -48,12 +48,14 @@ const (
 	MutationRenewed   MutationKind = 9  // its record got a greater generation, and nothing else
 	MutationRecovered MutationKind = 10 // a write that a crash interrupted was finished
 	MutationReverted  MutationKind = 11 // a write that a crash lost was taken back: what it had replaced is here again
+	MutationDamaged   MutationKind = 12 // its payload, or a part of it, is not what was stored
+	MutationRepaired  MutationKind = 13 // it is whole again (reserved: nothing repairs yet)
 )
 
 var mutationKinds = [...]string{
 	MutationPut: "put", MutationCompleted: "completed", MutationChanged: "changed", MutationDeleted: "deleted", MutationStored: "stored",
 	MutationArrived: "arrived", MutationLeft: "left", MutationDropped: "dropped", MutationRenewed: "renewed", MutationRecovered: "recovered",
-	MutationReverted: "reverted",
+	MutationReverted: "reverted", MutationDamaged: "damaged", MutationRepaired: "repaired",
 }
 
 // String returns the kind in a word. One that this binary does not know is shown by its
@@ -77,11 +79,13 @@ const (
 	CauseBucket   Cause = 10 // the bucket was destroyed with all that was in it
 	CauseExpiry   Cause = 11 // a rule of the bucket (reserved: there are none yet)
 	CauseEviction Cause = 12 // it was a cached copy (reserved: there are none yet)
+	CauseDamage   Cause = 13 // the disk did not keep what was stored
 )
 
 var causes = [...]string{
 	CauseRequest: "request", CauseCopy: "copy", CauseWrite: "write", CauseSettle: "settle", CauseReturn: "return", CauseLost: "lost mountpath",
 	CausePlan: "plan", CauseMove: "move", CauseCrash: "crash", CauseBucket: "bucket destroyed", CauseExpiry: "expiry", CauseEviction: "eviction",
+	CauseDamage: "damage",
 }
 
 // String returns the cause in a word or two; empty for none. One that this binary does

@@ -30,7 +30,7 @@ type metrics struct {
 	reclaimPayloads, reclaimBytes, leases      *prometheus.Desc
 	history, segments, segmentsDropped         *prometheus.Desc
 	scrubbed, scrubLeft, scrubOldest           *prometheus.Desc
-	scrubFound, scrubSkipped                   *prometheus.Desc
+	scrubFound, scrubSkipped, scrubDamaged     *prometheus.Desc
 	slabsInUse, slabsTotal                     *prometheus.Desc
 	actorsRunning, actorsQueued, actorsRestart *prometheus.Desc
 	jobs, jobObjects, jobBytes                 *prometheus.Desc
@@ -70,6 +70,7 @@ func newMetrics(system *actors.System, slabs *slab.Pool, roster func() *messages
 		scrubLeft:       perDisk("scrub_remaining_bytes", "Bytes that are left to be verified in this cycle."),
 		scrubOldest:     perDisk("scrub_oldest_seconds", "How long ago the byte was verified, or written, of which that is longest ago."),
 		scrubFound:      perDisk("scrub_found_total", "Payloads found damaged, ever."),
+		scrubDamaged:    perDisk("scrub_damaged", "Payloads that are damaged now: nothing of them is given out."),
 		scrubSkipped:    perDisk("scrub_skipped", "Payloads that could not be verified in this cycle."),
 		slabsInUse:      node("slabs_in_use", "Slabs leased."),
 		slabsTotal:      node("slabs", "Slabs there are."),
@@ -107,7 +108,7 @@ func mountpathStates() []messages.MountpathState {
 func (m *metrics) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		m.state, m.changes, m.reserved, m.debt, m.running, m.indexBytes, m.readAmp, m.inFlight, m.freeBytes, m.totalBytes, m.fullness, m.unsettled,
-		m.reclaimPayloads, m.reclaimBytes, m.leases, m.history, m.segments, m.segmentsDropped, m.scrubbed, m.scrubLeft, m.scrubOldest, m.scrubFound, m.scrubSkipped, m.slabsInUse, m.slabsTotal, m.actorsRunning, m.actorsQueued, m.actorsRestart,
+		m.reclaimPayloads, m.reclaimBytes, m.leases, m.history, m.segments, m.segmentsDropped, m.scrubbed, m.scrubLeft, m.scrubOldest, m.scrubFound, m.scrubSkipped, m.scrubDamaged, m.slabsInUse, m.slabsTotal, m.actorsRunning, m.actorsQueued, m.actorsRestart,
 		m.jobs, m.jobObjects, m.jobBytes, m.panics, m.quarantined, m.quarantines, m.quarantineRefused, m.quarantineTurnedAway,
 	} {
 		out <- d
@@ -198,7 +199,7 @@ func (m *metrics) collectScrub(out chan<- prometheus.Metric, path string, s mess
 		}
 	}
 	for d, value := range map[*prometheus.Desc]float64{
-		m.scrubLeft: float64(s.Remaining), m.scrubOldest: oldest.Seconds(), m.scrubSkipped: float64(s.Skipped),
+		m.scrubLeft: float64(s.Remaining), m.scrubOldest: oldest.Seconds(), m.scrubSkipped: float64(s.Skipped), m.scrubDamaged: float64(s.Damaged),
 	} {
 		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, path)
 	}

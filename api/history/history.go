@@ -42,7 +42,7 @@ type Answer struct {
 type Entry struct {
 	Time time.Time `json:"time"` // by the clock of the node; it orders only what is of one generation
 	// What: put, completed, changed, deleted, stored, arrived, left, dropped, renewed,
-	// recovered, reverted; unknown (N) of a newer version.
+	// recovered, reverted, damaged; unknown (N) of a newer version.
 	What       string `json:"what"`
 	Cause      string `json:"cause,omitempty"` // request, copy, write, settle, return, lost mountpath, plan, move, crash, bucket destroyed
 	Generation string `json:"generation"`      // of the record: it orders entries

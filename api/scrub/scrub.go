@@ -45,7 +45,7 @@ type Mountpath struct {
 	Oldest       *time.Time `json:"oldest,omitempty"` // nothing was verified, or written, before; absent: nothing is stored, or counted
 	Late         bool       `json:"late"`             // something was not verified for longer than Days
 	Buckets      []Bucket   `json:"buckets"`
-	Findings     []Finding  `json:"findings,omitempty"` // the last of what is damaged
+	Findings     []Finding  `json:"findings,omitempty"` // what is damaged now, at most 1,000
 	Skips        []Finding  `json:"skips,omitempty"`    // the last of what could not be verified
 }
 
@@ -75,6 +75,7 @@ type Finding struct {
 	Payload string    `json:"payload,omitempty"` // payload generation
 	Reason  string    `json:"reason"`
 	At      time.Time `json:"at"`
+	Path    string    `json:"path,omitempty"` // below the mountpath: where its file was, which was put aside
 }
 
 // Classes are the values of Age.Below, in their order.

@@ -45,7 +45,7 @@ func mountpathScrubOf(m *MountpathScrub, names map[objects.BucketID]string, now 
 	s := &m.Status
 	out := scrub.Mountpath{
 		ID: m.ID, Path: m.Path, Phase: string(s.Phase), Cycle: s.Cycle, Begun: dated(s.Begun), Due: dated(s.Due), Ended: dated(s.Ended),
-		Bytes: s.Bytes, Payloads: s.Payloads, Remaining: s.Remaining, Read: s.Read, Taken: s.Taken, Skipped: s.Skipped, Found: s.Found,
+		Bytes: s.Bytes, Payloads: s.Payloads, Remaining: s.Remaining, Read: s.Read, Taken: s.Taken, Skipped: s.Skipped, Found: s.Found, Unrepairable: s.Damaged,
 		Buckets: make([]scrub.Bucket, 0, len(s.Ranges)), Findings: findingsOf(s.Findings), Skips: findingsOf(s.Skips),
 	}
 	if s.At.Bucket.Name != "" {
@@ -111,7 +111,7 @@ func findingsOf(all []messages.ScrubFinding) []scrub.Finding {
 	var out []scrub.Finding
 	for _, f := range all {
 		one := scrub.Finding{
-			Bucket: cmp.Or(f.Key.Bucket.Name, f.Key.Bucket.ID.String()), Key: f.Key.Name, Upload: f.UploadID, Part: f.Part, Reason: f.Reason, At: f.At,
+			Bucket: cmp.Or(f.Key.Bucket.Name, f.Key.Bucket.ID.String()), Key: f.Key.Name, Upload: f.UploadID, Part: f.Part, Reason: f.Reason, At: f.At, Path: f.Path,
 		}
 		if !f.Payload.IsZero() {
 			one.Payload = f.Payload.String()

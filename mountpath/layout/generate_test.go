@@ -410,3 +410,12 @@ func scrubRanges() *rapid.Generator[*ScrubRange] {
 		return &ScrubRange{Verified: listsOf(span).Draw(t, "verified"), Former: listsOf(span).Draw(t, "former"), Ahead: listsOf(span).Draw(t, "ahead")}
 	})
 }
+
+func damages() *rapid.Generator[*Damage] {
+	return rapid.Custom(func(t *rapid.T) *Damage {
+		return &Damage{
+			Key: keys().Draw(t, "key"), Payload: generations().Draw(t, "payload"), UploadID: texts().Draw(t, "upload"), Part: int(integers().Draw(t, "part")),
+			Reason: texts().Draw(t, "reason"), Found: times().Draw(t, "found"), Path: texts().Draw(t, "path"),
+		}
+	})
+}

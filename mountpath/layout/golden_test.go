@@ -126,6 +126,10 @@ func golden() map[string]any {
 			Verified: []ScrubSpan{{End: "cat", At: at(1_700_000_000_000_000_000), Bytes: 15 << 20, Payloads: 4}},
 			Former:   []ScrubSpan{{End: "dog", At: at(0), Bytes: 1, Payloads: 2}, {}}, Ahead: []ScrubSpan{{At: at(1), Bytes: 3}},
 		},
+		"damage": &Damage{
+			Key: key, Payload: g(4710), UploadID: "0123456789abcdef0123456789abcdef", Part: 3, Reason: "1 byte", Found: at(7), Path: "photos/2026/cat.jpg",
+		},
+		"damage-empty": new(Damage),
 		"format": &Format{
 			Version: 1, ClusterID: "c1", NodeID: "n1", MountpathID: "mp1", IndexFormat: "pebble 24",
 			Created: time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC),
@@ -189,7 +193,7 @@ func TestGoldenKeys(t *testing.T) {
 			fmt.Fprintf(&out, "%x %q\n", key, key)
 		}
 	}
-	for _, key := range [][]byte{SegmentKey(nil, 3), DestroyedKey(nil, b), ScrubKey(), ScrubRangeKey(b, KindUpload)} {
+	for _, key := range [][]byte{SegmentKey(nil, 3), DestroyedKey(nil, b), ScrubKey(), ScrubRangeKey(b, KindUpload), DamageKey(g)} {
 		fmt.Fprintf(&out, "%x %q\n", key, key)
 	}
 	compareGolden(t, filepath.Join("testdata", "keys.txt"), []byte(out.String()))

@@ -12,6 +12,7 @@ const (
 	journalHistory    = 'h'
 	journalDestroyed  = 'g'
 	journalScrub      = 's'
+	journalDamage     = 'q'
 )
 
 // BootKey is the key of the boot id under which the mountpath was last opened.

@@ -190,6 +190,9 @@ func TestFieldsHaveTheirNames(t *testing.T) {
 		"bytes": int64(15 << 20), "payloads": int64(4), "skipped": int64(5), "found": int64(6), "remaining": int64(7),
 		"counted": int64(5),
 	})
+	check("damage", read("Damage", "damage"), map[string]any{
+		"key": "set", "payload": generation(4710), "upload_id": upload, "part": int64(3), "reason": "1 byte", "found": int64(7), "path": path,
+	})
 	scrubbed := read("ScrubRange", "scrubrange")
 	check("scrub range", scrubbed, map[string]any{"verified": 1, "former": 2, "ahead": 1})
 	check("scrub span", get(scrubbed, "verified").List().Get(0).Message(), map[string]any{

@@ -41,6 +41,7 @@ func forms() []form {
 		wireForm("DestroyedBucket", destroyedBuckets(), AppendDestroyed, DecodeDestroyed),
 		wireForm("Scrub", scrubs(), AppendScrub, DecodeScrub),
 		wireForm("ScrubRange", scrubRanges(), AppendScrubRange, DecodeScrubRange),
+		wireForm("Damage", damages(), AppendDamage, DecodeDamage),
 		wireForm("Parts",
 			listsOf(rapid.Map(parts(), func(p *objects.Part) objects.Part { return *p })), AppendParts, DecodeParts),
 		documentForm("Format", formats(), EncodeFormat, DecodeFormat),

@@ -189,7 +189,7 @@ func (c *checking) entry(key, value []byte) (what string, err error) {
 		}
 		return "", err
 	case layout.KindJournal:
-		return "", errors.Join(layout.CheckTombstones(key, value), layout.CheckHistory(key, value), layout.CheckScrub(key, value))
+		return "", errors.Join(layout.CheckTombstones(key, value), layout.CheckHistory(key, value), layout.CheckScrub(key, value), layout.CheckDamage(key, value))
 	default:
 		return "", fmt.Errorf("an entry of unknown kind %q", key[0])
 	}

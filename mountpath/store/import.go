@@ -142,8 +142,13 @@ func (s *Store) newer(op errs.Op, key objects.Key, than *objects.Meta) (here *ob
 		return nil, false, nil
 	case have.Generation.Compare(than.Generation) >= 0:
 		return have, false, nil
+	case !have.Deleted && have.Payload == than.Payload:
+		if err := s.intactWhole(key, have); err != nil {
+			return nil, false, errs.E(op, err)
+		}
+		return nil, true, nil
 	default:
-		return nil, !have.Deleted && have.Payload == than.Payload, nil
+		return nil, false, nil
 	}
 }
 
@@ -157,6 +162,9 @@ func (s *Store) hasFiles(op errs.Op, key objects.Key, meta *objects.Meta) error 
 	}
 	if meta.Deleted {
 		return nil
+	}
+	if err := s.intactWhole(key, meta); err != nil {
+		return errs.E(op, err)
 	}
 	switch meta.Where {
 	case objects.File:

@@ -23,6 +23,7 @@ type Lifetime struct {
 	// Bounds are those of the node. nil: the mountpath's own.
 	Bounds    *Bounds
 	ownBounds Bounds
+	found     foundDamages
 }
 
 // Seals are the buckets that are being destroyed, on all mountpaths of a node: one

@@ -196,6 +196,9 @@ func (s *Store) CompleteUpload(m *messages.CompleteUpload) (objects.Receipt, err
 	if err != nil {
 		return objects.Receipt{}, errs.E(op, key, errs.Invalid, err)
 	}
+	if err := s.intactParts(key, parts); err != nil { // the client can send it once more
+		return objects.Receipt{}, errs.E(op, err)
+	}
 	meta, err := assemble(upload, parts, m)
 	if err != nil {
 		return objects.Receipt{}, errs.E(op, key, errs.Invalid, err)

@@ -115,6 +115,9 @@ func (s *Store) Assemble(key objects.Key, record *objects.Meta, parts []objects.
 	if old != nil && (old.Generation.Compare(record.Generation) >= 0 || !old.Deleted && old.Payload == record.Payload) {
 		return s.Store(key, record, nil, sent, by)
 	}
+	if err := s.intactParts(key, parts); err != nil {
+		return messages.Stored{}, errs.E(op, err)
+	}
 	have, err := s.partsOf(op, key, record.Path, old)
 	if err != nil {
 		return messages.Stored{}, err

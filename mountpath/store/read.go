@@ -124,6 +124,9 @@ func (s *Store) open(op errs.Op, key objects.Key, room []byte, marked bool) (*me
 }
 
 func (s *Store) openInline(key objects.Key, opened *messages.ObjectOpened, room []byte) error {
+	if err := s.intact(key, opened.Meta.Payload); err != nil {
+		return err
+	}
 	var keyRoom [256]byte
 	value, err := s.index.Get(layout.PayloadKey(keyRoom[:0], key.Bucket.ID, key.Name, opened.Meta.Payload))
 	if errs.Is(errs.NotFound, err) {
@@ -147,6 +150,9 @@ func (s *Store) openInline(key objects.Key, opened *messages.ObjectOpened, room 
 }
 
 func (s *Store) openFile(key objects.Key, opened *messages.ObjectOpened) error {
+	if err := s.intact(key, opened.Meta.Payload); err != nil {
+		return err
+	}
 	file, err := s.fs.OpenFile(payloadPath(key, opened.Meta), disk.ReadOnly, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return errMoved
@@ -192,6 +198,12 @@ func (s *Store) openChunks(key objects.Key, opened *messages.ObjectOpened) error
 	}
 	defer value.Close()
 	parts, err := layout.DecodeParts(value.Bytes)
+	if err == nil {
+		err = s.intact(key, opened.Meta.Payload)
+	}
+	if err == nil {
+		err = s.intactParts(key, parts)
+	}
 	if err != nil {
 		return err
 	}
@@ -205,6 +217,9 @@ func (s *Store) openChunks(key objects.Key, opened *messages.ObjectOpened) error
 // openPart opens the file of one part and checks that it is that part's.
 func (s *Store) openPart(key objects.Key, uploadID string, part objects.Part) (messages.PayloadFile, error) {
 	const op errs.Op = "store.openPart"
+	if err := s.intact(key, part.Payload); err != nil {
+		return nil, errs.E(op, err)
+	}
 	file, err := s.fs.OpenFile(layout.PartPath(uploadID, part.Number, part.Payload), disk.ReadOnly, 0)
 	if err != nil {
 		s.diskError(key, err)

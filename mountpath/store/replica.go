@@ -41,6 +41,9 @@ func (s *Store) take(op errs.Op, key objects.Key, record *objects.Meta, parts []
 	switch {
 	case meta.Deleted:
 	case old != nil && !old.Deleted && old.Payload == meta.Payload:
+		if err := s.intactWhole(key, old); err != nil {
+			return messages.Stored{}, errs.E(op, err)
+		}
 		i := &Import{key: key, store: s, meta: &meta, here: true, ended: true, kind: objects.MutationStored, by: *by} // nothing is copied: the key is not taken
 		if _, err := s.commitRecord(op, i); err != nil {
 			return messages.Stored{}, err
@@ -94,6 +97,9 @@ func (s *Store) isHere(op errs.Op, key objects.Key, indexKey []byte, old, record
 		return true, messages.Stored{Here: old}, nil
 	case order < 0:
 		return false, messages.Stored{}, nil
+	}
+	if err := s.intactWhole(key, old); err != nil {
+		return true, messages.Stored{}, errs.E(op, err)
 	}
 	if old.Unsettled && !record.Unsettled {
 		meta := *old

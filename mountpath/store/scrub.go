@@ -30,6 +30,8 @@ const (
 	scrubNotes = 30 * time.Second
 	// listedFindings bounds the list of what was found, and that of what was skipped.
 	listedFindings = 100
+	// listedDamage bounds the list of what is damaged now.
+	listedDamage = 1000
 	// mostTaken bounds how many reads of clients are known.
 	mostTaken = 1 << 14
 )
@@ -370,6 +372,10 @@ func (c *Scrub) look(bucket objects.Bucket, key, value []byte) (read int64, foun
 		c.advance(string(key), 0)
 		return 0, false, nil
 	}
+	if s.isDamaged(meta.Payload) {
+		c.passDamaged(&scrubUnit{key: objects.Key{Bucket: bucket, Name: string(layout.ObjectName(key))}, indexKey: append([]byte(nil), key...), kind: layout.KindObject, meta: meta, written: meta.Modified})
+		return 0, false, nil
+	}
 	u, err := s.scrubObject(bucket, key, meta)
 	if err != nil { // it is looked at twice, as files are
 		u, err = s.scrubObject(bucket, key, meta)
@@ -419,6 +425,10 @@ func (c *Scrub) readOn(o ScrubOrder) (read int64, found bool, err error) {
 		c.room = make([]byte, scrubReadBytes)
 	}
 	second := u.second
+	if _, _, payload, _ := u.file(); c.store.isDamaged(payload) { // a part that was found
+		c.nextPart(u)
+		return 0, false, nil
+	}
 	read, done, err := c.store.readUnit(u, c.room, o.Before)
 	if err == nil {
 		c.mu.Lock()
@@ -427,8 +437,7 @@ func (c *Scrub) readOn(o ScrubOrder) (read int64, found bool, err error) {
 		}
 		c.mu.Unlock()
 		if done {
-			c.unit = nil
-			c.pass(u, c.store.now(), true)
+			c.through(u)
 		}
 		return read, false, nil
 	}
@@ -439,16 +448,37 @@ func (c *Scrub) readOn(o ScrubOrder) (read int64, found bool, err error) {
 	case verdictLater:
 		return read, false, errs.E("store.Scrub", u.key, errs.Busy, cause)
 	}
+	if v == verdictDamaged {
+		c.find(u, cause)
+		c.nextPart(u)
+		return read, true, nil
+	}
 	c.unit = nil
-	switch v {
-	case verdictGone:
+	if v == verdictGone {
 		c.advance(string(u.indexKey), 0)
-	case verdictSkipped:
+	} else {
 		c.skip(u, cause)
-	default:
-		return read, true, c.damaged(u, cause)
 	}
 	return read, false, nil
+}
+
+// nextPart goes on behind a file that is damaged.
+func (c *Scrub) nextPart(u *scrubUnit) {
+	u.again()
+	u.second, u.tries, u.damaged = false, 0, true
+	if u.part++; u.part >= len(u.parts) {
+		c.through(u)
+	}
+}
+
+// through says that all files of a unit have been looked at.
+func (c *Scrub) through(u *scrubUnit) {
+	c.unit = nil
+	if u.damaged {
+		c.passDamaged(u)
+		return
+	}
+	c.pass(u, c.store.now(), true)
 }
 
 // Skip passes over what the next step would be about, since it is not to be looked at.
@@ -491,18 +521,40 @@ func (c *Scrub) skip(u *scrubUnit, why error) {
 	c.pass(u, at, false)
 }
 
-// damaged notes a finding.
+// damaged notes a finding, and passes over the unit: it stays as old as it is.
 func (c *Scrub) damaged(u *scrubUnit, why error) error {
+	c.find(u, why)
+	c.passDamaged(u)
+	return nil
+}
+
+// find notes a finding.
+func (c *Scrub) find(u *scrubUnit, why error) {
 	c.mu.Lock()
 	f := c.finding(u, why)
-	c.note(&c.findings, f)
 	c.state.Found++
+	if f.Payload.IsZero() { // a record that cannot be read: nobody is given anything by it
+		c.note(&c.findings, f)
+	}
+	c.mu.Unlock()
+	if !f.Payload.IsZero() {
+		d := layout.Damage{Key: u.key, Payload: f.Payload, Part: f.Part, Reason: f.Reason, Found: f.At}
+		if f.Part > 0 {
+			d.UploadID = u.upload
+		}
+		c.store.foundDamage(d, u.meta)
+	}
+	err := errs.E("store.Scrub", u.key, errs.Corrupt, why)
+	c.store.log.WithError(err).WithField("key", u.key.String()).Error("a payload is not what was stored: nothing of it is given out any more")
+	c.store.onEvent(Event{Kind: Damaged, Key: u.key, Err: err})
+}
+
+// passDamaged passes over a unit that is damaged.
+func (c *Scrub) passDamaged(u *scrubUnit) {
+	c.mu.Lock()
 	at := c.rangeOf(u).formerly(u.name(), u.written)
 	c.mu.Unlock()
-	err := errs.E("store.Scrub", u.key, errs.Corrupt, why)
-	c.store.onEvent(Event{Kind: Damaged, Key: u.key, Err: err})
 	c.pass(u, at, false)
-	return nil
 }
 
 func (c *Scrub) finding(u *scrubUnit, why error) messages.ScrubFinding {
@@ -679,6 +731,18 @@ func (c *Scrub) Note() error {
 	return nil
 }
 
+// payloads returns how many payloads there are, as far as it is known.
+func (c *Scrub) payloads() (number int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, r := range c.ranges {
+		for _, span := range r.ages(!c.state.Counted.IsZero()) {
+			number += span.Payloads
+		}
+	}
+	return number
+}
+
 // draft makes the batch of what is to be noted, nil if nothing is, and how to have it noted
 // once more.
 func (c *Scrub) draft() (batch *index.Batch, undo func()) {
@@ -748,13 +812,14 @@ func (c *Scrub) Taken(payload objects.Generation) {
 // Status returns what was done so far. Of an upload's part, or where the walk is, At has
 // the bucket's id only.
 func (c *Scrub) Status() messages.ScrubStatus {
+	damaged, list := c.store.Damaged(listedDamage)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	st := &c.state
 	out := messages.ScrubStatus{
 		Phase: messages.ScrubWalking, Cycle: st.Cycle, Begun: st.Begun, Ended: st.Ended, At: c.subject, Bytes: st.Bytes, Payloads: st.Payloads,
 		Remaining: st.Remaining, Read: c.read, Taken: c.took, Skipped: st.Skipped, Passing: c.passing, Found: st.Found,
-		Findings: slices.Clone(c.findings), Skips: slices.Clone(c.skips),
+		Damaged: damaged, Findings: append(list, c.findings...), Skips: slices.Clone(c.skips),
 	}
 	switch {
 	case c.off:

@@ -2,17 +2,25 @@ package store
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"slices"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/OneOfOne/xxhash"
 
 	"github.com/troupe-storage/troupe/messages"
+	"github.com/troupe-storage/troupe/mountpath/disk"
+	"github.com/troupe-storage/troupe/mountpath/index"
 	"github.com/troupe-storage/troupe/mountpath/layout"
 	"github.com/troupe-storage/troupe/objects"
 	"github.com/troupe-storage/troupe/objects/checksum"
+	"github.com/troupe-storage/troupe/objects/errs"
 )
 
 const scrubDays = 30 * 24 * time.Hour
@@ -48,11 +56,21 @@ func (k *keptStore) flip(name string, at int64) {
 	if err != nil {
 		k.t.Fatal(err)
 	}
-	file, err := k.mem.OpenFile(payloadPath(key, meta), 2, 0)
+	k.flipFile(payloadPath(key, meta), at)
+}
+
+// flipFile changes a bit of a file.
+func (k *keptStore) flipFile(path string, at int64) {
+	k.t.Helper()
+	file, err := k.mem.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		k.t.Fatal(err)
 	}
-	defer file.Close()
+	defer func() {
+		if err := errors.Join(file.Sync(), file.Close()); err != nil {
+			k.t.Error(err)
+		}
+	}()
 	var b [1]byte
 	if _, err := file.ReadAt(b[:], at); err != nil {
 		k.t.Fatal(err)
@@ -121,17 +139,242 @@ func TestScrubVerifiesEverything(t *testing.T) {
 	}
 }
 
-// A flipped bit is found, with its name; and what is there otherwise is verified. Without
-// the flip nothing is found (TestScrubVerifiesEverything).
-func TestScrubFindsAFlippedBit(t *testing.T) {
-	k := newKeptStore(t, HistoryLimits{})
-	for n := range 5 {
-		k.putLarge(fmt.Sprint("file", n), 3<<20)
+// get reads an object whole.
+func (k *keptStore) get(name string) ([]byte, error) {
+	room := make([]byte, k.InlineLimit())
+	opened, err := k.Open(testKey(name), room)
+	if err != nil {
+		return nil, err
 	}
-	k.flip("file3", 2<<20+5)
-	status := k.cycle()
-	if status.Found != 1 || len(status.Findings) != 1 || status.Findings[0].Key.Name != "file3" || status.Payloads != 4 || status.Bytes != 12<<20 {
+	defer opened.Close()
+	if opened.File == nil {
+		return room[:opened.Inline], nil
+	}
+	payload := make([]byte, opened.Meta.Size)
+	_, err = opened.File.ReadAt(payload, 0)
+	return payload, err
+}
+
+// putAside puts aside what is to be.
+func (k *keptStore) putAside() {
+	k.t.Helper()
+	for {
+		key, payload, ok := k.ToPutAside()
+		if !ok {
+			return
+		}
+		if err := k.PutAside(key, payload); err != nil {
+			k.t.Fatal(err)
+		}
+	}
+}
+
+// refused fails the test unless an object is refused as damaged, by its name.
+func (k *keptStore) refused(name string) {
+	k.t.Helper()
+	if _, err := k.get(name); !errs.Is(errs.Corrupt, err) || !strings.Contains(err.Error(), "found damaged") || !strings.Contains(err.Error(), name) {
+		k.t.Fatalf("%s: %v", name, err)
+	}
+}
+
+// A flipped bit is found, and from then on nothing of the payload is given out, over
+// kills, whether its file was put aside or not; the others are; other nodes are not told that
+// it is here; deleting or overwriting the key ends it. Before it was scrubbed, it was given out.
+func TestScrubFindsAFlippedBit(t *testing.T) {
+	for _, end := range []string{"delete", "overwrite"} {
+		k := newKeptStore(t, HistoryLimits{})
+		for n := range 5 {
+			k.putLarge(fmt.Sprint("file", n), 3<<20)
+		}
+		k.flip("file3", 2<<20+5)
+		if _, err := k.get("file3"); err != nil {
+			t.Fatal(err) // nobody knows
+		}
+		status := k.cycle()
+		if status.Found != 1 || status.Damaged != 1 || len(status.Findings) != 1 || status.Findings[0].Key.Name != "file3" || status.Payloads != 4 || status.Bytes != 12<<20 {
+			t.Fatalf("%+v", status)
+		}
+		k.refused("file3")
+		k.crash()
+		k.refused("file3")
+		meta, err := k.Head(testKey("file3"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if stored, err := k.Store.Store(testKey("file3"), meta, nil, messages.ToEqual, objects.Origin{}); !errs.Is(errs.Corrupt, err) || stored.Has {
+			t.Errorf("another node is told %+v, %v", stored, err)
+		}
+		k.putAside()
+		if _, err := k.mem.Stat(layout.QuarantinePath(meta.Payload)); err != nil {
+			t.Error(err)
+		}
+		k.refused("file3")
+		k.crash()
+		k.refused("file3")
+		if number, list := k.Damaged(10); number != 1 || list[0].Path == "" {
+			t.Errorf("%d: %+v", number, list)
+		}
+		if got := told(k.of("file3")); got != "put damaged/damage" {
+			t.Errorf("the history is %s", got)
+		}
+		for _, n := range []int{0, 1, 2, 4} {
+			if _, err := k.get(fmt.Sprint("file", n)); err != nil {
+				t.Error(err)
+			}
+		}
+		if end == "delete" {
+			if _, _, err := k.Delete(testKey("file3"), objects.Conditions{}, objects.Origin{}); err != nil {
+				t.Fatal(err)
+			}
+		} else {
+			want := k.putLarge("file3", 2<<20)
+			if got, err := k.get("file3"); err != nil || !bytes.Equal(got, want) {
+				t.Fatal(err)
+			}
+		}
+		if err := k.KeepDamage(); err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			if _, err := k.Reclaim(100); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := k.mem.Stat(layout.QuarantinePath(meta.Payload)); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("what was put aside: %v", err)
+		}
+		k.crash()
+		if number, _ := k.Damaged(10); number != 0 {
+			t.Errorf("%d are damaged after %s", number, end)
+		}
+		k.now = k.now.Add(scrubDays)
+		if status := k.cycle(); status.Damaged != 0 || status.Skipped != 0 {
+			t.Errorf("after %s: %+v", end, status)
+		}
+	}
+}
+
+// A damaged small payload and a damaged part are found, too, and refused.
+func TestScrubFindsDamagedParts(t *testing.T) {
+	k := newKeptStore(t, HistoryLimits{})
+	k.complete("parts", objects.Origin{})
+	meta, err := k.Head(testKey("parts"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts, err := k.partTable(testKey("parts"), meta)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := layout.PartPath(meta.Path, parts[0].Number, parts[0].Payload)
+	k.flipFile(path, 3)
+	k.put("small", objects.Origin{})
+	small, err := k.Head(testKey("small"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	batch := k.Index().NewBatch()
+	batch.Set(layout.PayloadKey(nil, testKey("small").Bucket.ID, "small", small.Payload), []byte("another"))
+	if err := k.Index().Commit(batch); err != nil {
+		t.Fatal(err)
+	}
+	if status := k.cycle(); status.Found != 2 || status.Damaged != 2 || status.Payloads != 0 {
 		t.Fatalf("%+v", status)
+	}
+	k.putAside()
+	k.crash()
+	k.refused("small")
+	k.refused("parts")
+	if _, err := k.mem.Stat(layout.QuarantinePath(parts[0].Payload)); err != nil {
+		t.Error(err)
+	}
+}
+
+// A finding that cannot be noted is not lost, also when the index dies of it: nothing is
+// given out, by the next store either, which notes it.
+func TestScrubKeepsWhatItCannotNote(t *testing.T) {
+	k := newKeptStore(t, HistoryLimits{})
+	k.putLarge("file", 1<<20)
+	k.flip("file", 77)
+	k.close()
+	faulty := disk.NewFaulty(k.mem)
+	lifetime := new(Lifetime)
+	open := func() *Store {
+		shared := index.NewShared(8<<20, 1)
+		t.Cleanup(shared.Close)
+		k.starts++
+		s, err := Open(Options{
+			FS: faulty, Shared: shared, Generations: objects.NewSequencer(1, k.starts), MemTableBytes: index.MinMemTableBytes, InlineLimit: 1 << 10,
+			Now: func() time.Time { return k.now }, Lifetime: lifetime,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	k.Store = open()
+	for !errs.Is(errs.Corrupt, func() error { _, err := k.get("file"); return err }()) {
+		if k.Scrub().Status().Payloads > 0 {
+			t.Fatal("it was taken for right")
+		}
+		if k.unitIsNext() { // what is read next is found: the log takes nothing from here on
+			if _, err := faulty.Add(disk.Rule{Calls: []disk.Call{disk.CallSync, disk.CallSyncData, disk.CallWrite}, Path: layout.IndexDir + "/**", Err: syscall.EIO}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, _ = k.Scrub().Step(ScrubOrder{Within: scrubDays, Buckets: []objects.Bucket{testKey("x").Bucket}})
+	}
+	k.refused("file")
+	if _, _, ok := k.ToPutAside(); ok {
+		t.Error("it is to be put aside, and is not noted")
+	}
+	<-k.Dead()
+	_ = k.Store.Close() // it cannot be closed cleanly
+	faulty.Clear()
+	k.Store = open()
+	k.refused("file")
+	if err := k.KeepDamage(); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, ok := k.ToPutAside(); !ok {
+		t.Error("it is not to be put aside")
+	}
+	k.crash()
+	k.refused("file")
+}
+
+// unitIsNext reports whether the next step reads a payload.
+func (k *keptStore) unitIsNext() bool {
+	c := k.Scrub()
+	return c.unit != nil
+}
+
+// Where too much is damaged nothing is put aside, and the mountpath says so.
+func TestTooMuchDamageIsTheDisk(t *testing.T) {
+	k := newKeptStore(t, HistoryLimits{})
+	for n := range 12 {
+		name := fmt.Sprintf("file%02d", n)
+		k.putLarge(name, 2<<10)
+		if n < 9 {
+			k.flip(name, 5)
+		}
+	}
+	status := k.cycle()
+	if status.Damaged != 9 || k.Overrun() == "" {
+		t.Fatalf("%+v, %q", status, k.Overrun())
+	}
+	if _, _, ok := k.ToPutAside(); ok {
+		t.Error("something is put aside")
+	}
+	k.refused("file08")
+	if _, _, err := k.Delete(testKey("file08"), objects.Conditions{}, objects.Origin{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := k.KeepDamage(); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, ok := k.ToPutAside(); !ok || k.Overrun() != "" {
+		t.Errorf("with one less: %q", k.Overrun())
 	}
 }
 
@@ -274,4 +517,3 @@ func TestSpansAreBoundedAndNeverYounger(t *testing.T) {
 		t.Errorf("%d spans, or out of order", len(list))
 	}
 }
-

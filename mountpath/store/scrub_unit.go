@@ -39,6 +39,7 @@ type scrubUnit struct {
 	verifier *Verifier // of the file under way; nil: not begun
 	offset   int64
 	second   bool // it was not right the first time
+	damaged  bool // a part of it is
 	tries    int
 }
 

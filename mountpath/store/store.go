@@ -123,6 +123,7 @@ type Store struct {
 	tombstones tombstones
 	history    history
 	scrub      *Scrub
+	damages    damages
 	lifetime   *Lifetime
 	reserve    Reserve
 	probes     atomic.Uint64 // makes the content of each probe another
@@ -213,6 +214,9 @@ func Open(o Options) (_ *Store, err error) {
 			err = s.openScrub()
 		}
 		if err == nil {
+			err = s.openDamage()
+		}
+		if err == nil {
 			err = s.survey(o.BootID)
 		}
 		if err != nil {
@@ -234,6 +238,9 @@ func Open(o Options) (_ *Store, err error) {
 	}
 	s.staging.begin()
 	if err = s.openScrub(); err != nil {
+		return nil, errs.E(op, err)
+	}
+	if err = s.openDamage(); err != nil {
 		return nil, errs.E(op, err)
 	}
 	if err = s.recover(o.BootID); err != nil {

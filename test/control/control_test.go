@@ -34,6 +34,7 @@ var kinds = []struct {
 	{"read lane", "node/mountpaths/d*/r*", 3},
 	{"keeper", "node/mountpaths/d*/keeper", 1},
 	{"prober", "node/mountpaths/d*/prober", 1},
+	{"scrubber", "node/mountpaths/d*/scrubber", 1},
 	{"mountpath", "node/mountpaths/d?", 2},
 	{"mountpaths", "node/mountpaths", 1},
 	{"bucket", "node/buckets/????????????????", 1},

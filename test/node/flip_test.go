@@ -80,7 +80,7 @@ type payloadFile struct {
 
 func newFlipper(t *testing.T, seed uint64) *flipper {
 	f := &flipper{T: t, seed: seed, random: rand.New(rand.NewPCG(seed, 5)), dir: t.TempDir(), held: make(map[string][]byte)}
-	f.node = start(t, f.dir, 2, func(c *supervisors.Config) { c.MinPartBytes = 1 })
+	f.node = start(t, f.dir, 2, func(c *supervisors.Config) { c.MinPartBytes, c.ScrubDays = 1, -1 }) // a scrubber would put aside what gets its bit back
 	f.client = s3client.New(f.node.S3(), sigv4.Credentials{AccessKey: supervisors.DefaultAccessKey, SecretKey: supervisors.DefaultSecretKey})
 	if err := f.client.CreateBucket(t.Context(), "flips"); err != nil {
 		t.Fatal(err)

@@ -23,7 +23,7 @@ suspended, resumed and restarted by its address: troupe actors suspend node/moun
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error { return command.Help() },
 	}
-	command.AddCommand(scrubStatusCommand(f))
+	command.AddCommand(scrubStatusCommand(f), scrubListCommand(f))
 	return command
 }
 
@@ -54,6 +54,45 @@ columns in days are bytes by age; --json has the numbers of payloads, too, and w
 			s.Out.Note("scrubbing is switched off (scrub-days: 0)")
 		}
 		return nil
+	})
+}
+
+func scrubListCommand(f *frame) *cobra.Command {
+	return f.client(&cobra.Command{
+		Use:     "list",
+		Aliases: []string{"ls"},
+		Short:   "List what is damaged on the node that is asked",
+		Long: `List what is damaged on the node that is asked, at most 1,000 payloads of each mountpath.
+
+Nothing of them is given out. Deleting a key, or writing it anew, ends it.`,
+		Example: "  troupe scrub list\n  troupe scrub list --json | jq -r '.mountpaths[].findings[]? | .bucket + \"/\" + .key'",
+		Args:    cobra.NoArgs,
+	}, func(ctx context.Context, s *Session, _ []string) error {
+		control, err := s.Control()
+		if err != nil {
+			return err
+		}
+		status, err := scrub.Client{Control: control}.Status(ctx)
+		if err != nil {
+			return err
+		}
+		var rows [][]string
+		for i := range status.Mountpaths {
+			for _, d := range status.Mountpaths[i].Findings {
+				part := ""
+				if d.Part > 0 {
+					part = strconv.Itoa(d.Part)
+				}
+				aside := "no"
+				if d.Path != "" {
+					aside = "yes"
+				}
+				rows = append(rows, []string{
+					printable(d.Bucket + "/" + d.Key), part, d.At.Local().Format(time.DateTime), aside, printable(status.Mountpaths[i].Path), printable(d.Reason),
+				})
+			}
+		}
+		return s.Out.Table(status, []string{"KEY", "PART", "FOUND", "ASIDE", "MOUNTPATH", "REASON"}, rows)
 	})
 }
 
