@@ -142,7 +142,7 @@ func (c *Scrub) Anew() {
 	c.stepping.Lock()
 	defer c.stepping.Unlock()
 	c.unit, c.counting = nil, nil
-	c.setSubject(objects.Key{})
+	c.setSubject(objects.Key{Bucket: c.Subject().Bucket}) // whose walk it may be that panicked
 }
 
 // Off says that nobody scrubs for now.
@@ -207,6 +207,9 @@ func (c *Scrub) Step(o ScrubOrder) (step ScrubStep, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.read += step.Read
+	if c.unit == nil { // the walk goes on in its bucket
+		c.subject.Name = ""
+	}
 	step.Left, step.Until = c.state.Remaining, c.due().Sub(now)
 	return step, errs.Wrap(op, err)
 }
@@ -485,13 +488,14 @@ func (c *Scrub) through(u *scrubUnit) {
 func (c *Scrub) Skip(why error) {
 	c.stepping.Lock()
 	defer c.stepping.Unlock()
-	if u := c.unit; u != nil {
+	subject := c.Subject()
+	c.setSubject(objects.Key{Bucket: subject.Bucket})
+	switch u := c.unit; {
+	case u != nil && subject.Name != "":
 		c.unit = nil
 		c.skip(u, why)
 		return
-	}
-	subject := c.Subject()
-	if subject.Bucket.ID.IsZero() {
+	case subject.Name != "" || subject.Bucket.ID.IsZero():
 		return
 	}
 	_, upper := c.after()

@@ -517,3 +517,47 @@ func TestSpansAreBoundedAndNeverYounger(t *testing.T) {
 		t.Errorf("%d spans, or out of order", len(list))
 	}
 }
+
+// What is passed over is that payload, or that bucket, and nothing else; it stays as old as
+// it was, and the cycle ends.
+func TestScrubSkipsWhatItIsToldTo(t *testing.T) {
+	k := newKeptStore(t, HistoryLimits{})
+	for n := range 5 {
+		k.putLarge(fmt.Sprint("file", n), 5<<20)
+	}
+	written := k.now
+	k.now = k.now.Add(3 * 24 * time.Hour)
+	for k.Scrub().Subject().Name != "file2" {
+		k.step()
+	}
+	k.Scrub().Skip(errors.New("told to"))
+	if subject := k.Scrub().Subject(); subject.Name != "" {
+		t.Fatalf("the next step is about %s", subject)
+	}
+	status := k.cycle()
+	if status.Payloads != 4 || status.Skipped != 1 || len(status.Skips) != 1 || status.Skips[0].Key.Name != "file2" {
+		t.Fatalf("%+v", status)
+	}
+	oldest := k.now
+	for _, a := range status.Ranges[0].Ages {
+		if a.At.Before(oldest) {
+			oldest = a.At
+		}
+	}
+	if !oldest.Equal(written) {
+		t.Errorf("the oldest is of %s, want %s, when it was written", oldest, written)
+	}
+	k.now = k.now.Add(scrubDays)
+	k.step()
+	for k.Scrub().Subject().Bucket.ID.IsZero() {
+		k.step()
+	}
+	for k.Scrub().Subject().Name != "" { // between two payloads
+		k.step()
+	}
+	before := k.Scrub().Status().Payloads
+	k.Scrub().Skip(errors.New("its records cannot be walked"))
+	if status := k.cycle(); status.Payloads != before || status.Skipped != 1 {
+		t.Errorf("%+v, %d before", status, before)
+	}
+}
