@@ -137,9 +137,12 @@ func (c *Scrub) load(key, value []byte) error {
 	return err
 }
 
-// Anew says that another one steps from now on: what was under way is begun again.
+// Anew says that another one steps from now on: what was under way is begun again, unless
+// the last one has not come back from it.
 func (c *Scrub) Anew() {
-	c.stepping.Lock()
+	if !c.stepping.TryLock() {
+		return
+	}
 	defer c.stepping.Unlock()
 	c.unit, c.counting = nil, nil
 	c.setSubject(objects.Key{Bucket: c.Subject().Bucket}) // whose walk it may be that panicked
@@ -486,7 +489,9 @@ func (c *Scrub) through(u *scrubUnit) {
 
 // Skip passes over what the next step would be about, since it is not to be looked at.
 func (c *Scrub) Skip(why error) {
-	c.stepping.Lock()
+	if !c.stepping.TryLock() {
+		return
+	}
 	defer c.stepping.Unlock()
 	subject := c.Subject()
 	c.setSubject(objects.Key{Bucket: subject.Bucket})

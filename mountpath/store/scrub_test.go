@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -559,5 +560,43 @@ func TestScrubSkipsWhatItIsToldTo(t *testing.T) {
 	k.Scrub().Skip(errors.New("its records cannot be walked"))
 	if status := k.cycle(); status.Payloads != before || status.Skipped != 1 {
 		t.Errorf("%+v, %d before", status, before)
+	}
+}
+
+// Who follows a scrubber that does not come back from the disk waits for nothing, and does
+// nothing, until it has.
+func TestScrubberThatHangsHoldsNobodyUp(t *testing.T) {
+	k := newKeptStore(t, HistoryLimits{})
+	k.putLarge("file", 1<<20)
+	reached, goOn, done := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	for k.Scrub().Subject().Name == "" {
+		k.step()
+	}
+	order := ScrubOrder{Within: scrubDays, Buckets: []objects.Bucket{testKey("x").Bucket}}
+	go func() {
+		defer close(done)
+		var once sync.Once
+		hung := order
+		hung.Before = func() {
+			once.Do(func() {
+				close(reached)
+				<-goOn
+			})
+		}
+		if _, err := k.Scrub().Step(hung); err != nil {
+			t.Error(err)
+		}
+	}()
+	<-reached
+	k.Scrub().Anew()
+	k.Scrub().Skip(errors.New("told to"))
+	if _, err := k.Scrub().Step(order); !errs.Is(errs.Busy, err) {
+		t.Errorf("%v", err)
+	}
+	_ = k.Scrub().Status()
+	close(goOn)
+	<-done
+	if status := k.cycle(); status.Payloads != 1 || status.Skipped != 0 {
+		t.Errorf("%+v", status)
 	}
 }

@@ -20,8 +20,6 @@ const (
 	// scrubTries is how often a payload is looked at that is being written, or is not where
 	// its record says.
 	scrubTries = 5
-	// scrubAgain lies between two of these.
-	scrubAgain = time.Second
 )
 
 // scrubUnit is one payload that is being verified: of an object, or a part of an upload
@@ -174,7 +172,7 @@ type verdict int
 
 const (
 	verdictAgain   verdict = iota // it is looked at once more, now
-	verdictLater                  // after scrubAgain
+	verdictLater                  // with the next step, which is to wait
 	verdictGone                   // it is no longer there: written anew, or deleted
 	verdictSkipped                // it cannot be said
 	verdictDamaged
