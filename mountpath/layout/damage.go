@@ -69,7 +69,7 @@ func AppendDamage(dst []byte, d *Damage) []byte {
 // DecodeDamage reads what AppendDamage wrote.
 func DecodeDamage(b []byte) (*Damage, error) {
 	const op errs.Op = "layout.DecodeDamage"
-	c, err := openCopy(op, b)
+	c, err := openCopy(op, ValueVersion, b)
 	if err != nil {
 		return nil, err
 	}

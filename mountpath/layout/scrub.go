@@ -106,7 +106,7 @@ func AppendScrub(dst []byte, s *Scrub) []byte {
 // DecodeScrub reads what AppendScrub wrote.
 func DecodeScrub(b []byte) (*Scrub, error) {
 	const op errs.Op = "layout.DecodeScrub"
-	c, err := openCopy(op, b)
+	c, err := openCopy(op, ValueVersion, b)
 	if err != nil {
 		return nil, err
 	}
@@ -184,7 +184,7 @@ func appendSpans(dst []byte, field protowire.Number, spans []ScrubSpan) []byte {
 // DecodeScrubRange reads what AppendScrubRange wrote.
 func DecodeScrubRange(b []byte) (*ScrubRange, error) {
 	const op errs.Op = "layout.DecodeScrubRange"
-	c, err := openCopy(op, b)
+	c, err := openCopy(op, ValueVersion, b)
 	if err != nil {
 		return nil, err
 	}
