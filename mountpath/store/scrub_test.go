@@ -600,3 +600,61 @@ func TestScrubberThatHangsHoldsNobodyUp(t *testing.T) {
 		t.Errorf("%+v", status)
 	}
 }
+
+// What cannot be read is not damage: nothing of it is put aside or refused, and the next
+// cycle verifies it. What is read and differs is, beside it.
+func TestWhatCannotBeReadIsNotDamaged(t *testing.T) {
+	for _, c := range []struct {
+		call disk.Call
+		err  error
+	}{
+		{disk.CallRead, syscall.EIO}, {disk.CallOpen, syscall.EIO}, {disk.CallOpen, syscall.EMFILE}, {disk.CallOpen, syscall.ENOMEM}, {disk.CallOpen, syscall.EACCES}, {disk.CallRead, syscall.ENOMEM},
+	} {
+		t.Run(fmt.Sprint(c.call, " ", c.err), func(t *testing.T) {
+			k := newKeptStore(t, HistoryLimits{})
+			k.putLarge("damaged", 1<<20)
+			k.putLarge("whole", 1<<20)
+			k.flip("damaged", 77)
+			meta, err := k.Head(testKey("whole"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			path := payloadPath(testKey("whole"), meta)
+			k.close()
+			faulty := disk.NewFaulty(k.mem)
+			shared := index.NewShared(8<<20, 1)
+			t.Cleanup(shared.Close)
+			k.starts++
+			k.Store, err = Open(Options{
+				FS: faulty, Shared: shared, Generations: objects.NewSequencer(1, k.starts), MemTableBytes: index.MinMemTableBytes, InlineLimit: 1 << 10,
+				Now: func() time.Time { return k.now },
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			fault, err := faulty.Add(disk.Rule{Calls: []disk.Call{c.call}, Path: path, Err: c.err})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range 100 { // a step that is to be done again says so
+				step, err := k.Scrub().Step(ScrubOrder{Within: scrubDays, Buckets: []objects.Bucket{testKey("x").Bucket}})
+				if err == nil && step.Rest > 0 {
+					break
+				}
+			}
+			status := k.Scrub().Status()
+			if status.Ended.IsZero() || status.Damaged != 1 || status.Skipped != 1 || fault.Hits() < 2 {
+				t.Fatalf("%+v after %d failures", status, fault.Hits())
+			}
+			fault.Remove()
+			k.refused("damaged")
+			if _, err := k.get("whole"); err != nil {
+				t.Fatal(err)
+			}
+			k.now = k.now.Add(scrubDays/2 + time.Minute)
+			if status := k.cycle(); status.Skipped != 0 || status.Damaged != 1 {
+				t.Errorf("the next cycle: %+v", status)
+			}
+		})
+	}
+}

@@ -79,7 +79,10 @@ func (s *Store) scrubObject(bucket objects.Bucket, indexKey []byte, meta *object
 			return u, err
 		}
 		defer value.Close()
-		return u, CheckInline(value.Bytes, meta)
+		if err := CheckInline(value.Bytes, meta); err != nil {
+			return u, errs.E("store.scrub", key, errs.Corrupt, err)
+		}
+		return u, nil
 	case objects.Chunks:
 		value, err := s.index.Get(layout.PayloadKey(nil, bucket.ID, key.Name, meta.Payload))
 		if errs.Is(errs.NotFound, err) {
@@ -89,14 +92,19 @@ func (s *Store) scrubObject(bucket objects.Bucket, indexKey []byte, meta *object
 			return u, err
 		}
 		defer value.Close()
-		if u.parts, err = layout.DecodeParts(value.Bytes); err == nil {
-			err = CheckParts(u.parts, meta)
+		parts, err := layout.DecodeParts(value.Bytes)
+		if err == nil {
+			err = checkParts("store.scrub", key, meta, parts)
 		}
-		return u, err
+		if err != nil {
+			return u, err // it is about the payload as a whole: no part of it is suspected
+		}
+		u.parts = parts
+		return u, nil
 	case objects.File:
 		return u, nil
 	default:
-		return u, fmt.Errorf("the record says that the payload is at %d", meta.Where)
+		return u, errs.E("store.scrub", key, errs.Corrupt, fmt.Errorf("the record says that the payload is at %d", meta.Where))
 	}
 }
 
@@ -114,7 +122,7 @@ func (s *Store) readUnit(u *scrubUnit, room []byte, before func()) (read int64, 
 		defer opened.File.Close() // it was only read
 	}
 	if err != nil {
-		return 0, false, err
+		return 0, false, failed("store.scrub", u.key, err)
 	}
 	file := opened.File.(*payloadFile).File
 	if u.verifier == nil {
@@ -178,7 +186,8 @@ const (
 	verdictDamaged
 )
 
-// judgeUnit judges a unit that was not right.
+// judgeUnit judges a unit that was not right. Only what was read and differs, or is not
+// there, is damage: what a disk refuses to give now may be whole, and is looked at again.
 func (s *Store) judgeUnit(u *scrubUnit, cause error) (verdict, error) {
 	u.again()
 	u.tries++
@@ -190,8 +199,8 @@ func (s *Store) judgeUnit(u *scrubUnit, cause error) (verdict, error) {
 		return verdictLater, err
 	case err != nil:
 		return verdictSkipped, err
-	case errors.Is(cause, errMoved) || errs.Is(errs.Busy, cause) || errs.Is(errs.NoSpace, cause):
-		if u.tries < scrubTries {
+	case errors.Is(cause, errMoved) || !errs.Is(errs.Corrupt, cause):
+		if u.tries < scrubTries && (errors.Is(cause, errMoved) || !errs.Is(errs.IO, cause) || u.tries == 1) { // each failure of the disk counts against it
 			return verdictLater, cause
 		}
 		if errors.Is(cause, errMoved) {
