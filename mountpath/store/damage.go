@@ -360,6 +360,41 @@ func (s *Store) endDamage(payload objects.Generation) error {
 	return errors.Join(s.fsAbsent(layout.QuarantinePath(payload)), s.fsAbsent(layout.ReasonPath(payload)))
 }
 
+// forgetFormer forgets that an earlier copy of what an import brings was found damaged here,
+// unless something names it still.
+func (s *Store) forgetFormer(op errs.Op, key objects.Key, i *Import) error {
+	if s.damages.number.Load() == 0 {
+		return nil
+	}
+	var payloads []objects.Generation
+	if i.meta != nil {
+		payloads = append(payloads, i.meta.Payload)
+	}
+	for n := range i.parts {
+		payloads = append(payloads, i.parts[n].Payload)
+	}
+	for _, payload := range payloads {
+		s.damages.mu.Lock()
+		var former layout.Damage
+		d := s.damages.list[payload]
+		if d != nil {
+			former = d.Damage
+		}
+		s.damages.mu.Unlock()
+		if d == nil {
+			continue
+		}
+		named, _, err := s.namesDamaged(&former)
+		if err == nil && !named {
+			err = s.endDamage(payload)
+		}
+		if err != nil {
+			return failed(op, key, err)
+		}
+	}
+	return nil
+}
+
 // KeepDamage makes durable what was found, and forgets what nothing names any more. Blocks
 // on the disk.
 func (s *Store) KeepDamage() error {

@@ -85,6 +85,9 @@ func (s *Store) mayImport(op errs.Op, key objects.Key, i *Import) error {
 	if len(s.unsettled.of(func(k objects.Key) bool { return k == key })) > 0 {
 		return errs.E(op, key, errs.Busy, errors.New("an interrupted write of the key is not settled yet"))
 	}
+	if err := s.forgetFormer(op, key, i); err != nil {
+		return err
+	}
 	lower, upper := layout.NameBounds(layout.KindReclaim, key.Bucket.ID, key.Name)
 	scan, err := s.index.Scan(lower, upper)
 	if err != nil {

@@ -62,6 +62,9 @@ func (s *Store) take(op errs.Op, key objects.Key, record *objects.Meta, parts []
 	default:
 		return messages.Stored{NeedsPayload: true}, nil
 	}
+	if err := s.forgetFormer(op, key, &Import{meta: &meta}); err != nil {
+		return messages.Stored{}, err
+	}
 	batch := s.index.NewBatch()
 	if meta.Deleted {
 		s.noteTombstone(batch, key, meta.Generation)

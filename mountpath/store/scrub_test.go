@@ -658,3 +658,30 @@ func TestWhatCannotBeReadIsNotDamaged(t *testing.T) {
 		})
 	}
 }
+
+// A payload that was damaged here, went, and comes once more from elsewhere is not taken for
+// the damaged one; while its record is here, it is.
+func TestDamageIsNotThatOfAnotherCopy(t *testing.T) {
+	k := newKeptStore(t, HistoryLimits{})
+	k.putLarge("file", 1<<20)
+	k.flip("file", 77)
+	k.cycle()
+	key := testKey("file")
+	meta, err := k.Head(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	comes := func() error { return k.forgetFormer("test", key, &Import{key: key, store: k.Store, meta: meta}) }
+	if err := comes(); err != nil || !k.isDamaged(meta.Payload) {
+		t.Fatalf("its record is here, and it is forgotten: %v", err)
+	}
+	if err := k.RemoveMoved(key, meta.Generation, objects.MutationLeft, objects.Origin{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := k.Reclaim(10); err != nil {
+		t.Fatal(err)
+	}
+	if err := k.mayImport("test", key, &Import{key: key, store: k.Store, meta: meta}); err != nil || k.isDamaged(meta.Payload) {
+		t.Fatalf("what comes is refused as what went: %v", err)
+	}
+}
