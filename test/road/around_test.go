@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"regexp"
 	"slices"
 	"testing"
 	"time"
@@ -372,6 +373,56 @@ func TestDamageIsGoneAround(t *testing.T) {
 		m.desk.ClearAll()
 	}
 	w.quiet()
+}
+
+// foundDamage reports whether the scrubber of a node found something damaged, by its metrics.
+func (m *member) foundDamage(t *testing.T) bool {
+	t.Helper()
+	response, err := http.Get("http://" + m.Native() + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(response.Body)
+	_ = response.Body.Close() // it was read
+	if err != nil || response.StatusCode != http.StatusOK {
+		t.Fatal(response.StatusCode, err)
+	}
+	return regexp.MustCompile(`(?m)^troupe_scrub_damaged\{[^}]*\} 1$`).Match(body)
+}
+
+// What the scrubber found damaged at the node in charge is answered from another one, in
+// every way, though its disk would give it again.
+func TestWhatTheScrubberFoundIsGoneAround(t *testing.T) {
+	w := newBreakingWorld(t, 2)
+	doc := w.share("trouble", objects.BucketProps{Copies: 2})
+	victim, ctx := w.members[0], context.Background()
+	name := ours(t, victim, doc, 1)[0]
+	content := payload(1, 100<<10)
+	answer, err := victim.s3.Put(ctx, doc.Name, name, content)
+	must(t, answer, err)
+	flips := victim.breaks(t, faults.Disk{Do: faults.FlipBits, Path: "trouble/**"}, faults.When{})
+	late, look := time.After(patience), time.NewTicker(50*time.Millisecond)
+	defer look.Stop()
+	for !victim.foundDamage(t) {
+		select {
+		case <-look.C:
+		case <-late:
+			t.Fatal("the scrubber finds nothing")
+		}
+	}
+	flips.Clear() // from here on it is refused only because it was found
+	before, _, _ := victim.Gateway().Around()
+	for _, m := range w.members {
+		for _, header := range [][]objects.Pair{nil, {{Name: "Range", Value: "bytes=0-"}}} {
+			answer, err := m.s3.Do(ctx, s3client.Request{Method: "GET", Bucket: doc.Name, Key: name, Header: header})
+			if err != nil || answer.Status/100 != 2 || !bytes.Equal(answer.Body, content) {
+				t.Errorf("GET at %s: %v %+v", m.id, err, answer)
+			}
+		}
+	}
+	if after, failed, _ := victim.Gateway().Around(); after-before < 4 || failed != 0 {
+		t.Errorf("%d reads went around, %d failed", after-before, failed)
+	}
 }
 
 // While the disks of the node in charge fail under load, no read fails, and each key is one
