@@ -240,6 +240,10 @@ func (s *Store) ToPutAside() (key objects.Key, payload objects.Generation, ok bo
 	return next.Key, next.Payload, true
 }
 
+// reasonGone is why a payload is damaged of which there is no file. Whoever looked was not in
+// the key's turn, where one may be found after all.
+const reasonGone = "the payload that the record names is not there"
+
 // PutAside moves the file of a damaged payload to the quarantine, if the key still has it.
 // In the key's turn.
 func (s *Store) PutAside(key objects.Key, payload objects.Generation) error {
@@ -256,6 +260,10 @@ func (s *Store) PutAside(key objects.Key, payload objects.Generation) error {
 		return failed(op, key, err)
 	case !named:
 		return s.endDamage(payload)
+	case path != "" && d.Reason == reasonGone:
+		if _, err := s.fs.Stat(path); err == nil { // a write was taken back that hung over its name
+			return s.endDamage(payload)
+		}
 	case path == "":
 		return nil // it lies in the index, which has no file of its own for it
 	}

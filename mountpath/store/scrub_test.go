@@ -685,3 +685,45 @@ func TestDamageIsNotThatOfAnotherCopy(t *testing.T) {
 		t.Fatalf("what comes is refused as what went: %v", err)
 	}
 }
+
+// A file that was not there while nobody had the key's turn, and is there in it, is whole: a
+// write that hung over its name was taken back.
+func TestPayloadThatIsThereAgainIsNotPutAside(t *testing.T) {
+	k := newKeptStore(t, HistoryLimits{})
+	names := []string{"back", "gone"}
+	payloads, paths := make(map[string]objects.Generation), make(map[string]string)
+	for _, name := range names {
+		k.putLarge(name, 1<<20)
+		meta, err := k.Head(testKey(name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		payloads[name], paths[name] = meta.Payload, payloadPath(testKey(name), meta)
+		if err := k.fs.Rename(paths[name], "elsewhere-"+name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 100 { // a step that is to be done again says so
+		step, err := k.Scrub().Step(ScrubOrder{Within: scrubDays, Buckets: []objects.Bucket{testKey("x").Bucket}})
+		if err == nil && step.Rest > 0 {
+			break
+		}
+	}
+	if err := k.fs.Rename("elsewhere-back", paths["back"]); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		if !k.isDamaged(payloads[name]) {
+			t.Fatalf("%s: no file, and no damage", name)
+		}
+		if err := k.PutAside(testKey(name), payloads[name]); err != nil {
+			t.Fatal(err)
+		}
+		if k.isDamaged(payloads[name]) == (name == "back") {
+			t.Errorf("%s: damaged %v", name, k.isDamaged(payloads[name]))
+		}
+		if _, err := k.fs.Stat(paths[name]); (err == nil) != (name == "back") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

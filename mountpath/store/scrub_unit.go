@@ -204,7 +204,7 @@ func (s *Store) judgeUnit(u *scrubUnit, cause error) (verdict, error) {
 			return verdictLater, cause
 		}
 		if errors.Is(cause, errMoved) {
-			return verdictDamaged, errors.New("the payload that the record names is not there")
+			return verdictDamaged, errors.New(reasonGone)
 		}
 		return verdictSkipped, cause
 	case !u.second:
