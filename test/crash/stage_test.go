@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/troupe-storage/troupe/mountpath/disk"
@@ -33,9 +34,18 @@ type stager struct {
 	seed    uint64
 	made    uint64
 
+	// mu guards what follows: a cut may come in any goroutine that writes. They are changed
+	// by the test's alone.
+	mu        sync.Mutex
 	committed []*stagedPayload // acknowledged
 	under     *stagedPayload   // its record is on its way
 	doing     string
+}
+
+func (x *stager) begins(doing string) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.doing = doing
 }
 
 // stagedPayload is what was staged of one payload.
@@ -145,15 +155,19 @@ func (x *stager) commit() {
 	s := x.next()
 	s.indices = [][]uint8{{0}, {2}, {0, 1}, {1, 2}, {0, 1, 2}}[x.random.IntN(5)]
 	for _, index := range s.indices {
-		x.doing = fmt.Sprintf("stage %s.%02x and commit", s.payload, index)
+		x.begins(fmt.Sprintf("stage %s.%02x and commit", s.payload, index))
 		x.stage(s, index, true)
 	}
 	batch := x.machine.store.Index().NewBatch()
 	batch.Set(layout.ObjectKey(nil, s.key.Bucket.ID, s.key.Name), layout.AppendRecord(nil, s.record()))
 	batch.Delete(layout.IntentKey(nil, s.key.Bucket.ID, s.key.Name, s.payload))
+	x.mu.Lock()
 	x.under = s
+	x.mu.Unlock()
 	x.must(x.machine.store.Index().Commit(batch))
+	x.mu.Lock()
 	x.under, x.committed = nil, append(x.committed, s)
+	x.mu.Unlock()
 }
 
 // run takes so many steps.
@@ -164,21 +178,21 @@ func (x *stager) run(steps int) {
 			x.commit()
 		case 4: // given up, sealed or not
 			s, index := x.next(), []uint8{0, 1, 2, objects.WholeIndex}[x.random.IntN(4)]
-			x.doing = fmt.Sprintf("stage %s.%s and abandon it", s.payload, layout.SliceSuffix(index))
+			x.begins(fmt.Sprintf("stage %s.%s and abandon it", s.payload, layout.SliceSuffix(index)))
 			x.must(x.stage(s, index, x.random.IntN(2) == 0).Abandon())
 		case 5: // two of a payload, of which one is given up
 			s := x.next()
-			x.doing = fmt.Sprintf("stage two slices of %s, abandon one and then the other", s.payload)
+			x.begins(fmt.Sprintf("stage two slices of %s, abandon one and then the other", s.payload))
 			first := x.stage(s, 0, true)
 			x.stage(s, 2, x.random.IntN(2) == 0)
 			x.must(first.Abandon())
 			x.must(x.machine.store.AbandonStage(s.key, s.payload))
 		case 6: // forgotten
 			s := x.next()
-			x.doing = fmt.Sprintf("stage %s and forget it", s.payload)
+			x.begins(fmt.Sprintf("stage %s and forget it", s.payload))
 			x.stage(s, 1, x.random.IntN(2) == 0)
 		case 7:
-			x.doing = "close and open"
+			x.begins("close and open")
 			x.must(x.machine.restart())
 		}
 	}
@@ -199,6 +213,8 @@ func (x *stager) cuts(steps, every int) (cuts []*stagedCut) {
 		if !o.Call.Changes() {
 			return
 		}
+		x.mu.Lock() // operations are those of whatever goroutine of the index, too
+		defer x.mu.Unlock()
 		number++
 		for i, policy := range []disk.CrashPolicy{{SyncedOnly: true}, {Random: rand.New(rand.NewPCG(x.seed, uint64(number)))}} {
 			if (number+i)%every == 0 {
@@ -211,6 +227,8 @@ func (x *stager) cuts(steps, every int) (cuts []*stagedCut) {
 	})
 	x.run(steps)
 	x.mem.OnOperation(nil)
+	x.mu.Lock()
+	defer x.mu.Unlock()
 	return cuts
 }
 
@@ -218,11 +236,14 @@ func (x *stager) cuts(steps, every int) (cuts []*stagedCut) {
 func (x *stager) judge(c *stagedCut) error {
 	m := &machine{fs: c.left, shared: x.machine.shared, inline: x.machine.inline, boot: "another", start: x.machine.start}
 	if x.random.IntN(2) == 0 { // the power goes once more, while it is recovered
-		at, number := x.random.IntN(40), 0
+		at, number, policy := x.random.IntN(40), 0, disk.CrashPolicy{SyncedOnly: x.random.IntN(2) == 0}
 		var again *disk.Mem
+		var mu sync.Mutex
 		c.left.OnOperation(func(o disk.Operation) {
+			mu.Lock()
+			defer mu.Unlock()
 			if number++; o.Call.Changes() && number > at && again == nil {
-				again = c.left.Crash(disk.CrashPolicy{SyncedOnly: x.random.IntN(2) == 0})
+				again = c.left.Crash(policy)
 			}
 		})
 		err := m.open()
@@ -233,9 +254,11 @@ func (x *stager) judge(c *stagedCut) error {
 		if err != nil {
 			return err
 		}
+		mu.Lock()
 		if again != nil {
 			m.fs = again
 		}
+		mu.Unlock()
 	}
 	if err := m.open(); err != nil {
 		return err
