@@ -48,9 +48,9 @@ func TestCommand(t *testing.T) {
 		says string
 		lane string // its status afterwards
 	}{
-		{[]string{"suspend", mountpath}, "suspended; 26 actors below go on (--below suspends them, too)", "running"},
-		{[]string{"suspend", "--below", mountpath}, "suspended, with 26 actors below", "suspended"},
-		{[]string{"resume", mountpath}, "running; 26 actors below stay suspended (--below resumes them, too)", "suspended"},
+		{[]string{"suspend", mountpath}, "suspended; 27 actors below go on (--below suspends them, too)", "running"},
+		{[]string{"suspend", "--below", mountpath}, "suspended, with 27 actors below", "suspended"},
+		{[]string{"resume", mountpath}, "running; 27 actors below stay suspended (--below resumes them, too)", "suspended"},
 		{[]string{"resume", lane}, "running", "running"},
 		{[]string{"suspend", mountpath}, "suspended; 1 actor below goes on (--below suspends them, too)", "running"},
 		{[]string{"resume", "--below", mountpath}, "running", "running"},
