@@ -190,11 +190,10 @@ func (c *uploader) one() error {
 		c.aborted++
 		return c.read()
 	}
-	answer, unknown, err := c.again(func(s *s3client.Client) (*s3client.Answer, error) {
+	answer, _, err = c.again(func(s *s3client.Client) (*s3client.Answer, error) {
 		return s.Complete(ctx, c.doc.Name, c.name, id, parts)
 	})
-	// One whose outcome was unknown may have been completed: then the object is read below.
-	if err != nil || !answer.OK() && !(unknown && answer.Code == "NoSuchUpload") {
+	if err != nil || !answer.OK() {
 		return fmt.Errorf("complete of %s: %v %+v %s", id, err, answer, answer.Body)
 	}
 	c.done++
