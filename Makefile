@@ -16,9 +16,10 @@ export GOFLAGS := $(strip $(GOFLAGS) -trimpath)
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 FOLDERS := $(wildcard objects messages api backend actors mountpath cluster httpedge supervisors tools cmd test)
-# The suites that start processes of the real binary; a race detector sees nothing of them.
-PROCESSES := /test/(process/nodes|together|plan|prove|cli|clients|demo|disks|edges|extension|hostile|kill|lifecycle|loopback|membership|memory|million|offline|space|tour|volume)$$
-# The suites that do less under the race detector: they run again without it.
+# The suites that start processes of the real binary or compare with other programs, of which
+# a race detector sees nothing.
+PROCESSES := /(objects/archive|test/(process/nodes|together|plan|prove|cli|clients|demo|disks|edges|extension|hostile|kill|lifecycle|loopback|membership|memory|million|offline|space|tour|volume))$$
+# The suites that have tests which do less under the race detector: those run again without it.
 SHORTENED := /(cluster/member|mountpath/(layout|index)|test/(control|crash|node|road))$$
 # All packages, and the suites that take minutes before the others: none of them is begun
 # when everything else is over. go test begins packages in the order in which it is given them.
@@ -84,7 +85,8 @@ test: build $(CACHE)/summary
 	@export TROUPE_BINARY=$(CURDIR)/bin/troupe; \
 	{ if [ $(RACE) ]; then \
 	    $(PACKAGES) | grep -Ev '$(PROCESSES)' | $(GO_TEST) $(RACE) || status=1; \
-	    $(PACKAGES) | grep -E '$(PROCESSES)|$(SHORTENED)' | $(GO_TEST) || status=1; \
+	    $(PACKAGES) | grep -E '$(PROCESSES)' | $(GO_TEST) || status=1; \
+	    $(PACKAGES) | grep -E '$(SHORTENED)' | $(GO_TEST) -run "$$($(PACKAGES) | grep -E '$(SHORTENED)' | xargs test/tools/shortened)" || status=1; \
 	  else \
 	    echo 'no C compiler: without the race detector'; $(PACKAGES) | $(GO_TEST) || status=1; \
 	  fi; \

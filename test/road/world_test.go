@@ -36,15 +36,6 @@ import (
 // patience is how long a test waits for an event that must come.
 const patience = time.Minute
 
-// raced is how much of a number of random steps the race detector gets: it is there for
-// what runs side by side, and takes five times as long.
-func raced(n int) int {
-	if raceDetector {
-		return (n + 2) / 3
-	}
-	return n
-}
-
 // bucketName is the bucket that every node has.
 const bucketName = "bucket"
 
