@@ -194,11 +194,28 @@ func (c *uploader) one() error {
 		return s.Complete(ctx, c.doc.Name, c.name, id, parts)
 	})
 	if err != nil || !answer.OK() {
-		return fmt.Errorf("complete of %s: %v %+v %s", id, err, answer, answer.Body)
+		return fmt.Errorf("complete of %s: %v %+v %s\n%s", id, err, answer, answer.Body, c.whereIs(id))
 	}
 	c.done++
 	c.content = content.String()
 	return c.read()
+}
+
+// whereIs says what each node has of the key and of one of its uploads.
+func (c *uploader) whereIs(id string) string {
+	var b strings.Builder
+	for _, x := range c.members {
+		charge, err := x.Gateway().Charge(c.doc, c.name)
+		if err != nil {
+			fmt.Fprintf(&b, "%s: %v\n", x.id, err)
+			continue
+		}
+		kept, err := x.Gateway().Show(c.doc, c.name, charge.Epoch, false)
+		upload, uploadErr := x.Gateway().ShowUpload(c.doc, c.name, charge.Epoch, id)
+		fmt.Fprintf(&b, "%s: under %v, in charge %s, acknowledging %v: record %+v, %v; upload %v with %d parts, became %v, %v\n",
+			x.id, charge.Epoch, charge.Node.ID, charge.AckSet, kept.Record, err, upload.Upload != nil, len(upload.Parts), upload.Became != nil, uploadErr)
+	}
+	return b.String()
 }
 
 // read fails unless the object is what was acknowledged last.
