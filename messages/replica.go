@@ -64,6 +64,9 @@ type Stored struct {
 	// NeedsPayload: nothing was done, because the payload is not here and did not come
 	// with the record.
 	NeedsPayload bool
+	// Indices are the slices of the record's payload that are durable here, in order;
+	// objects.WholeIndex: all of it. nil: none, or the record has no Slicing.
+	Indices []uint8
 	// Missing are the numbers of the parts that are needed, where others are here from an
 	// upload under way; nil: all are.
 	Missing []int

@@ -24,4 +24,5 @@ var (
 	ErrOutcomeUnknown     = errors.New("the outcome is unknown: the write may or may not have happened")
 	ErrUserTooLarge       = errors.New("the user metadata is larger than the limit")
 	ErrInvalidRange       = errors.New("the range lies outside the object")
+	ErrNoSlice            = errors.New("a slice of the payload that the record names here is not here")
 )

@@ -358,6 +358,11 @@ func (s *Store) endDamage(payload objects.Generation) error {
 	if err := s.index.Commit(batch); err != nil {
 		return errs.E("store.endDamage", err)
 	}
+	return s.damageEnded(payload)
+}
+
+// damageEnded is endDamage once the index has it.
+func (s *Store) damageEnded(payload objects.Generation) error {
 	s.damages.mu.Lock()
 	if s.damages.list[payload] != nil {
 		delete(s.damages.list, payload)

@@ -54,6 +54,9 @@ func (s *Store) ChangeDraft(m *messages.ChangeDraft) (*objects.Meta, error) {
 		s.recordOther(batch, objects.MutationChanged, key, &meta, &m.Fence.For)
 	}
 	meta.Unsettled = m.Fence.Unsettled
+	if old.Slicing != nil && meta.Generation != old.Generation {
+		meta.Follows = follows(old)
+	}
 	batch.Set(indexKey, layout.AppendRecord(nil, &meta))
 	if err := s.index.Commit(batch, indexKey); err != nil {
 		return nil, failed(op, key, err)

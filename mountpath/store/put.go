@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"slices"
 
 	"github.com/troupe-storage/troupe/mountpath/index"
 	"github.com/troupe-storage/troupe/mountpath/layout"
@@ -28,6 +29,9 @@ func (s *Store) PutInline(key objects.Key, meta objects.Meta, payload []byte, co
 	meta.Generation = s.generations.Under(meta.Generation.Map)
 	meta.Payload = meta.Generation
 	meta.Where, meta.Path, meta.Inode, meta.Birth = objects.Inline, "", 0, 0
+	if meta.Slicing != nil {
+		meta.Follows = follows(old)
+	}
 	meta.CountAfter(old)
 
 	batch := s.index.NewBatch()
@@ -64,8 +68,8 @@ func (s *Store) judge(op errs.Op, key objects.Key, indexKey []byte, conditions o
 }
 
 // retire adds to a batch what becomes of the payload that the batch replaces
-// (by the object by) or deletes (by nil), and returns the reclaim entry, if there
-// is one, for retired.
+// (by the object, or the delete marker, by) or deletes (by nil), and returns the reclaim
+// entry, if there is one, for retired.
 func (s *Store) retire(batch *index.Batch, key objects.Key, old, by *objects.Meta) *reclaimEntry {
 	if old == nil || old.Deleted {
 		return nil
@@ -73,10 +77,18 @@ func (s *Store) retire(batch *index.Batch, key objects.Key, old, by *objects.Met
 	var reclaim layout.Reclaim
 	keep := by != nil && by.Class == objects.Relaxed && by.Where == objects.File
 	if keep { // what it replaces may have to come back
-		reclaim.By, reclaim.Previous = by.Generation, layout.AppendRecord(nil, old)
+		reclaim.By = by.Generation
+	}
+	// While an erasure-coded write is not settled, what it replaced may be what counts.
+	reclaim.Settles = by != nil && by.Unsettled && (old.Slicing != nil || by.Slicing != nil)
+	if keep = keep || reclaim.Settles; keep {
+		reclaim.Previous = layout.AppendRecord(nil, old)
 	}
 	switch old.Where {
 	case objects.Inline:
+		if !keep && old.Slicing != nil && len(s.indicesOf(old)) == 0 {
+			return nil // others hold it
+		}
 		if !keep {
 			batch.DeleteSized(layout.PayloadKey(nil, key.Bucket.ID, key.Name, old.Payload), int(old.Size))
 			s.deletedBytes.Add(old.Size)
@@ -87,13 +99,21 @@ func (s *Store) retire(batch *index.Batch, key objects.Key, old, by *objects.Met
 		reclaim.Kind, reclaim.Path, reclaim.Bytes = layout.ReclaimFile, payloadPath(key, old), old.Size
 		reclaim.Sidecar = !layout.DraftFits(&old.Draft)
 	case objects.Chunks:
-		if !keep {
+		same := by != nil && by.Where == objects.Chunks && by.Path == old.Path
+		if !keep || same {
 			batch.Delete(layout.PayloadKey(nil, key.Bucket.ID, key.Name, old.Payload)) // the part table
 		}
-		if by != nil && by.Where == objects.Chunks && by.Path == old.Path {
+		if same {
 			return nil // it is made of parts of the same upload: endUpload reclaims the others
 		}
 		reclaim.Kind, reclaim.UploadID, reclaim.Bytes = layout.ReclaimUpload, old.Path, old.Size
+	case objects.Slices:
+		reclaim.Kind = layout.ReclaimSlices
+		reclaim.Indices = append(s.indicesOf(old), objects.WholeIndex) // who wrote may have kept it beside
+		slices.Sort(reclaim.Indices)
+		reclaim.Indices = slices.Compact(reclaim.Indices)
+		reclaim.Bytes = sliceBytes(old, reclaim.Indices)
+		reclaim.Sidecar = true // how much of a draft an attribute carries beside sums, only that says
 	default:
 		return nil
 	}
@@ -119,7 +139,9 @@ func (s *Store) retired(entry *reclaimEntry) {
 	}
 	switch entry.Kind {
 	case layout.ReclaimFile:
-		s.names.shared(func() { s.leaveName(entry) })
+		if !entry.Settles { // else it may be named again, and keeps its own until it goes
+			s.names.shared(func() { s.leaveName(entry) })
+		}
 	case layout.ReclaimUpload:
 		if err := s.markRetired(entry); err != nil {
 			s.diskError(entry.objectKey(), err) // tried again when the entry is drained
@@ -130,10 +152,10 @@ func (s *Store) retired(entry *reclaimEntry) {
 
 // markRetired leaves a mark in the directory of an upload that is neither under
 // way nor any object's any more: with the index lost, manifest and parts would say
-// otherwise. What a relaxed write replaced may have to come back, and is not
-// marked before that write is durable.
+// otherwise. What a relaxed write replaced, or one that is not settled, may have to come
+// back, and is not marked before that.
 func (s *Store) markRetired(entry *reclaimEntry) error {
-	if !s.isCheckpointed(entry.By) {
+	if !s.isCheckpointed(entry.By) || entry.Settles && !entry.going {
 		return nil
 	}
 	file, err := s.fs.OpenFile(layout.RetiredPath(entry.UploadID), os.O_CREATE|os.O_RDWR, 0o644)

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/troupe-storage/troupe/messages"
 	"github.com/troupe-storage/troupe/mountpath/disk"
@@ -23,6 +25,10 @@ type reclaimEntry struct {
 	layout.Reclaim
 	key  []byte // in the index
 	left bool   // ReclaimFile: the payload is at its name no more
+	// after is when it may go, from when it might have gone for the rest: who reads may still
+	// open a further slice. Of the reclaimer's.
+	after time.Time
+	going bool // it is being drained; guarded by the queue's mu, and written by the reclaimer
 }
 
 func (e *reclaimEntry) objectKey() objects.Key {
@@ -32,10 +38,10 @@ func (e *reclaimEntry) objectKey() objects.Key {
 // reclaimQueue holds the entries that are to be drained, oldest first. Safe for
 // concurrent use.
 type reclaimQueue struct {
-	mu       sync.Mutex
-	entries  []*reclaimEntry
-	underWay int   // entries that were taken and are neither finished nor back, those that panicked included
-	bytes    int64 // of both
+	mu      sync.Mutex
+	entries []*reclaimEntry
+	taken   map[string]*reclaimEntry // by key, those that are neither finished nor back, those that panicked included
+	bytes   int64                    // of both
 }
 
 func (q *reclaimQueue) add(entries ...*reclaimEntry) {
@@ -53,7 +59,12 @@ func (q *reclaimQueue) take(limit int) []*reclaimEntry {
 	n := min(limit, len(q.entries))
 	taken := append([]*reclaimEntry(nil), q.entries[:n]...)
 	q.entries = q.entries[n:]
-	q.underWay += n
+	if q.taken == nil {
+		q.taken = make(map[string]*reclaimEntry)
+	}
+	for _, e := range taken {
+		q.taken[string(e.key)] = e
+	}
 	return taken
 }
 
@@ -61,11 +72,50 @@ func (q *reclaimQueue) take(limit int) []*reclaimEntry {
 func (q *reclaimQueue) end(finished, back []*reclaimEntry) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.underWay -= len(finished) + len(back)
 	for _, e := range finished {
+		delete(q.taken, string(e.key))
 		q.bytes -= e.Bytes
 	}
-	q.entries = append(q.entries, back...)
+	for _, e := range back {
+		if q.taken[string(e.key)] == e { // else it was dropped meanwhile
+			delete(q.taken, string(e.key))
+			q.entries = append(q.entries, e)
+		}
+	}
+}
+
+// goes reports whether an entry that was taken may be drained: from then on it cannot be
+// dropped. One that was dropped is the queue's no more.
+func (q *reclaimQueue) goes(e *reclaimEntry) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.taken[string(e.key)] != e {
+		return false
+	}
+	e.going = true
+	return true
+}
+
+// drop forgets an entry, because what it would have unlinked is named again; false: that has
+// begun, or ended. The batch that names it deletes the entry. If that fails, add brings it back.
+func (q *reclaimQueue) drop(entry *reclaimEntry) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if e := q.taken[string(entry.key)]; e != nil {
+		if e.going {
+			return false
+		}
+		delete(q.taken, string(entry.key))
+		q.bytes -= e.Bytes
+		return true
+	}
+	at := slices.IndexFunc(q.entries, func(e *reclaimEntry) bool { return bytes.Equal(e.key, entry.key) })
+	if at < 0 || q.entries[at].going {
+		return false
+	}
+	q.bytes -= q.entries[at].Bytes
+	q.entries = slices.Delete(slices.Clone(q.entries), at, at+1)
+	return true
 }
 
 // Reclaimable returns how many payloads are deleted and not yet reclaimed, and
@@ -73,7 +123,7 @@ func (q *reclaimQueue) end(finished, back []*reclaimEntry) {
 func (s *Store) Reclaimable() (payloads int, bytes int64) {
 	s.reclaim.mu.Lock()
 	defer s.reclaim.mu.Unlock()
-	return len(s.reclaim.entries) + s.reclaim.underWay, s.reclaim.bytes
+	return len(s.reclaim.entries) + len(s.reclaim.taken), s.reclaim.bytes
 }
 
 // Reclaim gives back the space of up to limit entries and returns how many it
@@ -107,9 +157,16 @@ type reclaiming struct {
 	failures []error
 }
 
-// errPinned says that a reader holds the payload, or that the relaxed write that
-// replaced it is not durable yet.
+// errPinned says that a reader holds the payload, or that what replaced it is not durable,
+// or not settled yet.
 var errPinned = errors.New("the payload is still held")
+
+// errNamedAgain says that a record has come to name the payload again.
+var errNamedAgain = errors.New("the payload is named again")
+
+// replacedTime is how long slices are kept once they may go, and whatever an unsettled record
+// replaced: a download that reads them one after the other opens the last of them by then.
+const replacedTime = time.Minute
 
 // each takes a step with every entry; those that fail leave the run. What panics is set
 // aside until the mountpath is opened again: it would do so with every try.
@@ -123,6 +180,7 @@ func (r *reclaiming) each(step func(*reclaimEntry) error) {
 			r.failures = append(r.failures, errs.E("store.Reclaim", fmt.Errorf("%w; its space comes back when the mountpath is opened again", err)))
 		case errors.Is(err, errPinned):
 			r.back = append(r.back, e)
+		case errors.Is(err, errNamedAgain):
 		default:
 			r.fail(e.objectKey(), err)
 			r.back = append(r.back, e)
@@ -153,6 +211,14 @@ func (r *reclaiming) leaveName(e *reclaimEntry) error {
 	if r.store.leases.pinned(e.Payload) || !r.store.isCheckpointed(e.By) {
 		return errPinned
 	}
+	if waits, err := r.store.waits(e); err != nil {
+		return err
+	} else if waits {
+		return errPinned
+	}
+	if !r.store.reclaim.goes(e) {
+		return errNamedAgain
+	}
 	if e.Kind == layout.ReclaimUpload {
 		r.dirs[layout.UploadDir(e.UploadID)] = struct{}{}
 		return r.store.markRetired(e)
@@ -168,6 +234,27 @@ func (r *reclaiming) leaveName(e *reclaimEntry) error {
 	}
 	r.dirs[path.Dir(e.Path)] = struct{}{}
 	return nil
+}
+
+// waits reports whether an entry is not to be drained yet. Of the record it believes only that
+// it is settled, which is never taken back: neither by writers that overtake the look, nor by a
+// crash that loses the flag, for all that must have the record have it.
+func (s *Store) waits(e *reclaimEntry) (bool, error) {
+	if !e.Settles && e.Kind != layout.ReclaimSlices {
+		return false, nil
+	}
+	if e.Settles {
+		record, err := s.recordOrNone(e.objectKey())
+		if err != nil || record != nil && record.Unsettled {
+			e.after = time.Time{}
+			return true, err
+		}
+	}
+	now := s.now()
+	if e.after.IsZero() {
+		e.after = now.Add(replacedTime)
+	}
+	return now.Before(e.after), nil
 }
 
 func (r *reclaiming) unlink(e *reclaimEntry) error {
@@ -192,6 +279,22 @@ func (r *reclaiming) unlink(e *reclaimEntry) error {
 	case layout.ReclaimUpload:
 		r.dirs[layout.PartsDir] = struct{}{}
 		return r.store.removeTree(layout.UploadDir(e.UploadID))
+	case layout.ReclaimSlices:
+		if e.Sidecar {
+			sidecar := layout.SidecarPath(e.Payload)
+			r.dirs[path.Dir(sidecar)] = struct{}{}
+			if err := absent(r.store.fs.Remove(sidecar)); err != nil {
+				return err
+			}
+		}
+		for _, index := range e.Indices {
+			name := layout.SlicePath(e.Payload, index)
+			r.dirs[path.Dir(name)] = struct{}{}
+			if err := absent(r.store.fs.Remove(name)); err != nil {
+				return err
+			}
+		}
+		return nil
 	case layout.ReclaimInline:
 		return nil // the payload goes with the entry
 	default:
@@ -208,7 +311,7 @@ func (r *reclaiming) commit() {
 	batch := r.store.index.NewBatch()
 	for _, e := range r.entries {
 		batch.Delete(e.key)
-		if e.Kind == layout.ReclaimInline || e.Kind == layout.ReclaimUpload && !e.By.IsZero() {
+		if e.Kind == layout.ReclaimInline || e.Kind == layout.ReclaimUpload && (!e.By.IsZero() || e.Settles) {
 			batch.Delete(layout.PayloadKey(nil, e.Bucket, e.Name, e.Payload))
 		}
 		if e.Kind == layout.ReclaimInline {
@@ -318,7 +421,7 @@ func (s *Store) loadReclaims() error {
 			return errors.Join(err, scan.Close())
 		}
 		entry := &reclaimEntry{Reclaim: *reclaim, key: append([]byte(nil), scan.Key()...)}
-		if entry.Kind == layout.ReclaimFile {
+		if entry.Kind == layout.ReclaimFile && !entry.Settles {
 			s.leaveName(entry)
 			if !entry.left {
 				return errors.Join(errs.E("store.loadReclaims", entry.objectKey(), errs.IO, errors.New("a deleted payload cannot leave its name")), scan.Close())

@@ -15,7 +15,7 @@ import (
 // Store takes over a record of another node, if it is greater than what is here: with
 // its generation and all, but for where the payload lies. Payload is that of an inline
 // object; nil: none came, and the record counts only where its payload is here, or it
-// needs none. It is only read, until Store returns. By is for the history. In the key's turn.
+// needs none; one with a Slicing where all that it names here is here, staged or in place. It is only read, until Store returns. By is for the history. In the key's turn.
 func (s *Store) Store(key objects.Key, record *objects.Meta, payload []byte, sent messages.Sending, by objects.Origin) (messages.Stored, error) {
 	return s.take("store.Store", key, record, nil, payload, sent, &by)
 }
@@ -38,6 +38,9 @@ func (s *Store) take(op errs.Op, key objects.Key, record *objects.Meta, parts []
 	}
 	meta := *record
 	meta.Inode, meta.Birth = 0, 0
+	if meta.Slicing != nil && !meta.Deleted {
+		return s.takeSliced(op, key, old, &meta, payload, by)
+	}
 	switch {
 	case meta.Deleted:
 	case old != nil && !old.Deleted && old.Payload == meta.Payload:
@@ -101,8 +104,10 @@ func (s *Store) isHere(op errs.Op, key objects.Key, indexKey []byte, old, record
 	case order < 0:
 		return false, messages.Stored{}, nil
 	}
-	if err := s.intactWhole(key, old); err != nil {
-		return true, messages.Stored{}, errs.E(op, err)
+	if old.Slicing == nil { // a slice that is damaged keeps nobody from the others
+		if err := s.intactWhole(key, old); err != nil {
+			return true, messages.Stored{}, errs.E(op, err)
+		}
 	}
 	if old.Unsettled && !record.Unsettled {
 		meta := *old
@@ -113,7 +118,7 @@ func (s *Store) isHere(op errs.Op, key objects.Key, indexKey []byte, old, record
 			return true, messages.Stored{}, failed(op, key, err)
 		}
 	}
-	return true, messages.Stored{Has: true}, nil
+	return true, messages.Stored{Has: true, Indices: s.durableOf(old)}, nil
 }
 
 // Receive takes a payload that another node sends into files of its own, verified
@@ -203,7 +208,7 @@ func (s *Store) Bury(key objects.Key, conditions objects.Conditions, mapVersion 
 	batch.Set(indexKey, layout.AppendRecord(nil, marker))
 	s.noteTombstone(batch, key, marker.Generation)
 	s.recordWrite(batch, objects.MutationDeleted, key, marker, &by)
-	entry := s.retire(batch, key, old, nil)
+	entry := s.retire(batch, key, old, marker)
 	if err := s.index.Commit(batch, indexKey); err != nil {
 		return false, nil, failed(op, key, err)
 	}

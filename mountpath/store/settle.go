@@ -52,6 +52,7 @@ func (s *Store) settleIntents() error {
 			return errs.E(op, intent.Key, err)
 		}
 	}
+	s.staging.keepNamed(intents)
 	return nil
 }
 

@@ -65,6 +65,8 @@ type Staged struct {
 
 	bytes  atomic.Int64 // that have come
 	sealed atomic.Bool  // it is at its name, durably
+	size   int64        // of the payload; with xxhash, once it is sealed
+	xxhash uint64
 	ended  atomic.Bool  // it was abandoned, or the store was
 }
 
@@ -219,6 +221,7 @@ func (t *Staged) Seal(sealing Sealing) error {
 	if t.broken != nil {
 		return t.broken
 	}
+	t.size, t.xxhash = sealing.Size, sealing.XXHash
 	t.sealed.Store(true)
 	t.in.release()
 	return nil
@@ -297,7 +300,7 @@ func sliceSidecar(uploadID string, part int, payload objects.Generation) string 
 }
 
 // Abandon ends a slice that will not be named: its files and its intent go. What fails here is
-// left to Settle, which finds the intent. Idempotent.
+// left to Settle, which finds the intent. What is being committed stays. Idempotent.
 func (t *Staged) Abandon() error {
 	if current := t.store.staging.store.Load(); current != nil {
 		return current.endStage(t)
@@ -305,8 +308,8 @@ func (t *Staged) Abandon() error {
 	return t.store.endStage(t)
 }
 
-// AbandonStage abandons all that is staged of a payload of a key. Blocks on the disk;
-// idempotent.
+// AbandonStage abandons all that is staged of a payload of a key, but for what is being
+// committed. Blocks on the disk; idempotent.
 func (s *Store) AbandonStage(key objects.Key, payload objects.Generation) error {
 	p := s.staging.of(payload, nil)
 	if p == nil || p.key.Bucket.ID != key.Bucket.ID || p.key.Name != key.Name {
@@ -335,6 +338,13 @@ func (s *Store) endStage(t *Staged) error {
 	p := t.of
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	switch {
+	case p.slices[t.Index] != t: // it was committed meanwhile
+		return nil
+	case p.committing.has(t): // whoever does has found it whole
+		t.ended.Store(false)
+		return nil
+	}
 	var err error
 	if t.in.file != nil {
 		err = errors.Join(t.in.discard(), t.in.awaitIntent())
@@ -458,39 +468,60 @@ type namedSlices struct {
 func (n *namedSlices) has(index uint8) bool { return n.all || slices.Contains(n.indices, index) }
 
 // namedSlices returns which slices of a payload the record, an upload or a reclaim entry of the
-// key names. Of a damaged entry nobody knows: nothing is removed for it.
+// key names. Of a damaged entry nobody knows: nothing is removed for it. Out of the key's turn the
+// record may be replaced, and its payload come to be named by an entry: both are looked at until
+// the record has not changed meanwhile.
 func (s *Store) namedSlices(intent *layout.Intent) (n namedSlices, err error) {
 	key := intent.Key
-	value, err := s.journal(layout.ReclaimKey(nil, key.Bucket.ID, key.Name, intent.Payload))
+	for {
+		before, err := s.recordOrNone(key)
+		if err != nil {
+			return n, err
+		}
+		if n, err = s.namedBeside(intent, before); err != nil {
+			return n, err
+		}
+		after, err := s.recordOrNone(key)
+		if err != nil {
+			return n, err
+		}
+		if (before == nil) == (after == nil) && (before == nil || before.Generation == after.Generation) {
+			return n, nil
+		}
+	}
+}
+
+func (s *Store) recordOrNone(key objects.Key) (*objects.Meta, error) {
+	record, err := s.record(objectKey(key))
+	if errs.Is(errs.NotFound, err) {
+		return nil, nil
+	}
+	return record, err
+}
+
+// namedBeside is namedSlices with the record that the key has; nil: none.
+func (s *Store) namedBeside(intent *layout.Intent, record *objects.Meta) (n namedSlices, err error) {
+	key := intent.Key
+	entries, err := s.reclaimsOf(key, intent.Payload)
+	if errs.Is(errs.Corrupt, err) {
+		return namedSlices{payload: true, all: true}, nil
+	}
 	if err != nil {
 		return n, err
 	}
-	if value != nil {
+	for _, e := range entries {
 		n.payload = true
-		reclaim, err := layout.DecodeReclaim(value)
-		if err != nil {
-			n.all = true
-			return n, nil
-		}
-		n.indices = append(n.indices, reclaim.Indices...)
+		n.indices = append(n.indices, e.Indices...)
 	}
 	if intent.Part > 0 {
 		named, err := s.namesPart(key, intent.UploadID, intent.Part, intent.Payload)
 		n.payload, n.all = n.payload || named, named // what is too much goes with the upload's directory
 		return n, err
 	}
-	record, err := s.record(objectKey(key))
-	switch {
-	case errs.Is(errs.NotFound, err):
-		return n, nil
-	case err != nil:
-		return n, err
-	}
-	if record.Deleted || record.Payload != intent.Payload || record.Slicing == nil {
+	if record == nil || record.Deleted || record.Payload != intent.Payload || record.Slicing == nil {
 		return n, nil
 	}
 	n.payload = true
-	indices, _ := record.Slicing.Of(objects.NodeDigest(s.format.NodeID))
-	n.indices = append(append(n.indices, indices...), objects.WholeIndex) // who wrote may keep it beside
+	n.indices = append(append(n.indices, s.indicesOf(record)...), objects.WholeIndex) // who wrote may keep it beside
 	return n, nil
 }

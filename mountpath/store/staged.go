@@ -2,6 +2,7 @@ package store
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -42,7 +43,17 @@ type stagedPayload struct {
 	left     map[uint8]struct{} // those that ended, of which files may still be there
 	begun    time.Time
 	deadline time.Time
+	committing *committing // nil: no batch that names some is under way
 }
+
+// committing are the slices of a payload, by index, that a batch takes out of the table, which is
+// under way: until it has ended nobody abandons them.
+type committing struct {
+	payload *stagedPayload
+	slices  map[uint8]*Staged
+}
+
+func (c *committing) has(t *Staged) bool { return c != nil && c.slices[t.Index] == t }
 
 // add puts a slice into the table, or says why it cannot be staged: it is (Exists, and Busy
 // before it is sealed), or its payload is that of another key or part (Conflict). With no
@@ -109,6 +120,81 @@ func (g *staging) forget(p *stagedPayload) {
 	}
 }
 
+// commit marks those of some slices of a payload that are sealed as being committed, until done
+// is called; nil: none is, or they are another key's, or a part's. In the key's turn.
+func (g *staging) commit(key objects.Key, payload objects.Generation, indices []uint8) *committing {
+	p := g.of(payload, nil)
+	if p == nil || p.part > 0 || p.key.Bucket.ID != key.Bucket.ID || p.key.Name != key.Name {
+		return nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c := &committing{payload: p, slices: make(map[uint8]*Staged)}
+	for _, index := range indices {
+		if t := p.slices[index]; t != nil && t.sealed.Load() && !t.ended.Load() {
+			c.slices[index] = t
+		}
+	}
+	if len(c.slices) == 0 {
+		return nil
+	}
+	p.committing = c // of a turn before, whose batch hangs in an index that is dead, nobody asks
+	return c
+}
+
+// done ends what commit began. Named, a record names the slices, and they are staged no more.
+func (c *committing) done(g *staging, named bool) {
+	p := c.payload
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for index, t := range c.slices {
+		if named && p.slices[index] == t {
+			t.ended.Store(true)
+			delete(p.slices, index)
+		}
+	}
+	if p.committing == c {
+		p.committing = nil
+	}
+	g.forget(p)
+}
+
+// check fails if what is committed is not of the payload that a record names: errs.Conflict.
+func (c *committing) check(meta *objects.Meta) error {
+	for index, t := range c.slices {
+		if t.form != formOf(meta.Slicing) || t.size != meta.Size || t.xxhash != meta.XXHash {
+			return errs.E("store.commit", t.Key, errs.Conflict, fmt.Errorf("slice %s is staged for a payload of %d bytes with xxhash %016x in %+v, the record says %d with %016x in %s",
+				layout.SliceSuffix(index), t.size, t.xxhash, t.form, meta.Size, meta.XXHash, meta.Slicing))
+		}
+	}
+	return nil
+}
+
+// indices returns which slices are being committed, in order.
+func (c *committing) indices() []uint8 {
+	if c == nil {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(c.slices))
+}
+
+// keepNamed is for a store that opens, which has settled these intents: what is staged and has
+// none was committed, by a batch of which nobody learned the end.
+func (g *staging) keepNamed(intents []*layout.Intent) {
+	for _, p := range g.all() {
+		p.mu.Lock()
+		at := slices.IndexFunc(intents, func(i *layout.Intent) bool { return i.Kind == layout.IntentSlice && i.Payload == p.payload })
+		for index, t := range p.slices {
+			if at < 0 || !slices.Contains(intents[at].Indices, index) {
+				t.ended.Store(true)
+				delete(p.slices, index)
+			}
+		}
+		g.forget(p)
+		p.mu.Unlock()
+	}
+}
+
 // begin is for a store that opens: what is not sealed ends here, and opening undoes it. What
 // is sealed stays, with the store that follows.
 func (g *staging) begin() {
@@ -144,10 +230,11 @@ func (p *stagedPayload) admits(t *Staged) error {
 	return errs.E("store.BeginStage", t.Key, errs.Busy, errors.New("slice "+layout.SliceSuffix(t.Index)+" of the payload is being staged"))
 }
 
-// intent returns the intent of all that is staged, or may be left of what was; nil if nothing is.
-// The caller has locked the payload.
-func (p *stagedPayload) intent() *layout.Intent {
+// intent returns the intent of all that is staged, but for some, or may be left of what was; nil
+// if nothing is. The caller has locked the payload.
+func (p *stagedPayload) intent(but ...uint8) *layout.Intent {
 	indices := slices.Sorted(maps.Keys(p.slices))
+	indices = slices.DeleteFunc(indices, func(index uint8) bool { return slices.Contains(but, index) })
 	for index := range p.left {
 		if !slices.Contains(indices, index) {
 			indices = append(indices, index)
@@ -190,7 +277,12 @@ func (s *Store) AbandonOverdue() (ended int, err error) {
 	for _, p := range s.staging.all() {
 		p.mu.Lock()
 		overdue := now.After(p.deadline)
-		staged := slices.Collect(maps.Values(p.slices))
+		var staged []*Staged
+		for _, t := range p.slices {
+			if !p.committing.has(t) {
+				staged = append(staged, t)
+			}
+		}
 		p.mu.Unlock()
 		for _, t := range staged {
 			if !overdue || !t.mu.TryLock() {

@@ -178,6 +178,9 @@ func (s *Store) Renew(key objects.Key, generation objects.Generation, mapVersion
 	}
 	meta := *old
 	meta.Generation, meta.Unsettled = s.generations.Under(mapVersion), true
+	if old.Slicing != nil && !old.Unsettled {
+		meta.Follows = old.Generation
+	}
 	batch := s.index.NewBatch()
 	batch.Set(indexKey, layout.AppendRecord(nil, &meta))
 	if meta.Deleted {
