@@ -401,22 +401,19 @@ func (s *Store) hold(op errs.Op, key objects.Key, old, meta *objects.Meta, came 
 
 // giveAway adds to the batch what becomes of slices that the record does not name here any more,
 // although it goes on to name the payload: an entry whose key has its own generation, since the
-// payload's is that of the entry for all of it.
+// payload's is that of the entry for all of it. Of the record before nothing is kept: who goes
+// back needs one of another payload.
 func (h *holding) giveAway(batch *index.Batch, old, meta *objects.Meta) []*reclaimEntry {
 	s, wants := h.store, h.store.indicesOf(meta)
 	kept := func(index uint8) bool {
 		return slices.Contains(wants, index) || index == objects.WholeIndex && meta.Where == objects.Slices && !meta.Slicing.Whole
 	}
 	var given []uint8
-	var previous []byte
 	if old != nil && !old.Deleted && old.Payload == meta.Payload {
-		given, previous = s.indicesOf(old), layout.AppendRecord(nil, old)
+		given = s.indicesOf(old)
 	}
 	for _, e := range h.again {
 		given = append(given, e.named()...)
-		if previous == nil {
-			previous = e.Previous
-		}
 	}
 	given = slices.DeleteFunc(given, kept)
 	slices.Sort(given)
@@ -426,9 +423,6 @@ func (h *holding) giveAway(batch *index.Batch, old, meta *objects.Meta) []*recla
 	}
 	reclaim := layout.Reclaim{
 		Bucket: h.key.Bucket.ID, Name: h.key.Name, Payload: meta.Payload, Settles: meta.Unsettled,
-	}
-	if reclaim.Settles {
-		reclaim.Previous = previous
 	}
 	switch meta.Where {
 	case objects.Slices:

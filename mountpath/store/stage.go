@@ -67,7 +67,7 @@ type Staged struct {
 	sealed atomic.Bool  // it is at its name, durably
 	size   int64        // of the payload; with xxhash, once it is sealed
 	xxhash uint64
-	ended  atomic.Bool  // it was abandoned, or the store was
+	ended  atomic.Bool // it was abandoned, or the store was
 }
 
 // errStageEnded says that a slice was abandoned.

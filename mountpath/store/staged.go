@@ -38,11 +38,11 @@ type stagedPayload struct {
 
 	// mu orders the intents that are written of the payload, and guards what follows. It is
 	// taken before that of the table.
-	mu       sync.Mutex
-	slices   map[uint8]*Staged
-	left     map[uint8]struct{} // those that ended, of which files may still be there
-	begun    time.Time
-	deadline time.Time
+	mu         sync.Mutex
+	slices     map[uint8]*Staged
+	left       map[uint8]struct{} // those that ended, of which files may still be there
+	begun      time.Time
+	deadline   time.Time
 	committing *committing // nil: no batch that names some is under way
 }
 

@@ -25,6 +25,7 @@ type machine struct {
 	readOnly bool // the filesystem takes no writes, and the store is only read
 
 	onEvent func(store.Event) // nil: nobody is told
+	now     func() time.Time  // nil: it is always epoch
 }
 
 // epoch is when the clock of every history begins.
@@ -41,9 +42,13 @@ func format(fs disk.FS) error {
 // open opens the store under the next start counter.
 func (m *machine) open() (err error) {
 	m.start++
+	now := m.now
+	if now == nil {
+		now = func() time.Time { return time.Unix(epoch, 0) }
+	}
 	m.store, err = store.Open(store.Options{
 		FS: m.fs, Shared: m.shared, Generations: objects.NewSequencer(1, m.start),
-		MemTableBytes: index.MinMemTableBytes, BootID: m.boot, ReadOnly: m.readOnly, InlineLimit: m.inline, Now: func() time.Time { return time.Unix(epoch, 0) },
+		MemTableBytes: index.MinMemTableBytes, BootID: m.boot, ReadOnly: m.readOnly, InlineLimit: m.inline, Now: now,
 		OnEvent: m.onEvent,
 	})
 	return err

@@ -23,8 +23,8 @@ import (
 // stagedForm has cells so small that a slice of little has several.
 var stagedForm = erasure.Form{Data: 2, Parity: 1, CellBytes: 64}
 
-// stager is a history of slices that are staged on one mountpath: some are committed, as a
-// lane does it, others abandoned or forgotten.
+// stager is a history of slices that are staged on one mountpath: some are committed, others
+// abandoned or forgotten.
 type stager struct {
 	t       *testing.T
 	mem     *disk.Mem
@@ -54,6 +54,8 @@ type stagedPayload struct {
 	payload objects.Generation
 	p       *payload
 	indices []uint8 // that the record names here
+	// stagedHere are those that were ever sealed here.
+	stagedHere map[uint8]bool
 	files   map[uint8][]byte
 	sums    []uint64
 }
@@ -134,15 +136,19 @@ func (x *stager) stage(s *stagedPayload, index uint8, whole bool) *store.Staged 
 		rest = rest[n:]
 	}
 	if whole {
+		if s.stagedHere == nil {
+			s.stagedHere = make(map[uint8]bool)
+		}
+		s.stagedHere[index] = true
 		x.must(staged.Seal(s.sealing()))
 	}
 	return staged
 }
 
-// record is what the lane would commit: it names the indices at this node.
+// record is what the lane commits: it names the indices at this node.
 func (s *stagedPayload) record() *objects.Meta {
 	meta := s.p.meta()
-	meta.Generation, meta.Payload, meta.Where, meta.Unsettled = s.payload, s.payload, objects.Slices, true
+	meta.Payload, meta.Where, meta.Unsettled = s.payload, objects.Slices, true
 	meta.Slicing = &objects.Slicing{Data: stagedForm.Data, Parity: stagedForm.Parity, CellBytes: stagedForm.CellBytes}
 	for _, index := range s.indices {
 		meta.Slicing.Members = append(meta.Slicing.Members, objects.Member{Node: objects.NodeDigest("n"), Index: index})
@@ -158,13 +164,11 @@ func (x *stager) commit() {
 		x.begins(fmt.Sprintf("stage %s.%02x and commit", s.payload, index))
 		x.stage(s, index, true)
 	}
-	batch := x.machine.store.Index().NewBatch()
-	batch.Set(layout.ObjectKey(nil, s.key.Bucket.ID, s.key.Name), layout.AppendRecord(nil, s.record()))
-	batch.Delete(layout.IntentKey(nil, s.key.Bucket.ID, s.key.Name, s.payload))
 	x.mu.Lock()
 	x.under = s
 	x.mu.Unlock()
-	x.must(x.machine.store.Index().Commit(batch))
+	_, err := x.machine.store.PutSlices(s.key, *s.record(), objects.Conditions{}, objects.Origin{})
+	x.must(err)
 	x.mu.Lock()
 	x.under, x.committed = nil, append(x.committed, s)
 	x.mu.Unlock()
