@@ -305,6 +305,11 @@ func (x *slicer) step() {
 		x.end(x.now.with(name, have.replaced(&meta)))
 	case 13:
 		x.begin("reclaim")
+		if x.random.IntN(2) == 0 {
+			x.drain()
+			x.end(x.now)
+			return
+		}
 		x.mu.Lock()
 		x.time = x.time.Add(time.Duration(x.random.IntN(2)) * 61 * time.Second)
 		x.mu.Unlock()
@@ -598,12 +603,9 @@ func (x *slicer) lookAt(m *machine, key objects.Key, candidates []*slicedKey, c 
 // settling, going back, reclaiming and restoring: the mountpath is what the reference says, all that
 // a record names or may have to go back to is whole, and once all is settled nothing else is left.
 func TestSlicedRecordsAgainstAReference(t *testing.T) {
-	histories, steps, every := uint64(12), 30, 5
+	histories, steps, every := uint64(12), 40, 12
 	if testing.Short() || raceDetector {
 		histories, every = 3, 40
-	}
-	if !raceDetector && testing.Short() {
-		steps = 20
 	}
 	states := 0
 	did := make(map[string]int)

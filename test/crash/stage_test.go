@@ -56,8 +56,8 @@ type stagedPayload struct {
 	indices []uint8 // that the record names here
 	// stagedHere are those that were ever sealed here.
 	stagedHere map[uint8]bool
-	files   map[uint8][]byte
-	sums    []uint64
+	files      map[uint8][]byte
+	sums       []uint64
 }
 
 func newStager(t *testing.T, seed uint64, faulty func(disk.FS) disk.FS) *stager {
