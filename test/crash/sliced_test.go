@@ -528,8 +528,9 @@ func (x *slicer) lookAt(m *machine, key objects.Key, candidates []*slicedKey, c 
 		if x.whole[r.Payload] {
 			owned[layout.SlicePath(r.Payload, objects.WholeIndex)] = true
 		}
-		if len(p.stagedHere) > 0 && !layout.DraftFits(&p.p.draft) {
-			owned[layout.SidecarPath(r.Payload)] = true
+		sidecar := layout.SidecarPath(r.Payload)
+		if _, err := m.fs.Stat(sidecar); !layout.DraftFits(&p.p.draft) && (err == nil || len(indices) > 0) { // it may have had one here
+			owned[sidecar] = true
 		}
 		return nil
 	}
@@ -583,9 +584,6 @@ func (x *slicer) lookAt(m *machine, key objects.Key, candidates []*slicedKey, c 
 			if _, err := m.fs.Stat(layout.SlicePath(e.Payload, index)); err == nil {
 				owned[layout.SlicePath(e.Payload, index)] = true
 			}
-		}
-		if e.Sidecar && !layout.DraftFits(&x.payloads[e.Payload].p.draft) && len(x.payloads[e.Payload].stagedHere) > 0 {
-			owned[layout.SidecarPath(e.Payload)] = true
 		}
 	}
 	if err := errorsOf(entries.Err(), entries.Close()); err != nil {

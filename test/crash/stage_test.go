@@ -54,10 +54,8 @@ type stagedPayload struct {
 	payload objects.Generation
 	p       *payload
 	indices []uint8 // that the record names here
-	// stagedHere are those that were ever sealed here.
-	stagedHere map[uint8]bool
-	files      map[uint8][]byte
-	sums       []uint64
+	files   map[uint8][]byte
+	sums    []uint64
 }
 
 func newStager(t *testing.T, seed uint64, faulty func(disk.FS) disk.FS) *stager {
@@ -136,10 +134,6 @@ func (x *stager) stage(s *stagedPayload, index uint8, whole bool) *store.Staged 
 		rest = rest[n:]
 	}
 	if whole {
-		if s.stagedHere == nil {
-			s.stagedHere = make(map[uint8]bool)
-		}
-		s.stagedHere[index] = true
 		x.must(staged.Seal(s.sealing()))
 	}
 	return staged
