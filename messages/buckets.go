@@ -6,6 +6,7 @@ import (
 	"github.com/asynkron/protoactor-go/actor"
 
 	"github.com/troupe-storage/troupe/objects"
+	"github.com/troupe-storage/troupe/objects/smap"
 )
 
 // BucketSet is the live buckets of the cluster as a node knows them: an
@@ -13,6 +14,7 @@ import (
 type BucketSet struct {
 	ordered []*BucketView
 	byName  map[string]*BucketView
+	byID    map[objects.BucketID]*BucketView
 }
 
 // BucketView is one live bucket: its document and its actor on this node.
@@ -23,16 +25,28 @@ type BucketView struct {
 
 // NewBucketSet makes a snapshot of the views.
 func NewBucketSet(views []*BucketView) *BucketSet {
-	s := &BucketSet{ordered: append([]*BucketView(nil), views...), byName: make(map[string]*BucketView, len(views))}
+	s := &BucketSet{ordered: append([]*BucketView(nil), views...), byName: make(map[string]*BucketView, len(views)), byID: make(map[objects.BucketID]*BucketView, len(views))}
 	sort.Slice(s.ordered, func(i, j int) bool { return s.ordered[i].Doc.Name < s.ordered[j].Doc.Name })
 	for _, v := range s.ordered {
-		s.byName[v.Doc.Name] = v
+		s.byName[v.Doc.Name], s.byID[v.Doc.ID] = v, v
 	}
 	return s
 }
 
 // Find returns the bucket of that name, or nil.
 func (s *BucketSet) Find(name string) *BucketView { return s.byName[name] }
+
+// Placing is what placement must know of a key, by the document of its bucket; one that the
+// node does not know, or no more, has one owner unless a map says otherwise. Of nil none
+// is known.
+func (s *BucketSet) Placing(key objects.Key) smap.Key {
+	if s != nil {
+		if view := s.byID[key.Bucket.ID]; view != nil {
+			return Placing(view.Doc, key.Digest())
+		}
+	}
+	return smap.Key{Digest: key.Digest(), Bucket: key.Bucket.ID, Owners: 1}
+}
 
 // All returns the buckets ordered by name; only to be read.
 func (s *BucketSet) All() []*BucketView { return s.ordered }

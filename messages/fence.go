@@ -16,6 +16,12 @@ type Fence struct {
 	Key   smap.Key // by the bucket's document as it was then
 	// Unsettled has the record marked so: other nodes must have it, too.
 	Unsettled bool
+	// Holders is how many mountpaths of the node are to hold the key by the mount map; 0: it
+	// has no protection. Mounts is the one that placed it then, and Mount the key's epoch
+	// under that; nil: protected keys were placed by the node's document.
+	Holders int
+	Mounts  *MountSet
+	Mount   smap.Epoch
 	// For is what the history of the key says of why, and for whom. Its texts are copies.
 	For objects.Origin
 }
@@ -41,4 +47,19 @@ func (f *Fence) Admits(lanes *LaneMap) (version uint64, err error) {
 		}
 	}
 	return now.Version(), nil
+}
+
+// AdmitsMount reports whether a command under the fence may be done at the mountpath of an
+// id by the roster, for a key of a digest: the mount epoch is what it was, and the mountpath
+// is the one that the key is written at. Otherwise the error is an ErrMoved.
+func (f *Fence) AdmitsMount(roster *Roster, id string, digest uint64) error {
+	if f.Holders > 0 && roster.placing != f.Mounts {
+		if roster.placing == nil || f.Mounts == nil || roster.placing.View(f.Holders, digest).Epoch != f.Mount {
+			return &MountsDiffer{Version: roster.placing.Version()}
+		}
+	}
+	if holder, _ := roster.Hold(f.Holders, digest); holder == nil || holder.ID != id {
+		return ErrMoved
+	}
+	return nil
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/troupe-storage/troupe/objects"
 	"github.com/troupe-storage/troupe/objects/placement"
+	"github.com/troupe-storage/troupe/objects/smap"
 )
 
 // Roster is a node's mountpaths with the addresses of their actors: an
@@ -24,6 +25,7 @@ type Roster struct {
 	// Mounts is the mount map; nil: none is served, since too few of the mountpaths that the
 	// one in force calls up or recovering have been there since the start.
 	Mounts  *MountSet
+	placing *MountSet // Mounts, where protected keys are placed by it; see Serve
 	owners  candidates
 	formers candidates // of a transition
 }
@@ -79,7 +81,58 @@ func NewMovingRoster(mountpaths []MountpathView, transition *Transition) *Roster
 	return r
 }
 
-// Owner returns the mountpath of a key by its digest; nil when there is none.
+// Serve has the roster show a mount map, and place protected keys by it, if it places them
+// where the node's document does: while the set of mountpaths changes, a key is at one of
+// two mountpaths, which the map does not know, and until the map has followed the change it
+// would look for keys where they are no more. Before the roster is published.
+func (r *Roster) Serve(mounts *MountSet) {
+	r.Mounts, r.placing = mounts, nil
+	if mounts == nil || r.Transition != nil {
+		return
+	}
+	if _, planned := mounts.Map.Next(); planned {
+		return
+	}
+	placement := mounts.Map.Placement()
+	for _, id := range placement {
+		if !slices.ContainsFunc(r.owners.views, func(v *MountpathView) bool { return v.ID == string(id) }) {
+			return
+		}
+	}
+	if len(placement) == len(r.owners.views) {
+		r.placing = mounts
+	}
+}
+
+// Placing returns the mount map that protected keys are placed by; nil: they are where the
+// node's document places them, as all others.
+func (r *Roster) Placing() *MountSet { return r.placing }
+
+// Hold returns the mountpath that a key is read and written at, by its digest and how many
+// are to hold it (NodeSet.Holders), and its mount epoch, if the mount map places it; nil
+// where there is none. It may be away: of the one holder of a key nobody else has what it
+// has, whatever the map says of it.
+func (r *Roster) Hold(holders int, digest uint64) (*MountpathView, smap.Epoch) {
+	if holders == 0 || r.placing == nil {
+		return r.Owner(digest), smap.Epoch{}
+	}
+	view := r.placing.View(holders, digest)
+	return r.Find(string(view.Owners[0])), view.Epoch
+}
+
+// Fenced returns a fence with the mount epoch that a key of a digest has by the roster,
+// which so many mountpaths are to hold.
+func (r *Roster) Fenced(f Fence, holders int, digest uint64) Fence {
+	f.Holders, f.Mounts, f.Mount = holders, nil, smap.Epoch{}
+	if holders > 0 && r.placing != nil {
+		f.Mounts = r.placing
+		_, f.Mount = r.Hold(holders, digest)
+	}
+	return f
+}
+
+// Owner returns the mountpath at which the node's document places a key, by its digest; nil
+// when there is none. It is that of keys without protection; for others, see Hold.
 func (r *Roster) Owner(digest uint64) *MountpathView { return r.owners.choose(digest) }
 
 // Former returns the mountpath that a key leaves, by its digest; nil when it stays

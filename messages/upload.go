@@ -25,6 +25,7 @@ type OpenUpload struct {
 	WantMD5    bool                 // the client sent one, whatever the ETag is
 	WantSHA256 bool                 // the signature names one
 	SizeHint   int64                // -1: unknown
+	Holders    int                  // as Fence.Holders
 	Writes     uint64               // of the object's predecessor, where that is on another mountpath
 	UploadID   string               // of a multipart upload, for a part
 	Part       int                  // number of the part; 0: an object

@@ -328,7 +328,7 @@ func (c *coordinator) readEvents() {
 
 func (c *coordinator) onOpenUpload(ctx actor.Context, m *messages.OpenUpload) {
 	const op errs.Op = "mountpath.OpenUpload"
-	if owner := c.roster.Load().Owner(m.Key.Digest()); owner == nil || owner.ID != c.mount.ID {
+	if holder, _ := c.roster.Load().Hold(m.Holders, m.Key.Digest()); holder == nil || holder.ID != c.mount.ID {
 		m.Fail(errs.E(op, m.Key, errs.Busy, messages.ErrMoved)) // before its body is read, which cannot be read twice
 		return
 	}
@@ -374,7 +374,7 @@ func (c *coordinator) spawnTransfer(ctx actor.Context, op errs.Op, key objects.K
 // it is not watched as a call is; one that is killed keeps the store open until its
 // copy has come back.
 func (c *coordinator) onImport(ctx actor.Context, op errs.Op, key objects.Key, request messages.Failer, work func(*importer)) {
-	i := &importer{system: c.system, store: c.mount.Store, custody: c.custody, key: key, lane: c.lanes[laneOf(key.Digest(), len(c.lanes))], request: request, work: work}
+	i := &importer{system: c.system, store: c.mount.Store, custody: c.custody, roster: c.roster, key: key, lane: c.lanes[laneOf(key.Digest(), len(c.lanes))], request: request, work: work}
 	_, err := c.spawnTransfer(ctx, op, key, actors.Spec{
 		Kind: "importer", New: func() actor.Actor { return i },
 		Abandoned: func(any) func() { return c.custody.hold(new(watch)) },

@@ -60,7 +60,7 @@ func (l *writeLane) beginLeftover(op errs.Op, key objects.Key, placing smap.Key)
 	if view.Holds(smap.NodeID(set.Self)) {
 		return errs.E(op, key, errs.Conflict, errHeld)
 	}
-	return l.begin(op, key)
+	return l.begin(op, key, l.unfenced(placing))
 }
 
 // onKeepUpload makes an upload under way what the node in charge has, unless the key was

@@ -25,6 +25,7 @@ const exportTime = 30 * time.Second
 type importer struct {
 	system  *actors.System
 	store   *store.Store
+	roster  *atomic.Pointer[messages.Roster] // as published
 	lane    *actor.PID
 	key     objects.Key
 	request messages.Failer
@@ -103,7 +104,8 @@ func (i *importer) commit(op errs.Op, key objects.Key, from *messages.MountpathV
 }
 
 func (l *writeLane) onCommitImport(m *commitImport) (store.Imported, error) {
-	if err := l.refuses("lane.CommitImport", m.key); err != nil {
+	// Moved is only while the node's document places all keys, protected ones, too.
+	if err := l.refuses("lane.CommitImport", m.key, &messages.Fence{}); err != nil {
 		return store.Imported{}, errors.Join(err, m.copied.Abandon())
 	}
 	if l.custody.writes.of(m.key) != m.writes {

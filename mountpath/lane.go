@@ -12,6 +12,7 @@ import (
 	"github.com/troupe-storage/troupe/mountpath/store"
 	"github.com/troupe-storage/troupe/objects"
 	"github.com/troupe-storage/troupe/objects/errs"
+	"github.com/troupe-storage/troupe/objects/smap"
 )
 
 // laneOf is the write lane of a key; messages.Roster computes the same.
@@ -141,18 +142,18 @@ func (l *writeLane) settle() {
 var errSealed = errors.New("the bucket is being deleted")
 
 // refuses says why a write of the key is not done here; nil: it can be. It belongs
-// to another mountpath, perhaps: the roster is looked at in the key's turn, so that
-// once it says so, and the turns under way have ended, nothing is written here any
-// more.
-func (l *writeLane) refuses(op errs.Op, key objects.Key) error {
+// to another mountpath, perhaps, or is at another mount epoch than the fence: the roster
+// is looked at in the key's turn, so that once it says so, and the turns under way have
+// ended, nothing is written here any more.
+func (l *writeLane) refuses(op errs.Op, key objects.Key, fence *messages.Fence) error {
 	if err := l.custody.busy(op, l.number, key); err != nil {
 		return err
 	}
 	if l.store.Sealed(key.Bucket.ID) {
 		return errs.E(op, key, errs.Busy, errSealed)
 	}
-	if owner := l.roster.Load().Owner(key.Digest()); owner == nil || owner.ID != l.id {
-		return errs.E(op, key, errs.Busy, messages.ErrMoved)
+	if err := fence.AdmitsMount(l.roster.Load(), l.id, key.Digest()); err != nil {
+		return errs.E(op, key, errs.Busy, err)
 	}
 	return nil
 }
@@ -177,8 +178,8 @@ func (l *writeLane) refusesFormer(op errs.Op, key objects.Key, epoch uint64) err
 // begin begins a write of the key, unless it is refused. Copies of the key that are
 // on their way here from another mountpath are not committed after it: what they
 // bring may have been deleted there.
-func (l *writeLane) begin(op errs.Op, key objects.Key) error {
-	if err := l.refuses(op, key); err != nil {
+func (l *writeLane) begin(op errs.Op, key objects.Key, fence *messages.Fence) error {
+	if err := l.refuses(op, key, fence); err != nil {
 		return err
 	}
 	l.custody.writes.began(key)
@@ -194,12 +195,23 @@ func (l *writeLane) admits(op errs.Op, key objects.Key, fence *messages.Fence) (
 	return version, nil
 }
 
+// unfenced is the fence of a command that was admitted by nobody, and is judged by the maps
+// as the lane sees them.
+func (l *writeLane) unfenced(placing smap.Key) *messages.Fence {
+	var nodes *messages.NodeSet
+	if l.nodes != nil {
+		nodes = l.nodes.Load()
+	}
+	fence := l.roster.Load().Fenced(messages.Fence{}, nodes.Holders(placing), placing.Digest)
+	return &fence
+}
+
 // fenced is begin for a command that was admitted under a map of the cluster.
 func (l *writeLane) fenced(op errs.Op, key objects.Key, fence *messages.Fence) (version uint64, err error) {
 	if version, err = l.admits(op, key, fence); err != nil {
 		return 0, err
 	}
-	return version, l.begin(op, key)
+	return version, l.begin(op, key, fence)
 }
 
 // onPass answers when everything before it is done, also what an earlier lane of the
@@ -217,7 +229,7 @@ func (l *writeLane) onPutObject(m *messages.PutObject) (objects.Receipt, error) 
 	if err != nil {
 		return objects.Receipt{}, err
 	}
-	if err := l.refuses(op, m.Key); err != nil {
+	if err := l.refuses(op, m.Key, &m.Fence); err != nil {
 		return objects.Receipt{}, err
 	}
 	var payload []byte

@@ -575,6 +575,7 @@ func (s *mountpaths) publish() {
 		}
 	}
 	roster := messages.NewMovingRoster(views, s.transition)
-	roster.Epoch, roster.Lost, roster.Mounts = s.epoch, s.lost, s.mounts
+	roster.Epoch, roster.Lost = s.epoch, s.lost
+	roster.Serve(s.mounts)
 	s.Published.Store(roster)
 }

@@ -54,6 +54,9 @@ func (i *importer) arrive(op errs.Op, key objects.Key, payload io.Reader, fence 
 		if _, err := io.Copy(io.Discard, payload); err != nil { // of what was here already
 			return errors.Join(errs.E(op, key, errs.Canceled, err), copied.Abandon())
 		}
+		// What took long to come is under the mount epoch of now: the lane is asked whether it
+		// still is this mountpath's to have.
+		fence = i.roster.Load().Fenced(fence, fence.Holders, key.Digest())
 		s := &storeImport{offer: offer{key: key, copied: copied}, fence: fence, sent: sent, Reply: messages.NewReply[messages.Stored]()}
 		i.system.Root().Send(i.lane, s)
 		answer, err = s.Reply.WaitOn(i.system.Clock(), op, commitTime)

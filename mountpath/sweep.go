@@ -26,7 +26,7 @@ func (l *writeLane) onDropTombstones(m *messages.DropTombstones) (messages.Swept
 	for i := range m.List {
 		t := &m.List[i]
 		view := now.Map.View(t.Placing)
-		t.Held = !view.Holds(smap.NodeID(now.Self)) || !now.Map.MayDropTombstone(view) || roster.Former(t.Placing.Digest) != nil || l.begin(op, t.Key) != nil
+		t.Held = !view.Holds(smap.NodeID(now.Self)) || !now.Map.MayDropTombstone(view) || roster.Former(t.Placing.Digest) != nil || l.begin(op, t.Key, l.unfenced(t.Placing)) != nil
 	}
 	return l.store.DropTombstones(m.List)
 }

@@ -349,7 +349,7 @@ func (n *Node) spawnStorage(mounts []mountpath.Mount, documents *embedded.Docume
 		return err
 	}
 	err = n.spawn(bucket.Spec(bucket.Config{
-		System: n.system, Documents: agreed, Cluster: n.agreement(), Roster: &n.roster, Published: &n.buckets, Docs: docs, Now: n.clock.Now,
+		System: n.system, Documents: agreed, Cluster: n.agreement(), Roster: &n.roster, Lanes: n.lanes(), Published: &n.buckets, Docs: docs, Now: n.clock.Now,
 	}))
 	if err != nil {
 		return err

@@ -30,6 +30,8 @@ type Config struct {
 	System    *actors.System
 	Documents Documents
 	Roster    *atomic.Pointer[messages.Roster]
+	// Lanes is the map of the cluster that write lanes act on; nil: the node is alone.
+	Lanes *messages.LaneMap
 	// Published is where the coordinator puts the snapshot of live buckets.
 	Published *atomic.Pointer[messages.BucketSet]
 	// Docs are the documents as they were at start.

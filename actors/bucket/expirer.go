@@ -78,20 +78,30 @@ func (e *expirer) run() (aborted int, err error) {
 func (e *expirer) abort(u *objects.Upload) error {
 	key := objects.Key{Bucket: e.bucket, Name: u.Name}
 	roster, digest := e.config.Roster.Load(), key.Digest()
+	fence := roster.Fenced(messages.Fence{}, e.holders(key), digest)
 	if former := roster.Former(digest); former != nil {
-		if err := e.abortAt(key, u.ID, former, true); err != nil {
+		if err := e.abortAt(key, u.ID, former, true, fence); err != nil {
 			return err
 		}
 	}
-	return e.abortAt(key, u.ID, roster.Owner(digest), false)
+	holder, _ := roster.Hold(fence.Holders, digest)
+	return e.abortAt(key, u.ID, holder, false, fence)
 }
 
-func (e *expirer) abortAt(key objects.Key, uploadID string, view *messages.MountpathView, former bool) error {
+// holders returns how many mountpaths of this node are to hold a key by its mount map.
+func (e *expirer) holders(key objects.Key) int {
+	if e.config.Lanes == nil {
+		return 0
+	}
+	return e.config.Lanes.Load().Holders(e.config.Published.Load().Placing(key))
+}
+
+func (e *expirer) abortAt(key objects.Key, uploadID string, view *messages.MountpathView, former bool, fence messages.Fence) error {
 	const op errs.Op = "bucket.Expire"
 	if view == nil || view.Offline != "" {
 		return errs.E(op, key, errs.Offline)
 	}
-	m := &messages.AbortUpload{Key: key, UploadID: uploadID, Former: former, Reply: messages.NewReply[struct{}]()}
+	m := &messages.AbortUpload{Key: key, UploadID: uploadID, Former: former, Fence: fence, Reply: messages.NewReply[struct{}]()}
 	e.config.System.Root().Send(view.Writer(key.Digest()), m)
 	if _, err := m.Reply.WaitOn(e.config.System.Clock(), op, changeTime); err != nil && !errs.Is(errs.NotFound, err) {
 		return err

@@ -168,7 +168,7 @@ func (g *Gateway) DropHere(bucket *objects.BucketDoc, name string, epoch smap.Ep
 		if err := g.settle(op, key, p); err != nil {
 			return struct{}{}, err
 		}
-		m := &messages.DropRecord{Key: key, Generation: generation, Fence: fence, Reply: messages.NewReply[struct{}]()}
+		m := &messages.DropRecord{Key: key, Generation: generation, Fence: p.under(fence), Reply: messages.NewReply[struct{}]()}
 		if writes != nil {
 			m.Counted, m.Writes = true, *writes
 		}

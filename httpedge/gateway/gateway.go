@@ -179,7 +179,8 @@ const destroyTime = 15 * time.Second
 // Location returns the path of the mountpath that holds a name; empty if the node
 // has none.
 func (g *Gateway) Location(bucket *objects.BucketDoc, name string) string {
-	view := g.Roster.Load().Owner(objects.Key{Bucket: bucket.Bucket, Name: name}.Digest())
+	key := objects.Key{Bucket: bucket.Bucket, Name: name}
+	view, _ := g.Roster.Load().Hold(g.holders(key), key.Digest())
 	if view == nil {
 		return ""
 	}
@@ -213,7 +214,7 @@ func (g *Gateway) DeleteHere(bucket *objects.BucketDoc, name, versionID string, 
 			if err != nil {
 				return messages.ObjectDeleted{}, err
 			}
-			m := &messages.DeleteObject{Key: key, VersionID: versionID, Conditions: c, Fence: fence, Reply: messages.NewReply[messages.ObjectDeleted]()}
+			m := &messages.DeleteObject{Key: key, VersionID: versionID, Conditions: c, Fence: p.under(fence), Reply: messages.NewReply[messages.ObjectDeleted]()}
 			g.System.Root().Send(p.owner.Writer(p.digest), m)
 			deleted, err := m.Reply.WaitOn(g.System.Clock(), op, Deadline)
 			deleted.Existed = deleted.Existed || before.Existed
@@ -251,7 +252,7 @@ func (g *Gateway) ChangeDraft(ctx context.Context, bucket *objects.BucketDoc, na
 			if err := g.settle(op, key, p); err != nil {
 				return nil, err
 			}
-			m := &messages.ChangeDraft{Key: key, Change: draft, Fence: fence, Reply: messages.NewReply[*objects.Meta]()}
+			m := &messages.ChangeDraft{Key: key, Change: draft, Fence: p.under(fence), Reply: messages.NewReply[*objects.Meta]()}
 			g.System.Root().Send(p.owner.Writer(p.digest), m)
 			return m.Reply.WaitOn(g.System.Clock(), op, Deadline)
 		})

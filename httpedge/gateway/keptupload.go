@@ -64,7 +64,7 @@ func (g *Gateway) KeepUpload(bucket *objects.BucketDoc, epoch smap.Epoch, upload
 		return nil, err
 	}
 	return change(g, op, key, func(p *place) ([]int, error) {
-		m := &messages.KeepUpload{Key: key, Upload: *upload, Parts: parts, Writes: writes, Fence: fence, Reply: messages.NewReply[[]int]()}
+		m := &messages.KeepUpload{Key: key, Upload: *upload, Parts: parts, Writes: writes, Fence: p.under(fence), Reply: messages.NewReply[[]int]()}
 		g.System.Root().Send(p.owner.Writer(p.digest), m)
 		return m.Reply.WaitOn(g.System.Clock(), op, Deadline)
 	})
@@ -102,7 +102,7 @@ func (g *Gateway) AcceptPart(bucket *objects.BucketDoc, name string, epoch smap.
 			return messages.Stored{}, err
 		}
 		return g.arrived(op, key, p.Size, payload, func(body io.Reader, window *slab.Window) messages.Reply[messages.Stored] {
-			m := &messages.StorePart{Key: key, UploadID: uploadID, Part: *p, Payload: body, Fence: fence, Window: window, Reply: messages.NewReply[messages.Stored]()}
+			m := &messages.StorePart{Key: key, UploadID: uploadID, Part: *p, Payload: body, Fence: at.under(fence), Window: window, Reply: messages.NewReply[messages.Stored]()}
 			g.System.Root().Send(at.owner.Coordinator, m)
 			return m.Reply
 		})
@@ -120,7 +120,7 @@ func (g *Gateway) AcceptPart(bucket *objects.BucketDoc, name string, epoch smap.
 // a count of the key's writes without which it is not done.
 func (g *Gateway) abortHere(op errs.Op, key objects.Key, uploadID string, fence messages.Fence, writes *uint64) error {
 	abort := func(p *place, view *messages.MountpathView, former bool) error {
-		m := &messages.AbortUpload{Key: key, UploadID: uploadID, Former: former, Epoch: p.roster.Epoch, Fence: fence, Reply: messages.NewReply[struct{}]()}
+		m := &messages.AbortUpload{Key: key, UploadID: uploadID, Former: former, Epoch: p.roster.Epoch, Fence: p.under(fence), Reply: messages.NewReply[struct{}]()}
 		if writes != nil && !former {
 			m.Counted, m.Writes = true, *writes
 		}

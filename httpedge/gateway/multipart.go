@@ -24,7 +24,7 @@ func (g *Gateway) CreateUpload(_ context.Context, bucket *objects.BucketDoc, nam
 	upload.Class = bucket.Props.Class()
 	create := func(fence messages.Fence) (string, error) {
 		return change(g, op, key, func(p *place) (string, error) {
-			m := &messages.CreateUpload{Key: key, Upload: upload, Fence: fence, Reply: messages.NewReply[struct{}]()}
+			m := &messages.CreateUpload{Key: key, Upload: upload, Fence: p.under(fence), Reply: messages.NewReply[struct{}]()}
 			g.System.Root().Send(p.owner.Writer(p.digest), m)
 			_, err := m.Reply.WaitOn(g.System.Clock(), op, Deadline)
 			return upload.ID, err
@@ -94,7 +94,7 @@ func (g *Gateway) CompleteUpload(ctx context.Context, bucket *objects.BucketDoc,
 		}
 		m := &messages.CompleteUpload{
 			Key: key, UploadID: c.UploadID, Parts: c.Parts, MinPartSize: least, Size: c.Size, Checksum: c.Checksum,
-			Conditions: c.Conditions, ETag: bucket.Props.ETagKind(), Fence: fence, Reply: messages.NewReply[objects.Receipt](),
+			Conditions: c.Conditions, ETag: bucket.Props.ETagKind(), Fence: p.under(fence), Reply: messages.NewReply[objects.Receipt](),
 		}
 		g.System.Root().Send(p.owner.Writer(p.digest), m)
 		return m.Reply.WaitOn(g.System.Clock(), op, Deadline)

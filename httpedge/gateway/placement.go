@@ -8,6 +8,7 @@ import (
 	"github.com/troupe-storage/troupe/messages"
 	"github.com/troupe-storage/troupe/objects"
 	"github.com/troupe-storage/troupe/objects/errs"
+	"github.com/troupe-storage/troupe/objects/smap"
 )
 
 // place is where a key is, by one roster. While the set of mountpaths changes, what
@@ -17,6 +18,29 @@ type place struct {
 	owner  *messages.MountpathView
 	former *messages.MountpathView // nil: the key is at its owner's
 	digest uint64
+	// holders is how many mountpaths are to hold the key by the mount map; 0: it has no
+	// protection. mount is its epoch, where the map places it.
+	holders int
+	mount   smap.Epoch
+}
+
+// holders returns how many mountpaths of this node are to hold a key by its mount map; 0:
+// the key has no protection.
+func (g *Gateway) holders(key objects.Key) int {
+	set := g.lanes()
+	if set == nil {
+		return 0
+	}
+	return set.Holders(g.Config.Buckets.Load().Placing(key))
+}
+
+// under returns a fence with the mount epoch by which the key was placed.
+func (p *place) under(f messages.Fence) messages.Fence {
+	f.Holders, f.Mounts, f.Mount = p.holders, nil, p.mount
+	if p.holders > 0 {
+		f.Mounts = p.roster.Placing()
+	}
+	return f
 }
 
 // place finds a key's place; errs.Offline if its owner cannot be used now.
@@ -24,8 +48,8 @@ func (g *Gateway) place(op errs.Op, key objects.Key) (place, error) {
 	if err := objects.CheckName(key.Name); err != nil {
 		return place{}, errs.E(op, key, errs.Invalid, err)
 	}
-	p := place{roster: g.Roster.Load(), digest: key.Digest()}
-	p.owner = p.roster.Owner(p.digest)
+	p := place{roster: g.Roster.Load(), digest: key.Digest(), holders: g.holders(key)}
+	p.owner, p.mount = p.roster.Hold(p.holders, p.digest)
 	if p.owner == nil {
 		return place{}, errs.E(op, key, errs.Offline, errors.New("the node has no mountpath"))
 	}

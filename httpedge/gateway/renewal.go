@@ -55,7 +55,7 @@ func (g *Gateway) renew(op errs.Op, bucket *objects.BucketDoc, key objects.Key, 
 		if err := g.settle(op, key, p); err != nil {
 			return nil, err
 		}
-		m := &messages.RenewRecord{Key: key, Generation: generation, Fence: c.fence(true), Reply: messages.NewReply[*objects.Meta]()}
+		m := &messages.RenewRecord{Key: key, Generation: generation, Fence: p.under(c.fence(true)), Reply: messages.NewReply[*objects.Meta]()}
 		g.System.Root().Send(p.owner.Writer(p.digest), m)
 		return m.Reply.WaitOn(g.System.Clock(), op, Deadline)
 	})

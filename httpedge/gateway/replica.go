@@ -94,8 +94,15 @@ func (g *Gateway) accept(bucket *objects.BucketDoc, name string, epoch smap.Epoc
 		return messages.Stored{}, err
 	}
 	fence.For = by
-	how := g.acceptRecord
-	if payload != nil && payload.Body != nil && record.Where != objects.Inline && !record.Deleted {
+	under, how := acceptance{fence: fence, sent: sent}, g.acceptRecord
+	switch {
+	case payload == nil || payload.Body == nil:
+	case record.Where == objects.Inline:
+		if under.window, err = g.readInline(op, key, record, payload); err != nil {
+			return messages.Stored{}, err
+		}
+		defer under.window.Release()
+	case !record.Deleted:
 		how = g.acceptPayload
 	}
 	stored, err := change(g, op, key, func(p *place) (messages.Stored, error) {
@@ -107,7 +114,7 @@ func (g *Gateway) accept(bucket *objects.BucketDoc, name string, epoch smap.Epoc
 				return messages.Stored{}, err
 			}
 		}
-		return how(op, key, record, payload, acceptance{fence, sent}, p)
+		return how(op, key, record, payload, under, p)
 	})
 	if err == nil && stored.Has {
 		err = g.still(op, bucket, key, &fence)
@@ -117,30 +124,34 @@ func (g *Gateway) accept(bucket *objects.BucketDoc, name string, epoch smap.Epoc
 
 // acceptance is under what a record is accepted, and why.
 type acceptance struct {
-	fence messages.Fence
-	sent  messages.Sending
+	fence  messages.Fence
+	sent   messages.Sending
+	window *slab.Window // with the payload, of objects.Inline; nil: none comes
+}
+
+// readInline reads a payload that fits a slab into one, which it leases: once, however
+// often the lane is asked. The caller releases it.
+func (g *Gateway) readInline(op errs.Op, key objects.Key, record *objects.Meta, payload *Arrival) (*slab.Window, error) {
+	if record.Size < 0 || record.Size > slab.Bytes {
+		return nil, errs.E(op, key, errs.Invalid, fmt.Errorf("a payload of %d bytes is in the record", record.Size))
+	}
+	window, err := g.Slabs.Lease(1)
+	if err != nil {
+		return nil, errs.E(op, key, err)
+	}
+	if _, err := io.ReadFull(payload.Body, window.Slab(0)[:record.Size]); err != nil {
+		window.Release()
+		return nil, errs.E(op, key, errs.Canceled, err)
+	}
+	return window, nil
 }
 
 // acceptRecord has the key's lane take a record whose payload fits a slab, is there
 // already or is not needed.
 func (g *Gateway) acceptRecord(op errs.Op, key objects.Key, record *objects.Meta, payload *Arrival, under acceptance, p *place) (messages.Stored, error) {
-	m := &messages.StoreRecord{Key: key, Record: record, Fence: under.fence, Sent: under.sent, Reply: messages.NewReply[messages.Stored]()}
+	m := &messages.StoreRecord{Key: key, Record: record, Fence: p.under(under.fence), Sent: under.sent, Window: under.window, Reply: messages.NewReply[messages.Stored]()}
 	if payload != nil {
 		m.Parts = payload.Parts
-	}
-	if payload != nil && payload.Body != nil && record.Where == objects.Inline {
-		if record.Size < 0 || record.Size > slab.Bytes {
-			return messages.Stored{}, errs.E(op, key, errs.Invalid, fmt.Errorf("a payload of %d bytes is in the record", record.Size))
-		}
-		window, err := g.Slabs.Lease(1)
-		if err != nil {
-			return messages.Stored{}, errs.E(op, key, err)
-		}
-		defer window.Release()
-		if _, err := io.ReadFull(payload.Body, window.Slab(0)[:record.Size]); err != nil {
-			return messages.Stored{}, errs.E(op, key, errs.Canceled, err)
-		}
-		m.Window = window
 	}
 	g.System.Root().Send(p.owner.Writer(p.digest), m)
 	return m.Reply.WaitOn(g.System.Clock(), op, Deadline)
@@ -150,7 +161,7 @@ func (g *Gateway) acceptRecord(op errs.Op, key objects.Key, record *objects.Meta
 func (g *Gateway) acceptPayload(op errs.Op, key objects.Key, record *objects.Meta, payload *Arrival, under acceptance, p *place) (messages.Stored, error) {
 	return g.arrived(op, key, record.Size, payload, func(body io.Reader, window *slab.Window) messages.Reply[messages.Stored] {
 		m := &messages.StorePayload{
-			Key: key, Record: record, Parts: payload.Parts, Payload: body, Fence: under.fence, Sent: under.sent, Window: window, Reply: messages.NewReply[messages.Stored](),
+			Key: key, Record: record, Parts: payload.Parts, Payload: body, Fence: p.under(under.fence), Sent: under.sent, Window: window, Reply: messages.NewReply[messages.Stored](),
 		}
 		g.System.Root().Send(p.owner.Coordinator, m)
 		return m.Reply

@@ -17,7 +17,7 @@ func (g *Gateway) NoteSettled(list []messages.Settlement) error {
 	roster := g.Roster.Load()
 	for _, l := range list {
 		digest := l.Key.Digest()
-		view := roster.Owner(digest)
+		view, _ := roster.Hold(g.holders(l.Key), digest)
 		if view == nil || view.Closed() != nil {
 			continue
 		}

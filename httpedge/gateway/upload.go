@@ -137,7 +137,7 @@ func (g *Gateway) putSmall(op errs.Op, key objects.Key, bucket *objects.BucketDo
 			return objects.Receipt{}, err
 		}
 		m := &messages.PutObject{
-			Key: key, Conditions: put.Conditions, Window: window, Meta: meta, Fence: fence, Reply: messages.NewReply[objects.Receipt](),
+			Key: key, Conditions: put.Conditions, Window: window, Meta: meta, Fence: p.under(fence), Reply: messages.NewReply[objects.Receipt](),
 		}
 		m.Meta.Writes = writes
 		g.System.Root().Send(p.owner.Writer(p.digest), m)
@@ -249,7 +249,9 @@ func (g *Gateway) streamFrom(op errs.Op, key objects.Key, bucket *objects.Bucket
 		Modified: g.Now(), Reply: messages.NewReply[messages.Uploaded](),
 	}
 	commit := func(fence messages.Fence) (messages.Uploaded, error) {
-		finish.Fence, finished = fence, true
+		// The body may have taken long. Where the key is still this mountpath's, it is so under
+		// the mount epoch of now; where it is not, the lane says so.
+		finish.Fence, finished = g.Roster.Load().Fenced(fence, g.holders(key), at.digest), true
 		g.System.Root().Send(s.transfer, finish)
 		uploaded, err := finish.Reply.WaitOn(g.System.Clock(), op, sealTime)
 		if err == nil && p.number == 0 {
@@ -288,7 +290,7 @@ func (s *stream) open(bucket *objects.BucketDoc, put *Put, p part, at *place) (m
 	}
 	open := &messages.OpenUpload{
 		Key: s.key, Draft: put.Draft, Conditions: put.Conditions, ETag: bucket.Props.ETagKind(), Sums: put.Sums,
-		WantMD5: put.MD5 != "", WantSHA256: put.SHA256 != "", SizeHint: put.Size, Writes: writes,
+		WantMD5: put.MD5 != "", WantSHA256: put.SHA256 != "", SizeHint: put.Size, Holders: at.holders, Writes: writes,
 		UploadID: p.uploadID, Part: p.number, Window: s.window, Written: s.written,
 		Reply: messages.NewReply[messages.UploadOpened](),
 	}
