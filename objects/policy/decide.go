@@ -57,8 +57,11 @@ func (p *Policy) Decide(q *Question) (Effect, *Statement) {
 
 // apply says what a statement means for a question about one of its actions.
 func (s *Statement) apply(q *Question) Effect {
+	if !s.aboutResource(q) { // first: most often a literal says no at once
+		return None
+	}
 	reach := s.principals.match(q.Principal)
-	if reach == notMeant || !s.aboutResource(q) {
+	if reach == notMeant {
 		return None
 	}
 	for i := range s.conditions {

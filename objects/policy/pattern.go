@@ -69,6 +69,12 @@ func (t *subject) prefix(i int, text string, fold bool) (int, bool) {
 		if !fold && len(text) <= len(here) {
 			return len(text), here[:len(text)] == text
 		}
+		if !fold && len(text) > len(here) {
+			if text[:len(here)] != here {
+				return 0, false
+			}
+			text, done, here = text[len(here):], len(here), ""
+		}
 		for text != "" && here != "" {
 			n, m, same := sameRune(here, text, fold)
 			if !same {

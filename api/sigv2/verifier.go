@@ -1,0 +1,378 @@
+package sigv2
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/sha1"
+	"encoding/base64"
+	"encoding/hex"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/troupe-storage/troupe/api/sigv4"
+	"github.com/troupe-storage/troupe/objects"
+	"github.com/troupe-storage/troupe/objects/errs"
+)
+
+const opVerify errs.Op = "sigv2.Verify"
+
+// Options configure a Verifier.
+type Options struct {
+	// Secret returns the secret of an access key, as sigv4.Options has it. Required.
+	Secret func(accessKey string) (secret string, ok bool)
+	// Domains are those under which the first label of a host is a bucket.
+	Domains []string
+	Now     func() time.Time // default time.Now
+	MaxSkew time.Duration    // between the clocks of client and node; default 15 minutes
+}
+
+// Verifier checks signatures. Safe for concurrent use.
+type Verifier struct{ options Options }
+
+// NewVerifier returns a Verifier.
+func NewVerifier(options Options) *Verifier {
+	if options.Now == nil {
+		options.Now = time.Now
+	}
+	if options.MaxSkew <= 0 {
+		options.MaxSkew = 15 * time.Minute
+	}
+	domains := make([]string, 0, len(options.Domains))
+	for _, d := range options.Domains {
+		domains = append(domains, strings.ToLower(d))
+	}
+	options.Domains = domains
+	return &Verifier{options: options}
+}
+
+// scheme begins an Authorization header of this version.
+const scheme = "AWS "
+
+// Claims reports whether a request is signed with this version, well or not.
+func Claims(r *sigv4.Request) bool {
+	c := collect(r)
+	return strings.HasPrefix(c.header("authorization"), scheme) || c.has("Signature") || c.has("AWSAccessKeyId")
+}
+
+// parameter is a part of the query, decoded.
+type parameter struct {
+	name, value string
+	hasValue    bool
+}
+
+// claim is a request, taken apart.
+type claim struct {
+	request    *sigv4.Request
+	headers    []objects.Pair // names in lower letters
+	parameters []parameter
+	broken     bool // an escape of the query is none
+}
+
+func collect(r *sigv4.Request) *claim {
+	c := &claim{request: r}
+	if r.Headers != nil {
+		r.Headers.All(func(name, value []byte) {
+			c.headers = append(c.headers, objects.Pair{Name: strings.ToLower(string(name)), Value: strings.TrimSpace(string(value))})
+		})
+	}
+	for part := range bytes.SplitSeq(r.Query, []byte{'&'}) {
+		if len(part) == 0 {
+			continue
+		}
+		name, value, found := bytes.Cut(part, []byte{'='})
+		n, ok1 := unescape(name)
+		v, ok2 := unescape(value)
+		c.broken = c.broken || !ok1 || !ok2
+		c.parameters = append(c.parameters, parameter{n, v, found})
+	}
+	return c
+}
+
+// unescape decodes once; "+" is a space, as the node reads it.
+func unescape(raw []byte) (string, bool) {
+	out := make([]byte, 0, len(raw))
+	for i := 0; i < len(raw); i++ {
+		switch raw[i] {
+		case '+':
+			out = append(out, ' ')
+		case '%':
+			var b [1]byte
+			if i+2 >= len(raw) {
+				return "", false
+			}
+			if _, err := hex.Decode(b[:], raw[i+1:i+3]); err != nil {
+				return "", false
+			}
+			out = append(out, b[0])
+			i += 2
+		default:
+			out = append(out, raw[i])
+		}
+	}
+	return string(out), true
+}
+
+// header returns the first field of a name.
+func (c *claim) header(name string) string {
+	for _, h := range c.headers {
+		if h.Name == name {
+			return h.Value
+		}
+	}
+	return ""
+}
+
+func (c *claim) has(name string) bool {
+	_, count := c.parameter(name)
+	return count > 0
+}
+
+// parameter returns the first parameter of a name, and how many there are.
+func (c *claim) parameter(name string) (value string, count int) {
+	for _, p := range c.parameters {
+		if p.name == name {
+			if count++; count == 1 {
+				value = p.value
+			}
+		}
+	}
+	return value, count
+}
+
+// Verify checks the signature of a request that Claims to have one, and says whose
+// it is. Every error is a *sigv4.Error.
+func (v *Verifier) Verify(r *sigv4.Request) (sigv4.Identity, error) {
+	c := collect(r)
+	if c.broken {
+		return sigv4.Identity{}, refuse(errs.Invalid, sigv4.InvalidURI, "Couldn't parse the specified URI.")
+	}
+	if name := c.unsignable(); name != "" {
+		return sigv4.Identity{}, refuse(errs.Invalid, sigv4.InvalidRequest,
+			"The subresource "+name+" cannot be signed with Signature Version 2. Please use AWS4-HMAC-SHA256.")
+	}
+	var accessKey, signature, date string
+	var id sigv4.Identity
+	var err error
+	if authorization := c.header("authorization"); authorization != "" {
+		accessKey, signature, err = fromHeader(authorization)
+		if err == nil {
+			date, id.Time, err = v.headerDate(c)
+		}
+	} else {
+		id.Presigned = true
+		accessKey, signature, date, id.Time, err = v.fromQuery(c)
+	}
+	if err != nil {
+		return sigv4.Identity{}, err
+	}
+	secret, ok := v.options.Secret(accessKey)
+	if !ok || secret == "" {
+		return sigv4.Identity{}, refuse(errs.Denied, sigv4.InvalidAccessKeyID,
+			"The AWS Access Key Id you provided does not exist in our records.", objects.Pair{Name: "AWSAccessKeyId", Value: accessKey})
+	}
+	toSign := v.stringToSign(c, date)
+	mac := hmac.New(sha1.New, []byte(secret))
+	mac.Write([]byte(toSign))
+	if !hmac.Equal([]byte(base64.StdEncoding.EncodeToString(mac.Sum(nil))), []byte(signature)) {
+		return sigv4.Identity{}, refuse(errs.Denied, sigv4.SignatureDoesNotMatch,
+			"The request signature we calculated does not match the signature you provided. Check your key and signing method.",
+			objects.Pair{Name: "AWSAccessKeyId", Value: accessKey}, objects.Pair{Name: "StringToSign", Value: toSign},
+			objects.Pair{Name: "SignatureProvided", Value: signature})
+	}
+	if c.header("x-amz-security-token") != "" || c.has("x-amz-security-token") {
+		return sigv4.Identity{}, refuse(errs.Invalid, sigv4.InvalidToken, "The provided token is malformed or otherwise invalid.")
+	}
+	id.AccessKey = accessKey
+	return id, c.payload(&id)
+}
+
+// fromHeader takes "AWS KEY:signature" apart; access keys have no colon.
+func fromHeader(authorization string) (accessKey, signature string, err error) {
+	accessKey, signature, found := strings.Cut(strings.TrimPrefix(authorization, scheme), ":")
+	if !strings.HasPrefix(authorization, scheme) || !found || accessKey == "" || signature == "" || strings.ContainsAny(accessKey, " ,") {
+		return "", "", refuse(errs.Invalid, sigv4.InvalidArgument, "AWS authorization header is invalid.  Expected AwsAccessKeyId:signature",
+			objects.Pair{Name: "ArgumentName", Value: "Authorization"}, objects.Pair{Name: "ArgumentValue", Value: authorization})
+	}
+	return accessKey, signature, nil
+}
+
+// headerDate returns the date line of the string to sign, and the time of the request.
+func (v *Verifier) headerDate(c *claim) (line string, at time.Time, err error) {
+	text := c.header("x-amz-date")
+	if text == "" {
+		line = c.header("date")
+		text = line
+	}
+	for _, layout := range []string{http.TimeFormat, time.RFC1123Z, "20060102T150405Z", time.RFC850, time.ANSIC} {
+		if at, err = time.Parse(layout, text); err == nil {
+			break
+		}
+	}
+	if err != nil {
+		return "", at, refuse(errs.Denied, sigv4.AccessDenied, "AWS authentication requires a valid Date or x-amz-date header")
+	}
+	now := v.options.Now()
+	if skew := now.Sub(at); skew > v.options.MaxSkew || skew < -v.options.MaxSkew {
+		return "", at, refuse(errs.Denied, sigv4.RequestTimeTooSkewed,
+			"The difference between the request time and the current time is too large.",
+			objects.Pair{Name: "RequestTime", Value: text}, objects.Pair{Name: "ServerTime", Value: now.UTC().Format(time.RFC3339)},
+			objects.Pair{Name: "MaxAllowedSkewMilliseconds", Value: strconv.FormatInt(v.options.MaxSkew.Milliseconds(), 10)})
+	}
+	return line, at, nil
+}
+
+// fromQuery reads the three parameters. The time of the request is when it ends: it
+// does not say when it was signed.
+func (v *Verifier) fromQuery(c *claim) (accessKey, signature, expires string, at time.Time, err error) {
+	accessKey, n1 := c.parameter("AWSAccessKeyId")
+	signature, n2 := c.parameter("Signature")
+	expires, n3 := c.parameter("Expires")
+	if n1 != 1 || n2 != 1 || n3 != 1 || accessKey == "" || signature == "" {
+		return "", "", "", at, refuse(errs.Denied, sigv4.AccessDenied,
+			"Query-string authentication requires the Signature, Expires and AWSAccessKeyId parameters")
+	}
+	seconds, err := strconv.ParseInt(expires, 10, 64)
+	if err != nil || seconds < 0 || seconds > 1<<40 {
+		return "", "", "", at, refuse(errs.Denied, sigv4.AccessDenied, "Invalid date (should be seconds since epoch): "+expires)
+	}
+	at = time.Unix(seconds, 0)
+	if now := v.options.Now(); now.After(at) {
+		return "", "", "", at, refuse(errs.Denied, sigv4.AccessDenied, "Request has expired",
+			objects.Pair{Name: "Expires", Value: at.UTC().Format(time.RFC3339)}, objects.Pair{Name: "ServerTime", Value: now.UTC().Format(time.RFC3339)})
+	}
+	return accessKey, signature, expires, at, nil
+}
+
+// stringToSign is what the signature is of.
+func (v *Verifier) stringToSign(c *claim, date string) string {
+	var b strings.Builder
+	b.Write(c.request.Method)
+	for _, name := range []string{"content-md5", "content-type"} {
+		value := c.header(name)
+		if value == "" {
+			value, _ = c.parameter(name) // where botocore puts it in a presigned request
+		}
+		b.WriteString("\n" + value)
+	}
+	b.WriteString("\n" + date + "\n")
+	var amz []objects.Pair
+	for _, h := range c.headers {
+		if strings.HasPrefix(h.Name, "x-amz-") {
+			amz = append(amz, h)
+		}
+	}
+	for _, p := range c.parameters {
+		if name := strings.ToLower(p.name); strings.HasPrefix(name, "x-amz-") {
+			amz = append(amz, objects.Pair{Name: name, Value: p.value})
+		}
+	}
+	slices.SortStableFunc(amz, func(a, b objects.Pair) int { return strings.Compare(a.Name, b.Name) })
+	for i, h := range amz {
+		switch {
+		case i > 0 && amz[i-1].Name == h.Name:
+			b.WriteString("," + h.Value)
+		case i > 0:
+			b.WriteString("\n" + h.Name + ":" + h.Value)
+		default:
+			b.WriteString(h.Name + ":" + h.Value)
+		}
+	}
+	if len(amz) > 0 {
+		b.WriteByte('\n')
+	}
+	b.WriteString(v.resource(c))
+	return b.String()
+}
+
+// resource is the bucket of a virtual host, the path as sent, and the subresources.
+func (v *Verifier) resource(c *claim) string {
+	host := strings.ToLower(string(c.request.Host))
+	if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.HasSuffix(host, "]") {
+		host = host[:i]
+	}
+	resource := ""
+	for _, domain := range v.options.Domains {
+		if bucket, found := strings.CutSuffix(host, "."+domain); found && bucket != "" {
+			resource = "/" + bucket
+			break
+		}
+	}
+	if len(c.request.Path) == 0 {
+		resource += "/"
+	}
+	resource += string(c.request.Path)
+	var signed []parameter
+	for _, p := range c.parameters {
+		if isSigned(p.name) {
+			signed = append(signed, p)
+		}
+	}
+	slices.SortStableFunc(signed, func(a, b parameter) int { return strings.Compare(a.name, b.name) })
+	for i, p := range signed {
+		if i == 0 {
+			resource += "?" + p.name
+		} else {
+			resource += "&" + p.name
+		}
+		if p.hasValue {
+			resource += "=" + p.value
+		}
+	}
+	return resource
+}
+
+// isSigned reports whether a parameter is part of the resource.
+func isSigned(name string) bool {
+	switch name {
+	case "accelerate", "acl", "analytics", "cors", "defaultObjectAcl", "delete", "inventory", "lifecycle", "location", "logging",
+		"metrics", "notification", "object-lock", "partNumber", "policy", "replication", "requestPayment", "response-cache-control",
+		"response-content-disposition", "response-content-encoding", "response-content-language", "response-content-type",
+		"response-expires", "restore", "select", "select-type", "storageClass", "tagging", "torrent", "uploadId", "uploads",
+		"versionId", "versioning", "versions", "website":
+		return true
+	}
+	return false
+}
+
+// unsignable returns a subresource of the query that chooses the operation and
+// that no client of this version signs.
+func (c *claim) unsignable() string {
+	for _, p := range c.parameters {
+		switch p.name {
+		case "attributes", "encryption", "intelligent-tiering", "legal-hold", "ownershipControls", "policyStatus",
+			"publicAccessBlock", "retention", "renameObject", "session", "append", "metadataTable", "metadataConfiguration", "abac":
+			return p.name
+		}
+	}
+	return ""
+}
+
+// payload says how the payload comes: as it is, or in chunks that are not signed.
+func (c *claim) payload(id *sigv4.Identity) error {
+	switch value := c.header("x-amz-content-sha256"); value {
+	case "", sigv4.Unsigned.String():
+		if c.header("x-amz-trailer") != "" && c.header("x-amz-decoded-content-length") != "" {
+			id.Payload = sigv4.ChunkedUnsignedTrailer // botocore over TLS
+		}
+	case sigv4.ChunkedUnsignedTrailer.String():
+		id.Payload = sigv4.ChunkedUnsignedTrailer
+	default:
+		sum, err := hex.DecodeString(value)
+		if err != nil || len(sum) != len(id.PayloadSHA256) {
+			*id = sigv4.Identity{}
+			return refuse(errs.Invalid, sigv4.InvalidArgument, "x-amz-content-sha256 must be "+sigv4.Unsigned.String()+", "+
+				sigv4.ChunkedUnsignedTrailer.String()+", or a valid sha256 value in a request of Signature Version 2.",
+				objects.Pair{Name: "ArgumentName", Value: "x-amz-content-sha256"}, objects.Pair{Name: "ArgumentValue", Value: value})
+		}
+		id.Payload = sigv4.Signed
+		copy(id.PayloadSHA256[:], sum)
+	}
+	return nil
+}
+
+func refuse(kind errs.Kind, code sigv4.Code, message string, details ...objects.Pair) *sigv4.Error {
+	return &sigv4.Error{Code: code, Message: message, Details: details, Err: &errs.Error{Op: opVerify, Kind: kind}}
+}
