@@ -23,6 +23,8 @@ type EdgeConfig struct {
 	// AcceptRegions are the regions that signatures may be for, beside Region;
 	// AnyRegion: any. Default any. In those that are named, buckets may be made too.
 	AcceptRegions []string
+	// NoSignatureV2 refuses requests that are signed with Signature Version 2.
+	NoSignatureV2 bool
 
 	// TrustedProxies are the addresses and prefixes from which X-Forwarded-For and
 	// X-Forwarded-Proto are believed.

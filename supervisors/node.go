@@ -371,6 +371,7 @@ func (n *Node) listeners(registry gatherer, nodeID, clusterID string, started ti
 	n.keys = auth.NewRootKeys(auth.Root{AccessKey: n.config.RootAccessKey, SecretKey: n.config.RootSecretKey}, n.clock.Now)
 	signatures := auth.New(auth.Options{
 		Credentials: n.keys, Previous: n.keys.Previous(), Regions: n.config.signedRegions(), Now: n.clock.Now,
+		Version2: !n.config.Edge.NoSignatureV2, Domains: n.config.Domains,
 	})
 	base := s3api.Config{
 		Gateway: s3api.Over(n.gateway), Auth: s3api.Signatures(signatures), Region: n.config.Region, Regions: n.config.bucketRegions(), Context: ctx, Log: n.log,

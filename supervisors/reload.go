@@ -70,6 +70,7 @@ func needRestart(now, next Config) []string {
 		{"quarantine-panics", now.Quarantine.Panics, next.Quarantine.Panics}, {"quarantine-within", now.Quarantine.Within, next.Quarantine.Within},
 		{"tls-cert", now.Edge.TLSCert, next.Edge.TLSCert}, {"tls-key", now.Edge.TLSKey, next.Edge.TLSKey},
 		{"tls-listener", now.Edge.TLSListeners, next.Edge.TLSListeners}, {"accept-region", now.Edge.AcceptRegions, next.Edge.AcceptRegions},
+		{"s3-signature-v2", !now.Edge.NoSignatureV2, !next.Edge.NoSignatureV2},
 		{"trusted-proxy", now.Edge.TrustedProxies, next.Edge.TrustedProxies},
 		{"consul", now.Cluster.Consul, next.Cluster.Consul}, {"cluster", now.Cluster.Name, next.Cluster.Name},
 		{"consul-token", now.Cluster.Token, next.Cluster.Token}, {"consul-token-file", now.Cluster.TokenFile, next.Cluster.TokenFile},

@@ -125,6 +125,21 @@ func (c *claim) header(name string) string {
 	return ""
 }
 
+// all returns the values of a name joined by a comma, so that a second one counts.
+func (c *claim) all(name string) string {
+	joined := ""
+	for _, h := range c.headers {
+		switch {
+		case h.Name != name:
+		case joined == "":
+			joined = h.Value
+		default:
+			joined += "," + h.Value
+		}
+	}
+	return joined
+}
+
 func (c *claim) has(name string) bool {
 	_, count := c.parameter(name)
 	return count > 0
@@ -251,7 +266,7 @@ func (v *Verifier) stringToSign(c *claim, date string) string {
 	var b strings.Builder
 	b.Write(c.request.Method)
 	for _, name := range []string{"content-md5", "content-type"} {
-		value := c.header(name)
+		value := c.all(name)
 		if value == "" {
 			value, _ = c.parameter(name) // where botocore puts it in a presigned request
 		}
@@ -337,13 +352,26 @@ func isSigned(name string) bool {
 	return false
 }
 
-// unsignable returns a subresource of the query that chooses the operation and
-// that no client of this version signs.
+// Covers reports whether a subresource is signed, or else refused: one that chooses
+// an operation has to be.
+func Covers(subresource string) bool { return isSigned(subresource) || isUnsignable(subresource) }
+
+// isUnsignable reports whether a subresource is one that no client of this version
+// signs.
+func isUnsignable(name string) bool {
+	switch name {
+	case "abac", "annotation", "append", "attributes", "encryption", "intelligent-tiering", "legal-hold", "metadataAnnotationTable",
+		"metadataConfiguration", "metadataInventoryTable", "metadataJournalTable", "metadataTable", "ownershipControls",
+		"policyStatus", "publicAccessBlock", "renameObject", "retention", "session":
+		return true
+	}
+	return false
+}
+
+// unsignable returns a subresource of the query that cannot be signed, or "".
 func (c *claim) unsignable() string {
 	for _, p := range c.parameters {
-		switch p.name {
-		case "attributes", "encryption", "intelligent-tiering", "legal-hold", "ownershipControls", "policyStatus",
-			"publicAccessBlock", "retention", "renameObject", "session", "append", "metadataTable", "metadataConfiguration", "abac":
+		if isUnsignable(p.name) {
 			return p.name
 		}
 	}

@@ -109,6 +109,7 @@ func TestMutated(t *testing.T) {
 		mutant("path", func(c *wire) { c.Path += "x" })
 		mutant("acl header", func(c *wire) { c.Headers = append(c.Headers, [2]string{"x-amz-copy-source", "/other/key"}) })
 		mutant("content type", func(c *wire) { c.Headers = append([][2]string{{"Content-Type", "text/html"}}, c.Headers...) })
+		mutant("second content type", func(c *wire) { c.Headers = append(c.Headers, [2]string{"content-type", "text/html"}) })
 		mutant("md5", func(c *wire) {
 			c.Headers = append([][2]string{{"Content-MD5", "1B2M2Y8AsgTpgAmY7PhCfg=="}}, c.Headers...)
 		})

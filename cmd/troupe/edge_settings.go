@@ -42,6 +42,7 @@ func isList(name string) bool {
 func edgeOf(k *koanf.Koanf) supervisors.EdgeConfig {
 	return supervisors.EdgeConfig{
 		TLSCert: k.String("tls-cert"), TLSKey: k.String("tls-key"), TLSListeners: list(k, "tls-listener"),
+		NoSignatureV2: !k.Bool("s3-signature-v2"),
 		AcceptRegions: list(k, "accept-region"), TrustedProxies: list(k, "trusted-proxy"),
 		AccessLog: k.String("access-log"), AccessLogFormat: k.String("access-log-format"),
 	}

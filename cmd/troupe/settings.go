@@ -39,6 +39,7 @@ func addSettings(flags *pflag.FlagSet) {
 	flags.StringSlice("accept-region", d.Edge.AcceptRegions, "region that S3 signatures may be for, beside the region; * for any; repeatable")
 	flags.StringSlice("domain", d.Domains, "base domain of virtual-host style requests; repeatable")
 	flags.String("memory", "1GiB", "memory that the node may use, at least 64MiB")
+	flags.Bool("s3-signature-v2", true, "take requests that are signed with Signature Version 2, too")
 	flags.String("min-part", "5MiB", "least size of a part that is not the last")
 	flags.String("reserve", "1GiB,2%", "kept free on each mountpath: SIZE, SHARE%, or the smaller of both")
 	flags.String("history", "256MiB,1%,30d", "history of objects on each mountpath: at most SIZE and SHARE%, for AGE such as 30d or 12h; off: none is recorded")

@@ -7,6 +7,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/troupe-storage/troupe/api/sigv2"
 	"github.com/troupe-storage/troupe/api/sigv4"
 	"github.com/troupe-storage/troupe/objects/errs"
 )
@@ -39,24 +40,47 @@ type Options struct {
 	Regions  []string         // accepted; empty: any
 	MaxSkew  time.Duration    // between the clocks of client and node; default 15 minutes
 	Now      func() time.Time // default time.Now
+	// Version2 takes requests that are signed with Signature Version 2, too.
+	Version2 bool
+	Domains  []string // under which a host names a bucket; asked by Version2 alone
 	Body     BodyOptions
 }
 
 // Authenticator finds out who sent a request. Safe for concurrent use.
 type Authenticator struct {
-	verifier *sigv4.Verifier
-	previous *sigv4.Verifier // nil: none
+	verifier verifier
+	previous *verifier // nil: none
 	body     BodyOptions
+}
+
+// verifier checks the signatures of one set of credentials.
+type verifier struct {
+	version4 *sigv4.Verifier
+	version2 *sigv2.Verifier // nil: refused
+}
+
+// Verify checks a signature of either version.
+func (v *verifier) Verify(r *sigv4.Request) (sigv4.Identity, error) {
+	identity, err := v.version4.Verify(r)
+	var refused *sigv4.Error
+	if v.version2 == nil || !errors.As(err, &refused) || refused.Code != sigv4.InvalidRequest || !sigv2.Claims(r) {
+		return identity, err
+	}
+	return v.version2.Verify(r)
 }
 
 // New returns an Authenticator.
 func New(o Options) *Authenticator {
-	verifier := func(c Credentials) *sigv4.Verifier {
-		return sigv4.NewVerifier(sigv4.Options{Secret: c.Secret, Regions: o.Regions, MaxSkew: o.MaxSkew, Now: o.Now})
+	of := func(c Credentials) *verifier {
+		v := &verifier{version4: sigv4.NewVerifier(sigv4.Options{Secret: c.Secret, Regions: o.Regions, MaxSkew: o.MaxSkew, Now: o.Now})}
+		if o.Version2 {
+			v.version2 = sigv2.NewVerifier(sigv2.Options{Secret: c.Secret, Domains: o.Domains, MaxSkew: o.MaxSkew, Now: o.Now})
+		}
+		return v
 	}
-	a := &Authenticator{verifier: verifier(o.Credentials), body: o.Body.withDefaults()}
+	a := &Authenticator{verifier: *of(o.Credentials), body: o.Body.withDefaults()}
 	if o.Previous != nil {
-		a.previous = verifier(o.Previous)
+		a.previous = of(o.Previous)
 	}
 	return a
 }

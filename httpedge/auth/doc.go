@@ -3,7 +3,7 @@
 //
 //	request ──▶ Authenticate ──▶ Identity ──▶ NewBody ──▶ payload ──▶ gateway.Put
 //	               │                             │
-//	         sigv4.Verifier        stall policy, length, sigv4.ChunkReader
+//	    sigv4, sigv2.Verifier      stall policy, length, sigv4.ChunkReader
 //
 // Signatures are of the bytes that came over the wire: the raw target (never
 // fasthttp's decoded path) and the raw header block (fasthttp rewrites Cookie,

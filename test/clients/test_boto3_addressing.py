@@ -1,7 +1,10 @@
 """boto3: how a client may say which bucket, and how it may sign."""
 
 import socket
+import ssl
 import unittest.mock
+import urllib.error
+import urllib.request
 
 import boto3
 import pytest
@@ -103,3 +106,44 @@ def test_one_connection_serves_many_requests(node, bucket):
         with pytest.raises(s3.exceptions.ClientError):
             s3.put_object(Bucket=bucket, Key="k0", Body=content(200 * KIB), IfNoneMatch="*")
         same(s3.get_object(Bucket=bucket, Key=f"k{turn}")["Body"].read(), content(turn * 9000), f"k{turn}")
+
+
+def test_signature_version_2(node, bucket):
+    # Old clients still sign this way: headers, links, subresources, parts, metadata.
+    s3 = node.client(signature_version="s3")
+    assert bucket in [b["Name"] for b in s3.list_buckets()["Buckets"]]
+    s3.put_object(Bucket=bucket, Key="a b/é+", Body=content(3 * MIB), Metadata={"one": "1"}, ContentType="text/plain")
+    got = s3.get_object(Bucket=bucket, Key="a b/é+", ResponseContentType="text/x")
+    same(got["Body"].read(), content(3 * MIB), "a b/é+")
+    assert got["Metadata"] == {"one": "1"} and got["ContentType"] == "text/x"
+    assert s3.list_objects_v2(Bucket=bucket, Prefix="a b/")["KeyCount"] == 1
+    upload = s3.create_multipart_upload(Bucket=bucket, Key="parts")["UploadId"]
+    part = s3.upload_part(Bucket=bucket, Key="parts", UploadId=upload, PartNumber=1, Body=content(9000))
+    s3.complete_multipart_upload(
+        Bucket=bucket, Key="parts", UploadId=upload, MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
+    )
+    s3.put_object_tagging(Bucket=bucket, Key="parts", Tagging={"TagSet": [{"Key": "k", "Value": "v"}]})
+    assert s3.get_object_tagging(Bucket=bucket, Key="parts")["TagSet"] == [{"Key": "k", "Value": "v"}]
+    s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": "parts"}]})
+    # A subresource that this version cannot sign is refused, not served unsigned.
+    with pytest.raises(s3.exceptions.ClientError) as refused:
+        s3.get_object_attributes(Bucket=bucket, Key="a b/é+", ObjectAttributes=["ETag"])
+    assert refused.value.response["Error"]["Code"] == "InvalidRequest"
+    # Links, and what somebody makes of them.
+    link = s3.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "a b/é+"}, ExpiresIn=600)
+    assert "AWSAccessKeyId=" in link
+    same(fetch(node, link), content(3 * MIB), "link")
+    for wrong in (link.replace("a%20b", "a%20c"), link + "&acl", link.replace("Expires=", "Expires=9")):
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            fetch(node, wrong)
+        assert refused.value.code == 403
+    with pytest.raises(s3.exceptions.ClientError) as refused:
+        node.client(signature_version="s3", secret="wrong").list_buckets()
+    assert refused.value.response["Error"]["Code"] == "SignatureDoesNotMatch"
+    s3.delete_object(Bucket=bucket, Key="a b/é+")
+
+
+def fetch(node, link):
+    context = ssl.create_default_context(cafile=node.ca) if node.ca else None
+    with urllib.request.urlopen(link, context=context) as answer:
+        return answer.read()
