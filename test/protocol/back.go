@@ -31,7 +31,7 @@ func (n *Node) obtain(key string, t *task, target Record, own *Record) {
 	n.turn++ // rounds are distinct in a start
 	t.phase, t.waits = "obtain", map[smap.NodeID]bool{}
 	t.search = &search{round: n.turn, target: target, own: own, has: map[smap.NodeID]Message{}}
-	for _, id := range n.views[key].Owners {
+	for _, id := range n.sources(key) {
 		if id != n.id {
 			t.waits[id] = true
 		}
@@ -105,7 +105,7 @@ func (n *Node) obtainable(t *task, r Record) bool {
 			}
 		}
 	}
-	return indices[wholeIndex] || len(indices) >= n.setting.Data
+	return indices[wholeIndex] || len(indices) >= r.Data
 }
 
 // decide goes on with a search as soon as what has been answered allows it.

@@ -59,11 +59,28 @@ func (w *world) among() string {
 		}
 	}
 	w.calmly()
-	if w.notUp()+w.damages > w.profile.Parity {
+	if w.notUp()+w.damages > w.tolerance() {
 		w.say("--- %d nodes are not up, %d slices were damaged: nothing is asked", w.notUp(), w.damages)
 		return ""
 	}
 	return w.last()
+}
+
+// tolerance is how many nodes may be not up without a key being unreadable.
+func (w *world) tolerance() int {
+	least := len(w.hosts)
+	for _, f := range w.document.forms() {
+		least = min(least, f.spare(len(w.kv.Placement())))
+	}
+	return least
+}
+
+// most is how many nodes it takes for all slices of each form.
+func (w *world) most() (most int) {
+	for _, f := range w.document.forms() {
+		most = max(most, f.owners())
+	}
+	return most
 }
 
 // notUp is how many nodes do not serve.
@@ -87,8 +104,12 @@ func (w *world) absences() string {
 		w.deliver(e)
 	}
 	w.damages = 0 // they were repaired, or what they were of is lost
+	tolerance := w.tolerance()
 	for i := range w.hosts {
-		for j := range i { // two of parity
+		for j := range i + 1 {
+			if tolerance < 1 || (i == j) != (tolerance == 1) { // one of parity, or two
+				continue
+			}
 			for _, h := range []*host{w.hosts[i], w.hosts[j]} {
 				h.dead = true
 				h.node.Take()
@@ -163,6 +184,10 @@ func (w *world) told() string {
 	return ""
 }
 
+func (w *world) anyDead() bool {
+	return slices.ContainsFunc(w.hosts, func(h *host) bool { return h.dead })
+}
+
 // peace reports whether all that are not dead are up: more does not come where some are.
 func (w *world) peace() bool {
 	if w.profile.Data == 0 {
@@ -178,7 +203,7 @@ func (w *world) peace() bool {
 // too little of what the one in charge has: then it may say so only once all answer.
 func (w *world) gone(key string) bool {
 	charge := w.host(w.kv.View(w.setting.key(key)).InCharge)
-	if w.broken == 0 || charge == nil || !slices.ContainsFunc(w.hosts, func(h *host) bool { return h.dead }) {
+	if w.broken == 0 || charge == nil || !w.anyDead() {
 		return false
 	}
 	r := charge.node.disk.Records[key]
@@ -193,5 +218,5 @@ func (w *world) gone(key string) bool {
 			}
 		}
 	}
-	return r.sliced() && !indices[wholeIndex] && len(indices) < w.profile.Data
+	return r.sliced() && !indices[wholeIndex] && len(indices) < r.Data
 }

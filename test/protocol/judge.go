@@ -164,12 +164,17 @@ func (w *world) calm() string {
 // calmly goes on until nothing is under way any more, or long enough.
 func (w *world) calmly() {
 	rounds := 60
-	if w.profile.Data > 0 {
+	if w.profile.Data > 0 && !w.profile.Plans {
 		rounds = 25
 	}
+	still := 0 // for how many rounds nothing was written
 	for range rounds {
+		written := w.kv.Version() + w.document.Version
 		w.now += 5
 		w.rejoin()
+		w.writeAll()
+		w.converting()
+		w.whole()
 		w.writeAll()
 		for _, h := range w.hosts {
 			h.node.Tick(w.now)
@@ -184,6 +189,7 @@ func (w *world) calmly() {
 			w.goOn(h, 3)
 			if w.profile.Data > 0 {
 				w.goOn(h, 4)
+				w.goOn(h, 5)
 			}
 		}
 		for range 1000 + 3000*min(w.profile.Data, 1) {
@@ -193,7 +199,10 @@ func (w *world) calmly() {
 			w.deliver(w.flight[0])
 			w.writeAll()
 		}
-		if w.quiet() || w.peace() {
+		if still++; written != w.kv.Version()+w.document.Version {
+			still = 0
+		}
+		if w.quiet() || w.peace() && (!w.profile.Plans || still > 2 && w.anyDead()) {
 			w.dropStaged()
 			break
 		}
@@ -210,7 +219,7 @@ func (w *world) writeAll() {
 // quiet reports whether all are up and no plan is under way.
 func (w *world) quiet() bool {
 	_, planned := w.kv.Next()
-	return !planned && !slices.ContainsFunc(w.hosts, func(h *host) bool {
+	return !planned && w.document.Phase == "" && !slices.ContainsFunc(w.hosts, func(h *host) bool {
 		node, _ := w.kv.Node(h.node.id)
 		return !node.State.Serves() || h.node.smap.Version() != w.kv.Version() || len(h.node.disk.Unknown) > 0
 	})
@@ -240,6 +249,19 @@ func (w *world) states() string {
 	return strings.Join(s, "; ")
 }
 
+// whole begins a plan to all nodes where a bucket has fewer slices than it is to have.
+func (w *world) whole() {
+	alive := len(w.alive()) == len(w.hosts) && len(w.kv.Nodes()) == len(w.hosts)
+	if _, planned := w.kv.Next(); w.profile.Data == 0 || planned || !alive || len(w.kv.Placement()) >= w.most() {
+		return
+	}
+	var to []smap.NodeID
+	for _, h := range w.hosts {
+		to = append(to, h.node.id)
+	}
+	w.plan(to)
+}
+
 // last reads every key through every node, and looks at what nodes hold.
 func (w *world) last() string {
 	c := w.clients[0]
@@ -251,8 +273,8 @@ func (w *world) last() string {
 	}
 	for _, key := range w.hosts[0].node.keys() {
 		for _, h := range w.hosts {
-			if h.dead {
-				continue
+			if node, _ := w.kv.Node(h.node.id); h.dead || w.profile.Data > 0 && node.State == smap.Down && node.Left == 0 {
+				continue // likewise, whose loss was accepted
 			}
 			at := len(w.history)
 			w.begin(c, h, key, Op{Do: "get"})

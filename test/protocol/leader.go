@@ -12,10 +12,28 @@ import (
 // rule is what the one bucket asks of a switch.
 func (w *world) rule() smap.SwitchRule {
 	now, next := w.kv.Owners(w.setting.key(""))
+	if w.profile.Data > 0 && w.setting.Rules.On(SpareSlices) {
+		return w.ruleOfSlices()
+	}
 	if !w.setting.Rules.On(LesserCount) {
 		now, next = max(now, next), max(now, next)
 	}
 	return smap.SwitchRule{Spare: min(now, next) - 1, Slack: min(now-w.setting.enough(now), next-w.setting.enough(next))}
+}
+
+// ruleOfSlices is what the bucket asks of a switch by its slices: the least of all forms that its
+// values may be in, among the nodes that own keys and those that are to.
+func (w *world) ruleOfSlices() smap.SwitchRule {
+	nodes, after := len(w.kv.Placement()), len(w.kv.Placement())
+	if next, ok := w.kv.Next(); ok {
+		after = len(next.Placement)
+	}
+	rule := smap.SwitchRule{Spare: nodes, Slack: nodes}
+	for _, f := range w.document.forms() {
+		rule.Spare = min(rule.Spare, f.spare(min(nodes, after)))
+		rule.Slack = min(rule.Slack, max(0, min(f.owners(), after)-w.setting.minimum(f)))
+	}
+	return rule
 }
 
 // propose drafts a successor of what Consul holds. Anybody may lead, several at
@@ -56,7 +74,7 @@ func (w *world) write(d draft) {
 	w.kv = d.next
 	w.say("written v%d: %s", w.kv.Version(), d.name)
 	if counts := w.kv.Counts(); len(counts) > 0 && counts[0].Owners != w.document.Copies {
-		w.document = Document{w.document.Version + 1, counts[0].Owners, w.kv.Version()}
+		w.document.Version, w.document.Copies, w.document.Map = w.document.Version+1, counts[0].Owners, w.kv.Version()
 	}
 	if d.then != nil {
 		d.then()
@@ -171,6 +189,12 @@ func (w *world) lead(m Message) {
 		}
 	case "lost":
 		set(smap.Recovering)
+	case "converted":
+		w.converted = append(w.converted, was{m.From, r.As, r.Walked.Map})
+		if len(w.converted) > 100 {
+			w.converted = w.converted[1:]
+		}
+		w.converting()
 	case "walked":
 		w.onWalked(r.Walked)
 	}
@@ -227,7 +251,7 @@ func (w *world) finish() {
 		rest += int(run.To-run.From) + 1
 	}
 	if rest == smap.Slots {
-		w.propose("the plan is finished", nil, func(c *smap.Change) { c.Finish() })
+		w.propose("the plan is finished", func() { w.plans++ }, func(c *smap.Change) { c.Finish() })
 		return
 	}
 	w.propose("empty slots have switched", nil, func(c *smap.Change) {
@@ -242,6 +266,10 @@ func (w *world) finish() {
 // stepOperator begins or cancels a plan.
 func (w *world) stepOperator(s uint64) {
 	if !w.profile.Plans {
+		return
+	}
+	if w.profile.Data > 0 && s>>50&1 == 0 {
+		w.stepConvert(s)
 		return
 	}
 	if next, ok := w.kv.Next(); ok {
@@ -319,6 +347,9 @@ func (w *world) acceptLoss(s uint64) {
 	}
 	before := w.kv
 	safe := before.MayGiveUp(node.ID, w.rule()) // then no key has it as its only source
+	if w.profile.Data > 0 && !safe {
+		return // nobody asks for it
+	}
 	then := func() {
 		for _, key := range w.host(node.ID).node.keys() {
 			if lost, value := w.loses(before, key, node.ID); lost && !safe {

@@ -16,7 +16,7 @@ func (n *Node) onRequest(m Message) {
 		n.answers = append(n.answers, Answer{Op: m.Op.ID, Outcome: Refused})
 	case v.InCharge == n.id:
 		op := m.Op
-		if n.slices() && op.Value != "" {
+		if n.slices() && op.Value != "" && n.disk.Bucket.writesAs().Data > 0 {
 			n.stage(m.Key, &op)
 			return
 		}
@@ -105,6 +105,9 @@ func (n *Node) judge(key string, t *task) {
 	switch {
 	case t.copy:
 		n.copyOut(key, t, r, have)
+		return
+	case t.convert:
+		n.convert(key, t, r, have)
 		return
 	case t.fetch != nil:
 		n.fetched(*t.fetch)
@@ -288,7 +291,7 @@ func (n *Node) gathered(key string, t *task) {
 	if len(t.waits) > 0 && t.stored*2 <= len(t.waits)+t.stored {
 		return
 	}
-	if n.slices() && !n.enough(t) || !n.slices() && t.stored < n.setting.enough(n.views[key].Count) {
+	if n.slices() && !n.enough(key, t) || !n.slices() && t.stored < n.setting.enough(n.views[key].Count) {
 		n.failed(t)
 		n.end(key, t)
 		return
@@ -302,7 +305,7 @@ func (n *Node) gathered(key string, t *task) {
 			}
 		}
 	}
-	if t.phase == "write" {
+	if t.phase == "write" && t.op != nil {
 		n.answer(Answer{Op: t.op.ID, Outcome: Done})
 		n.end(key, t)
 		return

@@ -73,9 +73,10 @@ type Message struct {
 
 // report is what a node tells whoever leads.
 type report struct {
-	What   string // "return", "up", "lost", "walked"
+	What   string // "return", "up", "lost", "walked", "converted"
 	Since  uint64 // of the entry
 	Walked smap.Walked
+	As     uint64 // converted: version of the bucket's document
 }
 
 // String is the message's line in a trace; it names it, too.
@@ -130,6 +131,8 @@ type Record struct {
 	Follows objects.Generation // the record that was settled when this one was written; zero: there was none, or a marker
 	Whole   bool               // the payload is whole at the members with the lower indices, else a slice at each
 	Members []Member           // by index
+	Data    int                // how many slices of data the payload has
+	Parity  int                // and of parity
 }
 
 // String returns the record as "1-2-3=value", with a mark if it is not settled.

@@ -30,6 +30,15 @@ func sliceMoods() []Mood {
 	}
 }
 
+// planMoods returns the moods of runs with slices and plans, in the same order.
+func planMoods() []Mood {
+	return []Mood{
+		{520, 50, 70, 160, 6, 6, 10, 10, 110, 4, 10, 0, 5, 30, 6, 3, 0},   // plans
+		{520, 60, 70, 140, 10, 10, 20, 30, 90, 6, 30, 2, 5, 20, 12, 5, 0}, // and nodes that leave and return
+		{520, 70, 30, 140, 8, 30, 20, 15, 90, 20, 15, 0, 15, 30, 4, 5, 0}, // and maps that are adopted late
+	}
+}
+
 // table returns what is done, in the order of a mood's columns.
 func (Mood) table(w *world) [17]func(uint64) {
 	return [17]func(uint64){

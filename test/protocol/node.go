@@ -42,6 +42,19 @@ type Document struct {
 	Version uint64
 	Copies  int
 	Map     uint64 // version of the map under which it was written
+
+	Form   Form   // of values
+	Wanted Form   // zero, or what they are converted to
+	Phase  string // of that: "grow", "convert", "shrink"
+	Left   []Form // that values were converted to before it was taken back
+}
+
+// writesAs returns the form of new values.
+func (d Document) writesAs() Form {
+	if d.Phase == "convert" || d.Phase == "shrink" {
+		return d.Wanted
+	}
+	return d.Form
 }
 
 // Disk is what a node has synced: what a restart finds.
@@ -83,6 +96,8 @@ type Node struct {
 	staged        map[string]map[SliceName]string // slices that nothing names yet
 	stagings      map[uint64]*staging             // writes that are not in their lines yet, by turn
 	builds        map[uint64]*building            // by turn
+	conversions   map[uint64]*conversion          // by turn
+	converted     map[string]shape                // keys whose values are as they should be, and since when
 	backs, losses int                             // how often it went back, and settled what is lost
 	short         map[string]objects.Generation   // a settled payload of which all owners together had too little
 	now           int64
@@ -105,6 +120,8 @@ type task struct {
 	op    *Op      // a client's; nil for a copy or a fetch
 	fetch *Message // somebody who catches up
 	copy  bool     // to next owners
+
+	convert bool // to the form of new values
 
 	phase  string // "settle", "write", "copy"
 	record Record // what is being stored
@@ -141,7 +158,7 @@ type walk struct {
 
 // NewNode makes an empty node that has adopted a map.
 func NewNode(id smap.NodeID, setting *Setting, m *smap.Smap) *Node {
-	n := &Node{id: id, setting: setting, disk: Disk{Map: m, Bucket: Document{Copies: setting.Copies}, Records: map[string]Record{}, Unknown: map[string]bool{}, Hints: map[smap.NodeID]map[string]bool{},
+	n := &Node{id: id, setting: setting, disk: Disk{Map: m, Bucket: Document{Copies: setting.Copies, Form: setting.first()}, Records: map[string]Record{}, Unknown: map[string]bool{}, Hints: map[smap.NodeID]map[string]bool{},
 		Slices: map[string]map[SliceName]string{}, Retained: map[string][]Record{}, Unbuilt: map[string]objects.Generation{}}}
 	n.Restart()
 	return n
@@ -163,6 +180,7 @@ func (n *Node) Restart() {
 	n.out, n.answers, n.lane = nil, nil, nil
 	n.staged, n.stagings, n.builds = map[string]map[SliceName]string{}, map[uint64]*staging{}, map[uint64]*building{}
 	n.short = map[string]objects.Generation{}
+	n.conversions, n.converted = map[uint64]*conversion{}, map[string]shape{}
 	n.look()
 }
 

@@ -46,6 +46,10 @@ func (n *Node) copying(key string) bool {
 // copyOut sends a settled record, or absence, to the next owners.
 func (n *Node) copyOut(key string, t *task, r Record, have bool) {
 	v := n.views[key]
+	if have && r.sliced() && n.on(RemapFirst) && n.remaps(key, t, r) {
+		return
+	}
+	t.unbuilt = t.unbuilt || have && r.sliced() && n.short[key] == r.Payload
 	t.phase, t.record, t.have, t.waits = "copy", r, have, map[smap.NodeID]bool{}
 	for _, id := range v.Next {
 		if node, _ := n.smap.Node(id); !node.State.Away() && !slices.Contains(v.Owners, id) {
@@ -56,11 +60,36 @@ func (n *Node) copyOut(key string, t *task, r Record, have bool) {
 	n.copiedOut(key, t)
 }
 
+// remaps gives next owners their indices by a record of its own, or has the value converted that
+// they have no room for. It reports whether that is under way.
+func (n *Node) remaps(key string, t *task, r Record) bool {
+	if !n.hasRoom(key, r) {
+		n.end(key, t)
+		n.toConvert(key)
+		return true
+	}
+	members := n.assign(key, r.form(), r.Members)
+	if slices.Equal(members, r.Members) {
+		return false
+	}
+	r.Follows, r.Generation, r.Members, r.Settled = r.Generation, n.next(), members, false
+	if t.unbuilt = n.disk.Unbuilt[key] == r.Payload || n.short[key] == r.Payload; t.unbuilt {
+		n.spread(key, t, "settle", r)
+		return true
+	}
+	n.forward(key, t, r)
+	return true
+}
+
 // onCopy makes this node's state of a key equal to that of the node in charge.
 func (n *Node) onCopy(m Message) {
 	v := n.views[m.Key]
 	if n.fenced(m) || !slices.Contains(v.Next, n.id) {
 		n.reply(m, Message{Kind: Copied})
+		return
+	}
+	if m.Have && n.slices() && n.lacks(m.Key, m.Record) && n.on(SliceFirst) && !m.Unbuilt {
+		n.reply(m, Message{Kind: Copied, Needs: true, Acks: m.Record.Generation})
 		return
 	}
 	n.equal(m.Key, m.Record, m.Have, v.Epoch, n.on(CopyDropsBeyond))
@@ -73,6 +102,10 @@ func (n *Node) onCopy(m Message) {
 func (n *Node) onCopied(m Message) {
 	t := n.find(m)
 	if t == nil || t.phase != "copy" || !t.waits[m.From] {
+		return
+	}
+	if m.Needs {
+		n.send(Message{Kind: Build, To: m.From, Key: m.Key, Turn: t.turn, Start: n.disk.Start, Have: true, Record: t.record})
 		return
 	}
 	if !m.OK {

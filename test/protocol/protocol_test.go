@@ -15,6 +15,7 @@ import (
 var (
 	seedFlag = flag.Uint64("protocol.seed", 0, "play this seed only, and print its trace")
 	sliced   = flag.Bool("protocol.slices", false, "with -protocol.seed: the seed is one of runs with slices")
+	planned  = flag.Bool("protocol.plans", false, "with -protocol.seed: the seed is one of runs with slices and plans")
 	ruleFlag = flag.String("protocol.without", "", "with -protocol.seed: switch this rule off")
 )
 
@@ -25,8 +26,8 @@ func explain(of func(uint64) (protocol.Profile, protocol.Schedule), seed uint64,
 	rules := protocol.Without(without)
 	s = protocol.Shrink(p, s, rules, 2000)
 	short := protocol.Run(p, s, rules, true)
-	return fmt.Sprintf("seed %d, %+v: %s\nshrunk to %d steps: %s\n%s\nagain: go test ./test/protocol -run TestSeed -protocol.slices=%v -protocol.seed=%d -protocol.without=%q -v",
-		seed, p, wrong, len(s), short.Wrong, strings.Join(short.Trace, "\n"), p.Data > 0, seed, without)
+	return fmt.Sprintf("seed %d, %+v: %s\nshrunk to %d steps: %s\n%s\nagain: go test ./test/protocol -run TestSeed -protocol.slices=%v -protocol.plans=%v -protocol.seed=%d -protocol.without=%q -v",
+		seed, p, wrong, len(s), short.Wrong, strings.Join(short.Trace, "\n"), p.Data > 0 && !p.Plans, p.Data > 0 && p.Plans, seed, without)
 }
 
 // TestSeed plays the seed of a failure again, and prints its shrunk trace. Without
@@ -37,8 +38,11 @@ func TestSeed(t *testing.T) {
 		seed, without = 9, protocol.Settle
 	}
 	of := protocol.ScheduleOf
-	if *sliced {
+	switch {
+	case *sliced:
 		of = protocol.SlicesOf
+	case *planned:
+		of = protocol.PlansOf
 	}
 	p, s := of(seed)
 	v := protocol.Run(p, s, protocol.Without(without), false)
@@ -54,7 +58,7 @@ func TestSeed(t *testing.T) {
 
 // With all rules on no run goes wrong.
 func TestProtocol(t *testing.T) {
-	const runs = 1500
+	const runs = 800
 	var operations, acknowledged int
 	var maps uint64
 	found := []uint64{13168, 22993, 56442} // what longer searches found in rules that were missing
@@ -83,9 +87,9 @@ func TestProtocol(t *testing.T) {
 // With slices, three of data and two of parity on five and six nodes, no run goes wrong either.
 func TestSlices(t *testing.T) {
 	const runs = 400
-	sum := slicesRuns(t, 0, runs)
+	sum := slicesRuns(t, protocol.SlicesOf, 0, runs)
 	for _, seed := range []uint64{563, 654, 2580} { // what longer searches found
-		v := slicesRuns(t, seed, 1)
+		v := slicesRuns(t, protocol.SlicesOf, seed, 1)
 		sum.Backs, sum.Losses = sum.Backs+v.Backs, sum.Losses+v.Losses
 	}
 	if sum.Acknowledged*2 < sum.Operations || sum.Backs < runs/100 || sum.Losses == 0 {
@@ -95,15 +99,25 @@ func TestSlices(t *testing.T) {
 	t.Logf("%d runs, %d operations, %d acknowledged, %d maps, %d times back, %d times lost", runs, sum.Operations, sum.Acknowledged, sum.Maps, sum.Backs, sum.Losses)
 }
 
+// Nor do runs with slices in which nodes join, are drained and given up, or the bucket is converted.
+func TestPlans(t *testing.T) {
+	const runs = 80
+	sum := slicesRuns(t, protocol.PlansOf, 0, runs)
+	if sum.Acknowledged*2 < sum.Operations {
+		t.Errorf("of %d operations %d were acknowledged: the runs show little", sum.Operations, sum.Acknowledged)
+	}
+	t.Logf("%d runs, %d operations, %d acknowledged, %d maps", runs, sum.Operations, sum.Acknowledged, sum.Maps)
+}
+
 // slicesRuns plays so many seeds with slices and sums up what they did; it fails on the first
 // that goes wrong.
-func slicesRuns(t *testing.T, from, count uint64) (sum protocol.Verdict) {
+func slicesRuns(t *testing.T, of func(uint64) (protocol.Profile, protocol.Schedule), from, count uint64) (sum protocol.Verdict) {
 	t.Helper()
 	for seed := from; seed < from+count; seed++ {
-		p, s := protocol.SlicesOf(seed)
+		p, s := of(seed)
 		v := protocol.Run(p, s, nil, false)
 		if v.Wrong != "" {
-			t.Fatal(explain(protocol.SlicesOf, seed, "", v.Wrong))
+			t.Fatal(explain(of, seed, "", v.Wrong))
 		}
 		if v.Inconclusive {
 			t.Errorf("seed %d: the judge took too long", seed)
@@ -119,7 +133,7 @@ func TestSlicesSoak(t *testing.T) {
 	slice := soak.Begin(t, soak.Row{Name: "protocol-slices", Unit: "schedules of the protocol's model with slices", Goal: 1_000_000})
 	for slice.More() {
 		const batch = 200
-		sum := slicesRuns(t, slice.Next()+10_000, batch) // the others are the short form's, and the witnesses'
+		sum := slicesRuns(t, protocol.SlicesOf, slice.Next()+10_000, batch) // the others are the short form's, and the witnesses'
 		slice.Count("operations", int64(sum.Operations))
 		slice.Count("acknowledged", int64(sum.Acknowledged))
 		slice.Count("times back", int64(sum.Backs))
@@ -147,10 +161,13 @@ func TestRunsRepeat(t *testing.T) {
 // are others; TestRulesSoak finds them.
 func TestRules(t *testing.T) {
 	elsewhere, unshown := elsewhere(), unshown()
-	for _, rule := range slices.Concat(protocol.All(), protocol.OfSlices()) {
+	for _, rule := range slices.Concat(protocol.All(), protocol.OfSlices(), protocol.OfPlans()) {
 		of, witnesses := protocol.ScheduleOf, witnesses()
 		if slices.Contains(protocol.OfSlices(), rule) {
 			of, witnesses = protocol.SlicesOf, sliceWitnesses()
+		}
+		if slices.Contains(protocol.OfPlans(), rule) {
+			of, witnesses = protocol.PlansOf, planWitnesses()
 		}
 		seed, ok := witnesses[rule]
 		if _, known := unshown[rule]; !ok && !known && !slices.Contains(elsewhere, rule) {
@@ -196,7 +213,7 @@ func TestProtocolSoak(t *testing.T) {
 // TestRulesSoak looks for seeds that go wrong without a rule, for every rule in
 // turn, and counts what it finds. The seeds are in its output.
 func TestRulesSoak(t *testing.T) {
-	rules := slices.Concat(protocol.All(), protocol.OfSlices())
+	rules := slices.Concat(protocol.All(), protocol.OfSlices(), protocol.OfPlans())
 	slice := soak.Begin(t, soak.Row{Name: "protocol-rules", Unit: "searches for a violation with a rule switched off", Goal: int64(len(rules))})
 	for slice.More() {
 		rule := rules[slice.Next()%uint64(len(rules))]
@@ -205,6 +222,9 @@ func TestRulesSoak(t *testing.T) {
 			p, s := protocol.ScheduleOf(seed)
 			if slices.Contains(protocol.OfSlices(), rule) {
 				p, s = protocol.SlicesOf(seed)
+			}
+			if slices.Contains(protocol.OfPlans(), rule) {
+				p, s = protocol.PlansOf(seed)
 			}
 			if v := protocol.Run(p, s, protocol.Without(rule), false); v.Wrong != "" {
 				t.Logf("without %q seed %d goes wrong: %s", rule, seed, v.Wrong)

@@ -17,7 +17,7 @@ func (n *Node) ask(key string, t *task, a Answer) {
 	}
 	read := &asking{key: key, epoch: t.epoch, answer: a, waits: map[smap.NodeID]bool{}}
 	if r := n.disk.Records[key]; !t.op.writes() && r.sliced() {
-		read.record, read.gather = r, n.gather(key, r.Payload)
+		read.record, read.gather = r, n.gather(key, r)
 	}
 	for _, id := range n.views[key].AckSet {
 		if id != n.id && n.on(Confirm) {

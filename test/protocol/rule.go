@@ -65,6 +65,15 @@ const (
 	BackRenews    Rule = "back renews"     // going back takes a new generation
 )
 
+// Rules of slices in plans and conversions.
+const (
+	IndexKept   Rule = "index kept"   // a new owner takes the indices of the one that leaves
+	RemapFirst  Rule = "remap first"  // a plan copies a record that names the next owners
+	FitsNext    Rule = "fits next"    // a write counts at next owners by themselves
+	RoomNext    Rule = "room next"    // and is of a form that they have room for
+	SpareSlices Rule = "spare slices" // a slot switches, and a node is given up, by slices and not by copies
+)
+
 // Rules says which rules are on: all but those in it.
 type Rules map[Rule]bool
 
@@ -81,6 +90,9 @@ func OfSlices() []Rule {
 		ObtainFirst, LostIsTold, OwnIsProof, Follows, WitnessInSync, CountAll, CountCurrent, KeepSettled, AskInCharge, NamedAgain, BackRenews,
 	}
 }
+
+// OfPlans returns the rules that are about slices in plans and conversions.
+func OfPlans() []Rule { return []Rule{IndexKept, RemapFirst, FitsNext, RoomNext, SpareSlices} }
 
 // All returns every rule but those of slices.
 func All() []Rule {

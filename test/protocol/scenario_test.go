@@ -215,6 +215,7 @@ func (s *scenario) staleOwner() {
 func TestScenarios(t *testing.T) {
 	all := scenarios()
 	maps.Copy(all, sliceScenarios())
+	maps.Copy(all, planScenarios())
 	for rule, play := range all {
 		t.Run(string(rule), func(t *testing.T) {
 			for _, rules := range []Rules{nil, Without(rule)} {
@@ -656,6 +657,40 @@ func sliceScenarios() map[Rule]func(*testing.T, Rules) *scenario {
 				s.deliver(e)
 			}
 			s.flight = nil
+			return s
+		},
+	}
+}
+
+// shrinks begins the plan that ends a conversion to 2+1: keys have three owners then.
+func (s *scenario) shrinks() {
+	s.t.Helper()
+	s.profile.Plans = true
+	s.document.Wanted, s.document.Phase = Form{Data: 2, Parity: 1}, "shrink"
+	s.converting()
+	s.writeAll()
+	if _, planned := s.kv.Next(); !planned {
+		s.t.Fatal("no plan is under way")
+	}
+	s.adopt(s.hosts...)
+}
+
+func planScenarios() map[Rule]func(*testing.T, Rules) *scenario {
+	return map[Rule]func(*testing.T, Rules) *scenario{
+		// a has an older document when the bucket shrinks from 3+2 to 2+1, and has walked the key: what
+		// it writes in the form of before is not to be acknowledged, though three slices of it, which are
+		// enough to read and as many as a write needs, are at next owners.
+		RoomNext: func(t *testing.T, rules Rules) *scenario {
+			s, o := slicesStage(t, rules)
+			s.setting.MinSlices = 3
+			s.shrinks()
+			for range 2 { // it copies that there is nothing, then reports
+				s.run(o[0], "goes on with its plan", func(n *Node) { n.Plan() })
+				s.all(s.hosts...)
+			}
+			s.sends(0, o[0], Op{Do: "put"})
+			s.all(s.hosts...)
+			s.ends()
 			return s
 		},
 	}

@@ -53,6 +53,30 @@ func SlicesOf(seed uint64) (Profile, Schedule) {
 	return p, s
 }
 
+// PlansOf returns the schedule of a seed with slices and plans, which join and drain nodes, give
+// up lost ones, or convert the bucket, and the profile that it runs under.
+func PlansOf(seed uint64) (Profile, Schedule) {
+	draw := func(salt, n uint64) int { return int(placement.Mix(seed*41+salt+1<<41) % n) }
+	p := Profile{Nodes: 5 + draw(1, 2), Copies: 5, MinCopies: 2, Keys: 1 + draw(3, 4)/3, Clients: 2 + draw(4, 2), Steps: 300 + 100*draw(5, 4)}
+	p.Data, p.Parity, p.MinSlices = 3, 2, [...]int{4, 4, 3, 5}[draw(6, 4)]
+	p.Plans, p.Mood, p.Absent = true, planMoods()[draw(10, uint64(len(planMoods())))], draw(2, 3)
+	switch draw(7, 3) {
+	case 0:
+		p.Losses, p.Steps = true, 2*p.Steps
+	case 1:
+		p.Forms = []Form{{Data: 3, Parity: 2}, {Data: 2, Parity: 1}, {Copies: 3}, {Data: 2, Parity: 2}}
+		if p.Nodes == 6 {
+			p.Forms = append(p.Forms, Form{Data: 4, Parity: 2})
+		}
+		p.Steps *= 2
+	}
+	s := make(Schedule, p.Steps)
+	for i := range s {
+		s[i] = placement.Mix(2<<60 + seed<<20 + uint64(i) + 1)
+	}
+	return p, s
+}
+
 // Verdict is what became of a run.
 type Verdict struct {
 	Wrong        string   // empty: nothing
@@ -63,6 +87,8 @@ type Verdict struct {
 	Maps         uint64   // versions that were written
 	Backs        int      // how often a record was gone back from; of the last start of nodes
 	Losses       int      // how often one was settled without its payload
+	Plans        int      // how many were finished
+	Conversions  int      // likewise
 }
 
 // Run plays a schedule and judges it.
@@ -77,6 +103,7 @@ func Run(p Profile, s Schedule, rules Rules, trace bool) Verdict {
 	if wrong == "" {
 		v.Wrong = atRest
 	}
+	v.Plans, v.Conversions = w.plans, w.conversions
 	for _, h := range w.hosts {
 		v.Backs, v.Losses = v.Backs+h.node.backs, v.Losses+h.node.losses
 	}

@@ -44,26 +44,11 @@ func (n *Node) of(r Record, id smap.NodeID) (names []SliceName) {
 		case m.Node != id:
 		case !r.Whole:
 			names = append(names, SliceName{r.Payload, m.Index})
-		case m.Index <= n.setting.Parity:
+		case m.Index <= r.Parity:
 			return []SliceName{{r.Payload, wholeIndex}}
 		}
 	}
 	return names
-}
-
-// assign gives the owners of a new payload their indices: the node in charge has the
-// first, those that are up come before those that are away.
-func (n *Node) assign(v smap.View) (members []Member) {
-	order := []smap.NodeID{v.InCharge}
-	for _, id := range slices.Concat(v.AckSet, v.Owners) {
-		if !slices.Contains(order, id) {
-			order = append(order, id)
-		}
-	}
-	for i, id := range order[:min(len(order), n.setting.Data+n.setting.Parity)] {
-		members = append(members, Member{id, i})
-	}
-	return members
 }
 
 // lacks reports whether this node has not all that a record wants of it.
@@ -117,6 +102,12 @@ func (n *Node) release(key string) {
 		n.reclaim(key, e.Payload)
 	}
 	delete(n.disk.Retained, key)
+	if r := n.disk.Records[key]; r.sliced() { // an index that it gave away
+		wanted := n.of(r, n.id)
+		maps.DeleteFunc(n.disk.Slices[key], func(name SliceName, _ string) bool {
+			return name.Payload == r.Payload && !slices.Contains(wanted, name)
+		})
+	}
 }
 
 // reclaim deletes the slices of a payload.
@@ -148,19 +139,32 @@ func (n *Node) named(key string) []Record {
 // staging is a write whose slices are on their way. Nothing has happened yet.
 type staging struct {
 	key    string
-	op     *Op
-	record Record // payload, members and value; no generation
+	op     *Op                // nil: a conversion
+	of     objects.Generation // of a conversion: the record that it converts
+	record Record             // payload, members and value; no generation
 	waits  map[smap.NodeID]bool
 	staged map[smap.NodeID]bool
 }
 
 // stage sends the slices of a value to the ack set, outside of the key's line.
 func (n *Node) stage(key string, op *Op) {
-	n.turn++
 	s := &staging{key: key, op: op, waits: map[smap.NodeID]bool{}, staged: map[smap.NodeID]bool{n.id: true}}
-	s.record = Record{Value: op.Value, Payload: n.next(), Whole: op.ID%4 == 0, Members: n.assign(n.views[key])}
+	s.record = n.formed(key, Record{Value: op.Value}, n.disk.Bucket.writesAs(), op.ID%4 == 0)
+	n.stageOut(s)
+}
+
+// formed gives a value a payload of its own, of a form.
+func (n *Node) formed(key string, r Record, f Form, whole bool) Record {
+	r.Payload, r.Whole, r.Data, r.Parity = n.next(), whole, f.Data, f.Parity
+	r.Members = n.assign(key, f, nil)
+	return r
+}
+
+// stageOut sends what is staged to the ack set.
+func (n *Node) stageOut(s *staging) {
+	key := s.key
 	for _, name := range n.of(s.record, n.id) {
-		n.stagedHere(key, Piece{name, op.Value})
+		n.stagedHere(key, Piece{name, s.record.Value})
 	}
 	for _, id := range n.views[key].AckSet {
 		switch {
@@ -171,6 +175,7 @@ func (n *Node) stage(key string, op *Op) {
 			s.waits[id] = true
 		}
 	}
+	n.turn++
 	n.stagings[n.turn] = s
 	n.stageAgain(n.turn)
 	n.stagedAll(n.turn, false)
@@ -180,7 +185,7 @@ func (n *Node) stageAgain(turn uint64) {
 	s := n.stagings[turn]
 	for _, id := range slices.Sorted(maps.Keys(s.waits)) {
 		for _, name := range n.of(s.record, id) {
-			n.send(Message{Kind: Stage, To: id, Key: s.key, Turn: turn, Start: n.disk.Start, Pieces: []Piece{{name, s.op.Value}}})
+			n.send(Message{Kind: Stage, To: id, Key: s.key, Turn: turn, Start: n.disk.Start, Pieces: []Piece{{name, s.record.Value}}})
 		}
 	}
 }
@@ -193,10 +198,10 @@ func (n *Node) stagedAll(turn uint64, deadline bool) {
 	}
 	delete(n.stagings, turn)
 	if v := n.views[s.key]; v.InCharge != n.id || n.self().State.Away() || n.alone() || n.lost(s.key) || !n.sufficient(s.record, s.staged, true) {
-		n.answer(Answer{Op: s.op.ID, Outcome: Refused})
+		n.failed(&task{op: s.op})
 		return
 	}
-	n.admit(s.key, &task{op: s.op, stage: s})
+	n.admit(s.key, &task{op: s.op, stage: s, convert: s.op == nil})
 }
 
 // giveUpStagings ends the staging of writes of a key: who has not answered is left out.
@@ -215,14 +220,17 @@ func (n *Node) sufficient(r Record, has map[smap.NodeID]bool, write bool) bool {
 	for _, m := range r.Members {
 		if has[m.Node] {
 			indices[m.Index] = true
-			if m.Index <= n.setting.Parity {
+			if m.Index <= r.Parity {
 				holders++
 			}
 		}
 	}
-	need := n.setting.Data
+	need := r.Data
 	if write && n.on(MinSlices) {
-		need = n.setting.MinSlices
+		need = n.setting.minimum(r.form())
+		if !r.sliced() {
+			need = n.setting.minimum(n.disk.Bucket.writesAs())
+		}
 	}
 	switch {
 	case !r.sliced() && write && n.on(MinSlices):
@@ -239,8 +247,31 @@ func (n *Node) sufficient(r Record, has map[smap.NodeID]bool, write bool) bool {
 }
 
 // enough reports whether a record that was spread is at enough nodes.
-func (n *Node) enough(t *task) bool {
-	return t.unbuilt || n.sufficient(t.record, t.has, t.phase == "write")
+func (n *Node) enough(key string, t *task) bool {
+	return t.unbuilt || n.fits(key, t.record, t.has, t.phase == "write")
+}
+
+// fits reports whether nodes that have a record are enough. For a write, while a plan covers the key,
+// they have to be so among the owners and among the next owners by themselves, and these have room
+// for its form.
+func (n *Node) fits(key string, r Record, has map[smap.NodeID]bool, write bool) bool {
+	v := n.views[key]
+	if write && len(v.Next) > 0 && n.on(RoomNext) && !n.hasRoom(key, r) {
+		return false
+	}
+	if !write || len(v.Next) == 0 || !n.on(FitsNext) {
+		return n.sufficient(r, has, write)
+	}
+	among := func(list []smap.NodeID) map[smap.NodeID]bool {
+		those := map[smap.NodeID]bool{}
+		for _, id := range list {
+			if has[id] {
+				those[id] = true
+			}
+		}
+		return those
+	}
+	return n.sufficient(r, among(v.Owners), true) && n.sufficient(r, among(v.Next), true)
 }
 
 // mayWrite completes the record of a write, unless the ack set is too small, or what was
@@ -250,32 +281,48 @@ func (n *Node) mayWrite(key string, t *task, r *Record) bool {
 		follows := r.Follows
 		*r = t.stage.record
 		r.Follows = follows
+		if r.sliced() { // the map may be another one since
+			r.Members = n.assign(key, r.form(), r.Members)
+		}
 	}
 	ack := map[smap.NodeID]bool{}
 	for _, id := range n.views[key].AckSet {
 		ack[id] = true
 	}
-	return n.sufficient(*r, ack, true) && !n.lacks(key, *r)
+	return n.fits(key, *r, ack, true) && !n.lacks(key, *r)
 }
 
 // gathering is the slices of a payload that have come so far.
 type gathering struct {
 	payload objects.Generation
+	data    int // how many slices it takes
 	waits   map[smap.NodeID]bool
 	pieces  map[int]Piece
 	lost    bool // somebody has lost a disk
 }
 
 // gather begins to gather the slices of a payload.
-func (n *Node) gather(key string, payload objects.Generation) *gathering {
-	g := &gathering{payload: payload, waits: map[smap.NodeID]bool{}, pieces: map[int]Piece{}}
-	for _, id := range n.views[key].Owners {
+func (n *Node) gather(key string, r Record) *gathering {
+	g := &gathering{payload: r.Payload, data: r.Data, waits: map[smap.NodeID]bool{}, pieces: map[int]Piece{}}
+	for _, id := range n.sources(key) {
 		if id != n.id {
 			g.waits[id] = true
 		}
 	}
-	n.add(g, n.give(key, payload))
+	n.add(g, n.give(key, r.Payload))
 	return g
+}
+
+// sources returns who may have something of a key: owners and next owners, but those whose loss
+// was accepted.
+func (n *Node) sources(key string) (all []smap.NodeID) {
+	v := n.views[key]
+	for _, id := range slices.Concat(v.Owners, v.Next) {
+		if node, _ := n.smap.Node(id); !slices.Contains(all, id) && (node.State.Serves() || node.Left > 0) {
+			all = append(all, id)
+		}
+	}
+	return all
 }
 
 func (n *Node) gatherAgain(key string, turn uint64, g *gathering) {
@@ -317,11 +364,11 @@ func (n *Node) value(g *gathering) (string, bool) {
 		return p.Content, true
 	}
 	indices := slices.Sorted(maps.Keys(g.pieces))
-	if len(indices) < n.setting.Data {
+	if len(indices) < max(1, g.data) {
 		return "", false
 	}
 	var parts []string
-	for _, index := range indices[:n.setting.Data] {
+	for _, index := range indices[:g.data] {
 		if p := g.pieces[index]; !slices.Contains(parts, p.Content) {
 			parts = append(parts, p.Content)
 		}
@@ -367,7 +414,7 @@ func (n *Node) build(key string, r Record, asked *Message) {
 		}
 	}
 	n.turn++
-	b := &building{key: key, record: r, gather: n.gather(key, r.Payload)}
+	b := &building{key: key, record: r, gather: n.gather(key, r)}
 	if asked != nil {
 		b.asked = append(b.asked, *asked)
 	}
@@ -479,6 +526,8 @@ func (n *Node) onGiven(m Message) {
 		g = read.gather
 	case b != nil:
 		g = b.gather
+	case n.conversions[m.Turn] != nil:
+		g = n.conversions[m.Turn].gather
 	}
 	if g == nil || !g.waits[m.From] {
 		return
@@ -490,6 +539,10 @@ func (n *Node) onGiven(m Message) {
 		n.builtAll(m.Turn)
 		return
 	}
+	if n.conversions[m.Turn] != nil {
+		n.gatheredAll(m.Turn)
+		return
+	}
 	n.agreed(m.Turn)
 }
 
@@ -497,7 +550,12 @@ func (n *Node) onGiven(m Message) {
 func (n *Node) onBuilt(m Message) {
 	t := n.find(m)
 	switch {
-	case t == nil || !t.spreads() || !t.waits[m.From] || m.Acks != t.record.Generation:
+	case t == nil || !t.spreads() && t.phase != "copy" || !t.waits[m.From] || m.Acks != t.record.Generation:
+	case m.OK && t.phase == "copy":
+		n.again(m.Key, t)
+	case t.phase == "copy":
+		n.failed(t)
+		n.end(m.Key, t)
 	case m.OK:
 		n.send(Message{Kind: Store, To: m.From, Key: m.Key, Epoch: t.epoch, Turn: t.turn, Start: n.disk.Start, Have: true, Record: t.record})
 	case t.phase == "settle" && t.record.sliced():
@@ -518,6 +576,9 @@ func (n *Node) sliceAgain() {
 	}
 	for _, turn := range slices.Sorted(maps.Keys(n.builds)) {
 		n.gatherAgain(n.builds[turn].key, turn, n.builds[turn].gather)
+	}
+	for _, turn := range slices.Sorted(maps.Keys(n.conversions)) {
+		n.gatherAgain(n.conversions[turn].key, turn, n.conversions[turn].gather)
 	}
 }
 

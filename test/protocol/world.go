@@ -18,9 +18,10 @@ type Profile struct {
 	Recounts                 bool // plans change the number of copies
 	Mood                     Mood
 
-	Data, Parity, MinSlices int // of payloads; zero: values are with their records
-	Absent                  int // how many nodes are left away when the run is looked at before its rest
-	Breaks                  int // how many disks may be lost, and slices damaged
+	Data, Parity, MinSlices int    // of payloads; zero: values are with their records
+	Absent                  int    // how many nodes are left away when the run is looked at before its rest
+	Breaks                  int    // how many disks may be lost, and slices damaged
+	Forms                   []Form // that values may be converted to
 }
 
 // Times, in steps of a run.
@@ -41,10 +42,14 @@ type world struct {
 	document Document   // likewise, of the bucket
 	drafts   []draft
 	walked   []smap.Walked
-	flight   []envelope
-	late     []envelope // repeated messages that come when all is over
-	sent     int
-	steps    int
+
+	converted []was
+
+	plans, conversions int // that were finished
+	flight             []envelope
+	late               []envelope // repeated messages that come when all is over
+	sent               int
+	steps              int
 
 	clients []*client
 	history []event
@@ -120,7 +125,7 @@ func newWorld(profile Profile, rules Rules, tell bool) *world {
 	if err != nil {
 		panic(err) // the nodes are written above
 	}
-	w.kv, w.document = m, Document{Copies: profile.Copies}
+	w.kv, w.document = m, Document{Copies: profile.Copies, Form: w.setting.first()}
 	for _, node := range nodes {
 		w.digests[node.ID] = node.Digest
 		w.hosts = append(w.hosts, &host{node: NewNode(node.ID, w.setting, m)})
@@ -351,6 +356,9 @@ func (w *world) stepGoOn(s uint64) {
 	if h, ok := pick(s, w.alive(), hostName); ok {
 		if w.profile.Data > 0 && s>>22&3 == 0 {
 			w.goOn(h, 4)
+			if len(w.profile.Forms) > 0 {
+				w.goOn(h, 5)
+			}
 			return
 		}
 		w.goOn(h, s>>20%4)
@@ -369,6 +377,8 @@ func (w *world) goOn(h *host, what uint64) {
 		w.run(h, "goes on with its return", func(n *Node) { n.Walk() })
 	case 4:
 		w.run(h, "repairs", func(n *Node) { n.Repair() })
+	case 5:
+		w.run(h, "converts", func(n *Node) { n.Convert() })
 	}
 }
 
