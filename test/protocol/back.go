@@ -129,7 +129,7 @@ func (n *Node) decide(key string, t *task) {
 			own.Follows = own.Generation
 		}
 		n.renew(key, t, own, s.target.Generation)
-	case s.own == nil && (n.witnessed(t, v) || n.counted(t, v)):
+	case s.own == nil && (n.witnessed(t, v) || n.counted(key, t, v)):
 		if r, ok := n.followed(t, v); ok && n.obtainable(t, r) {
 			if !r.Generation.IsZero() {
 				r.Follows = r.Generation
@@ -219,7 +219,7 @@ func (n *Node) witnessed(t *task, v smap.View) bool {
 
 // counted reports whether all owners together cannot have acknowledged what is sought:
 // those that have it, or had it, have too few indices, and none has lost a disk.
-func (n *Node) counted(t *task, v smap.View) bool {
+func (n *Node) counted(key string, t *task, v smap.View) bool {
 	if len(t.waits) > 0 || !n.on(CountAll) {
 		return false
 	}
@@ -236,7 +236,7 @@ func (n *Node) counted(t *task, v smap.View) bool {
 		}
 		had[id] = order == 0 || order > 0 && m.Record.Follows.Compare(g.Generation) >= 0
 	}
-	return !n.sufficient(g, had, false)
+	return !n.sufficient(key, g, had, false)
 }
 
 // damaged reports whether an owner has a record and not all that the record wants of it.

@@ -62,7 +62,7 @@ func (n *Node) toConvert(key string) {
 // convert looks at a settled record in its turn: it is read if it has to be converted, and what was
 // made of it takes its place if it is still there.
 func (n *Node) convert(key string, t *task, r Record, have bool) {
-	f := n.disk.Bucket.writesAs()
+	f := n.writesAs(key)
 	switch {
 	case t.phase == "write": // it has been converted
 		n.end(key, t)
@@ -97,7 +97,7 @@ func (n *Node) gatheredAll(turn uint64) {
 		return
 	}
 	delete(n.conversions, turn)
-	f := n.disk.Bucket.writesAs()
+	f := n.writesAs(c.key)
 	s := &staging{key: c.key, of: c.record.Generation, record: Record{Value: value}, waits: map[smap.NodeID]bool{}, staged: map[smap.NodeID]bool{n.id: true}}
 	if f.Data == 0 { // there is nothing to stage
 		if v := n.views[c.key]; v.InCharge == n.id && !n.self().State.Away() {
@@ -194,6 +194,9 @@ func (w *world) converting() {
 // allConverted reports whether every node has reported under the present document, and none has
 // changed its state since.
 func (w *world) allConverted() bool {
+	if w.notUp() > w.ruleOfSlices().Spare {
+		return false // there may be keys that nobody is in charge of
+	}
 	var since uint64
 	for _, node := range w.kv.Nodes() {
 		since = max(since, node.Since)

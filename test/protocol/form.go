@@ -73,6 +73,19 @@ func (n *Node) assign(key string, f Form, have []Member) (members []Member) {
 	return members
 }
 
+// writesAs returns the form of a new value of a key: what the document wants, if as many nodes are
+// to own the key, also after a plan, else the next of its forms of which that is true.
+func (n *Node) writesAs(key string) Form {
+	d := n.disk.Bucket
+	now, next := n.smap.Owners(n.key(key))
+	for _, f := range append([]Form{d.writesAs()}, d.forms()...) {
+		if f.owners() <= min(now, next) {
+			return f
+		}
+	}
+	return d.writesAs()
+}
+
 // hasRoom reports whether as many are to own the key, also after a plan, as a record's form has
 // slices.
 func (n *Node) hasRoom(key string, r Record) bool {

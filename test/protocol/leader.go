@@ -184,7 +184,8 @@ func (w *world) lead(m Message) {
 			set(smap.Recovering)
 		}
 	case "up":
-		if node.State == smap.Recovering {
+		known := w.profile.Data == 0 || r.As == w.document.Version || !w.setting.Rules.On(WantedForm)
+		if node.State == smap.Recovering && known {
 			set(smap.Up)
 		}
 	case "lost":

@@ -16,7 +16,7 @@ func (n *Node) onRequest(m Message) {
 		n.answers = append(n.answers, Answer{Op: m.Op.ID, Outcome: Refused})
 	case v.InCharge == n.id:
 		op := m.Op
-		if n.slices() && op.Value != "" && n.disk.Bucket.writesAs().Data > 0 {
+		if n.slices() && op.Value != "" && n.writesAs(m.Key).Data > 0 {
 			n.stage(m.Key, &op)
 			return
 		}

@@ -76,7 +76,7 @@ type report struct {
 	What   string // "return", "up", "lost", "walked", "converted"
 	Since  uint64 // of the entry
 	Walked smap.Walked
-	As     uint64 // converted: version of the bucket's document
+	As     uint64 // converted, up: version of the bucket's document
 }
 
 // String is the message's line in a trace; it names it, too.

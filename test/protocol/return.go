@@ -52,7 +52,7 @@ func (n *Node) recover(self smap.Node) {
 		}
 	}
 	if !missing {
-		n.report(report{What: "up", Since: self.Since})
+		n.report(report{What: "up", Since: self.Since, As: n.disk.Bucket.Version})
 	}
 }
 

@@ -71,6 +71,7 @@ const (
 	RemapFirst  Rule = "remap first"  // a plan copies a record that names the next owners
 	FitsNext    Rule = "fits next"    // a write counts at next owners by themselves
 	RoomNext    Rule = "room next"    // and is of a form that they have room for
+	WantedForm  Rule = "wanted form"  // a write has the form that is wanted when it is admitted, and who returns knows which before it is up
 	SpareSlices Rule = "spare slices" // a slot switches, and a node is given up, by slices and not by copies
 )
 
@@ -92,7 +93,9 @@ func OfSlices() []Rule {
 }
 
 // OfPlans returns the rules that are about slices in plans and conversions.
-func OfPlans() []Rule { return []Rule{IndexKept, RemapFirst, FitsNext, RoomNext, SpareSlices} }
+func OfPlans() []Rule {
+	return []Rule{IndexKept, RemapFirst, FitsNext, RoomNext, WantedForm, SpareSlices}
+}
 
 // All returns every rule but those of slices.
 func All() []Rule {

@@ -693,5 +693,31 @@ func planScenarios() map[Rule]func(*testing.T, Rules) *scenario {
 			s.ends()
 			return s
 		},
+		// a was away while the bucket was converted from 2+1 to 3+2: it must not write as before once
+		// it is back in charge, because nobody converts that.
+		WantedForm: func(t *testing.T, rules Rules) *scenario {
+			s, o := slicesStage(t, rules)
+			s.profile.Plans = true
+			old := s.document
+			old.Form = Form{Data: 2, Parity: 1}
+			o[0].node.disk.Bucket = old
+			s.document.Version, s.document.Map = 1, s.kv.Version()
+			for _, h := range o[1:] {
+				h.node.AdoptDocument(s.document)
+			}
+			s.is(o[0], smap.Down, smap.Recovering)
+			s.adopt(s.hosts...)
+			for range 2 { // it asks about its key, then reports
+				s.run(o[0], "goes on with its return", func(n *Node) { n.Walk() })
+				s.all(s.hosts...)
+			}
+			s.one(Report, o[0], nil)
+			s.writeAll()
+			s.adopt(s.hosts...)
+			charge := s.host(s.kv.View(s.setting.key(scenarioKey)).InCharge)
+			s.sends(0, charge, Op{Do: "put"})
+			s.all(s.hosts...)
+			return s
+		},
 	}
 }

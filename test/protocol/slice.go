@@ -149,7 +149,7 @@ type staging struct {
 // stage sends the slices of a value to the ack set, outside of the key's line.
 func (n *Node) stage(key string, op *Op) {
 	s := &staging{key: key, op: op, waits: map[smap.NodeID]bool{}, staged: map[smap.NodeID]bool{n.id: true}}
-	s.record = n.formed(key, Record{Value: op.Value}, n.disk.Bucket.writesAs(), op.ID%4 == 0)
+	s.record = n.formed(key, Record{Value: op.Value}, n.writesAs(key), op.ID%4 == 0)
 	n.stageOut(s)
 }
 
@@ -197,7 +197,7 @@ func (n *Node) stagedAll(turn uint64, deadline bool) {
 		return
 	}
 	delete(n.stagings, turn)
-	if v := n.views[s.key]; v.InCharge != n.id || n.self().State.Away() || n.alone() || n.lost(s.key) || !n.sufficient(s.record, s.staged, true) {
+	if v := n.views[s.key]; v.InCharge != n.id || n.self().State.Away() || n.alone() || n.lost(s.key) || !n.sufficient(s.key, s.record, s.staged, true) {
 		n.failed(&task{op: s.op})
 		return
 	}
@@ -215,7 +215,7 @@ func (n *Node) giveUpStagings(key string) {
 
 // sufficient reports whether nodes that have a record are enough: for a write by distinct
 // indices, for what is there if it can be read.
-func (n *Node) sufficient(r Record, has map[smap.NodeID]bool, write bool) bool {
+func (n *Node) sufficient(key string, r Record, has map[smap.NodeID]bool, write bool) bool {
 	indices, holders := map[int]bool{}, 0
 	for _, m := range r.Members {
 		if has[m.Node] {
@@ -229,7 +229,7 @@ func (n *Node) sufficient(r Record, has map[smap.NodeID]bool, write bool) bool {
 	if write && n.on(MinSlices) {
 		need = n.setting.minimum(r.form())
 		if !r.sliced() {
-			need = n.setting.minimum(n.disk.Bucket.writesAs())
+			need = n.setting.minimum(n.writesAs(key))
 		}
 	}
 	switch {
@@ -260,7 +260,7 @@ func (n *Node) fits(key string, r Record, has map[smap.NodeID]bool, write bool) 
 		return false
 	}
 	if !write || len(v.Next) == 0 || !n.on(FitsNext) {
-		return n.sufficient(r, has, write)
+		return n.sufficient(key, r, has, write)
 	}
 	among := func(list []smap.NodeID) map[smap.NodeID]bool {
 		those := map[smap.NodeID]bool{}
@@ -271,7 +271,7 @@ func (n *Node) fits(key string, r Record, has map[smap.NodeID]bool, write bool) 
 		}
 		return those
 	}
-	return n.sufficient(r, among(v.Owners), true) && n.sufficient(r, among(v.Next), true)
+	return n.sufficient(key, r, among(v.Owners), true) && n.sufficient(key, r, among(v.Next), true)
 }
 
 // mayWrite completes the record of a write, unless the ack set is too small, or what was
@@ -281,6 +281,9 @@ func (n *Node) mayWrite(key string, t *task, r *Record) bool {
 		follows := r.Follows
 		*r = t.stage.record
 		r.Follows = follows
+		if f := n.writesAs(key); n.on(WantedForm) && f.Data+f.Parity > 0 && r.form() != f || n.on(WantedForm) && f.Data == 0 && r.sliced() {
+			return false // the document has come to want another one
+		}
 		if r.sliced() { // the map may be another one since
 			r.Members = n.assign(key, r.form(), r.Members)
 		}

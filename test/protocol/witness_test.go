@@ -59,7 +59,7 @@ func elsewhere() []protocol.Rule {
 	return []protocol.Rule{
 		protocol.LaneBarrier, protocol.AbsenceDeletes, protocol.CatchUpGuard, protocol.StoredSinceAsked, protocol.HintsComplete,
 		protocol.TombstonesAllUp, protocol.DroppedBound, protocol.AckNames, protocol.CopyDropsBeyond, protocol.SwitchUnchanged, protocol.CountsOfMap, protocol.Alone, protocol.FromAsking, protocol.GiveUpWaits,
-		protocol.OwnIsProof, protocol.Follows, protocol.WitnessInSync, protocol.CountCurrent, protocol.RoomNext,
+		protocol.OwnIsProof, protocol.Follows, protocol.WitnessInSync, protocol.CountCurrent, protocol.RoomNext, protocol.WantedForm,
 	}
 }
 
