@@ -352,6 +352,7 @@ func (w *world) acceptLoss(s uint64) {
 		return // nobody asks for it
 	}
 	then := func() {
+		w.givenUp++
 		for _, key := range w.host(node.ID).node.keys() {
 			if lost, value := w.loses(before, key, node.ID); lost && !safe {
 				w.clock++
@@ -386,6 +387,9 @@ func (w *world) loses(m *smap.Smap, key string, id smap.NodeID) (bool, string) {
 // leftovers reports whether a node holds what it does not own.
 func (w *world) leftovers() bool {
 	return slices.ContainsFunc(w.hosts, func(h *host) bool {
+		if node, _ := w.kv.Node(h.node.id); w.profile.Data > 0 && node.State == smap.Down && node.Left == 0 {
+			return false // it joins again, empty
+		}
 		for key := range h.node.disk.Records {
 			v := w.kv.View(w.setting.key(key))
 			if !v.Holds(h.node.id) {

@@ -39,6 +39,11 @@ func planMoods() []Mood {
 	}
 }
 
+// lossMood returns the mood of those in which nodes are given up, which no plan may be under way for.
+func lossMood() Mood {
+	return Mood{540, 70, 60, 140, 5, 5, 5, 10, 90, 4, 6, 0, 5, 2, 40, 3, 0}
+}
+
 // table returns what is done, in the order of a mood's columns.
 func (Mood) table(w *world) [17]func(uint64) {
 	return [17]func(uint64){

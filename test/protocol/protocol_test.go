@@ -103,10 +103,11 @@ func TestSlices(t *testing.T) {
 func TestPlans(t *testing.T) {
 	const runs = 80
 	sum := slicesRuns(t, protocol.PlansOf, 0, runs)
-	if sum.Acknowledged*2 < sum.Operations {
-		t.Errorf("of %d operations %d were acknowledged: the runs show little", sum.Operations, sum.Acknowledged)
+	if sum.Acknowledged*2 < sum.Operations || sum.Plans < runs/4 || sum.Conversions < runs/8 || sum.GivenUp == 0 {
+		t.Errorf("of %d operations %d were acknowledged, %d plans and %d conversions finished, %d nodes given up: the runs show little",
+			sum.Operations, sum.Acknowledged, sum.Plans, sum.Conversions, sum.GivenUp)
 	}
-	t.Logf("%d runs, %d operations, %d acknowledged, %d maps", runs, sum.Operations, sum.Acknowledged, sum.Maps)
+	t.Logf("%d runs, %d operations, %d acknowledged, %d plans, %d conversions, %d nodes given up", runs, sum.Operations, sum.Acknowledged, sum.Plans, sum.Conversions, sum.GivenUp)
 }
 
 // slicesRuns plays so many seeds with slices and sums up what they did; it fails on the first
@@ -124,6 +125,7 @@ func slicesRuns(t *testing.T, of func(uint64) (protocol.Profile, protocol.Schedu
 		}
 		sum.Operations, sum.Acknowledged, sum.Maps = sum.Operations+v.Operations, sum.Acknowledged+v.Acknowledged, sum.Maps+v.Maps
 		sum.Backs, sum.Losses = sum.Backs+v.Backs, sum.Losses+v.Losses
+		sum.Plans, sum.Conversions, sum.GivenUp = sum.Plans+v.Plans, sum.Conversions+v.Conversions, sum.GivenUp+v.GivenUp
 	}
 	return sum
 }
@@ -142,12 +144,30 @@ func TestSlicesSoak(t *testing.T) {
 	}
 }
 
+// TestPlansSoak plays a million schedules with slices and plans, and all rules on.
+func TestPlansSoak(t *testing.T) {
+	slice := soak.Begin(t, soak.Row{Name: "protocol-plans", Unit: "schedules of the protocol's model with slices and plans", Goal: 1_000_000})
+	for slice.More() {
+		const batch = 200
+		sum := slicesRuns(t, protocol.PlansOf, slice.Next()+10_000, batch) // as above
+		slice.Count("operations", int64(sum.Operations))
+		slice.Count("acknowledged", int64(sum.Acknowledged))
+		slice.Count("plans", int64(sum.Plans))
+		slice.Count("conversions", int64(sum.Conversions))
+		slice.Count("nodes given up", int64(sum.GivenUp))
+		slice.Add(batch, slice.Next()+batch)
+	}
+}
+
 // A seed gives the same trace every time.
 func TestRunsRepeat(t *testing.T) {
 	for seed := range uint64(40) {
 		p, s := protocol.ScheduleOf(seed)
 		if seed%2 == 1 {
 			p, s = protocol.SlicesOf(seed)
+		}
+		if seed%4 == 3 {
+			p, s = protocol.PlansOf(seed)
 		}
 		first, second := protocol.Run(p, s, nil, true), protocol.Run(p, s, nil, true)
 		if !slices.Equal(first.Trace, second.Trace) {

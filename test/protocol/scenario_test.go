@@ -721,3 +721,37 @@ func planScenarios() map[Rule]func(*testing.T, Rules) *scenario {
 		},
 	}
 }
+
+// Of a bucket of 3+2 on five nodes two are given up, one after the other; the third stays, since
+// what the others have is too little to read. By copies it would be given up as well.
+func TestReducedIsNotGivenUp(t *testing.T) {
+	for _, rules := range []Rules{nil, Without(SpareSlices)} {
+		s, o := slicesStage(t, rules)
+		s.profile.Plans, s.profile.Losses = true, true
+		s.puts(0, o[0], o[1:]...)
+		s.run(o[0], "gives up", func(n *Node) { n.GiveUp(scenarioKey) })
+		for _, h := range []*host{o[4], o[3], o[2]} {
+			s.is(h, smap.Down)
+			s.adopt(s.alive()...) // the node, too, so that half of them have
+			h.dead = true
+			s.watchHalves()
+			s.now += giveUp
+			s.acceptLoss(0)
+			s.writeAll()
+			if _, planned := s.kv.Next(); planned && h != o[2] {
+				s.ends()
+			}
+		}
+		want := 2
+		if !rules.On(SpareSlices) {
+			want = 3
+		}
+		if s.givenUp != want {
+			t.Errorf("switched off: %v; %d nodes were given up, want %d: %s", !rules.On(SpareSlices), s.givenUp, want, s.states())
+		}
+		r, key := o[0].node.disk.Records[scenarioKey], o[0].node.setting.key(scenarioKey)
+		if owners := s.kv.View(key).Owners; rules.On(SpareSlices) && (len(owners) != 3 || !r.Settled) {
+			t.Errorf("the owners are %v, and %s is what is in charge", owners, r)
+		}
+	}
+}

@@ -62,7 +62,7 @@ func PlansOf(seed uint64) (Profile, Schedule) {
 	p.Plans, p.Mood, p.Absent = true, planMoods()[draw(10, uint64(len(planMoods())))], draw(2, 3)
 	switch draw(7, 3) {
 	case 0:
-		p.Losses, p.Steps = true, 2*p.Steps
+		p.Losses, p.Steps, p.Mood = true, 2*p.Steps, lossMood()
 	case 1:
 		p.Forms = []Form{{Data: 3, Parity: 2}, {Data: 2, Parity: 1}, {Copies: 3}, {Data: 2, Parity: 2}}
 		if p.Nodes == 6 {
@@ -89,6 +89,7 @@ type Verdict struct {
 	Losses       int      // how often one was settled without its payload
 	Plans        int      // how many were finished
 	Conversions  int      // likewise
+	GivenUp      int      // how many nodes were
 }
 
 // Run plays a schedule and judges it.
@@ -103,7 +104,7 @@ func Run(p Profile, s Schedule, rules Rules, trace bool) Verdict {
 	if wrong == "" {
 		v.Wrong = atRest
 	}
-	v.Plans, v.Conversions = w.plans, w.conversions
+	v.Plans, v.Conversions, v.GivenUp = w.plans, w.conversions, w.givenUp
 	for _, h := range w.hosts {
 		v.Backs, v.Losses = v.Backs+h.node.backs, v.Losses+h.node.losses
 	}

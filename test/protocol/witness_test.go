@@ -50,7 +50,7 @@ func planWitnesses() map[protocol.Rule]uint64 {
 	return map[protocol.Rule]uint64{
 		protocol.IndexKept:   1,
 		protocol.RemapFirst:  1,
-		protocol.SpareSlices: 141,
+		protocol.SpareSlices: 206,
 	}
 }
 

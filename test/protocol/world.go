@@ -46,6 +46,7 @@ type world struct {
 	converted []was
 
 	plans, conversions int // that were finished
+	givenUp            int // nodes
 	flight             []envelope
 	late               []envelope // repeated messages that come when all is over
 	sent               int
