@@ -19,6 +19,8 @@
 //
 // Runs with slices (slice.go, back.go) keep values apart from their records, as erasure coding
 // does; they are judged by more (inspect.go): no key may be refused while few nodes are not up.
+// With plans (plan.go, form.go, convert.go) nodes join, are drained and given up, and the bucket's
+// values are converted to other forms.
 //
 // Simplifications: a node syncs at once, so that a kill falls between events; there
 // is one bucket and one lane; catching up asks key by key where nodes will compare
