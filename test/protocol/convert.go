@@ -66,7 +66,7 @@ func (n *Node) convert(key string, t *task, r Record, have bool) {
 	switch {
 	case t.phase == "write": // it has been converted
 		n.end(key, t)
-	case !have || r.Value == "" || r.sliced() && r.form() == f || !r.sliced() && f.Data == 0 || n.short[key] == r.Payload && r.sliced():
+	case !have || r.Value == "" || r.is(f) || n.short[key] == r.Payload && r.sliced():
 		n.converted[key] = shape{n.views[key].Epoch, n.disk.Bucket.Version}
 		n.end(key, t)
 	case t.stage == nil && r.sliced():
@@ -141,12 +141,13 @@ func (w *world) stepConvert(s uint64) {
 		return
 	}
 	d := w.document
-	if d.Phase == "" {
+	switch {
+	case d.Phase == "":
 		d.Wanted = w.profile.Forms[s>>20%uint64(len(w.profile.Forms))]
-	} else if s>>30&3 == 0 && d.Wanted != d.Form {
+	case s>>30&3 == 0 && d.Wanted != d.Form: // it is taken back
 		d.Left = append(slices.Clone(d.Left), d.Wanted)
-		d.Wanted = d.Form // taken back
-	} else {
+		d.Wanted = d.Form
+	default:
 		w.converting()
 		return
 	}

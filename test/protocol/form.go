@@ -46,7 +46,15 @@ func (s *Setting) minimum(f Form) int {
 	return min(f.Data+s.MinSlices-s.Data, f.owners())
 }
 
-// form returns in what form a record's payload is; of one without, which is nobody's.
+// is reports whether a record's value is kept in a form.
+func (r Record) is(f Form) bool {
+	if f.Data == 0 {
+		return !r.sliced()
+	}
+	return r.form() == f
+}
+
+// form returns in what form a record's payload is; zero if it has none.
 func (r Record) form() Form { return Form{Data: r.Data, Parity: r.Parity} }
 
 // assign says which node is to have which index of a payload of a form. Without IndexKept who

@@ -281,8 +281,8 @@ func (n *Node) mayWrite(key string, t *task, r *Record) bool {
 		follows := r.Follows
 		*r = t.stage.record
 		r.Follows = follows
-		if f := n.writesAs(key); n.on(WantedForm) && f.Data+f.Parity > 0 && r.form() != f || n.on(WantedForm) && f.Data == 0 && r.sliced() {
-			return false // the document has come to want another one
+		if n.on(WantedForm) && !r.is(n.writesAs(key)) {
+			return false // the document has come to want another form
 		}
 		if r.sliced() { // the map may be another one since
 			r.Members = n.assign(key, r.form(), r.Members)
