@@ -82,11 +82,6 @@ func (k Keys) Destroyed(id objects.BucketID) string { return k.at("destroyed", i
 // AllDestroyed is the prefix of Destroyed.
 func (k Keys) AllDestroyed() string { return k.at("destroyed") + "/" }
 
-// Policy is the policy of a bucket, which may be larger than its document.
-func (k Keys) Policy(b objects.Bucket) string {
-	return k.at("policies", b.Provider, "@"+b.Namespace, b.Name)
-}
-
 // BucketsVersion changes with any bucket, and names the last ones changed: what nodes
 // watch.
 func (k Keys) BucketsVersion() string { return k.at("buckets-version") }
@@ -102,6 +97,22 @@ func (k Keys) User(name string) string { return k.at("users", name) }
 
 // Users is the prefix of User.
 func (k Keys) Users() string { return k.at("users") + "/" }
+
+// Policy is the document of a named policy.
+func (k Keys) Policy(name string) string { return k.at("policies", name) }
+
+// Policies is the prefix of Policy.
+func (k Keys) Policies() string { return k.at("policies") + "/" }
+
+// Role is the document of a role.
+func (k Keys) Role(name string) string { return k.at("roles", name) }
+
+// Roles is the prefix of Role.
+func (k Keys) Roles() string { return k.at("roles") + "/" }
+
+// AccountsVersion changes with any user, policy and role, and names the last ones
+// changed: what nodes watch.
+func (k Keys) AccountsVersion() string { return k.at("accounts-version") }
 
 // Remote is the document of a remote backend.
 func (k Keys) Remote(alias string) string { return k.at("remotes", alias) }

@@ -47,6 +47,7 @@ type membership struct {
 	swept      atomic.Uint64                     // since which placement nothing is left over
 	events     *member.Events
 	buckets    *member.Buckets
+	accounts   *member.Accounts
 }
 
 // openCluster makes what the disks are opened with: the way to the provider. Nil: the
@@ -225,6 +226,7 @@ func (n *Node) spawnCluster(documents *embedded.Documents) error {
 		System: n.system, Provider: c.provider, ClusterID: node.ClusterID, Name: n.config.Cluster.Name,
 		Record: record, Registration: registration, Peers: c.peers, Archive: archive{documents},
 		Buckets:    c.buckets,
+		Accounts:   c.accounts,
 		HasBuckets: func() bool { return len(n.buckets.Load().All()) > 0 },
 		NewLineage: embedded.NewID, Publish: n.publishView, Events: c.events,
 		Policy: n.tuning.policy, Settings: func(s member.Settings) { n.tuning.share(s.Values) }, Trouble: n.trouble,
@@ -344,10 +346,13 @@ func (n *Node) answerRequest(ctx *fasthttp.RequestCtx, from string) {
 	ctx.SetBody(answer)
 }
 
-// catchUp has the node catch up once it knows all buckets: of one that was made while it was
-// away it would not know that it lacks something.
+// catchUp has the node catch up once it knows all accounts and buckets: of a bucket that was
+// made while it was away it would not know that it lacks something.
 func (n *Node) catchUp(ctx context.Context, m *smap.Smap) error {
 	if err := n.cluster.buckets.Current(); err != nil {
+		return err
+	}
+	if err := n.cluster.accounts.Current(ctx); err != nil { // who was disabled meanwhile is not let in
 		return err
 	}
 	return n.gateway.CatchUp(ctx, m)

@@ -50,6 +50,14 @@ type Config struct {
 	// good still; 0: not at all; at most MaxRootOverlap.
 	RootOverlap time.Duration
 
+	// SealKeyFile holds the seed of the seal under which secrets of users lie, the same for
+	// all nodes of a cluster: MinSealKeyBytes or more, at random. Empty: the seed is the
+	// cluster's secret, or the root secret key of a node that is alone.
+	SealKeyFile string
+	// SealKeyFileBefore holds another seed, of which secrets are opened, too, and sealed
+	// anew: the one of before, or of a cluster in the middle of a change the one to come.
+	SealKeyFileBefore string
+
 	// Edge says how the listeners speak.
 	Edge EdgeConfig
 

@@ -82,6 +82,7 @@ type Node struct {
 
 	given       Config // with defaults, before anything was fitted to the machine
 	keys        *auth.RootKeys
+	accounts    *accounts
 	certificate *httpedge.Certificate // nil: plain HTTP
 	access      *access.Log           // nil: none
 	tuning      *tuning
@@ -209,6 +210,9 @@ func Start(config Config) (_ *Node, err error) {
 		}
 	}
 	if err := n.spawnJobs(documents); err != nil {
+		return nil, err
+	}
+	if err := n.openAccounts(documents, registry); err != nil {
 		return nil, err
 	}
 	listeners, err := n.listeners(registry, documents.Node().NodeID, documents.Node().ClusterID, started)
@@ -370,7 +374,7 @@ func (n *Node) listeners(registry gatherer, nodeID, clusterID string, started ti
 	n.cancel = cancel
 	n.keys = auth.NewRootKeys(auth.Root{AccessKey: n.config.RootAccessKey, SecretKey: n.config.RootSecretKey}, n.clock.Now)
 	signatures := auth.New(auth.Options{
-		Credentials: n.keys, Previous: n.keys.Previous(), Regions: n.config.signedRegions(), Now: n.clock.Now,
+		Credentials: auth.NodeCredentials{Root: n.keys, Users: n.accounts.directory}, Previous: n.keys.Previous(), Regions: n.config.signedRegions(), Now: n.clock.Now,
 		Version2: !n.config.Edge.NoSignatureV2, Domains: n.config.Domains,
 	})
 	base := s3api.Config{

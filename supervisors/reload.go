@@ -36,15 +36,18 @@ func (n *Node) Reload(next Config) error {
 		n.config.Log.SetFormatter(next.Log.Formatter)
 	}
 	n.tuning.give(next)
+	var failures []error
 	pair := auth.Root{AccessKey: config.RootAccessKey, SecretKey: config.RootSecretKey}
 	if n.keys.Change(pair, config.RootOverlap) {
 		n.log.WithFields(logrus.Fields{"access-key": pair.AccessKey, "overlap": config.RootOverlap.String()}).
 			Info("root key pair changed; the one before it is good for the overlap")
+		if err := n.accounts.seedChanged(config); err != nil {
+			failures = append(failures, err)
+		}
 	}
 	if n.certificate != nil {
 		n.system.Root().Send(n.system.PID(nodeName+"/certificate"), &httpedge.LookAgain{})
 	}
-	var failures []error
 	if n.access != nil {
 		failures = append(failures, n.access.Reopen())
 	}
@@ -77,6 +80,7 @@ func needRestart(now, next Config) []string {
 		{"consul-ca", now.Cluster.CAFile, next.Cluster.CAFile}, {"consul-cert", now.Cluster.CertFile, next.Cluster.CertFile},
 		{"consul-key", now.Cluster.KeyFile, next.Cluster.KeyFile}, {"advertise", now.Cluster.Advertise, next.Cluster.Advertise},
 		{"cluster-secret", now.Cluster.Secret, next.Cluster.Secret}, {"cluster-secret-file", now.Cluster.SecretFile, next.Cluster.SecretFile},
+		{"seal-key-file", now.SealKeyFile, next.SealKeyFile}, {"seal-key-file-before", now.SealKeyFileBefore, next.SealKeyFileBefore},
 		{"faults", now.Faults != nil, next.Faults != nil},
 		{"access-log", now.Edge.AccessLog, next.Edge.AccessLog}, {"access-log-format", now.Edge.AccessLogFormat, next.Edge.AccessLogFormat},
 	}

@@ -200,7 +200,7 @@ func (v *Verifier) Verify(r *sigv4.Request) (sigv4.Identity, error) {
 	if c.header("x-amz-security-token") != "" || c.has("x-amz-security-token") {
 		return sigv4.Identity{}, refuse(errs.Invalid, sigv4.InvalidToken, "The provided token is malformed or otherwise invalid.")
 	}
-	id.AccessKey = accessKey
+	id.VerifiedBy(accessKey, secret)
 	return id, c.payload(&id)
 }
 

@@ -74,5 +74,18 @@ type Identity struct {
 
 	timestamp [len(timeFormat)]byte
 	signature [64]byte    // in hexadecimal: what the first chunk's is chained to
-	key       *signingKey // nil if Anonymous
+	key       *signingKey // nil if Anonymous, or verified by another version
+	secret    string      // what verified the signature; empty if Anonymous
+}
+
+// SignedWith reports whether a signature that was verified was verified by a secret. Both
+// are the node's own: nobody learns anything from how long comparing them takes.
+func (id *Identity) SignedWith(secret string) bool {
+	return id.secret != "" && id.secret == secret
+}
+
+// VerifiedBy notes whose signature it is, and the secret that verified it: for verifiers of
+// other versions than 4.
+func (id *Identity) VerifiedBy(accessKey, secret string) {
+	id.AccessKey, id.secret = accessKey, secret
 }

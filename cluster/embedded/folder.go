@@ -20,7 +20,7 @@ const (
 )
 
 // folders are the names of all folders.
-func folders() []string { return []string{jobsFolder, quarantineFolder} }
+func folders() []string { return []string{jobsFolder, quarantineFolder, accountsFolder} }
 
 // folderTime is how long a mountpath may take to write a document before it is left
 // behind: a disk that hangs must not hold up what is on the others.

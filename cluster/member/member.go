@@ -39,6 +39,8 @@ type Config struct {
 	HasBuckets func() bool
 	// Buckets are the documents of buckets; nil: none are followed.
 	Buckets *Buckets
+	// Accounts are the documents of users, policies and roles; nil: none are followed.
+	Accounts *Accounts
 	// CatchUp makes the node's own state equal to what it is to be, under a map that says
 	// it is recovering; in a goroutine of its own, until its context ends. nil: there is
 	// nothing to do.
@@ -205,7 +207,9 @@ type member struct {
 	presence *cluster.Presence
 	tasks    uint64             // numbers them
 	endCalls context.CancelFunc // those about buckets; nil: none are made
-	ending   bool               // the actor was told to end: it begins nothing any more
+	// endAccountCalls ends those about accounts; nil: none are made.
+	endAccountCalls context.CancelFunc
+	ending          bool // the actor was told to end: it begins nothing any more
 
 	// What is known of others.
 	began     time.Duration // since when this actor asks them
@@ -389,6 +393,11 @@ func (m *member) onStarted(ctx actor.Context) {
 		m.lasting(ctx, "watch-buckets", func(ctx context.Context) { m.Buckets.follow(ctx, m.Pace) })
 		m.lasting(ctx, "sweep-buckets", m.Buckets.sweepAll)
 	}
+	if m.Accounts != nil {
+		m.endAccountCalls = m.Accounts.open()
+		m.lasting(ctx, "watch-accounts", func(ctx context.Context) { m.Accounts.follow(ctx, m.Pace) })
+		m.lasting(ctx, "mend-accounts", m.Accounts.mendAll)
+	}
 	m.probeAll(ctx)
 	m.schedule(ctx)
 }
@@ -398,6 +407,9 @@ func (m *member) onStopping() {
 	m.ending = true
 	if m.endCalls != nil {
 		m.endCalls()
+	}
+	if m.endAccountCalls != nil {
+		m.endAccountCalls()
 	}
 }
 
@@ -565,6 +577,14 @@ func (m *member) publish() *messages.ClusterView {
 			others[id] = adoptedBuckets{c.status.Buckets, c.status.Dropping}
 		}
 		m.Buckets.others.Store(&others)
+	}
+	if m.Accounts != nil {
+		out.status.Accounts = m.Accounts.version.Load()
+		others := make(map[smap.NodeID]uint64, len(m.contacts))
+		for id, c := range m.contacts {
+			others[id] = c.status.Accounts
+		}
+		m.Accounts.others.Store(&others)
 	}
 	h.out.Store(out)
 	m.Publish(view)

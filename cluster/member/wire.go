@@ -55,6 +55,8 @@ type Status struct {
 	Unfit string `json:"unfit,omitempty"`
 	// Buckets is the version of the bucket documents that it has adopted.
 	Buckets uint64 `json:"buckets,omitempty"`
+	// Accounts is the version of the documents of accounts that it has adopted.
+	Accounts uint64 `json:"accounts,omitempty"`
 	// Dropping are destroyed buckets, as of that version, of which the node still has data.
 	Dropping []objects.BucketID `json:"dropping,omitempty"`
 	// Walk is what the node did for the plan under way; nil: it has not begun to.

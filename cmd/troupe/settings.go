@@ -35,6 +35,8 @@ func addSettings(flags *pflag.FlagSet) {
 	flags.String("intra", d.Intra, "HOST:PORT for payloads between nodes (opened in a cluster only)")
 	flags.String("remote", d.Remote, "HOST:PORT for messages between nodes (opened in a cluster only)")
 	flags.String("profile", "", "HOST:PORT of Go's profiles (pprof), loopback only")
+	flags.String("seal-key-file", "", "file of the seed under which secrets of users are sealed, at least 32 bytes, the same on all nodes; default: the cluster's secret, or the root secret key")
+	flags.String("seal-key-file-before", "", "file of another seed, whose secrets are opened, too, and sealed anew")
 	flags.String("region", d.Region, "region that S3 clients are told")
 	flags.StringSlice("accept-region", d.Edge.AcceptRegions, "region that S3 signatures may be for, beside the region; * for any; repeatable")
 	flags.StringSlice("domain", d.Domains, "base domain of virtual-host style requests; repeatable")
@@ -184,6 +186,7 @@ func settingsOf(k *koanf.Koanf) (supervisors.Config, error) {
 		Profile:    k.String("profile"),
 		NativeAuth: k.String("native-auth"), NativeToken: k.String(nativeToken), NativeHosts: list(k, "native-host"),
 		RootAccessKey: k.String(rootAccessKey), RootSecretKey: k.String(rootSecretKey),
+		SealKeyFile: k.String("seal-key-file"), SealKeyFileBefore: k.String("seal-key-file-before"),
 		RootOverlap: duration("root-overlap"), Edge: edgeOf(k),
 		Region: k.String("region"), Domains: list(k, "domain"),
 		MemoryBytes: size("memory"), MinPartBytes: size("min-part"), InlineBytes: int(size("inline")), MaxConnections: connections,

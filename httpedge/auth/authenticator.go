@@ -9,18 +9,22 @@ import (
 
 	"github.com/troupe-storage/troupe/api/sigv2"
 	"github.com/troupe-storage/troupe/api/sigv4"
+	"github.com/troupe-storage/troupe/objects"
 	"github.com/troupe-storage/troupe/objects/errs"
 )
 
 const opAuthenticate errs.Op = "auth.Authenticate"
 
-// Credentials knows the secrets of access keys. Root is one; users with keys of
-// their own will be another.
+// Credentials knows who has which access key. Root, RootKeys and NodeCredentials are some.
+// Its methods are called for every signed request, concurrently, and answer from memory.
 type Credentials interface {
-	// Secret returns the secret of an access key; false if there is no such key.
-	// It is called for every signed request, concurrently, and answers from
-	// memory.
+	// Secret returns the secret of an access key; false if nobody may sign with it.
 	Secret(accessKey string) (secret string, ok bool)
+	// Principal returns who has an access key, and its secret; nil: nobody may sign with it.
+	Principal(accessKey string) (*Principal, string)
+	// Unknown says why it cannot be told now whether there is an access key that has no
+	// secret; nil: there is none. errs.Offline.
+	Unknown(accessKey string) error
 }
 
 // Root is the pair of keys that may do everything.
@@ -30,6 +34,17 @@ type Root struct{ AccessKey, SecretKey string }
 func (r Root) Secret(accessKey string) (string, bool) {
 	return r.SecretKey, r.SecretKey != "" && accessKey == r.AccessKey
 }
+
+// Principal implements Credentials.
+func (r Root) Principal(accessKey string) (*Principal, string) {
+	if r.SecretKey == "" || accessKey != r.AccessKey {
+		return nil, ""
+	}
+	return &Principal{Root: true}, r.SecretKey
+}
+
+// Unknown implements Credentials.
+func (r Root) Unknown(string) error { return nil }
 
 // Options configure an Authenticator.
 type Options struct {
@@ -48,47 +63,33 @@ type Options struct {
 
 // Authenticator finds out who sent a request. Safe for concurrent use.
 type Authenticator struct {
-	verifier verifier
-	previous *verifier // nil: none
+	current  signers
+	previous *signers // nil: none
 	body     BodyOptions
-}
-
-// verifier checks the signatures of one set of credentials.
-type verifier struct {
-	version4 *sigv4.Verifier
-	version2 *sigv2.Verifier // nil: refused
-}
-
-// Verify checks a signature of either version.
-func (v *verifier) Verify(r *sigv4.Request) (sigv4.Identity, error) {
-	identity, err := v.version4.Verify(r)
-	var refused *sigv4.Error
-	if v.version2 == nil || !errors.As(err, &refused) || refused.Code != sigv4.InvalidRequest || !sigv2.Claims(r) {
-		return identity, err
-	}
-	return v.version2.Verify(r)
 }
 
 // New returns an Authenticator.
 func New(o Options) *Authenticator {
-	of := func(c Credentials) *verifier {
-		v := &verifier{version4: sigv4.NewVerifier(sigv4.Options{Secret: c.Secret, Regions: o.Regions, MaxSkew: o.MaxSkew, Now: o.Now})}
+	by := func(c Credentials) signers {
+		s := signers{credentials: c, version4: sigv4.NewVerifier(sigv4.Options{Secret: c.Secret, Regions: o.Regions, MaxSkew: o.MaxSkew, Now: o.Now})}
 		if o.Version2 {
-			v.version2 = sigv2.NewVerifier(sigv2.Options{Secret: c.Secret, Domains: o.Domains, MaxSkew: o.MaxSkew, Now: o.Now})
+			s.version2 = sigv2.NewVerifier(sigv2.Options{Secret: c.Secret, Domains: o.Domains, MaxSkew: o.MaxSkew, Now: o.Now})
 		}
-		return v
+		return s
 	}
-	a := &Authenticator{verifier: *of(o.Credentials), body: o.Body.withDefaults()}
+	a := &Authenticator{current: by(o.Credentials), body: o.Body.withDefaults()}
 	if o.Previous != nil {
-		a.previous = of(o.Previous)
+		previous := by(o.Previous)
+		a.previous = &previous
 	}
 	return a
 }
 
-// Authenticate verifies the signature of a request whose body has not been read.
+// Authenticate verifies the signature of a request whose body has not been read, and lets
+// nobody in but the root pair: users are AccessDenied, until what they may do is judged.
 // It may run in the handler and in an ExpectHandler: it only reads the headers.
 // A request without signature is Anonymous, which is no error. The errors are
-// *sigv4.Error.
+// *sigv4.Error, or errs.Offline: see Credentials.Unknown.
 func (a *Authenticator) Authenticate(ctx *fasthttp.RequestCtx) (sigv4.Identity, error) {
 	return a.AuthenticateHeader(&ctx.Request.Header)
 }
@@ -96,27 +97,86 @@ func (a *Authenticator) Authenticate(ctx *fasthttp.RequestCtx) (sigv4.Identity, 
 // AuthenticateHeader is Authenticate for fasthttp's HeaderReceived hook, which
 // sees the header alone.
 func (a *Authenticator) AuthenticateHeader(h *fasthttp.RequestHeader) (sigv4.Identity, error) {
+	identity, principal, err := a.Identify(h)
+	if err == nil && !identity.Anonymous && !principal.Root {
+		return sigv4.Identity{}, &sigv4.Error{
+			Code: sigv4.AccessDenied, Message: "Access Denied: what users may do is not judged by this release; only the root pair is let in.",
+			Err: &errs.Error{Op: opAuthenticate, Kind: errs.Denied},
+		}
+	}
+	return identity, err
+}
+
+// Identify verifies the signature of a request by its header, and says whose it is, without
+// judging what that may do. The principal is nil where the request is Anonymous. Errors: as
+// of Authenticate.
+func (a *Authenticator) Identify(h *fasthttp.RequestHeader) (sigv4.Identity, *Principal, error) {
 	target, err := ParseTarget(h)
 	if err != nil {
-		return sigv4.Identity{}, err
+		return sigv4.Identity{}, nil, err
 	}
 	request := sigv4.Request{
 		Method: h.Method(), Path: target.Path, Query: target.Query, Host: h.Host(), Headers: (*headers)(h),
 	}
-	identity, err := a.verifier.Verify(&request)
+	identity, principal, err := a.current.verify(&request)
 	if err == nil || a.previous == nil || !mayBePrevious(err) {
+		return identity, principal, err
+	}
+	if before, principal, previousErr := a.previous.verify(&request); previousErr == nil {
+		return before, principal, nil
+	}
+	return identity, nil, err // which names what is wrong with the pair in force
+}
+
+// signers are credentials, and what verifies by them.
+type signers struct {
+	credentials Credentials
+	version4    *sigv4.Verifier
+	version2    *sigv2.Verifier // nil: refused
+}
+
+// signature checks a signature of either version.
+func (s *signers) signature(r *sigv4.Request) (sigv4.Identity, error) {
+	identity, err := s.version4.Verify(r)
+	var refused *sigv4.Error
+	if s.version2 == nil || !errors.As(err, &refused) || refused.Code != sigv4.InvalidRequest || !sigv2.Claims(r) {
 		return identity, err
 	}
-	if before, previousErr := a.previous.Verify(&request); previousErr == nil {
-		return before, nil
+	return s.version2.Verify(r)
+}
+
+// verify verifies a signature, and says whose it is.
+func (s *signers) verify(request *sigv4.Request) (sigv4.Identity, *Principal, error) {
+	identity, err := s.signature(request)
+	if err != nil {
+		var refused *sigv4.Error
+		if errors.As(err, &refused) && refused.Code == sigv4.InvalidAccessKeyID {
+			if why := s.credentials.Unknown(refused.Detail("AWSAccessKeyId")); why != nil {
+				err = why
+			}
+		}
+		return identity, nil, err
 	}
-	return identity, err // which names what is wrong with the pair in force
+	if identity.Anonymous {
+		return identity, nil, nil
+	}
+	principal, secret := s.credentials.Principal(identity.AccessKey)
+	if principal == nil || !identity.SignedWith(secret) { // changed since: the key is another one's, or nobody's
+		return sigv4.Identity{}, nil, &sigv4.Error{
+			Code: sigv4.InvalidAccessKeyID, Message: "The AWS Access Key Id you provided does not exist in our records.",
+			Details: []objects.Pair{{Name: "AWSAccessKeyId", Value: identity.AccessKey}}, Err: &errs.Error{Op: opAuthenticate, Kind: errs.Denied},
+		}
+	}
+	return identity, principal, nil
 }
 
 // mayBePrevious reports whether another pair of keys could have made a signature
 // that was refused.
 func mayBePrevious(err error) bool {
 	var refused *sigv4.Error
+	if errs.Is(errs.Offline, err) { // see Credentials.Unknown
+		return true
+	}
 	return errors.As(err, &refused) && (refused.Code == sigv4.SignatureDoesNotMatch || refused.Code == sigv4.InvalidAccessKeyID)
 }
 

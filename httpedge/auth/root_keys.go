@@ -17,13 +17,14 @@ type RootKeys struct {
 type rootState struct {
 	current, previous Root
 	until             time.Time // previous is good before
+	root              *Principal
 }
 
 // NewRootKeys returns the keys of a node that starts with a pair, and ends
 // overlaps by the wall clock given.
 func NewRootKeys(pair Root, now func() time.Time) *RootKeys {
 	k := &RootKeys{now: now}
-	k.state.Store(&rootState{current: pair})
+	k.state.Store(&rootState{current: pair, root: &Principal{Root: true}})
 	return k
 }
 
@@ -39,7 +40,7 @@ func (k *RootKeys) Change(pair Root, overlap time.Duration) bool {
 		if old.current == pair {
 			return false
 		}
-		if k.state.CompareAndSwap(old, &rootState{current: pair, previous: old.current, until: k.now().Add(overlap)}) {
+		if k.state.CompareAndSwap(old, &rootState{current: pair, previous: old.current, until: k.now().Add(overlap), root: old.root}) {
 			return true
 		}
 	}
@@ -48,6 +49,23 @@ func (k *RootKeys) Change(pair Root, overlap time.Duration) bool {
 // Secret implements Credentials with the pair in force.
 func (k *RootKeys) Secret(accessKey string) (string, bool) {
 	return k.state.Load().current.Secret(accessKey)
+}
+
+// Principal implements Credentials with the pair in force.
+func (k *RootKeys) Principal(accessKey string) (*Principal, string) {
+	s := k.state.Load()
+	return s.principal(&s.current, accessKey)
+}
+
+// Unknown implements Credentials.
+func (k *RootKeys) Unknown(string) error { return nil }
+
+// principal is who has an access key, if it is that of a pair.
+func (s *rootState) principal(pair *Root, accessKey string) (*Principal, string) {
+	if pair.SecretKey == "" || accessKey != pair.AccessKey {
+		return nil, ""
+	}
+	return s.root, pair.SecretKey
 }
 
 // Previous returns the credentials of the pair before, as long as it is good.
@@ -64,3 +82,15 @@ func (p previousKeys) Secret(accessKey string) (string, bool) {
 	}
 	return s.previous.Secret(accessKey)
 }
+
+// Principal implements Credentials.
+func (p previousKeys) Principal(accessKey string) (*Principal, string) {
+	s := p.keys.state.Load()
+	if !p.keys.now().Before(s.until) {
+		return nil, ""
+	}
+	return s.principal(&s.previous, accessKey)
+}
+
+// Unknown implements Credentials.
+func (p previousKeys) Unknown(string) error { return nil }

@@ -271,22 +271,24 @@ func TestKeys(t *testing.T) {
 	must(t, err)
 	namespaced := objects.Bucket{Provider: "aws", Namespace: "9c1e#team", Name: "a/b"}
 	for want, got := range map[string]string{
-		"troupe/4f2a/format":                        keys.Format(),
-		"troupe/4f2a/smap":                          keys.Smap(),
-		"troupe/4f2a/smap-version":                  keys.SmapVersion(),
-		"troupe/4f2a/nodes/n1":                      keys.Node("n1"),
-		"troupe/4f2a/buckets/ais/@/photos":          keys.Bucket(photos("photos")),
-		"troupe/4f2a/buckets/aws/@9c1e#team/a=2Fb":  keys.Bucket(namespaced),
-		"troupe/4f2a/policies/aws/@9c1e#team/a=2Fb": keys.Policy(namespaced),
-		"troupe/4f2a/buckets/ais/@/=2E=2E":          keys.Bucket(photos("..")),
-		"troupe/4f2a/buckets-version":               keys.BucketsVersion(),
-		"troupe/4f2a/config/cluster":                keys.Config(),
-		"troupe/4f2a/config/nodes/n1":               keys.NodeConfig("n1"),
-		"troupe/4f2a/users/J=C3=BCrg":               keys.User("Jürg"),
-		"troupe/4f2a/remotes/far":                   keys.Remote("far"),
-		"troupe/4f2a/jobs/7":                        keys.Job("7"),
-		"troupe/4f2a/leader":                        keys.Leader(),
-		"troupe/4f2a/":                              keys.All(),
+		"troupe/4f2a/format":                       keys.Format(),
+		"troupe/4f2a/smap":                         keys.Smap(),
+		"troupe/4f2a/smap-version":                 keys.SmapVersion(),
+		"troupe/4f2a/nodes/n1":                     keys.Node("n1"),
+		"troupe/4f2a/buckets/ais/@/photos":         keys.Bucket(photos("photos")),
+		"troupe/4f2a/buckets/aws/@9c1e#team/a=2Fb": keys.Bucket(namespaced),
+		"troupe/4f2a/policies/read=3Donly":         keys.Policy("read=only"),
+		"troupe/4f2a/roles/backup":                 keys.Role("backup"),
+		"troupe/4f2a/accounts-version":             keys.AccountsVersion(),
+		"troupe/4f2a/buckets/ais/@/=2E=2E":         keys.Bucket(photos("..")),
+		"troupe/4f2a/buckets-version":              keys.BucketsVersion(),
+		"troupe/4f2a/config/cluster":               keys.Config(),
+		"troupe/4f2a/config/nodes/n1":              keys.NodeConfig("n1"),
+		"troupe/4f2a/users/J=C3=BCrg":              keys.User("Jürg"),
+		"troupe/4f2a/remotes/far":                  keys.Remote("far"),
+		"troupe/4f2a/jobs/7":                       keys.Job("7"),
+		"troupe/4f2a/leader":                       keys.Leader(),
+		"troupe/4f2a/":                             keys.All(),
 	} {
 		if got != want {
 			t.Errorf("%s, want %s", got, want)
@@ -305,8 +307,8 @@ func TestKeys(t *testing.T) {
 		}
 		seen[key] = name
 	}
-	prefixes := strings.Join([]string{keys.Buckets(), keys.Nodes(), keys.Users(), keys.Remotes(), keys.Jobs()}, " ")
-	if prefixes != "troupe/4f2a/buckets/ troupe/4f2a/nodes/ troupe/4f2a/users/ troupe/4f2a/remotes/ troupe/4f2a/jobs/" {
+	prefixes := strings.Join([]string{keys.Buckets(), keys.Nodes(), keys.Users(), keys.Policies(), keys.Roles(), keys.Remotes(), keys.Jobs()}, " ")
+	if prefixes != "troupe/4f2a/buckets/ troupe/4f2a/nodes/ troupe/4f2a/users/ troupe/4f2a/policies/ troupe/4f2a/roles/ troupe/4f2a/remotes/ troupe/4f2a/jobs/" {
 		t.Errorf("the prefixes are %s", prefixes)
 	}
 }
