@@ -59,17 +59,20 @@ type node struct {
 	data     atomic.Bool // it has a bucket
 	shelf    *shelf
 	buckets  *member.Buckets
-	catches  atomic.Int64
-	behind   atomic.Bool                 // it never catches up
-	lack     atomic.Pointer[member.Lack] // nil: it lacks nothing
-	looks    atomic.Int64                // how often it was asked what it lacks: with every tick
-	manual   bool
-	adopted  atomic.Pointer[func()]                                         // called with every map that is new; nil: nobody is told
-	settings atomic.Pointer[member.Settings]                                // that it was told to follow
-	asleep   atomic.Int64                                                   // how long its machine was suspended
-	walk     atomic.Pointer[func(*messages.ClusterView) *messages.PlanWalk] // what it reports; nil: nothing
-	log      *bytes.Buffer
-	logLock  sync.Mutex
+	accounts *member.Accounts
+	// accountShelf outlives the node.
+	accountShelf *accountShelf
+	catches      atomic.Int64
+	behind       atomic.Bool                 // it never catches up
+	lack         atomic.Pointer[member.Lack] // nil: it lacks nothing
+	looks        atomic.Int64                // how often it was asked what it lacks: with every tick
+	manual       bool
+	adopted      atomic.Pointer[func()]                                         // called with every map that is new; nil: nobody is told
+	settings     atomic.Pointer[member.Settings]                                // that it was told to follow
+	asleep       atomic.Int64                                                   // how long its machine was suspended
+	walk         atomic.Pointer[func(*messages.ClusterView) *messages.PlanWalk] // what it reports; nil: nothing
+	log          *bytes.Buffer
+	logLock      sync.Mutex
 }
 
 // Write implements io.Writer for the node's log.
@@ -158,7 +161,7 @@ func (w *world) start(ids ...smap.NodeID) {
 	for _, id := range ids {
 		n := w.nodes[id]
 		if n == nil {
-			n = &node{world: w, id: id, archive: &archive{t: w.t}, shelf: newShelf(), log: &bytes.Buffer{}}
+			n = &node{world: w, id: id, archive: &archive{t: w.t}, shelf: newShelf(), accountShelf: &accountShelf{all: objects.NewAccounts()}, log: &bytes.Buffer{}}
 			w.mu.Lock()
 			w.nodes[id] = n
 			w.mu.Unlock()
@@ -177,6 +180,7 @@ func (n *node) start() {
 	n.system = actors.NewSystemOn(clock.NewSystem(), logrus.NewEntry(log))
 	n.events = member.NewEvents(logrus.NewEntry(log))
 	n.buckets = n.bucketsOf(t, logrus.NewEntry(log))
+	n.accounts = n.accountsOf(t, logrus.NewEntry(log))
 	membership, err := member.New(member.Config{
 		System: n.system, Provider: n.provider, ClusterID: clusterID, Name: "test",
 		Record: member.Record{ID: n.id, Digest: smap.Digest(objects.DigestID("t" + string(n.id))), Addresses: messages.NodeAddresses{Intra: string(n.id)}},
@@ -186,11 +190,15 @@ func (n *node) start() {
 		Peers: peers{n.world, n.id}, Archive: n.archive,
 		Pace:       n.world.pace,
 		Buckets:    n.buckets,
+		Accounts:   n.accounts,
 		HasBuckets: func() bool { return n.data.Load() || len(n.shelf.Buckets()) > 0 }, NewLineage: embedded.NewID, Publish: n.publish, Events: n.events,
 		Settings: func(s member.Settings) { n.settings.Store(&s) },
 		Policy:   func() member.Policy { return member.Policy{Manual: n.manual, GiveUpAfter: n.world.giveUp} }, Walked: n.walked, Lacks: n.lacks, Awake: n.awake, Rule: n.world.rule,
 		CatchUp: func(ctx context.Context, _ *smap.Smap) error {
 			n.catches.Add(1)
+			if err := n.accounts.Current(ctx); err != nil {
+				return err
+			}
 			if n.behind.Load() {
 				<-ctx.Done()
 			}
