@@ -138,7 +138,7 @@ func (r *request) copyPart(bucket *objects.BucketDoc, upload *objects.Upload, nu
 // and must lie within the source.
 func copyRange(header string, size int64) (offset, length int64, err error) {
 	asked := objects.ParseRange(header)
-	if asked.Kind != objects.RangeBetween {
+	if asked.Kind != objects.RangeBetween || strings.ContainsAny(header, " \t") {
 		return 0, 0, refuse(codeInvalidArgument, "The x-amz-copy-source-range value must be of the form bytes=first-last where first and last are the zero-based offsets of the first and last bytes to copy").
 			argument("x-amz-copy-source-range", header)
 	}

@@ -54,7 +54,10 @@ func getAttributes(r *request) error {
 	}
 	if wanted["Checksum"] && len(meta.Checksums) > 0 {
 		m.open("Checksum")
-		m.sumsAndType(meta.Checksums)
+		for _, v := range meta.Checksums {
+			m.text(sumElement(v.Algorithm), v.Base64()) // without "-N", unlike everywhere else
+		}
+		m.text("ChecksumType", meta.Checksums[0].Type.String())
 		m.end("Checksum")
 	}
 	if wanted["ObjectParts"] && meta.PartCount > 0 {

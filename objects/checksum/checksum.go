@@ -158,12 +158,15 @@ func Of(a Algorithm, h hash.Hash) Value { return Value{Algorithm: a, Sum: string
 
 // String returns the value as S3 writes it: base64, and "-N" if it is composite.
 func (v Value) String() string {
-	s := base64.StdEncoding.EncodeToString([]byte(v.Sum))
+	s := v.Base64()
 	if v.Type == Composite {
 		s += "-" + strconv.Itoa(v.Parts)
 	}
 	return s
 }
+
+// Base64 returns the sum alone, without how many parts it is of.
+func (v Value) Base64() string { return base64.StdEncoding.EncodeToString([]byte(v.Sum)) }
 
 // ParseValue reads a value as S3 writes it.
 func ParseValue(a Algorithm, s string) (Value, error) {

@@ -82,7 +82,7 @@ type test func(c *client)
 func tests() map[string]test {
 	all := map[string]test{}
 	for _, area := range []map[string]test{
-		listV1Tests(), listV2Tests(), multiDeleteTests(), bucketTests(), objectTests(), multipartTests(),
+		listV1Tests(), listV2Tests(), multiDeleteTests(), bucketTests(), objectTests(), multipartTests(), payloadTests(), copyTests(), protocolTests(),
 	} {
 		for name, test := range area {
 			if all[name] != nil {
