@@ -1,6 +1,7 @@
 package sigv4
 
 import (
+	"bytes"
 	"crypto/subtle"
 	"fmt"
 	"slices"
@@ -107,6 +108,8 @@ func (v *Verifier) Verify(r *Request) (Identity, error) {
 	switch {
 	case count > 1, count == 1 && (parameters.signed() || parameters.old):
 		return Identity{}, severalMechanisms(authorization)
+	case count == 1 && len(bytes.TrimSpace(authorization)) == 0: // as if it were not there
+		return s.anonymous()
 	case count == 1:
 		if err := c.fromHeader(s, authorization); err != nil {
 			return Identity{}, err

@@ -114,7 +114,7 @@ func TestRefusalsByCode(t *testing.T) {
 			w.query = "AWSAccessKeyId=x&Signature=y&Expires=1"
 		}, InvalidRequest, "AWS4-HMAC-SHA256"},
 		{"version 4A", false, authorization("AWS4-HMAC-SHA256", "AWS4-ECDSA-P256-SHA256"), InvalidRequest, ""},
-		{"empty", false, set("authorization", ""), InvalidArgument, ""},
+		{"empty beside a presigned query", true, set("authorization", ""), InvalidArgument, "Only one auth mechanism"},
 		{"two authorizations", false, func(w *wire) {
 			w.headers = append(w.headers, objects.Pair{Name: "Authorization", Value: w.header("authorization")})
 		}, InvalidArgument, "Only one auth mechanism"},
@@ -305,6 +305,10 @@ func TestAnonymous(t *testing.T) {
 		id, err := v.Verify(w.request())
 		if codeOf(err) != c.want || err == nil && (!id.Anonymous || id.AccessKey != "" || id.Payload != c.mode) {
 			t.Errorf("%q: %+v, %v", c.payload, id, err)
+		}
+		w.headers = append(w.headers, objects.Pair{Name: "Authorization", Value: " "}) // an empty one is none
+		if again, err := v.Verify(w.request()); codeOf(err) != c.want || again.Anonymous != id.Anonymous {
+			t.Errorf("%q with an empty Authorization: %+v, %v", c.payload, again, err)
 		}
 	}
 }
