@@ -6,6 +6,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/troupe-storage/troupe/objects"
+	"github.com/troupe-storage/troupe/objects/checksum"
 )
 
 // getObject answers GetObject.
@@ -28,7 +29,7 @@ func getObject(r *request) error {
 			payload.Close()
 		}
 	}()
-	which, done, err := r.describe(meta, payload.Part)
+	which, done, err := r.describe(meta, payload)
 	if err != nil || done {
 		return err
 	}
@@ -49,18 +50,16 @@ func headObject(r *request) error {
 		return err
 	}
 	var meta *objects.Meta
-	var part func(int) (int64, int64, bool)
+	var payload Payload
 	if r.query.has("partNumber") {
-		var payload Payload
 		if meta, payload, err = r.h.config.Gateway.Open(r.context, bucket, r.target.key, version); err != nil {
 			return err
 		}
 		defer payload.Close()
-		part = payload.Part
 	} else if meta, err = r.h.config.Gateway.Head(r.context, bucket, r.target.key, version); err != nil {
 		return err
 	}
-	which, done, err := r.describe(meta, part)
+	which, done, err := r.describe(meta, payload)
 	if err != nil || done {
 		return err
 	}
@@ -85,17 +84,18 @@ func (r *request) head() (*objects.Meta, error) {
 type extent struct {
 	offset, length int64
 	partial        bool
+	part           int // its number, if a part was asked for
 }
 
 // describe sets the status and headers of GetObject and HeadObject, and says
-// which bytes are asked. Done says that the answer is complete: 304. Part tells
-// where a part of the object lies.
-func (r *request) describe(meta *objects.Meta, part func(int) (int64, int64, bool)) (which extent, done bool, err error) {
+// which bytes are asked. Done says that the answer is complete: 304. Payload tells
+// about parts of the object; it may be nil where none is asked for.
+func (r *request) describe(meta *objects.Meta, payload Payload) (which extent, done bool, err error) {
 	r.record.SetObject(meta.Size, meta.VersionID)
 	if done, err = r.judge(meta); err != nil || done {
 		return extent{}, done, err
 	}
-	if which, err = r.extent(meta, part); err != nil {
+	if which, err = r.extent(meta, payload); err != nil {
 		return extent{}, false, err
 	}
 	if err = r.contentHeaders(meta); err != nil {
@@ -110,8 +110,13 @@ func (r *request) describe(meta *objects.Meta, part func(int) (int64, int64, boo
 		r.set("x-amz-tagging-count", itoa(len(meta.Tags)))
 	}
 	r.setNonEmpty("x-amz-website-redirect-location", meta.Headers.Redirect)
-	if strings.EqualFold(r.header.checksumMode, "ENABLED") && !which.partial {
-		r.setSums(meta.Checksums)
+	if strings.EqualFold(r.header.checksumMode, "ENABLED") {
+		switch {
+		case which.part > 0:
+			r.setPartSums(meta, payload, which.part)
+		case !which.partial:
+			r.setSums(meta.Checksums)
+		}
 	}
 	if which.partial {
 		r.ctx.SetStatusCode(fasthttp.StatusPartialContent)
@@ -120,8 +125,28 @@ func (r *request) describe(meta *objects.Meta, part func(int) (int64, int64, boo
 	return which, false, nil
 }
 
+// setPartSums names the checksums of a part in the answer's headers: its own where the
+// object's is composed of them, the object's where the part is all of it, else none.
+func (r *request) setPartSums(meta *objects.Meta, payload Payload, number int) {
+	table, ok := payload.(partTable)
+	switch {
+	case meta.PartCount == 0:
+		r.setSums(meta.Checksums)
+	case len(meta.Checksums) == 0 || !ok:
+	case meta.Checksums[0].Type == checksum.Composite:
+		for _, p := range table.Parts() {
+			if v, found := checksum.Find(p.Checksums, meta.Checksums[0].Algorithm); found && p.Number == number {
+				r.set(v.Algorithm.Header(), v.String())
+				r.set("x-amz-checksum-type", checksum.Composite.String())
+			}
+		}
+	case meta.PartCount == 1:
+		r.setSums(meta.Checksums)
+	}
+}
+
 // extent resolves partNumber or Range against an object.
-func (r *request) extent(meta *objects.Meta, part func(int) (int64, int64, bool)) (extent, error) {
+func (r *request) extent(meta *objects.Meta, payload Payload) (extent, error) {
 	number, byPart, err := r.query.part(r.h.config.Limits.MaxParts)
 	if err != nil {
 		return extent{}, err
@@ -130,14 +155,14 @@ func (r *request) extent(meta *objects.Meta, part func(int) (int64, int64, bool)
 		if r.header.byteRange != "" {
 			return extent{}, refuse(codeInvalidRequest, "Cannot specify both Range header and partNumber query parameter")
 		}
-		offset, length, ok := part(number)
+		offset, length, ok := payload.Part(number)
 		if !ok {
 			return extent{}, refuse(codeInvalidPart, "").with("PartNumber", itoa(number))
 		}
 		if meta.PartCount > 0 {
 			r.set("x-amz-mp-parts-count", itoa(meta.PartCount))
 		}
-		return extent{offset, length, length > 0}, nil
+		return extent{offset, length, length > 0, number}, nil
 	}
 	if r.header.byteRange == "" || !r.header.rangeHolds(meta) {
 		return extent{length: meta.Size}, nil
@@ -149,7 +174,7 @@ func (r *request) extent(meta *objects.Meta, part func(int) (int64, int64, bool)
 		e.Header = []Detail{{"Content-Range", "bytes */" + itoa(meta.Size)}}
 		return extent{}, e
 	}
-	return extent{offset, length, asked.Kind != objects.RangeAll}, nil
+	return extent{offset, length, asked.Kind != objects.RangeAll, 0}, nil
 }
 
 // validators sets the headers by which a client knows a version of an object.

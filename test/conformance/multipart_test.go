@@ -271,6 +271,25 @@ func multipartTests() map[string]test {
 				c.answers("a part", a, http.StatusPartialContent, "")
 				from += len(body)
 			}
+			// Of an object whose checksum is composed of its parts', each tells its own, which the SDK compares.
+			composed, _ := c.checkedUpload(types.ChecksumAlgorithmSha256, types.ChecksumTypeComposite, bodies...)
+			full, _ := c.checkedUpload(types.ChecksumAlgorithmCrc32, types.ChecksumTypeFullObject, bodies...)
+			for i, body := range bodies {
+				in := &s3.GetObjectInput{Bucket: &composed, Key: some("k"), PartNumber: some(int32(i + 1)), ChecksumMode: types.ChecksumModeEnabled}
+				out, err := c.sdk().GetObject(c.ctx, in)
+				c.must(err)
+				c.is("the bytes", c.body(out) == string(body), true)
+				c.is("ChecksumSHA256 of a part", aws.ToString(out.ChecksumSHA256), summed(sumSHA256).whole(body))
+				c.is("ChecksumType of a part", out.ChecksumType, types.ChecksumTypeComposite)
+				head, err := c.sdk().HeadObject(c.ctx, &s3.HeadObjectInput{Bucket: &composed, Key: some("k"), PartNumber: in.PartNumber, ChecksumMode: types.ChecksumModeEnabled})
+				c.must(err)
+				c.is("ChecksumSHA256 of a part by HEAD", aws.ToString(head.ChecksumSHA256), summed(sumSHA256).whole(body))
+				in.Bucket = &full // which has one of the whole only
+				out, err = c.sdk().GetObject(c.ctx, in)
+				c.must(err)
+				c.is("the bytes", c.body(out) == string(body), true)
+				c.is("ChecksumCRC32 of a part", out.ChecksumCRC32, (*string)(nil))
+			}
 			_, err := c.sdk().GetObject(c.ctx, &s3.GetObjectInput{Bucket: &bucket, Key: some("k"), PartNumber: some(int32(5))})
 			c.refused("a part that is not there", err, http.StatusBadRequest, "InvalidPart")
 			for _, n := range []string{"0", "10001", "x", ""} {
@@ -286,6 +305,8 @@ func multipartTests() map[string]test {
 			c.must(err)
 			c.is("the bytes", c.body(out), "body")
 			c.is("PartsCount", out.PartsCount, (*int32)(nil))
+			a := c.ok(c.do(s3client.Request{Method: "GET", Bucket: bucket, Key: "body", Query: "partNumber=1", Header: keyed("x-amz-checksum-mode", "ENABLED")}))
+			c.is("the checksum, which is that of all", a.Header.Get("x-amz-checksum-type"), "FULL_OBJECT")
 			c.is("ETag", aws.ToString(out.ETag), etagOf([]byte("body")))
 			c.put(bucket, "empty", "")
 			out, err = c.sdk().GetObject(c.ctx, &s3.GetObjectInput{Bucket: &bucket, Key: some("empty"), PartNumber: some(int32(1))})
