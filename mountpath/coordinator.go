@@ -52,11 +52,14 @@ type coordinator struct {
 	reads     []*watch            // of read lanes
 	transfers map[string]incoming // by address
 	held      held
-	keeps     watch // of the keeper
-	probes    watch // of the prober's call under way
-	scrubs    watch // of the scrubber's
+	indexing  []*indexing // at most maxIndexers
+	keeps     watch       // of the keeper
+	probes    watch       // of the prober's call under way
+	scrubs    watch       // of the scrubber's
 	// mayScrub says that the disk is well enough to be verified.
 	mayScrub atomic.Bool
+	// stopping says that the coordinator ends, and its children are to.
+	stopping atomic.Bool
 	// changed tells the node what a change of the health comes to.
 	changed func(report)
 	// started tells it that the lanes are at work.
@@ -77,6 +80,7 @@ func (c *coordinator) Receive(ctx actor.Context) {
 		c.onStarted(ctx)
 	case *actor.Restarting, *actor.Stopping:
 		c.ticker.Stop()
+		c.stopping.Store(true) // indexers, which take long, look at it
 	case *actor.Terminated:
 		c.onTerminated(m)
 
@@ -92,6 +96,8 @@ func (c *coordinator) Receive(ctx actor.Context) {
 		c.onImport(ctx, "mountpath.StorePart", m.Key, m, func(i *importer) { i.storePart(m) })
 	case *messages.EmptyBucket, *messages.DropBucket:
 		ctx.Send(c.keeper, m)
+	case *messages.GetMemberIndex:
+		c.onGetMemberIndex(ctx, m)
 
 	case *tick:
 		c.onTick(ctx)
@@ -393,4 +399,5 @@ func (c *coordinator) onTerminated(m *actor.Terminated) {
 		c.custody.running.Store(int64(c.running))
 		delete(c.transfers, m.Who.Id)
 	}
+	c.endIndexing(m.Who)
 }

@@ -15,14 +15,16 @@ type budget struct {
 	slabs      int   // number of slabs
 	blockCache int64 // bytes of index blocks
 	heap       int64 // limit of Go's heap
+	members    int64 // bytes of indexes of members of shards, which are of the heap
 }
 
 // budgetOf divides the memory: three eighths for payloads on their way, an
 // eighth for blocks of the indexes, a quarter at most for their memtables (two of
-// each index), and the rest for the heap.
+// each index), and the rest for the heap, of which a sixty-fourth of all may be indexes of
+// members of shards.
 func budgetOf(memory int64, mountpaths int) budget {
 	return budget{
-		slabs: int(memory * 3 / 8 / slab.Bytes), blockCache: memory / 8,
+		slabs: int(memory * 3 / 8 / slab.Bytes), blockCache: memory / 8, members: memory / 64,
 		heap: heapOf(memory, memtablesOf(mountpaths, index.MemTableBytes(memory, mountpaths))),
 	}
 }

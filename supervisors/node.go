@@ -184,7 +184,7 @@ func Start(config Config) (_ *Node, err error) {
 		System: n.system, Slabs: n.slabs, Roster: &n.roster, Buckets: &n.buckets, Mover: &mover.Mover{Config: n.moverConfig()},
 		BucketsActor: n.system.PID(nodeName + "/" + bucket.Name),
 		InlineLimit:  config.InlineBytes, MinPartBytes: config.MinPartBytes, Now: n.clock.Now,
-		Found: n.noteFound,
+		Found: n.noteFound, MemberIndexBytes: budget.members,
 	}
 	if n.cluster != nil {
 		gatewayConfig.Agreed, gatewayConfig.Newer = n.cluster.buckets.Current, n.askForMap
@@ -193,6 +193,9 @@ func Start(config Config) (_ *Node, err error) {
 		return nil, err
 	}
 	n.gateway = gateway.New(gatewayConfig)
+	if err := registry.Register(newMemberMetrics(n.gateway)); err != nil {
+		return nil, err
+	}
 	if n.road != nil {
 		for _, spec := range []actors.Spec{gateway.SettlerSpec(n.gateway), gateway.SweeperSpec(n.gateway)} {
 			if err := n.spawn(spec); err != nil {

@@ -75,13 +75,17 @@ type Config struct {
 	// SweepTime is how often delete markers are looked at that may be dropped, and how old
 	// they get at least; zero: DefaultSweepTime.
 	SweepTime time.Duration
+	// MemberIndexBytes bounds the indexes of members of shards in memory; 0: there are none,
+	// and shards are gone through for each member.
+	MemberIndexBytes int64
 }
 
 // Gateway serves the edges of one node. Safe for concurrent use.
 type Gateway struct {
 	Config
 	copies
-	sweeps sweepCounts
+	sweeps  sweepCounts
+	members memberIndexes
 }
 
 // New makes a gateway.

@@ -31,17 +31,19 @@ func notImplemented(what string) *Refusal {
 	return Refuse(fasthttp.StatusNotImplemented, typeNotImplemented, "%s is not implemented", what)
 }
 
-// plain refuses the parameters that ask for something else than the object's own
+// plain refuses the parameters that ask a write for something else than the object's own
 // bytes: members of archives and transforms. Clients send them empty.
 func (r *Request) plain() error {
-	if r.Query("archpath") != "" && r.Query("archregx") != "" {
-		return Refuse(fasthttp.StatusBadRequest, "", "archpath and archregx cannot be given together")
-	}
 	for _, name := range []string{"archpath", "archregx", "archmode"} {
 		if r.Query(name) != "" {
-			return notImplemented("reading and writing inside archives (" + name + ")")
+			return notImplemented("writing inside archives (" + name + ")")
 		}
 	}
+	return r.untransformed()
+}
+
+// untransformed refuses the parameters that ask for a transform.
+func (r *Request) untransformed() error {
 	for _, name := range []string{"etl_name", "etl_pipeline"} {
 		if r.Query(name) != "" {
 			return notImplemented("transformation (" + name + ")")

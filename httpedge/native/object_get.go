@@ -16,7 +16,7 @@ func getObject(r *Request) error {
 	if err != nil {
 		return err
 	}
-	if err := r.plain(); err != nil {
+	if err := r.untransformed(); err != nil {
 		return err
 	}
 	if _, err := r.Flag("latest-ver"); err != nil { // of an ais bucket, the latest is what there is
@@ -28,6 +28,12 @@ func getObject(r *Request) error {
 	}
 	if strings.EqualFold(r.Header("Ais-Blob-Download"), "true") {
 		return Refuse(fasthttp.StatusBadRequest, "", "bucket %q has no backend to download from", t.bucket)
+	}
+	if inside, err := r.inside(); err != nil || inside != nil {
+		if err != nil {
+			return err
+		}
+		return r.getMembers(t, doc, inside)
 	}
 	object, err := r.h.Gateway.Open(r.Context(), doc, t.name, "")
 	if err != nil {

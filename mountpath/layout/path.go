@@ -28,6 +28,8 @@ const (
 	TrashDir = ".troupe/trash"
 	// SidecarsDir holds what the attributes of payload files cannot carry.
 	SidecarsDir = ".troupe/sidecars"
+	// MembersDir holds what was found out of the members of shards: derived, and lost at any time.
+	MembersDir = ".troupe/members"
 	// QuarantineDir holds what could not be trusted, with the reason beside it.
 	QuarantineDir = ".troupe/quarantine"
 	// BucketsDir holds the directories of buckets that do not lie under their own name.
@@ -182,6 +184,15 @@ func SliceWorkPath(payload objects.Generation, index uint8) string {
 func PartSlicePath(uploadID string, number int, payload objects.Generation, index uint8) string {
 	return PartPath(uploadID, number, payload) + "." + SliceSuffix(index)
 }
+
+// MembersPath returns the index of the members of a shard: members/<xx>/<payload>, xx being
+// the low byte of the payload's sequence. While it is written it has MembersNext behind it.
+func MembersPath(payload objects.Generation) string {
+	return fmt.Sprintf("%s/%02x/%s", MembersDir, byte(payload.Seq), payload)
+}
+
+// MembersNext ends the name of an index of members that is being written.
+const MembersNext = ".next"
 
 // UploadDir returns the directory of a multipart upload. An id that is not 32
 // lower-case hexadecimal digits cannot be an upload of ours and may come from

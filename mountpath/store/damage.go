@@ -163,6 +163,7 @@ func (s *Store) foundDamage(d layout.Damage, meta *objects.Meta) {
 		one.meta = *meta
 	}
 	s.lifetime.found.add(one)
+	s.forgetMembers(d.Payload) // it may have been made of what is damaged
 	s.damages.mu.Lock()
 	if s.damages.list[d.Payload] == nil {
 		s.damages.list[d.Payload] = one

@@ -260,6 +260,7 @@ func (s *Store) waits(e *reclaimEntry) (bool, error) {
 func (r *reclaiming) unlink(e *reclaimEntry) error {
 	switch e.Kind {
 	case layout.ReclaimFile:
+		r.store.forgetMembers(e.Payload)
 		if e.Sidecar {
 			sidecar := layout.SidecarPath(e.Payload)
 			r.dirs[path.Dir(sidecar)] = struct{}{}
@@ -277,6 +278,7 @@ func (r *reclaiming) unlink(e *reclaimEntry) error {
 		}
 		return absent(r.store.fs.Remove(name))
 	case layout.ReclaimUpload:
+		r.store.forgetMembers(e.Payload)
 		r.dirs[layout.PartsDir] = struct{}{}
 		return r.store.removeTree(layout.UploadDir(e.UploadID))
 	case layout.ReclaimSlices:

@@ -124,6 +124,7 @@ type Store struct {
 	history    history
 	scrub      *Scrub
 	damages    damages
+	members    memberFiles
 	lifetime   *Lifetime
 	reserve    Reserve
 	probes     atomic.Uint64 // makes the content of each probe another

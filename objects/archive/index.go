@@ -157,6 +157,11 @@ func (w *indexWriter) seal(stamp Stamp, tail int64) []byte {
 	return binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
 }
 
+// bytes is about what the index takes with so many restart points.
+func (w *indexWriter) bytes(points int) int64 {
+	return indexBase + int64(len(w.entries)) + 4*int64(len(w.starts)) + 8*int64(points)
+}
+
 // BuildIndex reads a whole shard, of which nothing was read yet, and returns its index as it
 // is kept. Memory is that of the index, about forty bytes and the name of each member, twice.
 func BuildIndex(r *Reader, stamp Stamp) ([]byte, error) {
@@ -179,6 +184,9 @@ func BuildIndex(r *Reader, stamp Stamp) ([]byte, error) {
 		}
 		if err == nil {
 			err = w.add(m)
+		}
+		if err == nil && r.most > 0 && w.bytes(len(r.points.all)) > r.most {
+			err = errs.E(op, errs.Invalid, fmt.Errorf("%w: an index of more than %d bytes", ErrLimit, r.most))
 		}
 		if err != nil {
 			return nil, err

@@ -12,6 +12,7 @@ import (
 type Limits struct {
 	Members  int64 // members that are looked at; 0: DefaultMembers
 	Unpacked int64 // bytes that come out of decompression, whether they are wanted or skipped; 0: any number
+	Index    int64 // bytes of the index that BuildIndex makes; 0: as many as an index can have
 }
 
 // DefaultMembers is how many members are looked at in one archive unless Limits says

@@ -22,6 +22,7 @@ type Reader struct {
 	tape    tape  // of a tar
 	end     int64 // bytes of the shard, -1: of a stream
 	left    int64 // how many more members may come
+	most    int64 // bytes of an index; 0: any number
 	begun   bool
 	current Member
 	reading *content // of current; nil: not begun
@@ -66,7 +67,7 @@ func OpenStream(f Format, stream io.Reader, limits Limits) (*Reader, error) {
 }
 
 func newReader(f Format, limits Limits) *Reader {
-	return &Reader{format: f, fault: new(fault), meter: newMeter(limits), points: new(points), left: limits.members(), end: -1}
+	return &Reader{format: f, fault: new(fault), meter: newMeter(limits), points: new(points), left: limits.members(), most: limits.Index, end: -1}
 }
 
 func (r *Reader) onTape(op errs.Op, s *source) (*Reader, error) {

@@ -28,7 +28,7 @@ func TestRefusals(t *testing.T) {
 		{call{method: "GET", target: "/v1/daemon?what=smap", header: []string{"Ais-Caller-Id", "t1"}}, 403, "", "between nodes"},
 		{call{method: "PUT", target: "/v1/objects/b/o", body: "x", header: []string{"Ais-Caller-Id", "t1"}}, 403, "", "between nodes"},
 		{call{method: "GET", target: "/v1/objects/b/o?archpath=a&archregx=b"}, 400, "", "together"},
-		{call{method: "GET", target: "/v1/objects/b/o?archpath=a&archregx="}, 501, "ErrNotImpl", "archpath"},
+		{call{method: "PUT", target: "/v1/objects/b/o?archpath=a&archregx=", body: "x"}, 501, "ErrNotImpl", "archpath"},
 		{call{method: "HEAD", target: "/v1/objects/b/o?latest-ver=maybe"}, 400, "", "latest-ver"},
 		{call{method: "HEAD", target: "/v1/objects/b/o?presence=5"}, 400, "", "in the cluster"},
 		{call{method: "HEAD", target: "/v1/objects/b/o?props=cached"}, 400, "", "cached"},
