@@ -8,6 +8,8 @@ import concurrent.futures
 import hashlib
 import io
 import os
+import tarfile
+import zipfile
 
 import pytest
 from aistore.sdk import Client
@@ -406,6 +408,60 @@ def test_names_that_only_s3_makes_are_read_and_deleted_here(bck, s3):
     assert bck.list_all_objects() == []
 
 
+def shard_of(extension, members):
+    """A shard as Python's own libraries make it."""
+    made = io.BytesIO()
+    if extension == "zip":
+        with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, data in members.items():
+                archive.writestr(name, data)
+    else:
+        with tarfile.open(fileobj=made, mode="w" if extension == "tar" else "w:gz") as archive:
+            for name, data in members.items():
+                header = tarfile.TarInfo(name)
+                header.size = len(data)
+                archive.addfile(header, io.BytesIO(data))
+    return made.getvalue()
+
+
+@pytest.mark.parametrize("extension", ["tar", "tgz", "tar.gz", "zip"])
+def test_members_of_shards(bck, extension):
+    members = {f"train/{n // 2:04}.{'cls' if n % 2 else 'png'}": content(100 * n) for n in range(100)}
+    name = f"dir/shard.{extension}"
+    put(bck, name, shard_of(extension, members))
+
+    def member(path):
+        return bck.object(name).get_reader(archive_config=ArchiveConfig(archpath=path))
+
+    for path in list(members)[::9] + ["train/0000.png", "train/0049.cls"]:
+        assert member(path).read_all() == members[path]
+        assert b"".join(member(path)) == members[path]
+        reader = member("/" + path)
+        assert reader.read_all() == members[path]
+        assert reader.attributes.checksum_value in ("", None)
+    with member("train/0040.cls").as_file() as file:
+        assert file.read(10) == members["train/0040.cls"][:10]
+        assert file.read() == members["train/0040.cls"][10:]
+    for mode, text, chosen in (
+        (ArchiveMode.REGEXP, r"00[12]\d\.png$", lambda n: n.endswith(".png") and "0010" <= n[6:10] < "0030"),
+        (ArchiveMode.PREFIX, "train/000", lambda n: n.startswith("train/000")),
+        (ArchiveMode.SUFFIX, ".cls", lambda n: n.endswith(".cls")),
+        (ArchiveMode.SUBSTR, "3", lambda n: "3" in n),
+        (ArchiveMode.WDSKEY, "train/0007", lambda n: n.startswith("train/0007.")),
+    ):
+        answer = bck.object(name).get_reader(archive_config=ArchiveConfig(regex=text, mode=mode)).read_all()
+        with tarfile.open(fileobj=io.BytesIO(answer)) as archive:
+            got = [(m.name, archive.extractfile(m).read()) for m in archive]
+        assert got == [(n, data) for n, data in members.items() if chosen(n)]
+    for missing in (lambda: member("train/none").read_all(),
+                    lambda: bck.object(name).get_reader(archive_config=ArchiveConfig(regex="none", mode=ArchiveMode.PREFIX)).read_all()):
+        with pytest.raises(AISError) as refused:
+            missing()
+        assert refused.value.status_code == 404
+    url = bck.object(name).get_url(archpath="train/0001.png")
+    assert requests.get(url, verify=os.environ.get("TROUPE_CA", True), timeout=60).content == members["train/0001.png"]
+
+
 def test_what_is_missing_is_refused_by_name(ais, bck):
     put(bck, "o", b"1")
     for ask, words in {
@@ -414,8 +470,6 @@ def test_what_is_missing_is_refused_by_name(ais, bck):
         lambda: bck.objects(obj_names=["o"]).delete(): "delete-listrange",
         lambda: bck.object("o").get_writer().append_content(b"2"): "append",
         lambda: bck.list_archive("o"): "archives",
-        lambda: bck.object("o").get_reader(archive_config=ArchiveConfig(archpath="in/it")).read_all(): "archpath",
-        lambda: bck.object("o").get_reader(archive_config=ArchiveConfig(regex="in", mode=ArchiveMode.PREFIX)).read_all(): "archregx",
         lambda: list(ais.batch(["o"], bucket=bck).get()): "get-batch",
         lambda: ais.etl("some-etl").view(): "ETL",
         lambda: ais.dsort("some-sort").abort(): "dsort",
