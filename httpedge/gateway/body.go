@@ -262,11 +262,14 @@ func (b *body) sendSlabs(w io.Writer, p piece) (int64, error) {
 }
 
 // extend gives the client time for the next bytes.
-func (b *body) extend() error {
-	if b.conn == nil {
+func (b *body) extend() error { return extend(b.conn) }
+
+// extend gives a client time for the next bytes; nil is none.
+func extend(conn net.Conn) error {
+	if conn == nil {
 		return nil
 	}
-	return b.conn.SetWriteDeadline(time.Now().Add(stallTime))
+	return conn.SetWriteDeadline(time.Now().Add(stallTime))
 }
 
 // Close implements io.Closer. Idempotent.

@@ -8,7 +8,6 @@ import (
 	"iter"
 	"net"
 	"sync"
-	"time"
 
 	"github.com/sirupsen/logrus"
 	"github.com/valyala/fasthttp"
@@ -349,8 +348,8 @@ func (b *shardBody) Read(p []byte) (int, error) {
 	if err != nil && err != io.EOF {
 		b.shard.log().WithError(err).Warn("the answer of a shard's member is cut")
 	}
-	if n > 0 && b.conn != nil {
-		if late := b.conn.SetWriteDeadline(time.Now().Add(stallTime)); late != nil {
+	if n > 0 {
+		if late := extend(b.conn); late != nil {
 			return 0, late
 		}
 	}
