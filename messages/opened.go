@@ -16,6 +16,22 @@ type ObjectOpened struct {
 	Lease  Lease // for objects.Chunks: keeps the part files while it is open
 }
 
+// SliceOpened is a slice, or all of a payload, that is open for reading. The receiver closes
+// it exactly once.
+type SliceOpened struct {
+	File   PayloadFile // its own descriptor; nil: the payload was in the index
+	Inline int         // bytes of payload in the room that was given, where File is nil
+	Bytes  int64       // of the slice
+}
+
+// Close gives back what the answer holds. Idempotent.
+func (o *SliceOpened) Close() {
+	if o != nil && o.File != nil {
+		_ = o.File.Close() // it was only read: nothing can be lost here
+		o.File = nil
+	}
+}
+
 // Close gives back what the answer holds. Idempotent.
 func (o *ObjectOpened) Close() {
 	if o == nil {

@@ -96,7 +96,7 @@ func (n *Node) edgeRoad(name string) *intra.Edge {
 // roadListener describes the intra listener.
 func (n *Node) roadListener(edges map[string]intra.Served) httpedge.Listener {
 	server := intra.NewServer(intra.ServerConfig{
-		Gateway: n.gateway, Peer: n.config.Road.Peer, Edges: edges, Questions: n.config.Road.Questions, Log: n.log,
+		Gateway: n.gateway, Peer: n.config.Road.Peer, Edges: edges, Questions: n.config.Road.Questions, Clock: n.clock, Log: n.log,
 	})
 	l := httpedge.Listener{
 		Name: "intra", Address: n.intra, Socket: n.config.Road.Socket, TLS: n.config.Road.Server,

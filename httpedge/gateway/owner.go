@@ -91,6 +91,23 @@ type Peers interface {
 	History(node *messages.NodeView, r HistoryRequest) (*History, error)
 	// HeldUploads is Gateway.HeldUploads at the node.
 	HeldUploads(set *messages.NodeSet, node *messages.NodeView, bucket *objects.BucketDoc, r HeldUploadsRequest) (*HeldUploads, error)
+
+	// What follows is about slices, is not fenced (SliceKeeper), and asks nodes in any state.
+	// One that knows no such questions is a *messages.NodeAway that says so.
+
+	// StageSlice is SliceKeeper.StageSlice at the node. Cells is read to the end of s.Length
+	// bytes, or not at all, or until the node has answered; nil: there are none. A
+	// *messages.NodeAway is never an unknown outcome, but leaves open how much has come:
+	// asked with neither cells nor a sealing, the node says where to go on.
+	StageSlice(node *messages.NodeView, bucket *objects.BucketDoc, name string, s *SliceStage, cells io.Reader) (SliceStaged, error)
+	// AbandonStage is SliceKeeper.AbandonStage at the node.
+	AbandonStage(node *messages.NodeView, bucket *objects.BucketDoc, name string, payload objects.Generation) error
+	// Slice is SliceKeeper.Slice at the node.
+	Slice(node *messages.NodeView, bucket *objects.BucketDoc, name string, w *SliceWanted) (io.ReadCloser, error)
+	// HaveSlices is SliceKeeper.HaveSlices at the node; there are at most MaxHaveSlices payloads.
+	HaveSlices(node *messages.NodeView, bucket *objects.BucketDoc, name string, payloads []objects.Generation) (HeldSlices, error)
+	// BuildSlice is SliceKeeper.BuildSlice at the node.
+	BuildSlice(node *messages.NodeView, bucket *objects.BucketDoc, name string, b *SliceBuild) (Built, error)
 }
 
 // Confirmation asks whether a key is at an epoch.

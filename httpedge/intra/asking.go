@@ -188,7 +188,7 @@ func (r *Road) granted(x *exchange, does effect) (*exchange, error) {
 	if differs := x.refused(); differs != nil {
 		return nil, errors.Join(differs, x.body().Close())
 	}
-	switch x.head.StatusCode() {
+	switch status := x.head.StatusCode(); status {
 	case fasthttp.StatusOK:
 		return x, nil
 	case fasthttp.StatusConflict, fasthttp.StatusNotFound:
@@ -196,7 +196,11 @@ func (r *Road) granted(x *exchange, does effect) (*exchange, error) {
 		if err := r.value(x, does, &f); err != nil {
 			return nil, err
 		}
-		return nil, toldBy(node, &f)
+		err := toldBy(node, &f)
+		if status == fasthttp.StatusNotFound {
+			err = &unknownError{node, err}
+		}
+		return nil, err
 	}
 	x.drop()
 	return nil, &messages.NodeAway{Node: node, Reason: "it answered with status " + strconv.Itoa(x.head.StatusCode()), Begun: bool(does)}

@@ -24,5 +24,8 @@
 // the request's: parts of listings, single deletes of a list, sources of copies. They
 // take the same road, and are answered from what the node has itself.
 //
+// Questions about slices of payloads (stage.go, slice.go) are not even fenced: what has the
+// name of a slice never changes.
+//
 // Start with Road and edge.go, then server.go.
 package intra

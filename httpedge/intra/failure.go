@@ -8,6 +8,7 @@ import (
 	"github.com/troupe-storage/troupe/messages"
 	"github.com/troupe-storage/troupe/messages/wire"
 	"github.com/troupe-storage/troupe/objects"
+	"github.com/troupe-storage/troupe/objects/erasure"
 	"github.com/troupe-storage/troupe/objects/errs"
 )
 
@@ -16,6 +17,7 @@ func sentinels() []error {
 	return []error{
 		objects.ErrNoSuchBucket, objects.ErrNoSuchKey, objects.ErrNoSuchVersion, objects.ErrNoSuchUpload, objects.ErrPreconditionFailed,
 		objects.ErrObjectName, objects.ErrNameTooLong, objects.ErrOutcomeUnknown, objects.ErrInvalidRange, messages.ErrNoAnswer,
+		erasure.ErrTooFew,
 	}
 }
 
@@ -56,6 +58,18 @@ func (e *toldError) Error() string { return "node " + e.node + ": " + e.message 
 
 // Unwrap returns what callers tell apart.
 func (e *toldError) Unwrap() error { return e.cause }
+
+// unknownError is the failure of a node that knows no such question.
+type unknownError struct {
+	node string
+	told error
+}
+
+// Error implements error.
+func (e *unknownError) Error() string { return e.told.Error() }
+
+// Unwrap returns what the node told.
+func (e *unknownError) Unwrap() error { return e.told }
 
 // toldBy is the error that a node tells of.
 func toldBy(node string, f *wire.Failure) error {

@@ -39,6 +39,12 @@ const (
 	pathHeldUploads = "/question/helduploads"
 	// That of history.go.
 	pathHistory = "/question/history"
+	// Those of stage.go and slice.go.
+	pathStage   = "/question/stage"
+	pathUnstage = "/question/unstage"
+	pathSlice   = "/question/slice"
+	pathSlices  = "/question/slices"
+	pathBuild   = "/question/build"
 )
 
 // Outcomes of single deletes of a list, as wire.Outcome has them.
@@ -83,9 +89,14 @@ func (s *Server) question(ctx *fasthttp.RequestCtx) {
 		err = s.onHeldUploads(ctx)
 	case pathHistory:
 		err = s.onHistory(ctx)
+	case pathStage, pathUnstage, pathSlice, pathSlices, pathBuild:
+		if s.Slices == nil {
+			failed, err = fasthttp.StatusNotFound, unknownQuestion(path)
+			break
+		}
+		err = s.onSlices(ctx, path)
 	default:
-		failed = fasthttp.StatusNotFound
-		err = errs.E("intra.question", path, errs.Invalid, errors.New("this node knows no such question; is it of an older version?"))
+		failed, err = fasthttp.StatusNotFound, unknownQuestion(path)
 	}
 	var differs *messages.MapDiffers
 	switch {
@@ -99,6 +110,10 @@ func (s *Server) question(ctx *fasthttp.RequestCtx) {
 		}
 		ctx.SetStatusCode(failed)
 	}
+}
+
+func unknownQuestion(path string) error {
+	return errs.E("intra.question", path, errs.Invalid, errors.New("this node knows no such question; is it of an older version?"))
 }
 
 func (s *Server) nodes() *messages.NodeSet {

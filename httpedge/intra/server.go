@@ -3,11 +3,13 @@ package intra
 import (
 	"crypto/tls"
 	"fmt"
+	"time"
 
 	"github.com/sirupsen/logrus"
 	"github.com/valyala/fasthttp"
 
 	"github.com/troupe-storage/troupe/httpedge/gateway"
+	"github.com/troupe-storage/troupe/objects/clock"
 )
 
 // Served is an edge whose requests other nodes relay.
@@ -16,7 +18,8 @@ type Served struct {
 	Expect  func(*fasthttp.RequestCtx) int // judges the head of a request before its body is sent
 }
 
-// ServerConfig is what a Server needs. Every field is required, but Questions.
+// ServerConfig is what a Server needs. Every field is required, but Questions, Slices and
+// StallTime.
 type ServerConfig struct {
 	Gateway *gateway.Gateway
 	// Peer returns the node at the other end of a connection, which its certificate
@@ -25,15 +28,28 @@ type ServerConfig struct {
 	Edges map[string]Served // by the names that NewEdge was given
 	// Questions are further ones that nodes ask, by path.
 	Questions map[string]func(ctx *fasthttp.RequestCtx, node string)
+	Clock     clock.Clock
+	// Slices is asked for slices; nil: the node knows no questions about them.
+	Slices gateway.SliceKeeper
+	// StallTime is how long the cells of a stage may stand still; default gateway.Deadline.
+	StallTime time.Duration
 	Log       *logrus.Entry
 }
 
 // Server answers what other nodes relay and ask. It belongs behind a listener that
 // lets in nodes of the cluster and nobody else. Safe for concurrent use.
-type Server struct{ ServerConfig }
+type Server struct {
+	ServerConfig
+	stages stageTurns
+}
 
 // NewServer makes a server; it starts nothing.
-func NewServer(c ServerConfig) *Server { return &Server{c} }
+func NewServer(c ServerConfig) *Server {
+	if c.StallTime == 0 {
+		c.StallTime = gateway.Deadline
+	}
+	return &Server{ServerConfig: c}
+}
 
 // Handle answers one request.
 func (s *Server) Handle(ctx *fasthttp.RequestCtx) {

@@ -28,8 +28,9 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// StageQuestion brings the next cells of a slice, which follow it. What is there below the
-// offset is kept; more than that is refused (conflict).
+// StageQuestion brings the next cells of a slice, which follow it, framed. They go where the
+// slice ends: another offset is refused (conflict). With neither cells nor a sealing it asks
+// where that is, and is never refused for it. What is sealed is answered so, whatever comes.
 type StageQuestion struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	About         *About                 `protobuf:"bytes,1,opt,name=about,proto3" json:"about,omitempty"`

@@ -10,13 +10,11 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
-	"time"
 
 	"github.com/OneOfOne/xxhash"
 
 	"github.com/troupe-storage/troupe/mountpath/layout"
 	"github.com/troupe-storage/troupe/objects"
-	"github.com/troupe-storage/troupe/objects/checksum"
 	"github.com/troupe-storage/troupe/objects/erasure"
 	"github.com/troupe-storage/troupe/objects/errs"
 )
@@ -31,17 +29,8 @@ type StageOptions struct {
 	Part     int                // of a part: its number; 0: an object
 }
 
-// Sealing is what is known of a payload after its body. Size, XXHash, ETag and Checksums are
-// the payload's, also for a slice.
-type Sealing struct {
-	Size      int64 // bytes
-	XXHash    uint64
-	ETag      string
-	Checksums []checksum.Value
-	Sums      []uint64 // of all slices, by index; nil: the payload was not sliced
-	Modified  time.Time
-	Draft     objects.Draft
-}
+// Sealing is what is known of a payload after its body: a store is told by its callers.
+type Sealing = objects.Sealing
 
 // Staged is a slice, or all of a payload, on its way to the file that has its name. The file
 // is named by nothing until a record is: a crash, or Abandon, undoes it. What has come is
