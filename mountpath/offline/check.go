@@ -35,6 +35,7 @@ type Checked struct {
 	Inline    int    `json:"inline_objects"`
 	Files     int    `json:"file_objects"`
 	Chunked   int    `json:"multipart_objects"`
+	Sliced    int    `json:"sliced_objects,omitempty"`
 	Uploads   int    `json:"uploads_under_way"`
 	Bytes     int64  `json:"payload_bytes"`
 	Verified  int64  `json:"verified_bytes"`
@@ -57,6 +58,7 @@ type checking struct {
 	// expected are the directories of parts that intents and reclaim entries speak of:
 	// of some there may be no more than the directory.
 	expected map[string]bool
+	told     map[string]bool // files of slices that a record names and that are not as it says
 }
 
 // Check compares the index of a mountpath with its files, both ways. Findings are
@@ -68,7 +70,7 @@ func Check(m *Mount, o CheckOptions) (_ *Checked, err error) {
 		quiet.SetOutput(io.Discard)
 		o.Log = logrus.NewEntry(quiet)
 	}
-	c := &checking{CheckOptions: o, mount: m, expected: make(map[string]bool)}
+	c := &checking{CheckOptions: o, mount: m, expected: make(map[string]bool), told: make(map[string]bool)}
 	c.result.Mountpath = m.Name
 	dir, _, err := m.unfinished()
 	if err != nil {
@@ -90,7 +92,7 @@ func Check(m *Mount, o CheckOptions) (_ *Checked, err error) {
 			err = errs.E(op, m.Name, closing)
 		}
 	}()
-	for _, step := range []func() error{c.entries, c.files, c.uploads, c.versions, c.sidecars, c.trash, c.work} {
+	for _, step := range []func() error{c.entries, c.files, c.uploads, c.slices, c.versions, c.sidecars, c.trash, c.work} {
 		if err := step(); err != nil {
 			return nil, errs.E(op, m.Name, errs.IO, err)
 		}
@@ -227,6 +229,9 @@ func (c *checking) record(recordKey, value []byte) (what string, err error) {
 	c.result.Objects++
 	c.result.Bytes += meta.Size
 	o := &Object{Key: key, Meta: *meta, mount: c.mount}
+	if c.isElsewhere(meta) {
+		return "", nil
+	}
 	switch meta.Where {
 	case objects.Inline:
 		c.result.Inline++
@@ -241,6 +246,12 @@ func (c *checking) record(recordKey, value []byte) (what string, err error) {
 		if what, err := c.recordFile(o); err != nil || what == pendingFile {
 			return what, err
 		}
+	case objects.Slices:
+		if meta.Slicing == nil {
+			return "record without payload", errors.New("it does not say what slices there are")
+		}
+		c.sliced(o)
+		return "", nil
 	case objects.Chunks:
 		c.result.Chunked++
 		value, err := c.catalog.get(layout.PayloadKey(nil, id, name, meta.Payload))

@@ -116,6 +116,14 @@ func SliceBytes(a *layout.Attribute) int64 {
 	return erasure.Layout{Form: a.Form, Size: a.Size}.SliceBytes()
 }
 
+// SliceLabel returns what a slice says it is, by the attribute of its file: it is not stored.
+func SliceLabel(a *layout.Attribute) *erasure.Label {
+	return &erasure.Label{
+		Bucket: a.Key.Bucket.ID, Name: a.Key.Name, Payload: a.Payload, Slice: int(a.Index),
+		Layout: erasure.Layout{Form: a.Form, Size: a.Size}, Sums: a.Sums,
+	}
+}
+
 // openInlineSlice opens all of a payload that is in the index.
 func (s *Store) openInlineSlice(op errs.Op, key objects.Key, n Slice, room []byte) (*messages.SliceOpened, error) {
 	meta, err := s.current(op, key, objectKey(key))
