@@ -112,6 +112,9 @@ func (s *Store) emptySome(bucket objects.Bucket, lower, upper []byte, limit int)
 // of the same name was made anew.
 func (s *Store) DropBucket(bucket objects.Bucket) error {
 	const op errs.Op = "store.DropBucket"
+	if err := s.abandonBucket(bucket); err != nil { // nothing begins any more
+		return errs.E(op, bucket, err)
+	}
 	batch := s.index.NewBatch()
 	entries, err := s.dropPayloads(batch, bucket)
 	if err == nil {
@@ -138,6 +141,17 @@ func (s *Store) DropBucket(bucket objects.Bucket) error {
 	// is not moved away: by now it may be that of a new bucket of the same name.
 	s.names.clearEmpty(layout.BucketDir(bucket))
 	return nil
+}
+
+// abandonBucket abandons all that is staged of a bucket.
+func (s *Store) abandonBucket(bucket objects.Bucket) error {
+	var failures []error
+	for _, p := range s.staging.all() {
+		if p.key.Bucket.ID == bucket.ID {
+			failures = append(failures, s.AbandonStage(p.key, p.payload))
+		}
+	}
+	return errors.Join(failures...)
 }
 
 // dropPayloads adds to the batch the reclaims of uploads under way.

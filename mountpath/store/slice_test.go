@@ -200,3 +200,26 @@ func TestContinueStage(t *testing.T) {
 	_, err = b.ContinueStage(key, o, int64(len(files[1])))
 	wantKind(t, "sealed", err, errs.Exists)
 }
+
+// A bucket that is dropped leaves nothing of what was staged of it; that of others stays.
+func TestDropBucketDropsWhatIsStaged(t *testing.T) {
+	b := newStageBench(t)
+	key := testKey("cat")
+	files, sealing := slicesOf(t, testPayload, bytes.Repeat([]byte("cat!"), 100))
+	b.stageAll(key, map[uint8][]byte{0: files[0]}, sealing)
+	under, err := b.BeginStage(key, StageOptions{Payload: testPayload, Form: testForm, Index: 1, SizeHint: -1})
+	b.must(err)
+	b.must(under.Append(files[1][:50]))
+	other := key.Bucket
+	other.ID[0]++
+	b.must(b.DropBucket(other))
+	b.wantSlices("another bucket was dropped", key, testPayload, 0)
+	b.Seal(key.Bucket.ID, true)
+	b.must(b.DropBucket(key.Bucket))
+	b.wantNothing("dropped")
+	wantKind(t, "its writer", under.Append(files[1][50:]), errs.Canceled)
+	_, err = b.BeginStage(key, StageOptions{Payload: testPayload, Form: testForm, Index: 1, SizeHint: -1})
+	wantKind(t, "a bucket that is being destroyed", err, errs.NotFound)
+	b.must(b.DropBucket(key.Bucket)) // idempotent
+	b.wantNothing("dropped twice")
+}

@@ -90,7 +90,11 @@ func (s *Store) BeginStage(key objects.Key, o StageOptions) (*Staged, error) {
 	}
 	defer p.mu.Unlock()
 	t.of = p
-	if err := t.open(o.SizeHint); err != nil {
+	err = t.open(o.SizeHint)
+	if err == nil && s.Sealed(key.Bucket.ID) { // who drops the bucket may have looked into the table already
+		err = errors.Join(errs.E(op, errs.NotFound, objects.ErrNoSuchBucket), t.in.discard())
+	}
+	if err != nil {
 		t.ended.Store(true)
 		delete(p.slices, t.Index)
 		s.staging.forget(p)
