@@ -219,7 +219,7 @@ func TestDropBucketDropsWhatIsStaged(t *testing.T) {
 	b.wantNothing("dropped")
 	wantKind(t, "its writer", under.Append(files[1][50:]), errs.Canceled)
 	_, err = b.BeginStage(key, StageOptions{Payload: testPayload, Form: testForm, Index: 1, SizeHint: -1})
-	wantKind(t, "a bucket that is being destroyed", err, errs.NotFound)
+	wantKind(t, "a bucket that is being destroyed", err, errs.Busy)
 	b.must(b.DropBucket(key.Bucket)) // idempotent
 	b.wantNothing("dropped twice")
 }

@@ -62,6 +62,9 @@ type Staged struct {
 // errStageEnded says that a slice was abandoned.
 var errStageEnded = errors.New("what was staged was abandoned")
 
+// errBucketSealed says that nothing of a bucket is staged any more.
+var errBucketSealed = errors.New("the bucket is being destroyed")
+
 // BeginStage begins to stage a slice: its work file is there and its intent on the way to
 // stable storage. What is staged already, or lies at its name, is errs.Exists, what is on its
 // way errs.Busy. Blocks on the disk; not in the key's turn, and never in a lane.
@@ -92,7 +95,7 @@ func (s *Store) BeginStage(key objects.Key, o StageOptions) (*Staged, error) {
 	t.of = p
 	err = t.open(o.SizeHint)
 	if err == nil && s.Sealed(key.Bucket.ID) { // who drops the bucket may have looked into the table already
-		err = errors.Join(errs.E(op, errs.NotFound, objects.ErrNoSuchBucket), t.in.discard())
+		err = errors.Join(errs.E(op, errs.Busy, errBucketSealed), t.in.discard())
 	}
 	if err != nil {
 		t.ended.Store(true)
