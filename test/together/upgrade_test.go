@@ -17,14 +17,14 @@ import (
 )
 
 // beforeVariable names the environment variable with the path of a binary of the release
-// before; without it, TestUpgrade is skipped.
+// before; without it, TestUpgradeSoak, which is no part of make test, is skipped.
 const beforeVariable = "TROUPE_BEFORE"
 
 // What the release before wrote is where this one looks for it, and the other way round: on
 // disks that were always there, and on one to which keys were moving when the binary was
 // replaced; of objects of one node, of two, in files and in indexes, and of uploads under
 // way. That each of two nodes finds its copy shows while the other one is away.
-func TestUpgrade(t *testing.T) {
+func TestUpgradeSoak(t *testing.T) {
 	before := os.Getenv(beforeVariable)
 	if before == "" {
 		t.Skipf("%s does not name a binary of the release before", beforeVariable)
