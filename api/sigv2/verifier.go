@@ -189,9 +189,7 @@ func (v *Verifier) Verify(r *sigv4.Request) (sigv4.Identity, error) {
 			"The AWS Access Key Id you provided does not exist in our records.", objects.Pair{Name: "AWSAccessKeyId", Value: accessKey})
 	}
 	toSign := v.stringToSign(c, date)
-	mac := hmac.New(sha1.New, []byte(secret))
-	mac.Write([]byte(toSign))
-	if !hmac.Equal([]byte(base64.StdEncoding.EncodeToString(mac.Sum(nil))), []byte(signature)) {
+	if !matches(secret, toSign, signature) && !(v.bucketOf(c) == "" && c.isBucket() && matches(secret, v.slashed(c, date), signature)) {
 		return sigv4.Identity{}, refuse(errs.Denied, sigv4.SignatureDoesNotMatch,
 			"The request signature we calculated does not match the signature you provided. Check your key and signing method.",
 			objects.Pair{Name: "AWSAccessKeyId", Value: accessKey}, objects.Pair{Name: "StringToSign", Value: toSign},
@@ -202,6 +200,27 @@ func (v *Verifier) Verify(r *sigv4.Request) (sigv4.Identity, error) {
 	}
 	id.VerifiedBy(accessKey, secret)
 	return id, c.payload(&id)
+}
+
+// matches reports whether a signature is that of a text.
+func matches(secret, toSign, signature string) bool {
+	mac := hmac.New(sha1.New, []byte(secret))
+	mac.Write([]byte(toSign))
+	return hmac.Equal([]byte(base64.StdEncoding.EncodeToString(mac.Sum(nil))), []byte(signature))
+}
+
+// isBucket reports whether the path is a bucket's and does not end in a slash.
+func (c *claim) isBucket() bool {
+	return len(c.request.Path) > 1 && bytes.LastIndexByte(c.request.Path, '/') == 0
+}
+
+// slashed is the string to sign with a slash after a bucket's path: botocore signs
+// "/bucket/" and sends "/bucket", which is the same thing.
+func (v *Verifier) slashed(c *claim, date string) string {
+	request, with := *c.request, *c
+	request.Path = append(bytes.Clone(request.Path), '/')
+	with.request = &request
+	return v.stringToSign(&with, date)
 }
 
 // fromHeader takes "AWS KEY:signature" apart; access keys have no colon.
@@ -304,16 +323,9 @@ func (v *Verifier) stringToSign(c *claim, date string) string {
 
 // resource is the bucket of a virtual host, the path as sent, and the subresources.
 func (v *Verifier) resource(c *claim) string {
-	host := strings.ToLower(string(c.request.Host))
-	if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.HasSuffix(host, "]") {
-		host = host[:i]
-	}
 	resource := ""
-	for _, domain := range v.options.Domains {
-		if bucket, found := strings.CutSuffix(host, "."+domain); found && bucket != "" {
-			resource = "/" + bucket
-			break
-		}
+	if bucket := v.bucketOf(c); bucket != "" {
+		resource = "/" + bucket
 	}
 	if len(c.request.Path) == 0 {
 		resource += "/"
@@ -337,6 +349,20 @@ func (v *Verifier) resource(c *claim) string {
 		}
 	}
 	return resource
+}
+
+// bucketOf returns the bucket that the host names, or "".
+func (v *Verifier) bucketOf(c *claim) string {
+	host := strings.ToLower(string(c.request.Host))
+	if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.HasSuffix(host, "]") {
+		host = host[:i]
+	}
+	for _, domain := range v.options.Domains {
+		if bucket, found := strings.CutSuffix(host, "."+domain); found && bucket != "" {
+			return bucket
+		}
+	}
+	return ""
 }
 
 // isSigned reports whether a parameter is part of the resource.

@@ -44,6 +44,7 @@ sign("put", "PUT", B + "/key", [("Content-Type", "text/plain"), ("Content-MD5", 
 sign("same header twice", "PUT", B + "/key", [("x-amz-meta-a", "1"), ("x-amz-meta-a", "2")])
 for sub in ("acl", "uploads", "tagging", "versioning", "location", "delete", "policy", "cors", "lifecycle", "website", "uploads="):
     sign("subresource " + sub, "GET", B + "?" + sub)
+sign("bucket as clients sign it", "GET", B + "?list-type=2", auth_path="/bucket/")
 sign("part", "PUT", B + "/key?partNumber=3&uploadId=ab%2Bc%20d")
 sign("unsigned parameters", "GET", B + "?prefix=a%2Fb&list-type=2&max-keys=7")
 sign("responses", "GET", B + "/key?response-content-type=text%2Fplain&response-content-disposition=attachment%3B%20filename%3D%22a%20b%22&versionId=null")
