@@ -182,7 +182,7 @@ func TestDecideAgainstSlow(t *testing.T) {
 	m := maker{rand.New(rand.NewPCG(seed, 1))}
 	var met [Deny + 1]int
 	taken := 0
-	for range 1500 {
+	for range 250 {
 		kind := []Kind{Bucket, Identity}[m.IntN(2)]
 		text := m.policy(kind)
 		p, err := Parse([]byte(text), kind)
@@ -200,7 +200,8 @@ func TestDecideAgainstSlow(t *testing.T) {
 			met[effect]++
 		}
 	}
-	if taken < 500 || met[None] < 100 || met[AllowAccount] < 10 || met[Allow] < 100 || met[Deny] < 100 {
+	t.Logf("%d policies, effects %v", taken, met)
+	if taken < 80 || met[None] < 50 || met[AllowAccount] == 0 || met[Allow] < 20 || met[Deny] < 20 {
 		t.Fatalf("TROUPE_SEED=%d: %d policies, effects %v: too few to say anything", seed, taken, met)
 	}
 }
