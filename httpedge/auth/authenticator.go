@@ -138,11 +138,20 @@ type signers struct {
 // signature checks a signature of either version.
 func (s *signers) signature(r *sigv4.Request) (sigv4.Identity, error) {
 	identity, err := s.version4.Verify(r)
-	var refused *sigv4.Error
-	if s.version2 == nil || !errors.As(err, &refused) || refused.Code != sigv4.InvalidRequest || !sigv2.Claims(r) {
+	if err == nil || s.version2 == nil {
 		return identity, err
 	}
-	return s.version2.Verify(r)
+	return s.signature2(*r, identity, err) // a copy: r stays on the stack of who asks
+}
+
+// signature2 checks a signature of version 2, if the request has one; otherwise it returns
+// what version 4 came to.
+func (s *signers) signature2(r sigv4.Request, identity sigv4.Identity, err error) (sigv4.Identity, error) {
+	var refused *sigv4.Error
+	if !errors.As(err, &refused) || refused.Code != sigv4.InvalidRequest || !sigv2.Claims(&r) {
+		return identity, err
+	}
+	return s.version2.Verify(&r)
 }
 
 // verify verifies a signature, and says whose it is.

@@ -84,7 +84,8 @@ func TestAPlanWaitsForAPausedJob(t *testing.T) {
 		}
 		return copied
 	}
-	w.wait("a has copied what it has to", func() bool { return objects("a") > 10 })
+	// Of 80 keys some 13 go from a to c, by ids that no two runs share.
+	w.wait("a goes on", func() bool { return objects("a") > 2 })
 	if got := objects("b"); got != 0 {
 		t.Errorf("b has copied %d objects though its job is paused", got)
 	}
