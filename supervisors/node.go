@@ -376,18 +376,21 @@ func (n *Node) listeners(registry gatherer, nodeID, clusterID string, started ti
 	ctx, cancel := context.WithCancel(context.Background())
 	n.cancel = cancel
 	n.keys = auth.NewRootKeys(auth.Root{AccessKey: n.config.RootAccessKey, SecretKey: n.config.RootSecretKey}, n.clock.Now)
-	signatures := auth.New(auth.Options{
+	signed := auth.Options{
 		Credentials: auth.NodeCredentials{Root: n.keys, Users: n.accounts.directory}, Previous: n.keys.Previous(), Regions: n.config.signedRegions(), Now: n.clock.Now,
 		Version2: !n.config.Edge.NoSignatureV2, Domains: n.config.Domains,
-	})
+	}
+	signedBelow := signed
+	signedBelow.Domains = nil // no host names a bucket there
+	signatures := auth.New(signedBelow)
 	base := s3api.Config{
-		Gateway: s3api.Over(n.gateway), Auth: s3api.Signatures(signatures), Region: n.config.Region, Regions: n.config.bucketRegions(), Context: ctx, Log: n.log,
+		Gateway: s3api.Over(n.gateway), Auth: s3api.Signatures(auth.New(signed)), Region: n.config.Region, Regions: n.config.bucketRegions(), Context: ctx, Log: n.log,
 		Ready: n.ready, Alone: n.alone,
 		Limits: s3api.Limits{MinPartBytes: n.config.MinPartBytes}, HostID: nodeID,
 	}
 	atRoot, below := base, base
 	atRoot.Domains, atRoot.Relay = n.config.Domains, n.edgeRoad(intra.S3Edge)
-	below.Prefix, below.Relay = "/s3", n.edgeRoad(intra.NativeEdge)
+	below.Prefix, below.Relay, below.Auth = "/s3", n.edgeRoad(intra.NativeEdge), s3api.Signatures(signatures)
 	s3, err := s3api.New(atRoot)
 	if err != nil {
 		return nil, err

@@ -11,7 +11,8 @@
 //
 // Where that would let a stranger turn one operation into another, more is asked:
 // x-amz-* parameters of the query are signed as headers of that name are, and a
-// subresource that this version cannot sign is refused with it.
+// subresource that this version cannot sign is refused with it. So is a request whose
+// string to sign is that of another one, which may be what was signed: claim.twofold.
 //
 // Promise: no request that its key's owner did not sign is accepted, but for what
 // this version does not sign.

@@ -42,7 +42,7 @@ func NewVerifier(options Options) *Verifier {
 	}
 	domains := make([]string, 0, len(options.Domains))
 	for _, d := range options.Domains {
-		domains = append(domains, strings.ToLower(d))
+		domains = append(domains, strings.ToLower(strings.TrimSuffix(d, ".")))
 	}
 	options.Domains = domains
 	return &Verifier{options: options}
@@ -168,8 +168,11 @@ func (v *Verifier) Verify(r *sigv4.Request) (sigv4.Identity, error) {
 		return sigv4.Identity{}, refuse(errs.Invalid, sigv4.InvalidRequest,
 			"The subresource "+name+" cannot be signed with Signature Version 2. Please use AWS4-HMAC-SHA256.")
 	}
+	if err := c.twofold(); err != nil {
+		return sigv4.Identity{}, err
+	}
 	var accessKey, signature, date string
-	var id sigv4.Identity
+	id := sigv4.Identity{Version2: true}
 	var err error
 	if authorization := c.header("authorization"); authorization != "" {
 		accessKey, signature, err = fromHeader(authorization)
@@ -189,7 +192,7 @@ func (v *Verifier) Verify(r *sigv4.Request) (sigv4.Identity, error) {
 			"The AWS Access Key Id you provided does not exist in our records.", objects.Pair{Name: "AWSAccessKeyId", Value: accessKey})
 	}
 	toSign := v.stringToSign(c, date)
-	if !matches(secret, toSign, signature) && !(v.bucketOf(c) == "" && c.isBucket() && matches(secret, v.slashed(c, date), signature)) {
+	if !matches(secret, toSign, signature) && !(v.bucketOf(string(c.request.Host)) == "" && c.isBucket() && matches(secret, v.slashed(c, date), signature)) {
 		return sigv4.Identity{}, refuse(errs.Denied, sigv4.SignatureDoesNotMatch,
 			"The request signature we calculated does not match the signature you provided. Check your key and signing method.",
 			objects.Pair{Name: "AWSAccessKeyId", Value: accessKey}, objects.Pair{Name: "StringToSign", Value: toSign},
@@ -284,14 +287,12 @@ func (v *Verifier) fromQuery(c *claim) (accessKey, signature, expires string, at
 func (v *Verifier) stringToSign(c *claim, date string) string {
 	var b strings.Builder
 	b.Write(c.request.Method)
-	for _, name := range []string{"content-md5", "content-type"} {
-		value := c.all(name)
-		if value == "" {
-			value, _ = c.parameter(name) // where botocore puts it in a presigned request
-		}
-		b.WriteString("\n" + value)
+	b.WriteString("\n" + c.all("content-md5") + "\n")
+	contentType := c.all("content-type")
+	if contentType == "" && c.header("authorization") == "" {
+		contentType, _ = c.parameter("content-type") // where botocore puts it in a presigned request
 	}
-	b.WriteString("\n" + date + "\n")
+	b.WriteString(contentType + "\n" + date + "\n")
 	var amz []objects.Pair
 	for _, h := range c.headers {
 		if strings.HasPrefix(h.Name, "x-amz-") {
@@ -321,10 +322,29 @@ func (v *Verifier) stringToSign(c *claim, date string) string {
 	return b.String()
 }
 
+// bucketOf returns the bucket of a virtual host, or "". The host itself is not signed: this
+// has to be the bucket that is acted on, to the byte.
+func (v *Verifier) bucketOf(host string) string {
+	if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.HasSuffix(host, "]") {
+		host = host[:i]
+	}
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	shortest := ""
+	for _, domain := range v.options.Domains {
+		if host == domain {
+			return ""
+		}
+		if bucket, found := strings.CutSuffix(host, "."+domain); found && bucket != "" && (shortest == "" || len(bucket) < len(shortest)) {
+			shortest = bucket
+		}
+	}
+	return shortest
+}
+
 // resource is the bucket of a virtual host, the path as sent, and the subresources.
 func (v *Verifier) resource(c *claim) string {
 	resource := ""
-	if bucket := v.bucketOf(c); bucket != "" {
+	if bucket := v.bucketOf(string(c.request.Host)); bucket != "" {
 		resource = "/" + bucket
 	}
 	if len(c.request.Path) == 0 {
@@ -349,20 +369,6 @@ func (v *Verifier) resource(c *claim) string {
 		}
 	}
 	return resource
-}
-
-// bucketOf returns the bucket that the host names, or "".
-func (v *Verifier) bucketOf(c *claim) string {
-	host := strings.ToLower(string(c.request.Host))
-	if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.HasSuffix(host, "]") {
-		host = host[:i]
-	}
-	for _, domain := range v.options.Domains {
-		if bucket, found := strings.CutSuffix(host, "."+domain); found && bucket != "" {
-			return bucket
-		}
-	}
-	return ""
 }
 
 // isSigned reports whether a parameter is part of the resource.
@@ -402,6 +408,64 @@ func (c *claim) unsignable() string {
 		}
 	}
 	return ""
+}
+
+// twofold refuses a request whose string to sign is that of another request, too, which may
+// be the one that was signed:
+//   - x-amz-* of the query are signed as if they were headers, but nothing acts on them;
+//   - parameters are signed decoded, so that one may look like several;
+//   - a header that came twice is signed as one, but the first alone is acted on.
+func (c *claim) twofold() error {
+	presigned := c.header("authorization") == ""
+	for _, p := range c.parameters {
+		name := strings.ToLower(p.name)
+		switch {
+		case strings.HasPrefix(name, "x-amz-") && (!presigned || !isIdle(name)):
+			return refuse(errs.Invalid, sigv4.InvalidRequest, "With Signature Version 2 "+strconv.Quote(p.name)+" has to be sent as a header.",
+				objects.Pair{Name: "ParameterName", Value: p.name})
+		case (strings.HasPrefix(name, "x-amz-") || name == "content-type") && strings.ContainsFunc(p.name+p.value, isControl):
+			return refuse(errs.Invalid, sigv4.InvalidArgument, "A parameter that is signed as a header has control characters.",
+				objects.Pair{Name: "ArgumentName", Value: p.name})
+		case isSigned(p.name) && isSeveral(p.value):
+			return refuse(errs.Invalid, sigv4.InvalidRequest, "The value of "+p.name+" reads as another subresource, which Signature Version 2 does not tell from it. Please use AWS4-HMAC-SHA256.",
+				objects.Pair{Name: "ParameterName", Value: p.name})
+		}
+	}
+	seen := make(map[string]bool, len(c.headers))
+	for _, h := range c.headers {
+		if !strings.HasPrefix(h.Name, "x-amz-") || strings.HasPrefix(h.Name, "x-amz-meta-") {
+			continue
+		}
+		if seen[h.Name] {
+			return refuse(errs.Invalid, sigv4.InvalidArgument, "With Signature Version 2 the header "+h.Name+" has to come once.",
+				objects.Pair{Name: "ArgumentName", Value: h.Name})
+		}
+		seen[h.Name] = true
+	}
+	return nil
+}
+
+// isIdle reports whether a header may be dropped without harm to what was meant: who signs
+// with this version puts those in links, where they say how the object is to be kept.
+func isIdle(name string) bool {
+	switch name {
+	case "x-amz-acl", "x-amz-request-payer", "x-amz-security-token", "x-amz-storage-class":
+		return true
+	}
+	return strings.HasPrefix(name, "x-amz-meta-")
+}
+
+func isControl(r rune) bool { return r < ' ' || r == 0x7f }
+
+// isSeveral reports whether the value of a subresource, as it is signed, could be the
+// value and other subresources.
+func isSeveral(value string) bool {
+	for i, part := range strings.Split(value, "&") {
+		if name, _, _ := strings.Cut(part, "="); i > 0 && isSigned(name) {
+			return true
+		}
+	}
+	return false
 }
 
 // payload says how the payload comes: as it is, or in chunks that are not signed.

@@ -235,7 +235,7 @@ func FuzzVerify(f *testing.F) {
 		if id.Presigned {
 			line, _ = c.parameter("Expires")
 		}
-		slashed := v.bucketOf(c) == "" && c.isBucket() && signed[v.slashed(c, line)]
+		slashed := v.bucketOf(string(c.request.Host)) == "" && c.isBucket() && signed[v.slashed(c, line)]
 		if !slashed && !signed[v.stringToSign(c, line)] {
 			t.Fatalf("accepted: %+v", w)
 		}

@@ -71,21 +71,22 @@ type Identity struct {
 	PayloadSHA256 [32]byte
 	Anonymous     bool // the request has no signature
 	Presigned     bool // the signature is in the query
+	Version2      bool // the signature is of version 2: of the query and the payload it covers little
 
 	timestamp [len(timeFormat)]byte
 	signature [64]byte    // in hexadecimal: what the first chunk's is chained to
 	key       *signingKey // nil if Anonymous, or verified by another version
-	secret    string      // what verified the signature; empty if Anonymous
+	secret    *string     // what verified the signature; nil if Anonymous. So that no %+v writes it
 }
 
 // SignedWith reports whether a signature that was verified was verified by a secret. Both
 // are the node's own: nobody learns anything from how long comparing them takes.
 func (id *Identity) SignedWith(secret string) bool {
-	return id.secret != "" && id.secret == secret
+	return id.secret != nil && *id.secret != "" && *id.secret == secret
 }
 
 // VerifiedBy notes whose signature it is, and the secret that verified it: for verifiers of
 // other versions than 4.
 func (id *Identity) VerifiedBy(accessKey, secret string) {
-	id.AccessKey, id.secret = accessKey, secret
+	id.AccessKey, id.secret = accessKey, &secret
 }

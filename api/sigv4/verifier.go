@@ -168,7 +168,7 @@ func (v *Verifier) verify(r *Request, s *scratch, c *claim) (Identity, error) {
 
 	id.AccessKey, id.Region, id.Date = key.accessKey, key.region, key.date
 	id.Time, id.Presigned = c.time, c.presigned
-	id.timestamp, id.signature, id.key, id.secret = c.timestamp, s.signature, key, key.secret
+	id.timestamp, id.signature, id.key, id.secret = c.timestamp, s.signature, key, &key.secret
 	return id, nil
 }
 

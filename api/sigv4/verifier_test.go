@@ -506,3 +506,17 @@ func TestUnreserved(t *testing.T) {
 		}
 	}
 }
+
+// Who writes an identity to a log does not write the secret there.
+func TestIdentityShowsNoSecret(t *testing.T) {
+	w, _ := signed(t, getObject())
+	id, err := verifierAt(testTime, testAccess, testSecret, testRegion).Verify(w.request())
+	if err != nil || !id.SignedWith(testSecret) || id.SignedWith("") || id.SignedWith(testSecret+"x") || (&Identity{}).SignedWith("") {
+		t.Fatalf("%v", err)
+	}
+	for _, text := range []string{fmt.Sprintf("%v", id), fmt.Sprintf("%+v", &id), fmt.Sprintf("%#v", id)} {
+		if strings.Contains(text, testSecret) {
+			t.Errorf("the secret is shown: %s", text)
+		}
+	}
+}

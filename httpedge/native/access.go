@@ -71,6 +71,10 @@ func (r *Request) admitSigned() error {
 	if caller.Anonymous {
 		return Refuse(fasthttp.StatusForbidden, "", "%s %s needs a signature (version 4) of the root key pair", r.method, r.path)
 	}
+	if caller.Version2 {
+		// It covers neither the query nor the body, which say what is asked for here.
+		return Refuse(fasthttp.StatusForbidden, "", "%s %s needs a signature of version 4 of the root key pair, and not of version 2", r.method, r.path)
+	}
 	if caller.Presigned {
 		// A link to the object v1/log of a bucket in virtual-host style would do here.
 		return Refuse(fasthttp.StatusForbidden, "", "%s %s needs a signature in the Authorization header: a presigned link is for an object", r.method, r.path)

@@ -46,8 +46,12 @@ func (r *request) operationName(subresource string) string {
 
 // signedBy is how a caller's signature is told in an access log.
 func signedBy(caller sigv4.Identity) access.Signed {
-	if caller.Presigned {
-		return access.Signed{Version: "SigV4", Place: "QueryString"}
+	by := access.Signed{Version: "SigV4", Place: "AuthHeader"}
+	if caller.Version2 {
+		by.Version = "SigV2"
 	}
-	return access.Signed{Version: "SigV4", Place: "AuthHeader"}
+	if caller.Presigned {
+		by.Place = "QueryString"
+	}
+	return by
 }

@@ -1,7 +1,10 @@
 package native_test
 
 import (
+	"crypto/hmac"
+	"crypto/sha1"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"net/http"
 	"os"
@@ -174,6 +177,48 @@ func TestPresignedLinksControlNothing(t *testing.T) {
 		}
 		if status := send(n.S3()); c.method == "PUT" && status != 200 || status == 403 {
 			t.Errorf("control: %s of the object %s by the same link: %d", c.method, c.path, status)
+		}
+	}
+}
+
+// What is signed with version 2 says no host, and covers neither the query nor the body:
+// a request to an object of a bucket in virtual-host style must do nothing at the other
+// listener, neither control nor at the objects below /s3. Control: it is good for the object.
+func TestVersion2ControlsNothing(t *testing.T) {
+	n := start(t, nil)
+	for _, bucket := range []string{"photos", "other"} {
+		n.must("POST", "/v1/buckets/"+bucket+"?provider=ais", `{"action":"create-bck"}`)
+	}
+	for _, c := range []struct{ method, path, body, resource, host string }{
+		{"PUT", "/v1/log", `{"level":"debug"}`, "/photos/v1/log", "photos.localhost"},
+		{"PUT", "/v1/log", `{"level":"debug"}`, "/v1/log", "localhost"},
+		{"GET", "/v1/actors", "", "/photos/v1/actors", "photos.localhost"},
+		{"PUT", "/s3/other/stolen", "payload", "/photos/s3/other/stolen", "photos.localhost"},
+	} {
+		date := time.Now().UTC().Format(http.TimeFormat)
+		mac := hmac.New(sha1.New, []byte(supervisors.DefaultSecretKey))
+		mac.Write([]byte(c.method + "\n\n\n" + date + "\n" + c.resource))
+		send := func(address string) int {
+			t.Helper()
+			request, err := http.NewRequest(c.method, "http://"+address+c.path, strings.NewReader(c.body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			request.Host = c.host
+			request.Header.Set("Date", date)
+			request.Header.Set("Authorization", "AWS "+supervisors.DefaultAccessKey+":"+base64.StdEncoding.EncodeToString(mac.Sum(nil)))
+			response, err := http.DefaultTransport.RoundTrip(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			response.Body.Close()
+			return response.StatusCode
+		}
+		if status := send(n.Native()); status != 403 {
+			t.Errorf("%s %s as %s: %d, want 403", c.method, c.path, c.host, status)
+		}
+		if status := send(n.S3()); c.host != "localhost" && c.method == "PUT" && status != 200 || status == 403 {
+			t.Errorf("control: %s of %s: %d", c.method, c.resource, status)
 		}
 	}
 }
