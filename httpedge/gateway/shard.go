@@ -265,6 +265,9 @@ func (s *Shard) Send(ctx *fasthttp.RequestCtx, offset, length int64) error {
 		return nil
 	}
 	if s.content == nil {
+		if end := s.Object.Meta.Size; offset < 0 || s.member.Offset+offset > end-length { // what is behind is not the object's
+			return errs.E("gateway.Send", s.Object.key, errs.Invalid, fmt.Errorf("%d bytes from %d of a member at %d, the shard has %d", length, offset, s.member.Offset, end))
+		}
 		s.at.close()
 		s.Object.Send(ctx, s.member.Offset+offset, length)
 		return nil

@@ -139,12 +139,15 @@ func (r *Reader) Find(name string) (Member, error) {
 }
 
 // Locate returns the member that Next returned last with its Offset, for which in a zip its
-// header is read.
+// header is read. A file that would go on behind the end of the shard is Invalid.
 func (r *Reader) Locate() (Member, error) {
 	if r.err != nil {
 		return Member{}, r.err
 	}
 	m, err := r.walk.locate(r.current)
+	if err == nil && r.format == Tar && r.end >= 0 && m.Kind == File && m.Size > r.end-m.Offset {
+		err = fmt.Errorf("%.100q has %d bytes from %d, the archive ends at %d", m.Name, m.Size, m.Offset, r.end)
+	}
 	if err != nil {
 		r.err = explain("archive.Locate", r.fault, noEOF(err))
 		return Member{}, r.err
