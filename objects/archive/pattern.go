@@ -3,6 +3,7 @@ package archive
 import (
 	"fmt"
 	"regexp"
+	"regexp/syntax"
 	"strings"
 
 	"github.com/troupe-storage/troupe/objects/errs"
@@ -10,6 +11,11 @@ import (
 
 // MaxPatternBytes is how long the text of a pattern may be.
 const MaxPatternBytes = 4096
+
+// maxSteps is how large a regular expression may be once its repetitions are written out:
+// each byte of a name is compared with so many places of it at most. Those of an expression
+// without repetitions are about as many as its bytes.
+const maxSteps = 2 * MaxPatternBytes
 
 // Mode says how a pattern is compared with the names of members. The values are those of
 // the parameter archmode.
@@ -38,7 +44,7 @@ type Pattern struct {
 }
 
 // NewPattern returns the pattern of a mode and a text. A mode that there is not, an empty or
-// overlong text, and a regular expression with a fault are Invalid.
+// overlong text, and a regular expression with a fault, or of too many steps, are Invalid.
 func NewPattern(mode Mode, text string) (Pattern, error) {
 	const op errs.Op = "archive.NewPattern"
 	p := Pattern{mode: mode, text: text}
@@ -47,6 +53,13 @@ func NewPattern(mode Mode, text string) (Pattern, error) {
 	}
 	switch mode {
 	case Regexp:
+		parsed, err := syntax.Parse(text, syntax.Perl)
+		if err == nil && stepsOf(parsed) > maxSteps { // before it is compiled, which takes memory for each
+			err = fmt.Errorf("a regular expression of %d steps with its repetitions written out, at most %d are allowed", stepsOf(parsed), maxSteps)
+		}
+		if err != nil {
+			return Pattern{}, errs.E(op, errs.Invalid, err)
+		}
 		expression, err := regexp.Compile(text)
 		if err != nil {
 			return Pattern{}, errs.E(op, errs.Invalid, err)
@@ -59,6 +72,22 @@ func NewPattern(mode Mode, text string) (Pattern, error) {
 		return Pattern{}, errs.E(op, errs.Invalid, fmt.Errorf("unknown archmode %q: regexp, prefix, suffix, substr and wdskey are known", mode))
 	}
 	return p, nil
+}
+
+// stepsOf returns about how many steps a regular expression has with its repetitions written
+// out, each as often as it may come. What can be parsed has no more than some millions.
+func stepsOf(e *syntax.Regexp) int {
+	steps := 1
+	if e.Op == syntax.OpLiteral {
+		steps = len(e.Rune)
+	}
+	for _, sub := range e.Sub {
+		steps += stepsOf(sub)
+	}
+	if e.Op == syntax.OpRepeat {
+		steps *= max(e.Min, e.Max, 1)
+	}
+	return steps
 }
 
 // Matches reports whether the pattern chooses a member of that name, of which one leading
