@@ -103,6 +103,17 @@ func (w *world) rest() string {
 		}
 	}
 	w.say("--- everything is well from here on")
+	if w.profile.Local {
+		w.process.power = -1
+		for _, h := range w.hosts {
+			if h.hung != nil {
+				w.goesOn(h)
+			}
+		}
+		if wrong := w.restart(nil); wrong != "" {
+			return wrong
+		}
+	}
 	for _, h := range w.hosts {
 		h.paused, h.cut = false, false
 		if h.dead {
@@ -121,6 +132,9 @@ func (w *world) rest() string {
 	}
 	if w.profile.Data > 0 {
 		return w.absences()
+	}
+	if w.profile.Local {
+		return w.outages()
 	}
 	return w.failovers()
 }
@@ -171,7 +185,11 @@ func (w *world) calmly() {
 	for range rounds {
 		written := w.kv.Version() + w.document.Version
 		w.now += 5
-		w.rejoin()
+		if w.profile.Local {
+			w.supervise()
+		} else {
+			w.rejoin()
+		}
 		w.writeAll()
 		w.converting()
 		w.whole()

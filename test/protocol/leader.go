@@ -42,10 +42,21 @@ func (w *world) propose(what string, then func(), change func(*smap.Change)) {
 	if !w.consul {
 		return
 	}
-	c := w.kv.Change()
+	base := w.kv
+	if w.profile.Local {
+		if !w.process.serves {
+			return
+		}
+		base = w.process.doc.latest().smap
+	}
+	c := base.Change()
 	change(c)
 	next, err := c.Done()
 	if err != nil {
+		return
+	}
+	if w.profile.Local {
+		w.put(next)
 		return
 	}
 	w.draft(what, next, then)

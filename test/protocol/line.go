@@ -14,6 +14,9 @@ func (n *Node) onRequest(m Message) {
 	switch {
 	case n.self().State.Away(), n.alone(), n.lost(m.Key), relayed && n.on(Fence) && m.Epoch != v.Epoch:
 		n.answers = append(n.answers, Answer{Op: m.Op.ID, Outcome: Refused})
+	case n.showsLocally(m):
+		r := n.disk.Records[m.Key]
+		n.answer(Answer{Op: m.Op.ID, Outcome: Done, Value: r.Value})
 	case v.InCharge == n.id:
 		op := m.Op
 		if n.slices() && op.Value != "" && n.writesAs(m.Key).Data > 0 {
@@ -26,6 +29,13 @@ func (n *Node) onRequest(m Message) {
 	default:
 		n.send(Message{Kind: Request, To: v.InCharge, Key: m.Key, Op: m.Op})
 	}
+}
+
+// showsLocally reports whether a read is answered by any mountpath in sync: what all of the ack
+// set had when it was settled, or what was there before a write that nobody was told of.
+func (n *Node) showsLocally(m Message) bool {
+	r, have := n.disk.Records[m.Key]
+	return n.setting.Local && !m.Op.writes() && inSync(n.views[m.Key], n.id) && (!have || r.Settled)
 }
 
 // admit puts a task into the line of its key.

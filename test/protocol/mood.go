@@ -44,8 +44,22 @@ func lossMood() Mood {
 	return Mood{540, 70, 60, 140, 5, 5, 5, 10, 90, 4, 6, 0, 5, 2, 40, 3, 0}
 }
 
+// localMoods returns the moods of runs of profile Local. The columns that differ (local.go): a
+// well mountpath is written down, the map follows the mountpaths, one hangs or goes on, one
+// fails or is there again, all start anew.
+func localMoods() []Mood {
+	return []Mood{
+		{560, 110, 0, 90, 0, 0, 15, 6, 60, 15, 30, 10, 5},  // of everything something
+		{560, 110, 0, 120, 0, 0, 25, 2, 60, 2, 25, 30, 5},  // starts, with these and then with those
+		{560, 110, 0, 120, 0, 0, 10, 4, 80, 40, 10, 3, 15}, // mountpaths that hang
+	}
+}
+
 // table returns what is done, in the order of a mood's columns.
 func (Mood) table(w *world) [17]func(uint64) {
+	if w.profile.Local {
+		return w.localTable()
+	}
 	return [17]func(uint64){
 		w.stepDeliver, w.stepClient, w.stepAdopt, w.stepGoOn, w.stepDrop, w.stepRepeat, w.stepDeadline, w.stepDown,
 		w.stepWriteMap, w.stepPause, w.stepKill, w.stepConsul, w.stepCompact, w.stepOperator, w.stepDisaster,

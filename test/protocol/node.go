@@ -18,6 +18,7 @@ type Setting struct {
 	MinSlices  int               // distinct slices that must be there before a write is acknowledged
 	Keys       map[string]uint64 // the digests of all keys that there can be
 	AskCharge  bool              // who catches up asks the node in charge also where there are no slices, as the code does
+	Local      bool              // nodes are mountpaths of one process: all adopt a map at once, and who returns compares everything
 	AloneAfter int64             // 0: nobody is ever given up, and nobody need know whether it is alone
 }
 

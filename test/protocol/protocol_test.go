@@ -16,6 +16,7 @@ var (
 	seedFlag = flag.Uint64("protocol.seed", 0, "play this seed only, and print its trace")
 	sliced   = flag.Bool("protocol.slices", false, "with -protocol.seed: the seed is one of runs with slices")
 	planned  = flag.Bool("protocol.plans", false, "with -protocol.seed: the seed is one of runs with slices and plans")
+	local    = flag.Bool("protocol.local", false, "with -protocol.seed: the seed is one of runs with the mountpaths of a node")
 	ruleFlag = flag.String("protocol.without", "", "with -protocol.seed: switch this rule off")
 )
 
@@ -26,8 +27,8 @@ func explain(of func(uint64) (protocol.Profile, protocol.Schedule), seed uint64,
 	rules := protocol.Without(without)
 	s = protocol.Shrink(p, s, rules, 2000)
 	short := protocol.Run(p, s, rules, true)
-	return fmt.Sprintf("seed %d, %+v: %s\nshrunk to %d steps: %s\n%s\nagain: go test ./test/protocol -run TestSeed -protocol.slices=%v -protocol.plans=%v -protocol.seed=%d -protocol.without=%q -v",
-		seed, p, wrong, len(s), short.Wrong, strings.Join(short.Trace, "\n"), p.Data > 0 && !p.Plans, p.Data > 0 && p.Plans, seed, without)
+	return fmt.Sprintf("seed %d, %+v: %s\nshrunk to %d steps: %s\n%s\nagain: go test ./test/protocol -run TestSeed -protocol.slices=%v -protocol.plans=%v -protocol.local=%v -protocol.seed=%d -protocol.without=%q -v",
+		seed, p, wrong, len(s), short.Wrong, strings.Join(short.Trace, "\n"), p.Data > 0 && !p.Plans, p.Data > 0 && p.Plans, p.Local, seed, without)
 }
 
 // TestSeed plays the seed of a failure again, and prints its shrunk trace. Without
@@ -43,6 +44,8 @@ func TestSeed(t *testing.T) {
 		of = protocol.SlicesOf
 	case *planned:
 		of = protocol.PlansOf
+	case *local:
+		of = protocol.LocalOf
 	}
 	p, s := of(seed)
 	v := protocol.Run(p, s, protocol.Without(without), false)
@@ -110,7 +113,19 @@ func TestPlans(t *testing.T) {
 	t.Logf("%d runs, %d operations, %d acknowledged, %d plans, %d conversions, %d nodes given up", runs, sum.Operations, sum.Acknowledged, sum.Plans, sum.Conversions, sum.GivenUp)
 }
 
-// slicesRuns plays so many seeds with slices and sums up what they did; it fails on the first
+// Nor do runs of the mountpaths of a node, which fail, hang, and start anew together with whichever
+// are there.
+func TestLocal(t *testing.T) {
+	const runs = 150
+	sum := slicesRuns(t, protocol.LocalOf, 0, runs)
+	if sum.Acknowledged*3 < sum.Operations || sum.Starts < 5*runs || sum.Unserved < runs || sum.Maps < 10*runs {
+		t.Errorf("of %d operations %d were acknowledged, %d maps written, %d starts, %d of which served nothing: the runs show little",
+			sum.Operations, sum.Acknowledged, sum.Maps, sum.Starts, sum.Unserved)
+	}
+	t.Logf("%d runs, %d operations, %d acknowledged, %d maps, %d starts, %d of which served nothing at first", runs, sum.Operations, sum.Acknowledged, sum.Maps, sum.Starts, sum.Unserved)
+}
+
+// slicesRuns plays so many seeds and sums up what they did; it fails on the first
 // that goes wrong.
 func slicesRuns(t *testing.T, of func(uint64) (protocol.Profile, protocol.Schedule), from, count uint64) (sum protocol.Verdict) {
 	t.Helper()
@@ -125,6 +140,7 @@ func slicesRuns(t *testing.T, of func(uint64) (protocol.Profile, protocol.Schedu
 		}
 		sum.Operations, sum.Acknowledged, sum.Maps = sum.Operations+v.Operations, sum.Acknowledged+v.Acknowledged, sum.Maps+v.Maps
 		sum.Backs, sum.Losses = sum.Backs+v.Backs, sum.Losses+v.Losses
+		sum.Starts, sum.Unserved = sum.Starts+v.Starts, sum.Unserved+v.Unserved
 		sum.Plans, sum.Conversions, sum.GivenUp = sum.Plans+v.Plans, sum.Conversions+v.Conversions, sum.GivenUp+v.GivenUp
 	}
 	return sum
@@ -159,6 +175,20 @@ func TestPlansSoak(t *testing.T) {
 	}
 }
 
+// TestLocalSoak plays a million schedules with the mountpaths of a node, and all rules on.
+func TestLocalSoak(t *testing.T) {
+	slice := soak.Begin(t, soak.Row{Name: "protocol-local", Unit: "schedules of the protocol's model with the mountpaths of a node", Goal: 1_000_000})
+	for slice.More() {
+		const batch = 500
+		sum := slicesRuns(t, protocol.LocalOf, slice.Next()+10_000, batch) // as above
+		slice.Count("operations", int64(sum.Operations))
+		slice.Count("acknowledged", int64(sum.Acknowledged))
+		slice.Count("starts", int64(sum.Starts))
+		slice.Count("starts that served nothing at first", int64(sum.Unserved))
+		slice.Add(batch, slice.Next()+batch)
+	}
+}
+
 // A seed gives the same trace every time.
 func TestRunsRepeat(t *testing.T) {
 	for seed := range uint64(40) {
@@ -168,6 +198,9 @@ func TestRunsRepeat(t *testing.T) {
 		}
 		if seed%4 == 3 {
 			p, s = protocol.PlansOf(seed)
+		}
+		if seed%8 == 4 {
+			p, s = protocol.LocalOf(seed)
 		}
 		first, second := protocol.Run(p, s, nil, true), protocol.Run(p, s, nil, true)
 		if !slices.Equal(first.Trace, second.Trace) {
@@ -181,13 +214,16 @@ func TestRunsRepeat(t *testing.T) {
 // are others; TestRulesSoak finds them.
 func TestRules(t *testing.T) {
 	elsewhere, unshown := elsewhere(), unshown()
-	for _, rule := range slices.Concat(protocol.All(), protocol.OfSlices(), protocol.OfPlans()) {
+	for _, rule := range slices.Concat(protocol.All(), protocol.OfSlices(), protocol.OfPlans(), protocol.OfMounts()) {
 		of, witnesses := protocol.ScheduleOf, witnesses()
 		if slices.Contains(protocol.OfSlices(), rule) {
 			of, witnesses = protocol.SlicesOf, sliceWitnesses()
 		}
 		if slices.Contains(protocol.OfPlans(), rule) {
 			of, witnesses = protocol.PlansOf, planWitnesses()
+		}
+		if slices.Contains(protocol.OfMounts(), rule) {
+			of, witnesses = protocol.LocalOf, localWitnesses()
 		}
 		seed, ok := witnesses[rule]
 		if _, known := unshown[rule]; !ok && !known && !slices.Contains(elsewhere, rule) {
@@ -233,7 +269,7 @@ func TestProtocolSoak(t *testing.T) {
 // TestRulesSoak looks for seeds that go wrong without a rule, for every rule in
 // turn, and counts what it finds. The seeds are in its output.
 func TestRulesSoak(t *testing.T) {
-	rules := slices.Concat(protocol.All(), protocol.OfSlices(), protocol.OfPlans())
+	rules := slices.Concat(protocol.All(), protocol.OfSlices(), protocol.OfPlans(), protocol.OfMounts())
 	slice := soak.Begin(t, soak.Row{Name: "protocol-rules", Unit: "searches for a violation with a rule switched off", Goal: int64(len(rules))})
 	for slice.More() {
 		rule := rules[slice.Next()%uint64(len(rules))]
@@ -245,6 +281,9 @@ func TestRulesSoak(t *testing.T) {
 			}
 			if slices.Contains(protocol.OfPlans(), rule) {
 				p, s = protocol.PlansOf(seed)
+			}
+			if slices.Contains(protocol.OfMounts(), rule) {
+				p, s = protocol.LocalOf(seed)
 			}
 			if v := protocol.Run(p, s, protocol.Without(rule), false); v.Wrong != "" {
 				t.Logf("without %q seed %d goes wrong: %s", rule, seed, v.Wrong)

@@ -20,7 +20,7 @@ func (n *Node) ask(key string, t *task, a Answer) {
 		read.record, read.gather = r, n.gather(key, r)
 	}
 	for _, id := range n.views[key].AckSet {
-		if id != n.id && n.on(Confirm) {
+		if id != n.id && n.on(Confirm) && !n.setting.Local { // all adopt at once: it is still the key epoch
 			read.waits[id] = true
 		}
 	}

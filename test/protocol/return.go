@@ -58,7 +58,7 @@ func (n *Node) recover(self smap.Node) {
 
 // asksInCharge reports whether the node in charge is the only source of who catches up.
 func (n *Node) asksInCharge() bool {
-	return n.on(AskInCharge) && (n.slices() || n.setting.AskCharge)
+	return n.on(AskInCharge) && (n.slices() || n.setting.AskCharge || n.setting.Local)
 }
 
 func owns(v smap.View, id smap.NodeID) bool {
@@ -103,7 +103,7 @@ func (n *Node) fetched(m Message) {
 	helps := self.State.Serves() && asker.Left > 0 && self.Since <= asker.Left && v.Placed <= asker.Left
 	n.reply(m, Message{
 		Kind: Fetched, OK: true, Have: have, Record: r,
-		Hinted: n.disk.Hints[m.From][m.Key], Helps: helps || !n.on(HintsComplete),
+		Hinted: n.disk.Hints[m.From][m.Key], Helps: (helps || !n.on(HintsComplete)) && !n.setting.Local,
 	})
 }
 

@@ -75,6 +75,13 @@ const (
 	SpareSlices Rule = "spare slices" // a slot switches, and a node is given up, by slices and not by copies
 )
 
+// Rules of the mount map.
+const (
+	MountHalf Rule = "mount half" // a version of the mount map is published on half of the mountpaths that the one before calls up or recovering
+	MountMost Rule = "mount most" // and a start serves the one in force if more than half of those are there
+	MountHere Rule = "mount here" // a start that publishes one that was coming writes it to all that are there, also those that it calls away
+)
+
 // Rules says which rules are on: all but those in it.
 type Rules map[Rule]bool
 
@@ -97,7 +104,10 @@ func OfPlans() []Rule {
 	return []Rule{IndexKept, RemapFirst, FitsNext, RoomNext, WantedForm, SpareSlices}
 }
 
-// All returns every rule but those of slices.
+// OfMounts returns the rules that are about the mount map.
+func OfMounts() []Rule { return []Rule{MountHalf, MountMost, MountHere} }
+
+// All returns every rule but those of slices and of the mount map.
 func All() []Rule {
 	return []Rule{
 		DurableAdoption, LaneBarrier, Fence, RelayOnce, StartCounter, GreaterStays, OneWrite, AckAll, AckNames, Settle, Confirm, TakeThenAsk,

@@ -77,6 +77,20 @@ func PlansOf(seed uint64) (Profile, Schedule) {
 	return p, s
 }
 
+// LocalOf returns the schedule of a seed with the mountpaths of one node, and the profile that it
+// runs under.
+func LocalOf(seed uint64) (Profile, Schedule) {
+	draw := func(salt, n uint64) int { return int(placement.Mix(seed*43+salt+1<<42) % n) }
+	p := Profile{Local: true, Nodes: 2 + draw(1, 4), Copies: 2, MinCopies: 1, Keys: 1 + draw(3, 2), Clients: 2 + draw(4, 2), Steps: 200 + 100*draw(5, 4)}
+	p.Copies = min(p.Nodes, 2+draw(2, 2))
+	p.Mood = localMoods()[draw(10, uint64(len(localMoods())))]
+	s := make(Schedule, p.Steps)
+	for i := range s {
+		s[i] = placement.Mix(3<<60 + seed<<20 + uint64(i) + 1)
+	}
+	return p, s
+}
+
 // Verdict is what became of a run.
 type Verdict struct {
 	Wrong        string   // empty: nothing
@@ -90,6 +104,8 @@ type Verdict struct {
 	Plans        int      // how many were finished
 	Conversions  int      // likewise
 	GivenUp      int      // how many nodes were
+	Starts       int      // how often all mountpaths started anew
+	Unserved     int      // of them without serving a mount map at once
 }
 
 // Run plays a schedule and judges it.
@@ -104,6 +120,7 @@ func Run(p Profile, s Schedule, rules Rules, trace bool) Verdict {
 	if wrong == "" {
 		v.Wrong = atRest
 	}
+	v.Starts, v.Unserved = w.process.lives, w.process.unserved
 	v.Plans, v.Conversions, v.GivenUp = w.plans, w.conversions, w.givenUp
 	for _, h := range w.hosts {
 		v.Backs, v.Losses = v.Backs+h.node.backs, v.Losses+h.node.losses

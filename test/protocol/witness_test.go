@@ -54,6 +54,15 @@ func planWitnesses() map[protocol.Rule]uint64 {
 	}
 }
 
+// localWitnesses returns likewise seeds of runs with the mountpaths of a node.
+func localWitnesses() map[protocol.Rule]uint64 {
+	return map[protocol.Rule]uint64{
+		protocol.MountHalf: 472,
+		protocol.MountMost: 65,
+		protocol.MountHere: 4,
+	}
+}
+
 // elsewhere returns the rules whose absence TestScenarios shows.
 func elsewhere() []protocol.Rule {
 	return []protocol.Rule{

@@ -16,6 +16,7 @@ type Profile struct {
 	Keys, Clients, Steps     int
 	Plans, Disks, Losses     bool // plans are made; disks are lost; losses of nodes are accepted
 	Recounts                 bool // plans change the number of copies
+	Local                    bool // hosts are the mountpaths of a node (local.go)
 	Mood                     Mood
 
 	Data, Parity, MinSlices int    // of payloads; zero: values are with their records
@@ -60,6 +61,8 @@ type world struct {
 	halfAt  map[string]int64
 	digests map[smap.NodeID]smap.Digest
 
+	process process // of profile Local
+
 	broken  int // disks that were lost, and slices that were damaged
 	damages int // the latter of them
 	trace   []string
@@ -73,6 +76,10 @@ type host struct {
 	dead   bool
 	paused bool
 	cut    bool // from the other nodes and Consul, not from clients
+
+	here   bool          // in profile Local: the process has it
+	mounts mountDocument // likewise, what it has of the mount map
+	hung   *Message      // likewise, what it was at when it began to hang
 }
 
 // draft is a map that somebody is about to write.
@@ -112,6 +119,7 @@ func newWorld(profile Profile, rules Rules, tell bool) *world {
 	w := &world{profile: profile, consul: true, tell: tell, halfAt: map[string]int64{}, digests: map[smap.NodeID]smap.Digest{}}
 	w.setting = &Setting{Rules: rules, Copies: profile.Copies, MinCopies: profile.MinCopies, Keys: map[string]uint64{},
 		Data: profile.Data, Parity: profile.Parity, MinSlices: profile.MinSlices}
+	w.setting.Local = profile.Local
 	if profile.Losses {
 		w.setting.AloneAfter = aloneAfter
 	}
@@ -133,6 +141,9 @@ func newWorld(profile Profile, rules Rules, tell bool) *world {
 	}
 	for i := range profile.Clients {
 		w.clients = append(w.clients, &client{name: fmt.Sprintf("c%d", i+1), pending: -1, seen: map[string]string{}})
+	}
+	if profile.Local {
+		w.found()
 	}
 	return w
 }
@@ -188,6 +199,12 @@ func (w *world) step(s uint64) {
 	}
 	w.watchHalves()
 	w.isolate()
+	if w.profile.Local {
+		w.process.power = -1
+		if s>>40&7 == 0 {
+			w.process.power = int(s >> 43 & 7)
+		}
+	}
 	w.profile.Mood.table(w)[w.profile.Mood.choose(s)](s)
 }
 
