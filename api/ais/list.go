@@ -14,25 +14,28 @@ type ListMessage struct {
 	Header            map[string]string `json:"hdr"`
 }
 
-// Flags of a ListMessage.
+// Flags of a ListMessage. Of a bucket without a backend those that are marked so ask nothing.
 const (
-	ListCached        = 1 << 0 // only objects in the cluster
-	ListMissing       = 1 << 1 // misplaced objects and copies too
-	ListDeleted       = 1 << 2
-	ListArchives      = 1 << 3 // the content of archives too
-	ListNameOnly      = 1 << 4
-	ListNameSize      = 1 << 5
-	ListBucketPresent = 1 << 6
-	ListDontHead      = 1 << 7
-	ListDontAdd       = 1 << 8
-	ListNotCached     = 1 << 9
-	ListInternal      = 1 << 10
-	ListNoRecursion   = 1 << 11
-	ListDiff          = 1 << 12
-	ListNoDirs        = 1 << 13
-	ListS3            = 1 << 14
-	ListInventory     = 1 << 15
+	ListCached        = 1 << 0  // only objects in the cluster; without a backend all are, and only the default of Props differs
+	ListMissing       = 1 << 1  // misplaced objects and copies too (nothing)
+	ListDeleted       = 1 << 2  // what is marked as deleted too (nothing)
+	ListArchives      = 1 << 3  // the content of archives too
+	ListNameOnly      = 1 << 4  // names, whatever Props are
+	ListNameSize      = 1 << 5  // names and sizes, whatever Props are
+	ListBucketPresent = 1 << 6  // only if the cluster knows the bucket (nothing)
+	ListDontHead      = 1 << 7  // without HEAD of the remote bucket (nothing)
+	ListDontAdd       = 1 << 8  // without making the remote bucket known (nothing)
+	ListNotCached     = 1 << 9  // only objects that are not in the cluster
+	ListInternal      = 1 << 10 // of AIStore's nodes; to the Python package: only what the backend tells (nothing)
+	ListNoRecursion   = 1 << 11 // one level
+	ListDiff          = 1 << 12 // compared with the backend (nothing)
+	ListNoDirs        = 1 << 13 // without directories of a backend (nothing)
+	ListS3            = 1 << 14 // asked by S3 (nothing)
+	ListInventory     = 1 << 15 // through an inventory of a remote bucket
 )
+
+// ListFlags is how many bits the flags of a ListMessage have.
+const ListFlags = 16
 
 // List is one page of a listing.
 type List struct {

@@ -29,14 +29,14 @@ func (r *Request) listObjects(bucket ais.Bucket, message ais.Action) error {
 	if err := r.value(message, &m); err != nil {
 		return err
 	}
-	for _, header := range []string{"Ais-Inv-Name", "Ais-Bucket-Inventory"} {
-		if r.Header(header) != "" {
-			return notImplemented("listing through an inventory (" + header + ")")
-		}
-	}
 	doc, err := r.find(bucket)
 	if err != nil {
 		return err
+	}
+	for _, header := range [...]string{"Ais-Inv-Name", "Ais-Bucket-Inventory"} {
+		if r.Header(header) != "" {
+			return noInventory(bucket, header)
+		}
 	}
 	listing, err := r.h.newListing(bucket, doc, &m)
 	if err != nil {

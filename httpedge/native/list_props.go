@@ -1,6 +1,8 @@
 package native
 
 import (
+	"strconv"
+
 	"github.com/valyala/fasthttp"
 
 	"github.com/troupe-storage/troupe/api/ais"
@@ -46,7 +48,7 @@ func parseListProps(list string, flags uint64) (listProps, error) {
 			props |= listCopies
 		case "custom":
 			props |= listCustom
-		case "location":
+		case "location", "target_url", "node": // the names that the package has for it
 			props |= listLocation
 		case "cached", "status", "ec":
 			props |= listStatus
@@ -67,18 +69,27 @@ func parseListProps(list string, flags uint64) (listProps, error) {
 	return props, nil
 }
 
-// checkListFlags refuses what a listing cannot do. Flags about backends, missing
-// copies and changes there ask nothing of a bucket that has none.
+// checkListFlags refuses what a listing cannot do. Every bucket that is found here has all
+// its objects in the cluster, so that the flags about backends ask nothing of it:
+// ListCached is true of every object, ListBucketPresent of the bucket, and ListDiff finds
+// no difference. ListMissing and ListDeleted add nothing, since copies, leftovers and
+// delete markers are no objects; ListNoDirs leaves out nothing, since what
+// ListNoRecursion rolls up here is told all the same; ListInternal and ListS3 say who asks.
 func checkListFlags(bucket ais.Bucket, flags uint64) error {
 	switch {
+	case flags>>ais.ListFlags != 0:
+		return Refuse(fasthttp.StatusBadRequest, "", "invalid flags %d of a listing", flags)
 	case flags&ais.ListNotCached != 0:
 		return Refuse(fasthttp.StatusBadRequest, "", "bucket %q has no backend: every object is in the cluster", bucket)
+	case flags&ais.ListInventory != 0:
+		return noInventory(bucket, "flag "+strconv.Itoa(ais.ListInventory))
 	case flags&ais.ListArchives != 0:
 		return notImplemented("listing the content of archives")
-	case flags&ais.ListInventory != 0:
-		return notImplemented("listing through an inventory")
-	case flags>>16 != 0:
-		return Refuse(fasthttp.StatusBadRequest, "", "invalid flags %d of a listing", flags)
 	}
 	return nil
+}
+
+// noInventory refuses to list a bucket through what only remote buckets have.
+func noInventory(bucket ais.Bucket, asked string) *Refusal {
+	return Refuse(fasthttp.StatusBadRequest, "", "bucket %q has no backend: it has no inventory to list (%s)", bucket, asked)
 }
