@@ -346,6 +346,9 @@ def test_lists_tell_what_is_asked(bck):
     assert entry.size == 60 * KIB
     [obj] = bck.list_all_objects_iter(props="name,size,version")
     same(obj.get_reader().read_all(), content(60 * KIB), "the object of an entry")
+    for prop in ("target_url", "node"):  # which the package's own text has for location
+        [again] = bck.list_objects(props=f"name,{prop}").entries
+        assert again.location.startswith("t[") and again.checksum == ""
     with pytest.raises(AISError) as refused:
         bck.list_objects(props="name,colour")
     assert refused.value.status_code == 400
@@ -363,6 +366,54 @@ def test_lists_of_one_level(bck):
     assert level("a/") == [("a/1", False), ("a/2", False), ("a/deep/", True)]
     assert level("a") == [("a/", True), ("ab", False)]
     assert level(page_size=1) == level()
+
+
+# What each flag lists: which entries, and whether they tell sizes and checksums; or how
+# it is refused. A flag that a release of the package brings fails here.
+FLAGGED = {
+    **dict.fromkeys(
+        ("MISSING", "DELETED", "BCK_PRESENT", "DONT_HEAD_REMOTE", "DONT_ADD_REMOTE", "ONLY_REMOTE_PROPS", "DIFF", "NO_DIRS", "IS_S3"),
+        (["a/1", "a/2", "b"], True, False),
+    ),
+    "CACHED": (["a/1", "a/2", "b"], True, True),
+    "NAME_ONLY": (["a/1", "a/2", "b"], False, False),
+    "NAME_SIZE": (["a/1", "a/2", "b"], True, False),
+    "NO_RECURSION": (["a/", "b"], True, False),
+    "ARCH_DIR": (501, "the content of archives"),
+    "NOT_CACHED": (400, "every object is in the cluster"),
+    "NBI": (400, "no inventory to list"),
+}
+
+
+@pytest.mark.parametrize("flag", ListObjectFlag, ids=lambda flag: flag.name)
+def test_lists_by_each_flag(bck, flag):
+    for name in ("a/1", "a/2", "b", "gone"):
+        put(bck, name, b"1")
+    bck.object("gone").delete()
+    want = FLAGGED[flag.name]
+    if isinstance(want[0], int):
+        with pytest.raises(AISError) as refused:
+            bck.list_all_objects(flags=[flag])
+        assert refused.value.status_code == want[0]
+        assert want[1] in refused.value.message
+        return
+    names, sizes, checksums = want
+    for page_size in (0, 1):
+        entries = bck.list_all_objects(flags=[flag], page_size=page_size)
+        assert [e.name for e in entries] == names
+        objects = [e for e in entries if not e.name.endswith("/")]
+        assert all(e.is_cached() and e.is_ok() and e.flags == 64 for e in objects)
+        assert {e.size for e in objects} == {1 if sizes else 0}
+        assert {e.checksum for e in objects} == {xxhash.xxh64(b"1").hexdigest() if checksums else ""}
+    entries = bck.list_all_objects(flags=[flag, ListObjectFlag.NO_RECURSION], page_size=1)
+    assert [(e.name, e.flags) for e in entries] == [("a/", 256), ("b", 64)]
+
+
+def test_no_inventory_of_a_bucket_without_a_backend(bck):
+    with pytest.raises(AISError) as refused:
+        bck.list_objects(inventory_name="inventory")
+    assert refused.value.status_code == 400
+    assert "no inventory to list" in refused.value.message
 
 
 # One bucket, two sides

@@ -1,6 +1,7 @@
 package native_test
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"reflect"
@@ -8,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/troupe-storage/troupe/api/ais"
+	"github.com/troupe-storage/troupe/messages"
 )
 
 // told is what a listing tells of a name.
@@ -44,7 +46,37 @@ func TestListFlags(t *testing.T) {
 		n.bucket("b")
 		listFlags(t, []*node{n})
 	})
-	t.Run("three", func(t *testing.T) { listFlags(t, startThree(t, "b")) })
+	t.Run("three", func(t *testing.T) {
+		nodes := startThree(t, "b")
+		listFlags(t, nodes)
+		if copies, markers := kept(t, nodes, "b", "a/1"), kept(t, nodes, "b", "deleted-0"); copies != 2 || markers != 2 {
+			t.Errorf("%d nodes have a/1, and %d what it was that was deleted, want 2 each: there was nothing to leave out", copies, markers)
+		}
+	})
+}
+
+// kept is how many nodes have a record of a name, be it one of a delete.
+func kept(t *testing.T, nodes []*node, bucket, name string) (count int) {
+	t.Helper()
+	for _, n := range nodes {
+		doc, err := n.Gateway().Bucket(bucket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		charge, err := n.Gateway().Charge(doc, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var differs *messages.MapDiffers // of a node that owns nothing of the key
+		switch kept, err := n.Gateway().Show(doc, name, charge.Epoch, false); {
+		case errors.As(err, &differs):
+		case err != nil:
+			t.Fatal(err)
+		case kept.Record != nil:
+			count++
+		}
+	}
+	return count
 }
 
 func listFlags(t *testing.T, nodes []*node) {

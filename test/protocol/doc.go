@@ -22,6 +22,10 @@
 // With plans (plan.go, form.go, convert.go) nodes join, are drained and given up, and the bucket's
 // values are converted to other forms.
 //
+// In runs of profile Local (local.go) hosts are the mountpaths of one node, and the map is the
+// node's mount map: written by one process, adopted by all at once, and found again by each start
+// among those mountpaths that are there.
+//
 // Simplifications: a node syncs at once, so that a kill falls between events; there
 // is one bucket and one lane; catching up asks key by key where nodes will compare
 // digests.

@@ -21,6 +21,7 @@ import (
 type broken struct {
 	gateway.Peers
 	loseStores   atomic.Bool // a store fails, and nobody is asked
+	loseRecords  atomic.Bool // as loseStores, but for uploads: those are sent
 	fakeStores   atomic.Bool // a store is acknowledged, and nobody is asked
 	loseSettled  atomic.Bool // nobody is told what is settled
 	fakeConfirms atomic.Bool // a read is confirmed, and nobody is asked
@@ -29,12 +30,15 @@ type broken struct {
 	confirms     atomic.Int64
 	parts        atomic.Int64 // sent
 	keys         atomic.Int64 // of all questions
+
+	beforeHeld  atomic.Pointer[func()] // is called once, before uploads under way are asked for
+	beforeShare atomic.Pointer[func()] // is called once, before another node is asked to share one
 }
 
 // Store implements gateway.Peers.
 func (b *broken) Store(c gateway.Charge, bucket *objects.BucketDoc, name string, record *objects.Meta, payload *gateway.Arrival) (messages.Stored, error) {
 	switch {
-	case b.loseStores.Load():
+	case b.loseStores.Load(), b.loseRecords.Load():
 		return messages.Stored{}, &messages.NodeAway{Node: c.Node.ID, Reason: "the test wants it so", Begun: true}
 	case b.fakeStores.Load():
 		return messages.Stored{Has: true}, nil
@@ -101,6 +105,22 @@ func (b *broken) EndUpload(c gateway.Charge, bucket *objects.BucketDoc, name, up
 		return nil
 	}
 	return b.Peers.EndUpload(c, bucket, name, uploadID, writes)
+}
+
+// HeldUploads implements gateway.Peers.
+func (b *broken) HeldUploads(set *messages.NodeSet, node *messages.NodeView, bucket *objects.BucketDoc, r gateway.HeldUploadsRequest) (*gateway.HeldUploads, error) {
+	if do := b.beforeHeld.Swap(nil); do != nil {
+		(*do)()
+	}
+	return b.Peers.HeldUploads(set, node, bucket, r)
+}
+
+// ShareUpload implements gateway.Peers.
+func (b *broken) ShareUpload(c gateway.Charge, bucket *objects.BucketDoc, name, uploadID string) error {
+	if do := b.beforeShare.Swap(nil); do != nil {
+		(*do)()
+	}
+	return b.Peers.ShareUpload(c, bucket, name, uploadID)
 }
 
 // Settled implements gateway.Peers.
