@@ -44,9 +44,12 @@ func (g *Gateway) CatchUp(ctx context.Context, m *smap.Smap) error {
 			if g.lanes().Most(bucket) == 1 {
 				continue // this node is the only source
 			}
-			err := g.catchUpBucket(ctx, bucket)
+			uploads, err := g.uploadsBehind(bucket) // one may be completed while objects are compared
 			if err == nil {
-				err = g.catchUpUploads(ctx, bucket) // after the objects that uploads became
+				err = g.catchUpBucket(ctx, bucket)
+			}
+			if err == nil {
+				err = g.catchUpUploads(ctx, bucket, uploads) // after the objects that uploads became
 			}
 			if err != nil {
 				return errs.E(op, bucket.Bucket, err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 
@@ -242,9 +243,9 @@ func (g *Gateway) RemoveLeftoverUploads(bucket *objects.BucketDoc) (removed int,
 	return removed, errors.Join(append(failures, err)...)
 }
 
-// catchUpUploads has the nodes in charge make what this node has of their uploads what
-// they have: those that either has, of keys that this node owns and is not in sync for.
-func (g *Gateway) catchUpUploads(ctx context.Context, bucket *objects.BucketDoc) error {
+// uploadsBehind returns the uploads under way of keys that this node owns and is not in
+// sync for: those that it has, and those that others say it is to have.
+func (g *Gateway) uploadsBehind(bucket *objects.BucketDoc) (map[messages.UploadName]bool, error) {
 	const op errs.Op = "gateway.CatchUp"
 	set := g.lanes()
 	var nodes []*messages.NodeView
@@ -255,7 +256,7 @@ func (g *Gateway) catchUpUploads(ctx context.Context, bucket *objects.BucketDoc)
 	}
 	all, err := g.allHeldUploads(set, nodes, bucket, HeldUploadsRequest{Asker: set.Self, To: smap.Slots - 1})
 	if err != nil {
-		return mapDiffers(op, bucket, err)
+		return nil, mapDiffers(op, bucket, err)
 	}
 	err = g.eachUpload(bucket, func(u *objects.Upload) error {
 		digest, _ := keyOf(bucket, u.Name)
@@ -264,14 +265,32 @@ func (g *Gateway) catchUpUploads(ctx context.Context, bucket *objects.BucketDoc)
 		}
 		return nil
 	})
+	return all, err
+}
+
+// catchUpUploads has the nodes in charge make what this node has of their uploads what
+// they have: those that are behind now, and those that were before the objects were
+// compared. One of these that is under way no more may have become the object since, of
+// which this node may not have been told: its key is compared again.
+func (g *Gateway) catchUpUploads(ctx context.Context, bucket *objects.BucketDoc, before map[messages.UploadName]bool) error {
+	const op errs.Op = "gateway.CatchUp"
+	all, err := g.uploadsBehind(bucket)
 	if err != nil {
 		return err
 	}
+	maps.Copy(all, before)
 	for _, u := range uploadNames(all) {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 		if err := g.catchUpUpload(bucket, u); err != nil {
+			return err
+		}
+		here, _, err := g.uploadHere(op, objects.Key{Bucket: bucket.Bucket, Name: u.Name}, u.ID)
+		if err == nil && here == nil {
+			err = g.catchUpKey(bucket, u.Name)
+		}
+		if err != nil {
 			return err
 		}
 	}

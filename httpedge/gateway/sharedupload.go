@@ -421,7 +421,11 @@ func (g *Gateway) endThere(op errs.Op, bucket *objects.BucketDoc, key objects.Ke
 			for try := 1; ; try++ {
 				_, failures[i] = atNode(g, op, bucket, key, c, func() (struct{}, error) {
 					theirs, err := g.Peers.ShowUpload(c, bucket, key.Name, uploadID)
-					if err == nil && theirs.Upload != nil {
+					switch {
+					case err != nil:
+					case theirs.Became != nil: // or it would come to light once that node is in charge
+						err = g.settleBecame(op, bucket, key, c, theirs.Became)
+					case theirs.Upload != nil:
 						err = g.Peers.EndUpload(c, bucket, key.Name, uploadID, theirs.Writes)
 					}
 					return struct{}{}, err
