@@ -285,7 +285,22 @@ func (w *walk) expect() {
 // of which a key is quarantined fails after all others of it are copied.
 func (w *walk) slots(since uint64, from, to uint16) error {
 	var held error
+	copied := func(err error) error {
+		if isHeld(err) {
+			held = cmp.Or(held, err)
+			return nil
+		}
+		return err
+	}
 	for _, bucket := range w.Keys.Buckets() {
+		underWay := func() ([]messages.UploadName, error) {
+			request := messages.OwedRequest{Bucket: bucket, From: from, To: to}
+			return retried(w, since, func(ctx context.Context) ([]messages.UploadName, error) { return w.Keys.OwedUploads(ctx, request) })
+		}
+		before, err := underWay()
+		if err != nil {
+			return err
+		}
 		for after, more := "", true; more; {
 			if err := w.turn(); err != nil {
 				return err
@@ -295,28 +310,37 @@ func (w *walk) slots(since uint64, from, to uint16) error {
 			if err != nil {
 				return err
 			}
-			if err := w.copyAll(since, bucket, page.Names); isHeld(err) {
-				held = cmp.Or(held, err)
-			} else if err != nil {
+			if err := copied(w.copyAll(since, bucket, page.Names)); err != nil {
 				return err
 			}
 			w.publish()
 			after, more = page.Upto, page.Upto != ""
 		}
 		// After the objects: an upload that becomes one meanwhile does so at all that are to
-		// have it.
-		request := messages.OwedRequest{Bucket: bucket, From: from, To: to}
-		uploads, err := retried(w, since, func(ctx context.Context) ([]messages.UploadName, error) { return w.Keys.OwedUploads(ctx, request) })
-		if err != nil {
-			return err
+		// have it, unless one of them was not told. Hence the keys of all uploads that were
+		// seen at last.
+		uploads, err := underWay()
+		if err == nil {
+			err = copied(w.copyUploads(since, bucket, uploads))
 		}
-		if err := w.copyUploads(since, bucket, uploads); isHeld(err) {
-			held = cmp.Or(held, err)
-		} else if err != nil {
+		if err == nil {
+			err = copied(w.copyAll(since, bucket, namesOf(before, uploads)))
+		}
+		if err != nil {
 			return err
 		}
 	}
 	return cmp.Or(w.unchanged(since), held)
+}
+
+// namesOf returns the keys of uploads, each once.
+func namesOf(lists ...[]messages.UploadName) []string {
+	var names []string
+	for _, u := range slices.Concat(lists...) {
+		names = append(names, u.Name)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // copyUploads copies uploads under way, one after the other, as copyAll does keys.

@@ -1,10 +1,22 @@
 package rebalance
 
 import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/sirupsen/logrus"
+
+	"github.com/troupe-storage/troupe/actors"
+	"github.com/troupe-storage/troupe/actors/xaction"
 	"github.com/troupe-storage/troupe/messages"
+	"github.com/troupe-storage/troupe/objects"
+	"github.com/troupe-storage/troupe/objects/clock"
 	"github.com/troupe-storage/troupe/objects/smap"
 )
 
@@ -96,5 +108,124 @@ func TestLimit(t *testing.T) {
 	l.did(1, 0)
 	if wait := l.due(messages.JobRate{Objects: 1}, now.Add(time.Hour)); wait != time.Second {
 		t.Errorf("after an hour of rest %s are waited", wait)
+	}
+}
+
+// completed is a node's keys: an upload is under way that is completed while objects are
+// copied, behind them, and the next owner is not told.
+type completed struct {
+	mu      sync.Mutex
+	pages   int
+	object  bool     // the upload is an object
+	copied  []string // what the next owners have
+	uploads int      // how often uploads were listed
+	end     func()   // called when all slots are walked
+}
+
+func (k *completed) Buckets() []*objects.BucketDoc {
+	return []*objects.BucketDoc{{Bucket: objects.Bucket{Provider: objects.ProviderAIS, Name: "photos"}}}
+}
+
+func (k *completed) Owed(_ context.Context, r messages.OwedRequest) (*messages.OwedPage, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.pages++
+	if r.From == 0 {
+		k.object = true
+		return &messages.OwedPage{Names: []string{"a"}}, nil
+	}
+	if int(r.To) == smap.Slots-1 {
+		k.end()
+	}
+	return &messages.OwedPage{}, nil
+}
+
+func (k *completed) CopyOut(_ context.Context, _ *objects.BucketDoc, name string) (int64, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.copied = append(k.copied, name)
+	return 1, nil
+}
+
+func (k *completed) OwedUploads(_ context.Context, r messages.OwedRequest) ([]messages.UploadName, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.uploads++
+	if r.From != 0 || k.object {
+		return nil, nil
+	}
+	return []messages.UploadName{{Name: "b", ID: "1"}}, nil
+}
+
+func (k *completed) CopyOutUpload(context.Context, *objects.BucketDoc, messages.UploadName) (int64, error) {
+	return 0, fmt.Errorf("it is an object")
+}
+
+func (k *completed) Leftovers(context.Context, *objects.BucketDoc, string) (*messages.LeftoverPage, error) {
+	return &messages.LeftoverPage{}, nil
+}
+
+func (k *completed) RemoveLeftover(context.Context, *objects.BucketDoc, messages.Leftover) error {
+	return nil
+}
+
+func (k *completed) RemoveLeftoverUploads(context.Context, *objects.BucketDoc) error { return nil }
+
+func (k *completed) Tally(context.Context, *objects.BucketDoc, string) (*messages.PlanTally, error) {
+	return nil, nil
+}
+
+// nowhere keeps no documents of jobs.
+type nowhere struct{}
+
+func (nowhere) PutJob(string, []byte) error { return nil }
+func (nowhere) RemoveJob(string) error      { return nil }
+
+// What an upload became while objects were copied goes to the next owners, too.
+func TestUploadThatIsCompletedMeanwhile(t *testing.T) {
+	m, err := smap.New("line", smap.Node{ID: "a", Digest: 1}, smap.Node{ID: "b", Digest: 2})
+	if err == nil {
+		m, err = m.Change().Begin([]smap.NodeID{"a"}).Done()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	over, err := m.Change().Cancel().Done()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var view atomic.Pointer[messages.ClusterView]
+	view.Store(&messages.ClusterView{Self: "a", Map: m})
+	keys := &completed{end: func() { view.Store(&messages.ClusterView{Self: "a", Map: over}) }}
+	log := logrus.New()
+	log.SetOutput(io.Discard)
+	system := actors.NewSystemOn(clock.NewSystem(), logrus.NewEntry(log))
+	defer system.Shutdown()
+	spec, err := xaction.Spec(xaction.Config{System: system, Store: nowhere{}, Kinds: []xaction.Kind{
+		Kind(Config{View: view.Load, Keys: keys, Report: new(atomic.Pointer[messages.PlanWalk]), Swept: new(atomic.Uint64)}),
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	jobs, err := system.Spawn(system.Root(), spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer system.Root().Stop(jobs)
+	start := &messages.StartJob{Kind: Name, Parameters: fmt.Appendf(nil, `{"plan":%d}`, m.Version()), Reply: messages.NewReply[*messages.Job]()}
+	system.Root().Send(jobs, start)
+	job, err := start.Reply.Wait("test", time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wait := &messages.WaitJob{ID: job.ID, Within: time.Minute, Reply: messages.NewReply[*messages.Job]()}
+	system.Root().Send(jobs, wait)
+	if job, err = wait.Reply.Wait("test", time.Minute); err != nil || job.State != messages.JobFinished {
+		t.Fatalf("%+v, %v", job, err)
+	}
+	keys.mu.Lock()
+	defer keys.mu.Unlock()
+	if !slices.Contains(keys.copied, "a") || !slices.Contains(keys.copied, "b") {
+		t.Errorf("of a and b %v went to the next owners; %d pages, uploads listed %d times", keys.copied, keys.pages, keys.uploads)
 	}
 }
