@@ -25,13 +25,14 @@ SHORTENED := /(cluster/member|mountpath/(layout|index)|test/(control|crash|node|
 # when everything else is over. go test begins packages in the order in which it is given them.
 PACKAGES := go list $(addprefix ./test/,together clients road crash plan demo membership node transition) ./... | awk '!seen[$$0]++'
 
-GO_TEST = xargs go test -json -count=1 -p $(SUITES) -timeout 60m -skip 'Soak$$' $(TEST_FLAGS)
+GO_TEST = xargs go test -json -count=1 -p $(SUITES) -parallel $(SUITES) -timeout 60m -skip 'Soak$$' $(TEST_FLAGS)
 
 NATIVE ?= 127.0.0.1:8080
 S3 ?= 127.0.0.1:9000
 FUZZ_RUNS ?= 20000
-# How many packages are tested at a time: suites of several nodes mostly wait.
-SUITES ?= $(shell echo $$(( $$(nproc) * 3 / 2 )))
+# How many packages are tested at a time, and how many tests of each that say they may be:
+# suites of several nodes mostly wait.
+SUITES ?= $(shell echo $$(( $$(nproc) * 2 )))
 TEST_FLAGS ?=
 # Empty where there is no C compiler, which the race detector needs.
 RACE ?= $(if $(filter 1,$(shell go env CGO_ENABLED)),-race)

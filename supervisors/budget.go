@@ -1,8 +1,6 @@
 package supervisors
 
 import (
-	"runtime/debug"
-
 	"github.com/sirupsen/logrus"
 
 	"github.com/troupe-storage/troupe/mountpath"
@@ -61,7 +59,7 @@ func (o *opener) divide() {
 		}
 	}
 	memtables += memtablesOf(max(mountpaths-open, 0), o.memTableBytes(mountpaths))
-	debug.SetMemoryLimit(heapOf(o.config.MemoryBytes, memtables))
+	o.config.LimitHeap(heapOf(o.config.MemoryBytes, memtables))
 }
 
 // checkDescriptors says why another mountpath has no room within the limit of open

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -66,7 +67,12 @@ type Config struct {
 
 	// MemoryBytes is what the node may use: slabs, caches, memtables and heap; at
 	// least MinMemoryBytes; default 1 GiB.
-	MemoryBytes    int64
+	MemoryBytes int64
+	// LimitHeap is told how many bytes of MemoryBytes Go's heap may take: at start, and
+	// whenever a mountpath comes or goes. The default limits the heap of the process, which
+	// is right where the node is all that is in it; who runs several nodes in a process, or a
+	// node beside much else, adds up what they say. Safe for concurrent use.
+	LimitHeap      func(bytes int64)
 	MinPartBytes   int64 // least size of a part that is not the last, in bytes; default 5 MiB, at least 1
 	MaxConnections int   // of each listener at a time; default 4096
 	// Reserve is kept free on each mountpath, beside what its index may have to write
@@ -158,6 +164,9 @@ func (c Config) WithDefaults() Config {
 	}
 	if c.MemoryBytes == 0 {
 		c.MemoryBytes = 1 << 30
+	}
+	if c.LimitHeap == nil {
+		c.LimitHeap = func(bytes int64) { debug.SetMemoryLimit(bytes) }
 	}
 	if c.MinPartBytes == 0 {
 		c.MinPartBytes = 5 << 20

@@ -145,7 +145,7 @@ func Start(config Config) (_ *Node, err error) {
 		return nil, err
 	}
 	n.md5 = checksum.NewMD5Pool()
-	debug.SetMemoryLimit(budget.heap)
+	config.LimitHeap(budget.heap)
 	debug.SetGCPercent(collectAt)
 	options := actors.Options{Clock: n.clock, Log: n.log, Version: config.Version, Quarantine: config.Quarantine}
 	if n.cluster != nil || config.Road != nil {

@@ -58,7 +58,7 @@ func start(t *testing.T, dir string, desk *faults.Desk) *world {
 	log.SetOutput(io.Discard)
 	w := &world{T: t, dir: dir}
 	config := supervisors.Config{
-		Native: "127.0.0.1:0", S3: "127.0.0.1:0", MemoryBytes: 256 << 20, MinPartBytes: 1, InlineBytes: inlineBytes, Log: log, Faults: desk,
+		Native: "127.0.0.1:0", S3: "127.0.0.1:0", MemoryBytes: 256 << 20, LimitHeap: func(int64) {}, MinPartBytes: 1, InlineBytes: inlineBytes, Log: log, Faults: desk,
 	}
 	for i := range mountpaths {
 		config.Data = append(config.Data, filepath.Join(dir, "d"+strconv.Itoa(i)))

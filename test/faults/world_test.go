@@ -56,7 +56,7 @@ func startWith(t testing.TB, desk *faults.Desk, change func(*supervisors.Config)
 	log.SetOutput(io.Discard)
 	w := &world{TB: t, dir: t.TempDir()}
 	config := supervisors.Config{
-		Native: "127.0.0.1:0", S3: "127.0.0.1:0", MemoryBytes: 256 << 20, InlineBytes: inlineBytes, Log: log, Faults: desk,
+		Native: "127.0.0.1:0", S3: "127.0.0.1:0", MemoryBytes: 256 << 20, LimitHeap: func(int64) {}, InlineBytes: inlineBytes, Log: log, Faults: desk,
 	}
 	for i := range 2 {
 		config.Data = append(config.Data, filepath.Join(w.dir, "d"+strconv.Itoa(i)))

@@ -69,7 +69,7 @@ func newWorld(t *testing.T, seed uint64) *world {
 		}
 		w.nodes[number] = &node{number: number, config: supervisors.Config{
 			Data: []string{filepath.Join(dir, "d0"), filepath.Join(dir, "d1")}, Native: "127.0.0.1:0", S3: "127.0.0.1:0", Intra: "127.0.0.1:0",
-			MemoryBytes: supervisors.MinMemoryBytes, InlineBytes: 4 << 10, Log: log, Reserve: supervisors.Reserve{Bytes: 1 << 20, Percent: 1},
+			MemoryBytes: supervisors.MinMemoryBytes, LimitHeap: func(int64) {}, InlineBytes: 4 << 10, Log: log, Reserve: supervisors.Reserve{Bytes: 1 << 20, Percent: 1},
 			Cluster: supervisors.ClusterConfig{Name: "five", Secret: supervisors.Secret(strings.Repeat("0f", 32)), Dial: w.links.dial(number)},
 		}}
 		t.Cleanup(func() { w.stop(number) })

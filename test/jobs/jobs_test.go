@@ -41,7 +41,7 @@ func start(t *testing.T, dir string, kinds ...xaction.Kind) *node {
 	log := logrus.New()
 	log.SetOutput(io.Discard)
 	config := supervisors.Config{
-		Native: "127.0.0.1:0", S3: "127.0.0.1:0", MemoryBytes: 256 << 20, MinPartBytes: 1, InlineBytes: 4 << 10, Log: log,
+		Native: "127.0.0.1:0", S3: "127.0.0.1:0", MemoryBytes: 256 << 20, LimitHeap: func(int64) {}, MinPartBytes: 1, InlineBytes: 4 << 10, Log: log,
 		Extensions: []supervisors.Extension{{Jobs: kinds}},
 	}
 	for i := range 3 {

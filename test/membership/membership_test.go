@@ -70,7 +70,7 @@ func (w *world) config(name string) supervisors.Config {
 	}
 	return supervisors.Config{
 		Data: []string{filepath.Join(dir, "d0"), filepath.Join(dir, "d1")}, Native: "127.0.0.1:0", S3: "127.0.0.1:0", Intra: "127.0.0.1:0",
-		MemoryBytes: supervisors.MinMemoryBytes, Log: log, Reserve: supervisors.Reserve{Bytes: 1 << 20, Percent: 1},
+		MemoryBytes: supervisors.MinMemoryBytes, LimitHeap: func(int64) {}, Log: log, Reserve: supervisors.Reserve{Bytes: 1 << 20, Percent: 1},
 		Cluster: supervisors.ClusterConfig{Name: "test", Consul: w.server.Address, SecretFile: w.secret},
 	}
 }

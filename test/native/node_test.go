@@ -34,7 +34,7 @@ func start(t *testing.T, change func(*supervisors.Config)) *node {
 	t.Helper()
 	log := logrus.New()
 	log.SetOutput(io.Discard)
-	config := supervisors.Config{Native: "127.0.0.1:0", S3: "127.0.0.1:0", MemoryBytes: 128 << 20, InlineBytes: 4 << 10, Log: log}
+	config := supervisors.Config{Native: "127.0.0.1:0", S3: "127.0.0.1:0", MemoryBytes: 128 << 20, LimitHeap: func(int64) {}, InlineBytes: 4 << 10, Log: log}
 	dir := t.TempDir()
 	for i := range 3 {
 		config.Data = append(config.Data, filepath.Join(dir, "d"+strconv.Itoa(i)))

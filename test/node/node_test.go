@@ -39,7 +39,7 @@ func start(t *testing.T, dir string, mountpaths int, change func(*supervisors.Co
 	log := logrus.New()
 	log.SetOutput(io.Discard)
 	config := supervisors.Config{
-		Native: "127.0.0.1:0", S3: "127.0.0.1:0", MemoryBytes: 256 << 20, MinPartBytes: 1, InlineBytes: inlineBytes, Log: log,
+		Native: "127.0.0.1:0", S3: "127.0.0.1:0", MemoryBytes: 256 << 20, LimitHeap: func(int64) {}, MinPartBytes: 1, InlineBytes: inlineBytes, Log: log,
 	}
 	for i := range mountpaths {
 		config.Data = append(config.Data, filepath.Join(dir, "d"+strconv.Itoa(i)))

@@ -105,7 +105,7 @@ func (w *world) start(names ...string) {
 			}
 			n.config = supervisors.Config{
 				Data: []string{filepath.Join(dir, "d0"), filepath.Join(dir, "d1")}, Native: "127.0.0.1:0", S3: "127.0.0.1:0", Intra: "127.0.0.1:0",
-				MemoryBytes: supervisors.MinMemoryBytes, InlineBytes: inlineBytes, MinPartBytes: 1, Log: log, Reserve: supervisors.Reserve{Bytes: 1 << 20, Percent: 1},
+				MemoryBytes: supervisors.MinMemoryBytes, LimitHeap: func(int64) {}, InlineBytes: inlineBytes, MinPartBytes: 1, Log: log, Reserve: supervisors.Reserve{Bytes: 1 << 20, Percent: 1},
 				Cluster: supervisors.ClusterConfig{Name: "test", Secret: supervisors.Secret(strings.Repeat("0f", 32))},
 			}
 			w.t.Cleanup(func() { w.stop(name) })

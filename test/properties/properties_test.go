@@ -43,7 +43,7 @@ func start(t *testing.T, data ...string) *node {
 func try(data ...string) (*supervisors.Node, error) {
 	log := logrus.New()
 	log.SetOutput(io.Discard)
-	return supervisors.Start(supervisors.Config{Data: data, Native: "127.0.0.1:0", S3: "127.0.0.1:0", MemoryBytes: 128 << 20, Log: log})
+	return supervisors.Start(supervisors.Config{Data: data, Native: "127.0.0.1:0", S3: "127.0.0.1:0", MemoryBytes: 128 << 20, LimitHeap: func(int64) {}, Log: log})
 }
 
 func (n *node) stop() {

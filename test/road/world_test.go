@@ -106,7 +106,7 @@ func (w *world) start(id string, road bool) *member {
 	log := logrus.New()
 	log.SetOutput(io.Discard)
 	m := &member{id: id}
-	config := supervisors.Config{Native: "127.0.0.1:0", S3: "127.0.0.1:0", MemoryBytes: 128 << 20, InlineBytes: 8 << 10, MinPartBytes: 1, Log: log}
+	config := supervisors.Config{Native: "127.0.0.1:0", S3: "127.0.0.1:0", MemoryBytes: 128 << 20, LimitHeap: func(int64) {}, InlineBytes: 8 << 10, MinPartBytes: 1, Log: log}
 	dir := w.t.TempDir()
 	for i := range 2 {
 		config.Data = append(config.Data, filepath.Join(dir, fmt.Sprint("d", i)))
