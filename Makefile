@@ -16,9 +16,9 @@ export GOFLAGS := $(strip $(GOFLAGS) -trimpath)
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 FOLDERS := $(wildcard objects messages api backend actors mountpath cluster httpedge supervisors tools cmd test)
-# The suites that start processes of the real binary or compare with other programs, of which
-# a race detector sees nothing.
-PROCESSES := /(objects/archive|test/(process/nodes|together|plan|prove|cli|clients|conformance|demo|disks|edges|extension|hostile|kill|lifecycle|loopback|membership|memory|million|offline|space|tour|volume))$$
+# The suites that start processes, most of the real binary, or compare with other programs, of
+# which a race detector sees nothing.
+PROCESSES := /(objects/archive|backend/conformance|test/(process/nodes|together|plan|prove|cli|clients|conformance|demo|disks|edges|extension|hostile|kill|lifecycle|loopback|membership|memory|million|offline|space|tour|volume))$$
 # The suites that have tests which do less under the race detector: those run again without it.
 SHORTENED := /(cluster/member|mountpath/(layout|index)|test/(control|crash|node|road))$$
 # All packages, and the suites that take minutes before the others: none of them is begun
