@@ -86,8 +86,13 @@ func TestEveryFileIsRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	below, err := filepath.Glob("native/test_*.py")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files = append(files, below...)
 	var source []byte
-	for _, name := range []string{"clients_test.go", "cluster_test.go"} {
+	for _, name := range []string{"clients_test.go", "cluster_test.go", "native_test.go"} {
 		text, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
@@ -227,7 +232,7 @@ func (p pytest) run(files ...string) ([]result, string, error) {
 	}
 	dir := p.t.TempDir()
 	report := filepath.Join(dir, "report.jsonl")
-	args := []string{"-m", "pytest", "-q", "--tb=short", "-p", "no:cacheprovider", "--basetemp=" + filepath.Join(dir, "tmp")}
+	args := []string{"-m", "pytest", "-q", "--tb=short", "-p", "no:cacheprovider", "--confcutdir=.", "--basetemp=" + filepath.Join(dir, "tmp")}
 	args = append(args, strings.Fields(*pytestFlags)...)
 	command := exec.CommandContext(p.t.Context(), program, append(args, files...)...)
 	command.Env = append(os.Environ(), p.env...)

@@ -1,0 +1,37 @@
+"""Cluster: the map, readiness, buckets, and what the nodes say of themselves."""
+
+from aistore.sdk.request_client import RequestClient
+
+from conftest import endpoints
+from covers import covers
+
+
+@covers("Cluster.get_info", "Cluster.get_uuid", "Cluster.get_primary_url", "Cluster.is_ready", "Cluster.client")
+def test_the_map_names_every_node(ais, endpoint):
+    cluster = ais.cluster()
+    assert isinstance(cluster.client, RequestClient)
+    smap = cluster.get_info()
+    assert {n.public_net.direct_url for n in smap.tmap.values()} == set(endpoints())
+    assert {n.public_net.direct_url for n in smap.pmap.values()} == set(endpoints())
+    assert not set(smap.pmap) & set(smap.tmap)
+    assert cluster.get_uuid() == smap.uuid != ""
+    assert cluster.get_primary_url() == smap.proxy_si.public_net.direct_url
+    assert cluster.get_primary_url() in endpoints() and endpoint in endpoints()
+    assert cluster.is_ready()
+
+
+@covers("Cluster.list_buckets")
+def test_buckets_are_listed(ais, shared):
+    assert shared.name in [b.name for b in ais.cluster().list_buckets()]
+    assert ais.cluster().list_buckets(provider="aws") == []
+
+
+@covers("Cluster.get_performance")
+def test_every_node_tells_of_itself(ais):
+    told = ais.cluster().get_performance()
+    assert set(told) == set(ais.cluster().get_info().tmap)
+    for node, status in told.items():
+        assert status["snode"]["daemon_id"] == node
+        assert status["snode"]["daemon_type"] == "target"
+        assert status["tracker"]["up.ns.time"] > 0
+        assert status["capacity"]["mountpaths"]
