@@ -19,7 +19,7 @@ type budget struct {
 // budgetOf divides the memory: three eighths for payloads on their way, an
 // eighth for blocks of the indexes, a quarter at most for their memtables (two of
 // each index), and the rest for the heap, of which a sixty-fourth of all may be indexes of
-// members of shards.
+// members of shards, and as much, 4 MiB at most, the text of the log (keptLog).
 func budgetOf(memory int64, mountpaths int) budget {
 	return budget{
 		slabs: int(memory * 3 / 8 / slab.Bytes), blockCache: memory / 8, members: memory / 64,

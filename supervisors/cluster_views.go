@@ -19,14 +19,14 @@ import (
 
 // What a node tells clients and Consul of its cluster.
 
-// askPeer has another node answer what is asked of it.
-func (n *Node) askPeer(node, kind, what string) (native.PeerAnswer, error) {
+// askPeer has another node answer a native.PeerTarget.
+func (n *Node) askPeer(node, target string) (native.PeerAnswer, error) {
 	const op errs.Op = "supervisors.askPeer"
 	view := n.cluster.nodes.Load().Find(node)
 	if view == nil {
 		return native.PeerAnswer{}, errs.E(op, node, errs.NotFound, errors.New("it is no node of the cluster"))
 	}
-	fetched, err := n.road.Fetch(view, native.PeerTarget(kind, what))
+	fetched, err := n.road.Fetch(view, target)
 	if err != nil {
 		return native.PeerAnswer{}, errs.E(op, node, errs.Offline, err)
 	}

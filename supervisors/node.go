@@ -3,6 +3,7 @@ package supervisors
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"runtime/debug"
 	"sync/atomic"
@@ -86,6 +87,7 @@ type Node struct {
 	certificate *httpedge.Certificate // nil: plain HTTP
 	access      *access.Log           // nil: none
 	tuning      *tuning
+	kept        *logKeeper
 
 	native, s3, intra string // addresses as bound; intra is empty where the node is alone
 }
@@ -102,7 +104,7 @@ func Start(config Config) (_ *Node, err error) {
 		return nil, errs.E(op, err)
 	}
 	n := &Node{config: config, given: config, log: logrus.NewEntry(config.Log), clock: clock.NewSystem()}
-	n.tuning = newTuning(config)
+	n.tuning, n.kept = newTuning(config), newLogKeeper(config.Log, config.MemoryBytes)
 	if config.Faults != nil {
 		n.clock = config.Faults.Clock()
 	}
@@ -218,6 +220,7 @@ func Start(config Config) (_ *Node, err error) {
 	if err := n.openAccounts(documents, registry); err != nil {
 		return nil, err
 	}
+	n.kept.begin(fmt.Sprintf("Troupe %s: node %s began at %s", config.Version, documents.Node().NodeID, started.UTC().Format(time.RFC3339)))
 	listeners, err := n.listeners(registry, documents.Node().NodeID, documents.Node().ClusterID, started)
 	if err != nil {
 		return nil, err
@@ -403,7 +406,7 @@ func (n *Node) listeners(registry gatherer, nodeID, clusterID string, started ti
 	nativeHandler := native.New(native.Config{
 		Gateway: n.gateway, Relay: n.edgeRoad(intra.NativeEdge), Roster: n.roster.Load, Metrics: registry, S3: s3Below.Handle, ExpectS3: s3Below.Expect, NodeID: nodeID,
 		ClusterID: clusterID, System: systemInfo, Capacity: n.capacity,
-		Cluster: n.Cluster, Peers: n.askPeer, Scheme: n.scheme("native"),
+		Cluster: n.Cluster, Peers: n.askPeer, Log: n.kept, Scheme: n.scheme("native"),
 		Unready: n.unready, Alone: n.alone, Auth: signatures, Access: n.nativeAccess(), Pages: pages, Routes: n.nativeRoutes(),
 		Started: started, Now: n.clock.Now, Context: ctx,
 	})
@@ -555,6 +558,7 @@ func (n *Node) Stop() error {
 	failures = append(failures, closeMounts(n.mounts.all()))
 	n.mounts.change(func([]*mount) []*mount { return nil })
 	failures = append(failures, n.config.Trial.end())
+	n.kept.close()
 	if n.shared != nil {
 		n.shared.Close()
 		n.shared = nil

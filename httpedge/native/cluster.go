@@ -108,7 +108,7 @@ func (r *Request) each(kind, what string) (map[string]json.RawMessage, error) {
 		wait.Add(1)
 		go func() {
 			defer wait.Done()
-			answer, err := r.h.Peers(id, kind, what)
+			answer, err := r.h.Peers(id, PeerTarget(kind, what, new(fasthttp.Args)))
 			if err == nil && answer.Status != fasthttp.StatusOK {
 				err = Refuse(fasthttp.StatusServiceUnavailable, "", "node %q answered with status %d", id, answer.Status)
 			}

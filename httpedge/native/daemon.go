@@ -63,7 +63,7 @@ func (r *Request) askNode(node, kind, what string) error {
 		}
 		return Refuse(fasthttp.StatusServiceUnavailable, "", "node %q is %s since version %d of the cluster map", node, entry.State, entry.Since)
 	}
-	answer, err := r.h.Peers(node, kind, what)
+	answer, err := r.h.Peers(node, PeerTarget(kind, what, r.ctx.QueryArgs()))
 	if err != nil {
 		return err
 	}
@@ -92,7 +92,9 @@ func (r *Request) tellNode(kind, what string) error {
 		return r.JSON(r.h.mountpaths())
 	case "software_version":
 		return r.Text(aisVersion)
-	case "config", "disk", "metrics", "log", "tls_certificate", "remote":
+	case "log":
+		return r.tellLog()
+	case "config", "disk", "metrics", "tls_certificate", "remote":
 		return notImplemented("query \"what=" + what + "\" of a node")
 	default:
 		return Refuse(fasthttp.StatusBadRequest, "", "invalid query: what=%q", what)
@@ -153,9 +155,19 @@ func (h *Handler) mountpaths() ais.Mountpaths {
 // about this one: GET, with the role and what is asked as kind and what.
 const PeerPath = "/v1/cluster/node"
 
-// PeerTarget is what a node is asked at the intra listener for.
-func PeerTarget(kind, what string) string {
-	return PeerPath + "?kind=" + string(fasthttp.AppendQuotedArg(nil, []byte(kind))) + "&what=" + string(fasthttp.AppendQuotedArg(nil, []byte(what)))
+// peerArguments are what goes along of a query that is passed on, of its log.
+var peerArguments = [...]string{"severity", "offset", "all"}
+
+// PeerTarget is what a node is asked at the intra listener for; arguments are the client's.
+func PeerTarget(kind, what string, arguments *fasthttp.Args) string {
+	target := append([]byte(PeerPath+"?kind="), fasthttp.AppendQuotedArg(nil, []byte(kind))...)
+	target = append(append(target, "&what="...), fasthttp.AppendQuotedArg(nil, []byte(what))...)
+	for _, name := range peerArguments {
+		if value := arguments.Peek(name); len(value) > 0 {
+			target = fasthttp.AppendQuotedArg(append(append(append(target, '&'), name...), '='), value)
+		}
+	}
+	return string(target)
 }
 
 // AnswerPeer answers a query that another node passes on.

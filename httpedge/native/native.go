@@ -64,9 +64,10 @@ type Config struct {
 	ClusterID string
 	// Cluster returns the cluster as the node sees it; nil, or nothing: it is alone.
 	Cluster func() *messages.ClusterView
-	// Peers has another node answer what is asked of it: kind is its role. Needed where
-	// Cluster is.
-	Peers func(node, kind, what string) (PeerAnswer, error)
+	// Peers has another node answer a PeerTarget. Needed where Cluster is.
+	Peers func(node, target string) (PeerAnswer, error)
+	// Log is what clients may read of the node's log.
+	Log KeptLog
 	// Scheme is how URLs of native listeners begin, all nodes' alike: http://
 	Scheme string
 	// System and Capacity tell of the machine and of the mountpaths; they may look

@@ -60,9 +60,6 @@ class Wait(typing.NamedTuple):
 WAITING = {
     "Cluster.list_jobs_status": Wait("J3", 501, "what=status_all"),
     "Cluster.list_running_jobs": Wait("J3", 501, "what=running_all"),
-    "Cluster.get_node_log": Wait("C2", 501, "what=log"),
-    "Cluster.get_node_log_archive": Wait("C2", 501, "what=log"),
-    "Cluster.get_cluster_logs": Wait("C2", 501, "what=log"),
     "Cluster.list_etls": Wait(NOT_MET, 501, "ETL (/v1/etl) is not implemented"),
     "Bucket.rename": Wait("N3", 501, "move-bck"),
     "Bucket.evict": Wait("R10", 404, "does not exist"),

@@ -32,9 +32,6 @@ class World:
         self.clusters, self.tokens = self.authn.cluster_manager(), self.authn.token_manager()
         self.endpoint = endpoint
 
-    def node(self):
-        return next(iter(self.cluster.get_info().tmap))
-
     def append_as_file(self):
         with self.obj.get_writer().as_file() as file:
             file.write(b"2")
@@ -62,9 +59,6 @@ def world(ais, shared, endpoint):
 ASK = {
     "Cluster.list_jobs_status": lambda w, _: w.cluster.list_jobs_status(),
     "Cluster.list_running_jobs": lambda w, _: w.cluster.list_running_jobs(),
-    "Cluster.get_node_log": lambda w, _: w.cluster.get_node_log(w.node()),
-    "Cluster.get_node_log_archive": lambda w, _: w.cluster.get_node_log_archive(w.node()),
-    "Cluster.get_cluster_logs": lambda w, _: w.cluster.get_cluster_logs(),
     "Cluster.list_etls": lambda w, _: w.cluster.list_etls(),
     "Bucket.rename": lambda w, _: w.bck.rename("elsewhere"),
     "Bucket.evict": lambda w, _: w.remote.evict(),
