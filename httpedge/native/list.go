@@ -72,6 +72,7 @@ type listing struct {
 	props   listProps
 	layout  string // of access times
 	size    int
+	of      string // the node whose names are told: those that it is in charge of; empty: all
 	request gateway.ListRequest
 }
 
@@ -99,8 +100,12 @@ func (h *Handler) newListing(bucket ais.Bucket, doc *objects.BucketDoc, m *ais.L
 	case len(l.layout) > 64:
 		return nil, Refuse(fasthttp.StatusBadRequest, "", "invalid time_format: %d bytes, at most 64", len(l.layout))
 	}
-	if m.Target != "" && m.Target != h.targetID() {
-		return nil, Refuse(fasthttp.StatusNotFound, "", "target %q does not exist", m.Target)
+	if m.Target != "" {
+		kind, node, err := h.role(m.Target)
+		if err != nil || kind != ais.TypeTarget {
+			return nil, Refuse(fasthttp.StatusNotFound, "", "target %q does not exist", m.Target)
+		}
+		l.of = node
 	}
 	if m.PageSize < 0 {
 		return nil, Refuse(fasthttp.StatusBadRequest, "", "invalid pagesize %d", m.PageSize)
@@ -131,7 +136,9 @@ func (l *listing) page(r *Request) (*ais.List, error) {
 			return nil, err
 		}
 		for i := range step.Entries {
-			page.Entries = append(page.Entries, l.entry(&step.Entries[i]))
+			if l.tells(&step.Entries[i]) {
+				page.Entries = append(page.Entries, l.entry(&step.Entries[i]))
+			}
 			l.request.After = step.Entries[i].Name
 		}
 		if !step.More {
@@ -140,6 +147,19 @@ func (l *listing) page(r *Request) (*ais.List, error) {
 	}
 	page.ContinuationToken = l.request.After
 	return page, nil
+}
+
+// tells reports whether an entry is one that is asked for. Directories always are: who is
+// in charge of what is in them is not known here.
+func (l *listing) tells(e *messages.ObjectEntry) bool {
+	if l.of == "" || e.Meta == nil {
+		return true
+	}
+	at := l.h.Gateway.Whereabouts(l.doc, e.Name)
+	if at.Here {
+		return l.of == l.h.NodeID
+	}
+	return l.of == at.InCharge
 }
 
 // entry tells of one name what is asked.
@@ -167,7 +187,7 @@ func (l *listing) entry(e *messages.ObjectEntry) ais.Entry {
 		entry.Location = l.h.location(l.doc, e.Name)
 	}
 	if l.props.has(listCopies) {
-		entry.Copies = 1
+		entry.Copies = len(l.h.mirrored(l.doc, e.Name))
 	}
 	if l.request.Whole && e.Meta.Where == objects.Chunks {
 		entry.Flags |= ais.EntryChunked

@@ -179,9 +179,30 @@ func (r *Request) setCustom(meta *objects.Meta) {
 	}
 }
 
-// location is where a name is, as AIStore writes it: "t[ID]:/mountpath".
+// location is where a name is, as AIStore writes it: "t[ID]:/mountpath"; at another node
+// "t[ID]".
 func (h *Handler) location(doc *objects.BucketDoc, name string) string {
+	if at := h.Gateway.Whereabouts(doc, name); !at.Here {
+		return targetName(at.InCharge)
+	}
 	return "t[" + h.targetID() + "]:" + h.Gateway.Location(doc, name)
+}
+
+// targetName is a node as AIStore writes it.
+func targetName(node string) string { return "t[" + targetPrefix + node + "]" }
+
+// mirrored is where the copies of a name are, the one in charge first: the mountpath of
+// this node's own, and the names of the other nodes.
+func (h *Handler) mirrored(doc *objects.BucketDoc, name string) []string {
+	at := h.Gateway.Whereabouts(doc, name)
+	copies := []string{targetName(at.InCharge)}
+	if at.Here {
+		copies[0] = h.Gateway.Location(doc, name)
+	}
+	for _, node := range at.Others {
+		copies = append(copies, targetName(node))
+	}
+	return copies
 }
 
 // csv cuts a list of names at commas, without blanks around them and without

@@ -4,6 +4,7 @@ import (
 	"io"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/valyala/fasthttp"
 
@@ -27,8 +28,9 @@ func headProps() map[string]func(*Request, headed) {
 			r.ctx.Response.Header.SetBytesV("Last-Modified", fasthttp.AppendHTTPDate(nil, o.meta.Modified))
 		},
 		"copies": func(r *Request, o headed) {
-			r.set("Ais-Mirror-Paths", "["+r.h.Gateway.Location(o.doc, o.target.name)+"]")
-			r.set("Ais-Mirror-Copies", "1")
+			copies := r.h.mirrored(o.doc, o.target.name)
+			r.set("Ais-Mirror-Paths", "["+strings.Join(copies, ",")+"]")
+			r.set("Ais-Mirror-Copies", strconv.Itoa(len(copies)))
 		},
 		"chunked": func(r *Request, o headed) {
 			if o.meta.Where == objects.Chunks {

@@ -99,3 +99,19 @@ def test_a_request_that_has_no_method_of_its_own(shared):
     with pytest.raises(AISError) as refused:
         bck.make_request("POST", "no-such-action")
     assert refused.value.status_code == 400 and "no-such-action" in refused.value.message
+
+
+def test_each_target_lists_what_it_is_in_charge_of(ais, bck):
+    names = sorted(f"o-{n}" for n in range(24))
+    for name in names:
+        bck.object(name).get_writer().put_content(b"1")
+    told = {}
+    for target in ais.cluster().get_info().tmap:
+        for page_size in (0, 3):
+            of = bck.list_all_objects(target=target, page_size=page_size, props="name,location")
+            assert all(e.location.startswith(f"t[{target}]") for e in of)
+            told[target] = [e.name for e in of]
+    assert sorted(name for of in told.values() for name in of) == names, told
+    with pytest.raises(AISError) as refused:
+        bck.list_objects(target="tnobody")
+    assert refused.value.status_code == 404
