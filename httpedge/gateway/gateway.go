@@ -86,6 +86,7 @@ type Gateway struct {
 	copies
 	sweeps  sweepCounts
 	members memberIndexes
+	batches atomic.Int64 // under way
 }
 
 // New makes a gateway.

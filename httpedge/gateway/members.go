@@ -136,3 +136,26 @@ func (g *Gateway) indexOf(o *Object, format archive.Format) *archive.Index {
 	g.members.put(memberIndex{stamp: stamp, index: got.Index, bytes: got.Bytes}, g.MemberIndexBytes)
 	return got.Index
 }
+
+// indexOfFar makes the index of a shard at another node, by going through it. It is kept in
+// memory like the others, if there is room.
+func (g *Gateway) indexOfFar(s *Shard) (*archive.Index, error) {
+	const op errs.Op = "gateway.indexOfFar"
+	meta := s.Object.Meta
+	reader, err := archive.Open(s.format, s.at, meta.Size, s.limits)
+	if err != nil {
+		return nil, errs.E(op, s.Object.key, err)
+	}
+	stamp := archive.Stamp{Payload: meta.Payload, Size: meta.Size}
+	text, err := archive.BuildIndex(reader, stamp)
+	if err != nil {
+		return nil, errs.E(op, s.Object.key, err)
+	}
+	index, err := archive.ParseIndex(text, stamp)
+	if err != nil {
+		return nil, errs.E(op, s.Object.key, err)
+	}
+	g.members.made.Add(1)
+	g.members.put(memberIndex{stamp: stamp, index: index, bytes: int64(len(text)) + 4*int64(index.Len())}, g.MemberIndexBytes)
+	return index, nil
+}

@@ -251,6 +251,7 @@ func (o *Object) Parts() []objects.Part {
 func (o *Object) Close() {
 	if o.remote != nil {
 		o.remote.close()
+		o.release()
 		return
 	}
 	if o.detour != nil {

@@ -57,6 +57,11 @@ func (g *Gateway) OpenShard(_ context.Context, bucket *objects.BucketDoc, name, 
 	if err != nil {
 		return nil, err
 	}
+	return g.shardOf(object, name, mime)
+}
+
+// shardOf opens an object as an archive, and takes it over.
+func (g *Gateway) shardOf(object *Object, name, mime string) (*Shard, error) {
 	s := &Shard{Object: object, gateway: g, limits: archive.Limits{Unpacked: shardUnpacks}}
 	if err := s.open(name, mime); err != nil {
 		s.Close()
@@ -117,7 +122,10 @@ func (s *Shard) indexInMemory() *archive.Index {
 // indexable reports whether the shard could have an index, and none is known yet.
 func (s *Shard) indexable() bool {
 	o := s.Object
-	if o.inline || o.detour != nil || o.remote != nil || o.opened.File == nil && o.opened.Parts == nil {
+	if o.remote != nil {
+		return false
+	}
+	if o.inline || o.detour != nil || o.opened.File == nil && o.opened.Parts == nil {
 		return false
 	}
 	_, known := s.gateway.members.find(archive.Stamp{Payload: o.Meta.Payload, Size: o.Meta.Size})
@@ -143,6 +151,12 @@ func (s *Shard) Member(path string) (archive.Member, error) {
 	for passed := 0; ; passed++ {
 		if !asked && s.passedMuch(passed) {
 			asked = true
+			if s.Object.remote != nil {
+				if s.index, err = s.gateway.indexOfFar(s); err != nil {
+					return archive.Member{}, err
+				}
+				return s.indexed(path)
+			}
 			if s.indexable() {
 				if index := s.gateway.indexOf(s.Object, s.format); index != nil && index.Format() == s.format {
 					s.index = index
@@ -380,12 +394,15 @@ type objectAt struct {
 	object  *Object
 	files   *messages.PayloadAt // nil: the payload is in none that is here
 	reached int64               // the end of what was read so far
+
+	// Of an object at another node the window has what was read last: so many bytes from there.
+	from, held int64
 }
 
 // newObjectAt returns the ranges of an object that has a window, and keeps it.
 func newObjectAt(g *Gateway, o *Object) *objectAt {
 	at := &objectAt{gateway: g, object: o}
-	if !o.inline && o.detour == nil && (o.opened.File != nil || o.opened.Parts != nil) {
+	if !o.inline && o.detour == nil && o.remote == nil && (o.opened.File != nil || o.opened.Parts != nil) {
 		var room []byte
 		if o.verify {
 			room = o.window.Slab(0)
@@ -407,6 +424,8 @@ func (a *objectAt) ReadAt(p []byte, offset int64) (n int, err error) {
 	switch {
 	case o.inline:
 		n = copy(want, o.window.Slab(0)[offset:o.Meta.Size])
+	case o.remote != nil:
+		n, err = a.readRemote(want, offset)
 	case o.detour != nil:
 		n, err = o.detour.readAt(want, offset)
 	case a.files != nil:
@@ -421,6 +440,42 @@ func (a *objectAt) ReadAt(p []byte, offset int64) (n int, err error) {
 		err = io.EOF
 	}
 	return n, err
+}
+
+// readRemote reads from another node, a slab at a time.
+func (a *objectAt) readRemote(p []byte, offset int64) (n int, err error) {
+	o := a.object
+	for n < len(p) {
+		at := offset + int64(n)
+		if at < a.from || at >= a.from+a.held {
+			if err := a.fetch(at); err != nil {
+				return n, err
+			}
+		}
+		n += copy(p[n:], o.window.Slab(0)[at-a.from:a.held])
+	}
+	return n, nil
+}
+
+// fetch fills the window from another node.
+func (a *objectAt) fetch(offset int64) error {
+	o, r := a.object, a.object.remote
+	room := o.window.Slab(0)
+	room = room[:min(int64(len(room)), o.Meta.Size-offset)]
+	a.held = 0
+	body, err := r.peers.Payload(r.at, r.bucket, r.name, r.record, offset, int64(len(room)))
+	if err != nil {
+		return away("gateway.objectAt", err)
+	}
+	_, err = io.ReadFull(body, room)
+	if closeErr := body.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		return errs.E("gateway.objectAt", o.key, errs.Offline, err)
+	}
+	a.from, a.held = offset, int64(len(room))
+	return nil
 }
 
 // around has the rest of the object come from other nodes, and reports whether it does. An

@@ -10,7 +10,7 @@ import (
 func (r *Request) keyed() (bucket *objects.BucketDoc, name string, ok bool) {
 	t, err := r.object()
 	if err == nil && r.method == put && r.Query("object_to") != "" {
-		t, err = parseUname(r.Query("object_to"))
+		t, err = parseUname("object_to", r.Query("object_to"))
 	}
 	if err != nil {
 		return nil, "", false

@@ -95,6 +95,7 @@ func New(c Config) *Handler {
 		{Path: "/v1/health", Guard: Open, Handle: Verbs{get: health, head: health}.Handle},
 		{Path: "/v1/buckets", Guard: Data, Handle: buckets},
 		{Path: objectsPath, Guard: Data, Handle: objectRoutes, Expect: expectPut},
+		{Path: batchPath, Guard: Data, Handle: Verbs{get: getBatch}.Handle},
 		{Path: "/v1/daemon", Guard: Data, Handle: daemon},
 		{Path: "/v1/reverse/daemon", Guard: Data, Handle: reverse},
 		{Path: "/v1/cluster", Guard: Data, Handle: clusterRoute},
@@ -117,7 +118,7 @@ func (h *Handler) Handle(ctx *fasthttp.RequestCtx) {
 
 // alone says why nothing may be answered about what is stored; nil: it may.
 func (r *Request) alone(route *Route) error {
-	if r.h.Alone == nil || route.Path != objectsPath && route.Path != "/v1/buckets" {
+	if r.h.Alone == nil || route.Path != objectsPath && route.Path != batchPath && route.Path != "/v1/buckets" {
 		return nil
 	}
 	return r.h.Alone()

@@ -11,9 +11,9 @@ import (
 	"github.com/troupe-storage/troupe/objects/checksum"
 )
 
-// parseUname reads the unique name of an object: "ais/@#/bucket/dir/obj".
-func parseUname(uname string) (target, error) {
-	bad := Refuse(fasthttp.StatusBadRequest, "", "invalid object_to %q: it is written PROVIDER/@UUID#NAMESPACE/BUCKET/OBJECT", uname)
+// parseUname reads the unique name of an object, "ais/@#/bucket/dir/obj", out of a field.
+func parseUname(field, uname string) (target, error) {
+	bad := Refuse(fasthttp.StatusBadRequest, "", "invalid %s %q: it is written PROVIDER/@UUID#NAMESPACE/BUCKET/OBJECT", field, uname)
 	parts := strings.SplitN(uname, "/", 4)
 	if len(parts) != 4 || parts[2] == "" || parts[3] == "" {
 		return target{}, bad
@@ -40,7 +40,7 @@ func copyObject(r *Request) error {
 	if err := r.plain(); err != nil {
 		return err
 	}
-	to, err := parseUname(r.Query("object_to"))
+	to, err := parseUname("object_to", r.Query("object_to"))
 	if err != nil {
 		return err
 	}

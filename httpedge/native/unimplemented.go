@@ -9,7 +9,6 @@ func absentRoutes() []Route {
 		{"/v1/download", "downloading (/v1/download)"},
 		{"/v1/sort", "dsort (/v1/sort)"},
 		{"/v1/etl", "ETL (/v1/etl)"},
-		{"/v1/ml", "get-batch (/v1/ml)"},
 		{"/v1/users", "AuthN (/v1/users)"},
 		{"/v1/roles", "AuthN (/v1/roles)"},
 		{"/v1/clusters", "AuthN (/v1/clusters)"},

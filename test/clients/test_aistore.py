@@ -519,7 +519,7 @@ def test_what_is_missing_is_refused_by_name(ais, bck):
         lambda: bck.objects(obj_names=["o"]).delete(): "delete-listrange",
         lambda: bck.object("o").get_writer().append_content(b"2"): "append",
         lambda: bck.list_archive("o"): "archives",
-        lambda: list(ais.batch(["o"], bucket=bck).get()): "get-batch",
+        lambda: ais.batch(["o"], bucket=bck, streaming_get=False).get(): "get-batch",
         lambda: ais.etl("some-etl").view(): "ETL",
         lambda: ais.dsort("some-sort").abort(): "dsort",
         lambda: ais.job("some-job").status(): "what=status",

@@ -11,7 +11,7 @@ func TestRefusals(t *testing.T) {
 	n.must("PUT", "/v1/objects/b/o", "content")
 	for target, words := range map[string]string{
 		"/v1/etl": "ETL", "/v1/etl/x/start": "ETL", "/v1/sort": "dsort", "/v1/sort/abort": "dsort", "/v1/download": "downloading",
-		"/v1/ml/moss/b": "get-batch", "/v1/tokens": "tokens", "/v1/users/me": "AuthN", "/v1/roles": "AuthN", "/v1/clusters/id": "AuthN", "/ais/b/o": "easy URL", "/gs/b/o": "easy URL", "/az/b": "easy URL",
+		"/v1/tokens": "tokens", "/v1/users/me": "AuthN", "/v1/roles": "AuthN", "/v1/clusters/id": "AuthN", "/ais/b/o": "easy URL", "/gs/b/o": "easy URL", "/az/b": "easy URL",
 	} {
 		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "DELETE"} {
 			n.refused(call{method: method, target: target, body: "{}"}, 501, "ErrNotImpl", words)
