@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"container/list"
+	"errors"
 	"sync"
 	"sync/atomic"
 
@@ -138,16 +139,27 @@ func (g *Gateway) indexOf(o *Object, format archive.Format) *archive.Index {
 }
 
 // indexOfFar makes the index of a shard at another node, by going through it. It is kept in
-// memory like the others, if there is room.
+// memory like the others; nil: there is no room for it, and the shard is read without.
 func (g *Gateway) indexOfFar(s *Shard) (*archive.Index, error) {
 	const op errs.Op = "gateway.indexOfFar"
 	meta := s.Object.Meta
-	reader, err := archive.Open(s.format, s.at, meta.Size, s.limits)
+	stamp := archive.Stamp{Payload: meta.Payload, Size: meta.Size}
+	if _, known := g.members.find(stamp); known || g.MemberIndexBytes <= 0 {
+		g.members.missed.Add(1)
+		return nil, nil
+	}
+	limits := s.limits
+	limits.Index = g.MemberIndexBytes / indexPart
+	reader, err := archive.Open(s.format, s.at, meta.Size, limits)
 	if err != nil {
 		return nil, errs.E(op, s.Object.key, err)
 	}
-	stamp := archive.Stamp{Payload: meta.Payload, Size: meta.Size}
 	text, err := archive.BuildIndex(reader, stamp)
+	if errors.Is(err, archive.ErrLimit) {
+		g.members.missed.Add(1)
+		g.members.put(memberIndex{stamp: stamp}, g.MemberIndexBytes) // asked again, it would be gone through again
+		return nil, nil
+	}
 	if err != nil {
 		return nil, errs.E(op, s.Object.key, err)
 	}

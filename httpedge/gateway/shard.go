@@ -155,7 +155,9 @@ func (s *Shard) Member(path string) (archive.Member, error) {
 				if s.index, err = s.gateway.indexOfFar(s); err != nil {
 					return archive.Member{}, err
 				}
-				return s.indexed(path)
+				if s.index != nil {
+					return s.indexed(path)
+				}
 			}
 			if s.indexable() {
 				if index := s.gateway.indexOf(s.Object, s.format); index != nil && index.Format() == s.format {

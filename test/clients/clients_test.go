@@ -60,7 +60,9 @@ func TestRclone(t *testing.T) {
 func TestAIStore(t *testing.T) {
 	_, files := process.AuthorityForTest(t)
 	for name, config := range map[string]process.Config{"http": {}, "https": {TLS: &files}} {
-		t.Run(name, func(t *testing.T) { runSuite(t, suite{config: config, files: []string{"test_aistore.py"}}) })
+		t.Run(name, func(t *testing.T) {
+			runSuite(t, suite{config: config, files: []string{"test_aistore.py", "test_aistore_batch.py"}})
+		})
 	}
 }
 

@@ -19,7 +19,7 @@ func TestCluster(t *testing.T) {
 		s3, native = append(s3, n.URL(n.S3)), append(native, n.URL(n.Native))
 	}
 	env := append(c.Nodes[0].Environment(), "TROUPE_NODES="+strings.Join(s3, " "), "TROUPE_NATIVES="+strings.Join(native, " "))
-	report(t, newPytest(t, path, env), "test_cluster.py")
+	report(t, newPytest(t, path, env), "test_cluster.py", "test_aistore_batch.py")
 	for _, n := range c.Nodes {
 		if err := n.Stop(t.Context()); err != nil {
 			t.Error(err)
