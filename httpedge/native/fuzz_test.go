@@ -112,8 +112,8 @@ func FuzzUname(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		allocation.Check(t, len(s), memoryBase, func() { _, _ = parseUname(s) })
-		at, err := parseUname(s)
+		allocation.Check(t, len(s), memoryBase, func() { _, _ = parseUname("object_to", s) })
+		at, err := parseUname("object_to", s)
 		if err != nil {
 			return
 		}
