@@ -40,8 +40,10 @@ type Shard struct {
 	limits  archive.Limits
 	index   *archive.Index // nil: none that is in memory
 
-	member  archive.Member // that was found
-	content io.Reader      // its content; nil: it lies in the payload as it is
+	member  archive.Member   // that was found
+	reader  *archive.Reader  // of a tar, behind the members that were passed; nil: from the beginning
+	passed  []archive.Member // at most one more than passMembers: with so many, from the beginning
+	content io.Reader        // its content; nil: it lies in the payload as it is
 }
 
 // OpenShard opens an object that this node is in charge of as an archive of the format that
@@ -143,12 +145,12 @@ func (s *Shard) Member(path string) (archive.Member, error) {
 		s.gateway.members.found.Add(1)
 		return s.indexed(path)
 	}
-	reader, err := archive.Open(s.format, s.at, s.Object.Meta.Size, s.limits)
-	if err != nil {
-		return archive.Member{}, err
+	reader, passed, err := s.begin(path)
+	if err != nil || reader == nil {
+		return s.member, err
 	}
 	asked := false
-	for passed := 0; ; passed++ {
+	for ; ; passed++ {
 		if !asked && s.passedMuch(passed) {
 			asked = true
 			if s.Object.remote != nil {
@@ -167,8 +169,12 @@ func (s *Shard) Member(path string) (archive.Member, error) {
 			}
 		}
 		m, err := reader.Next()
+		if err == nil {
+			s.note(m)
+		}
 		switch {
 		case err == io.EOF:
+			s.reader = nil
 			return m, errs.E(op, path, errs.NotFound, errors.New("there is no such file in the archive"))
 		case err != nil:
 			return m, err
@@ -183,6 +189,34 @@ func (s *Shard) Member(path string) (archive.Member, error) {
 			s.content = nil
 		}
 		return m, nil
+	}
+}
+
+// begin returns what goes on looking for a member, and how many were passed: in a tar, from
+// where the last one was found, since those before are known. A nil reader: it was one of
+// them, and is found.
+func (s *Shard) begin(path string) (*archive.Reader, int, error) {
+	if s.reader != nil && len(s.passed) <= passMembers {
+		for _, m := range s.passed {
+			if m.Kind == archive.File && archive.Same(m.Name, path) {
+				s.member, s.content = m, nil
+				return nil, 0, nil
+			}
+		}
+		return s.reader, len(s.passed), nil
+	}
+	reader, err := archive.Open(s.format, s.at, s.Object.Meta.Size, s.limits)
+	s.reader, s.passed, s.member = nil, nil, archive.Member{}
+	if s.format == archive.Tar {
+		s.reader = reader
+	}
+	return reader, 0, err
+}
+
+// note remembers a member of a tar that was passed, for who asks for another one.
+func (s *Shard) note(m archive.Member) {
+	if s.reader != nil && len(s.passed) <= passMembers {
+		s.passed = append(s.passed, m)
 	}
 }
 

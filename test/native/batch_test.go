@@ -327,3 +327,35 @@ func TestBatchesAtATime(t *testing.T) {
 		answer.Body.Close()
 	}
 }
+
+// Members of one shard are found in any order, the first of two of a name, also after the
+// second was passed, and as many as are not there.
+func TestBatchOfOneShard(t *testing.T) {
+	n := start(t, nil)
+	n.bucket("b")
+	for _, count := range []int{20, 63, 64, 65, 66, 200} {
+		members := []member{{"twice", "first"}}
+		for i := range count {
+			members = append(members, member{fmt.Sprintf("m%03d", i), fmt.Sprint("content ", i)})
+		}
+		members = append(members, member{"twice", "second"}, member{"last", "the last one"})
+		for name, f := range map[string]archive.Format{"s.tar": archive.Tar, "s.tgz": archive.TarGzip, "s.zip": archive.Zip} {
+			n.must("PUT", "/v1/objects/b/"+name, shardOf(t, f, members))
+			var items []ais.BatchItem
+			var want []member
+			for _, i := range append([]int{3, 3, 1, count - 2, count, 2}, rand.New(rand.NewPCG(7, 8)).Perm(count)...) {
+				m := members[i]
+				items, want = append(items, ais.BatchItem{Object: name, Member: m.name}), append(want, member{name + "/" + m.name, m.content})
+			}
+			for _, m := range []member{{"none", ""}, {"last", "the last one"}, {"twice", "first"}, {"none", ""}, {"m000", "content 0"}} {
+				as := name + "/" + m.name
+				if m.name == "none" {
+					as = "__404__/" + as
+				}
+				items, want = append(items, ais.BatchItem{Object: name, Member: m.name}), append(want, member{as, m.content})
+			}
+			body := batchOf(t, ais.BatchRequest{Items: items, OnlyObjects: true, SkipAbsent: true})
+			same(t, fmt.Sprint(name, " of ", len(members)), readTar(t, n.must("GET", "/v1/ml/moss/b", body).body), want)
+		}
+	}
+}
