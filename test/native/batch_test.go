@@ -164,7 +164,7 @@ func TestBatch(t *testing.T) {
 				if onlyObjects {
 					folder = ""
 				}
-				items, want := s.items(random, folder, 150)
+				items, want := s.items(random, folder, 60)
 				a := nodes[i%count].must("GET", "/v1/ml/moss/b?provider=ais&coloc=1", batchOf(t, ais.BatchRequest{Items: items, Format: format.mime, OnlyObjects: onlyObjects, SkipAbsent: i < 3, Colocation: 1}))
 				if got := a.header.Get("Content-Type"); got != format.contentType {
 					t.Errorf("%q: Content-Type %q, want %q", format.mime, got, format.contentType)
@@ -183,7 +183,7 @@ func TestBatch(t *testing.T) {
 func everyItem(t *testing.T, nodes []*node, s *batchStore) {
 	count := ais.MaxBatchItems
 	if len(nodes) > 1 {
-		count = 4096
+		count = 256
 	}
 	items, want := make([]ais.BatchItem, count), make([]member, count)
 	names := []string{"dir/object 0", "dir/object 1", "dir/object 2"}
@@ -333,7 +333,7 @@ func TestBatchesAtATime(t *testing.T) {
 func TestBatchOfOneShard(t *testing.T) {
 	n := start(t, nil)
 	n.bucket("b")
-	for _, count := range []int{20, 63, 64, 65, 66, 200} {
+	for _, count := range []int{20, 63, 64, 65, 100} {
 		members := []member{{"twice", "first"}}
 		for i := range count {
 			members = append(members, member{fmt.Sprintf("m%03d", i), fmt.Sprint("content ", i)})
