@@ -209,6 +209,12 @@ func (a *Accounts) Check(d *Account) error {
 	case d.Role != nil:
 		of, attached = d.Role.Of, d.Role.Policies
 	}
+	if d.User != nil && of == d.Name {
+		return errs.E(op, d.ID(), errs.Invalid, errors.New("it would be a user of itself"))
+	}
+	if was := a.Find(AccountUser, d.Name); d.User != nil && was != nil && was.User.Number != d.User.Number && a.owns(d.Name) {
+		return errs.E(op, d.ID(), errs.Conflict, errors.New("its number is that of its users, too: it stays while it has users or roles"))
+	}
 	if of != "" {
 		account := a.Find(AccountUser, of)
 		if account == nil || account.User.Of != "" {
