@@ -449,6 +449,7 @@ func (n *Node) nativeRoutes() []native.Route {
 		native.ClusterSettingsRoute(n.sharing()),
 		native.FaultsRoute(n.publicDesk()),
 	}
+	routes = append(routes, native.AccountRoutes(n, n.clock.Now)...)
 	routes = append(routes, native.QuarantineRoutes(n.system, n.system.PID(nodeName+"/"+quarantine.Name))...)
 	routes = append(routes, native.ActorRoutes(n.system, nodeName+"/edges/native")...)
 	return append(routes, native.JobRoutes(n.system, n.system.PID(nodeName+"/"+xaction.Name))...)

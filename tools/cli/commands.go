@@ -42,6 +42,7 @@ func commands(f *frame) []*cobra.Command {
 		),
 		group(GroupNode,
 			actorsCommand(f),
+			authCommand(f),
 			clusterCommand(f),
 			faultCommand(f),
 			jobCommand(f),
