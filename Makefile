@@ -46,7 +46,7 @@ CLUSTER_FLAGS ?=
 SOAK ?= docs/soak
 SOAK_MINUTES ?= 110
 
-.PHONY: all help build run cluster cluster-stop tools consul test race lint layers quick check bench soak fuzz proto demo clean
+.PHONY: all help build run cluster cluster-stop tools consul test race lint layers quick check bench soak fuzz outside proto demo clean
 
 ## says what there is (also plain `make`)
 all help:
@@ -135,6 +135,10 @@ soak: build $(CACHE)/summary
 fuzz: FUZZ_RUNS = 200000
 fuzz:
 	@test/tools/fuzz $(FUZZ_RUNS)
+
+## runs suites that others wrote against one node (OUTSIDE=minio-go for one); fails where fewer pass than docs/compatibility.md says
+outside: build
+	@export TROUPE_BINARY=$(CURDIR)/bin/troupe; cd test/outside && go run . $(OUTSIDE)
 
 ## generates Go code from messages/wire/*.proto, with generators that test/tools/proto pins
 proto:
