@@ -13,7 +13,7 @@ import (
 // one judges what the others have covered.
 var packageFiles = []string{
 	"native/test_client.py", "native/test_cluster.py", "native/test_bucket.py", "native/test_object.py",
-	"native/test_group.py", "native/test_local.py", "native/test_absent.py", "native/test_methods.py",
+	"native/test_group.py", "native/test_batch.py", "native/test_local.py", "native/test_absent.py", "native/test_methods.py",
 }
 
 // Each public method of the package works on one node and on three, each test through

@@ -93,7 +93,6 @@ WAITING = {
     "Job.get_total_time": Wait("J3", 501, "what=qryxstats"),
     "Job.start": Wait("J3", 501, 'control action "start"'),
     "Job.abort": Wait("J3", 501, 'control action "stop"'),
-    "Batch.get": Wait("B1", 501, "get-batch"),
     **dict.fromkeys(
         ("Etl.init", "Etl.init_class", "Etl.start", "Etl.stop", "Etl.delete", "Etl.view", "Etl.logs"),
         Wait(NOT_MET, 501, "ETL (/v1/etl) is not implemented"),

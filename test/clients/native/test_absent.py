@@ -92,7 +92,6 @@ ASK = {
     "Job.get_total_time": lambda w, _: w.job.get_total_time(),
     "Job.start": lambda w, _: w.job.start(),
     "Job.abort": lambda w, _: w.job.abort(),
-    "Batch.get": lambda w, _: list(w.ais.batch(["o"], bucket=w.bck).get()),
     "Etl.init": lambda w, _: w.etl.init("image", "command"),
     "Etl.init_class": lambda w, _: w.server(),
     "Etl.start": lambda w, _: w.etl.start(),
