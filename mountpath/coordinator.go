@@ -48,9 +48,10 @@ type coordinator struct {
 	settling backoff // of asking the lanes to settle
 	ticker   clock.Timer
 
-	writes    []*watch            // of write lanes
-	reads     []*watch            // of read lanes
-	transfers map[string]incoming // by address
+	writes    []*watch             // of write lanes
+	reads     []*watch             // of read lanes
+	transfers map[string]incoming  // by address
+	stages    map[string]stageName // of stagers among them
 	held      held
 	indexing  []*indexing // at most maxIndexers
 	keeps     watch       // of the keeper
@@ -69,7 +70,7 @@ type coordinator struct {
 func newCoordinator(c Config, mount Mount, custody *custody, changed func(report), started func()) *coordinator {
 	return &coordinator{
 		system: c.System, limits: c.Limits, md5: c.MD5, roster: c.Published, nodes: c.Nodes, within: c.ScrubWithin, buckets: c.Set.Buckets, mount: mount, custody: custody, changed: changed, started: started,
-		transfers: make(map[string]incoming), health: newHealth(mount.Store), report: freshly(mount.Store),
+		transfers: make(map[string]incoming), stages: make(map[string]stageName), health: newHealth(mount.Store), report: freshly(mount.Store),
 	}
 }
 
@@ -94,7 +95,9 @@ func (c *coordinator) Receive(ctx actor.Context) {
 		c.onImport(ctx, "mountpath.StorePayload", m.Key, m, func(i *importer) { i.storePayload(m) })
 	case *messages.StorePart:
 		c.onImport(ctx, "mountpath.StorePart", m.Key, m, func(i *importer) { i.storePart(m) })
-	case *messages.EmptyBucket, *messages.DropBucket:
+	case *messages.StageSlice:
+		c.onStageSlice(ctx, m)
+	case *messages.EmptyBucket, *messages.DropBucket, *messages.AbandonStage:
 		ctx.Send(c.keeper, m)
 	case *messages.GetMemberIndex:
 		c.onGetMemberIndex(ctx, m)
@@ -398,6 +401,7 @@ func (c *coordinator) onTerminated(m *actor.Terminated) {
 		c.running--
 		c.custody.running.Store(int64(c.running))
 		delete(c.transfers, m.Who.Id)
+		delete(c.stages, m.Who.Id)
 	}
 	c.endIndexing(m.Who)
 }

@@ -70,6 +70,12 @@ func (k *keeper) Receive(ctx actor.Context) {
 			return
 		}
 		m.Reply.Send(struct{}{}, k.store.DropBucket(m.Bucket))
+	case *messages.AbandonStage:
+		if err := k.refuses(); err != nil {
+			m.Fail(err)
+			return
+		}
+		m.Reply.Send(struct{}{}, k.store.AbandonStage(m.Key, m.Payload))
 	default:
 		actors.Unexpected(ctx, k.system.Log())
 	}
@@ -109,6 +115,9 @@ func (k *keeper) onKeep(m *keep) {
 		if err := p.abandon(); err != nil {
 			k.system.Log().WithError(err).WithField("key", p.file.Key.String()).Warn("the work file of a refused upload stays until it is settled")
 		}
+	}
+	if _, err := k.store.AbandonOverdue(); err != nil {
+		k.system.Log().WithError(err).Warn("slices that nobody finished cannot be removed now; they are tried again")
 	}
 	for {
 		finished, err := k.store.Reclaim(reclaimAtOnce)

@@ -58,6 +58,8 @@ func (l *writeLane) Receive(ctx actor.Context) {
 		if m.take() {
 			m.Reply.Send(l.onCommitFile(m))
 		}
+	case *messages.PutSlices:
+		m.Reply.Send(l.onPutSlices(m))
 	case *messages.DeleteObject:
 		m.Reply.Send(l.onDeleteObject(m))
 	case *messages.ChangeDraft:
