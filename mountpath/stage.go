@@ -27,9 +27,8 @@ type stager struct {
 func (s *stager) Receive(ctx actor.Context) {
 	switch m := ctx.Message().(type) {
 	case *messages.StageSlice:
-		defer ctx.Stop(ctx.Self())
 		m.Reply.Send(s.onStageSlice(m))
-	default:
+	default: // it ends by what the coordinator sends behind the request
 		actors.Unexpected(ctx, s.system.Log())
 	}
 }
@@ -148,6 +147,7 @@ func (c *coordinator) onStageSlice(ctx actor.Context, m *messages.StageSlice) {
 	c.stages[pid.Id] = name
 	c.transfers[pid.Id] = incoming{pid: pid, watch: watch, hand: &handover{custody: c.custody}}
 	ctx.Send(pid, m)
+	ctx.Poison(pid) // behind the request, so that one that is lost does not keep it alive
 }
 
 func (l *writeLane) onPutSlices(m *messages.PutSlices) (objects.Receipt, error) {
