@@ -53,10 +53,11 @@ type coordinator struct {
 	transfers map[string]incoming  // by address
 	stages    map[string]stageName // of stagers among them
 	held      held
-	indexing  []*indexing // at most maxIndexers
-	keeps     watch       // of the keeper
-	probes    watch       // of the prober's call under way
-	scrubs    watch       // of the scrubber's
+	indexing  []*indexing              // at most maxIndexers
+	slicing   map[string]*sliceReading // by address; at most maxSliceReaders
+	keeps     watch                    // of the keeper
+	probes    watch                    // of the prober's call under way
+	scrubs    watch                    // of the scrubber's
 	// mayScrub says that the disk is well enough to be verified.
 	mayScrub atomic.Bool
 	// stopping says that the coordinator ends, and its children are to.
@@ -70,7 +71,7 @@ type coordinator struct {
 func newCoordinator(c Config, mount Mount, custody *custody, changed func(report), started func()) *coordinator {
 	return &coordinator{
 		system: c.System, limits: c.Limits, md5: c.MD5, roster: c.Published, nodes: c.Nodes, within: c.ScrubWithin, buckets: c.Set.Buckets, mount: mount, custody: custody, changed: changed, started: started,
-		transfers: make(map[string]incoming), stages: make(map[string]stageName), health: newHealth(mount.Store), report: freshly(mount.Store),
+		transfers: make(map[string]incoming), stages: make(map[string]stageName), slicing: make(map[string]*sliceReading), health: newHealth(mount.Store), report: freshly(mount.Store),
 	}
 }
 
@@ -101,6 +102,10 @@ func (c *coordinator) Receive(ctx actor.Context) {
 		ctx.Send(c.keeper, m)
 	case *messages.GetMemberIndex:
 		c.onGetMemberIndex(ctx, m)
+	case *messages.OpenSlice:
+		c.onOpenSlice(ctx, m)
+	case *messages.HaveSlices:
+		c.onHaveSlices(ctx, m)
 
 	case *tick:
 		c.onTick(ctx)
@@ -252,6 +257,9 @@ func (c *coordinator) waits(now time.Duration) waits {
 	hung, hungRead := c.custody.oldest(now)
 	w.read = max(w.read, hungRead)
 	w.read = max(w.read, c.scrubs.running(now))
+	for _, r := range c.slicing {
+		w.read = max(w.read, r.watch.running(now))
+	}
 	w.call = max(w.read, hung, c.keeps.running(now))
 	for _, lane := range c.writes {
 		w.call = max(w.call, lane.running(now))
@@ -404,4 +412,5 @@ func (c *coordinator) onTerminated(m *actor.Terminated) {
 		delete(c.stages, m.Who.Id)
 	}
 	c.endIndexing(m.Who)
+	c.endSliceReading(m.Who)
 }

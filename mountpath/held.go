@@ -50,6 +50,9 @@ func (c *coordinator) answerHeld() {
 	for _, lane := range c.readers {
 		answered += c.hold(lane, was.reads, now.reads, nil)
 	}
+	if now.reads {
+		answered += c.failSliceReadings()
+	}
 	if answered > 0 {
 		c.system.Log().WithField("mountpath", c.mount.Path).WithField("requests", answered).Warn("requests that a hanging disk held are answered; those that it had begun may or may not be carried out")
 	}
