@@ -26,6 +26,7 @@ import (
 	"github.com/troupe-storage/troupe/actors/xaction/mover"
 	"github.com/troupe-storage/troupe/messages"
 	"github.com/troupe-storage/troupe/objects"
+	"github.com/troupe-storage/troupe/objects/erasure"
 	"github.com/troupe-storage/troupe/objects/errs"
 	"github.com/troupe-storage/troupe/objects/slab"
 )
@@ -87,6 +88,7 @@ type Gateway struct {
 	sweeps  sweepCounts
 	members memberIndexes
 	batches atomic.Int64 // under way
+	codecs  erasure.Codecs
 }
 
 // New makes a gateway.

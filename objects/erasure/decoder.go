@@ -53,13 +53,9 @@ func (d *Decoder) Next() ([]byte, error) {
 		return nil, io.EOF
 	}
 	t := d.intake
-	at := t.layout.At(d.offset)
-	if at.Stripe != t.number {
-		t.begin(at.Stripe)
-		d.want(at)
-		if err := t.openWanted(d.ctx); err != nil {
-			return nil, err
-		}
+	at, err := d.enter()
+	if err != nil {
+		return nil, err
 	}
 	if !t.present[at.Slice] && t.supply[at.Slice].broken < 0 {
 		if err := t.read(d.ctx, at.Slice, t.until[at.Slice]); err != nil {
@@ -75,6 +71,39 @@ func (d *Decoder) Next() ([]byte, error) {
 	piece = piece[:min(int64(len(piece)), d.end-d.offset)]
 	d.offset += int64(len(piece))
 	return piece, nil
+}
+
+// Fill has all that the range needs of the stripe that Next goes on in, so that Next gives it
+// without asking anybody: who is to answer for the payload knows then that there is one.
+// After ErrTooFew the decoder is as it was, as after Next.
+func (d *Decoder) Fill() error {
+	if d.offset == d.end {
+		return nil
+	}
+	if _, err := d.enter(); err != nil {
+		return err
+	}
+	t := d.intake
+	for i, wanted := range t.wanted {
+		if wanted && !t.present[i] && t.supply[i].broken < 0 {
+			if err := t.read(d.ctx, i, t.until[i]); err != nil {
+				return err
+			}
+		}
+	}
+	return t.recover(d.ctx)
+}
+
+// enter goes to the stripe of the next byte, and returns where that lies.
+func (d *Decoder) enter() (Place, error) {
+	t := d.intake
+	at := t.layout.At(d.offset)
+	if at.Stripe == t.number {
+		return at, nil
+	}
+	t.begin(at.Stripe)
+	d.want(at)
+	return at, t.openWanted(d.ctx)
 }
 
 // want wants the blocks of the stripe that hold the rest of the range.
