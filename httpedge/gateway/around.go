@@ -359,6 +359,9 @@ func (l *lookAround) open() (*Object, error) {
 		if err != nil {
 			return nil, err
 		}
+		if found.record.Where == objects.Slices {
+			return l.openSliced(found)
+		}
 		object := l.g.objectAround(l.bucket, l.key, found, l.charge.reachable())
 		err = object.begin()
 		if err == nil {
@@ -382,6 +385,16 @@ func (g *Gateway) newDetour(bucket *objects.BucketDoc, key objects.Key, record *
 		d.givers = append(d.givers, giver{node: node})
 	}
 	return d
+}
+
+// openSliced is open for a payload in slices, which are read around this node's disk as around
+// any other.
+func (l *lookAround) openSliced(found view) (*Object, error) {
+	sliced, err := l.g.slicedOf(l.op, l.bucket, l.key, found.record)
+	if err != nil {
+		return nil, err
+	}
+	return &Object{Meta: found.record, opened: &messages.ObjectOpened{Meta: found.record}, key: l.key, slabs: l.g.Slabs, gateway: l.g, bucket: l.bucket, sliced: sliced}, nil
 }
 
 // objectAround makes the object of a record whose payload comes from other nodes.
@@ -646,7 +659,7 @@ func (g *Gateway) OpenKept(bucket *objects.BucketDoc, name string, payload objec
 		return nil, err
 	}
 	switch {
-	case object.Meta.Deleted || object.Meta.Payload != payload:
+	case object.Meta.Deleted || object.Meta.Payload != payload || object.Meta.Where == objects.Slices: // of slices this node has some
 		err = errs.E(op, key, errs.Busy, errOther)
 	case g.arounds.damaged.has(key, payload):
 		err = errs.E(op, key, errs.Corrupt, errDamaged)

@@ -37,7 +37,12 @@ func (o *Object) pieces(offset, length int64) []piece {
 	if o.opened.Parts == nil {
 		file := o.opened.File
 		return []piece{{
-			open:   func() (messages.PayloadFile, error) { return kept{file}, nil },
+			open: func() (messages.PayloadFile, error) {
+				if file == nil {
+					return nil, errs.E("gateway.body", o.key, errs.Internal, errors.New("the payload is in no file here"))
+				}
+				return kept{file}, nil
+			},
 			offset: offset, length: length, size: o.Meta.Size, xxhash: o.Meta.XXHash,
 		}}
 	}

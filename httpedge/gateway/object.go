@@ -99,6 +99,12 @@ func (g *Gateway) OpenHere(bucket *objects.BucketDoc, name, versionID string) (*
 			return nil, err
 		}
 		object.gateway, object.bucket, object.damaged = g, bucket, &g.arounds.damaged
+		if object.Meta.Where == objects.Slices {
+			if object.sliced, err = g.slicedOf(op, bucket, key, object.Meta); err != nil {
+				object.Close()
+				return nil, err
+			}
+		}
 		return object, nil
 	}
 	if _, err := g.place(op, key); err != nil {
@@ -162,6 +168,21 @@ type Object struct {
 	bucket  *objects.BucketDoc
 	detour  *detour  // where the bytes come from in the place of the disk; nil: from that
 	damaged *damaged // is told that the payload here is damaged; nil: nobody is
+	// sliced is the payload where it lies in slices, at several nodes; nil: it does not. Then
+	// reading is the range that is read of it now, from the byte readingFrom; nil: none.
+	sliced      *slicedPayload
+	reading     *slicedRead
+	readingFrom int64
+}
+
+// Begin makes sure that length bytes from an offset can be read as far as that can be told
+// before: who answers with them calls it before he says that he will. What lies in slices is
+// read as far as its first stripe.
+func (o *Object) Begin(offset, length int64) error {
+	if o.sliced == nil {
+		return nil
+	}
+	return o.beginSlices(offset, length)
 }
 
 // Send makes length bytes from offset the body of the response and takes over
@@ -174,6 +195,9 @@ func (o *Object) Send(ctx *fasthttp.RequestCtx, offset, length int64) {
 		o.Close()
 	case o.remote != nil:
 		ctx.SetBodyStream(&remoteBody{object: o, Reader: o.remote.read(offset, length)}, int(length))
+	case o.sliced != nil:
+		body := &slicesBody{slicesReader: slicesReader{object: o, offset: offset, length: length}, conn: ctx.Conn(), record: access.Of(ctx)}
+		ctx.SetBodyStream(body, int(length))
 	case o.inline:
 		ctx.Response.SetBodyRaw(o.window.Slab(0)[offset : offset+length])
 		ctx.SetUserValue(closerKey{}, closer{o}) // closed by fasthttp once the response is written
@@ -207,6 +231,9 @@ func (c closer) Close() error {
 func (o *Object) Reader(offset, length int64) io.Reader {
 	if o.remote != nil {
 		return o.remote.read(offset, length)
+	}
+	if o.sliced != nil {
+		return &slicesReader{object: o, offset: offset, length: length}
 	}
 	if o.inline {
 		return &rawReader{o.window.Slab(0)[offset : offset+length]}
@@ -256,6 +283,9 @@ func (o *Object) Close() {
 	}
 	if o.detour != nil {
 		o.detour.close()
+	}
+	if o.reading != nil {
+		_ = o.reading.Close() // it was only read
 	}
 	o.opened.Close()
 	o.release()

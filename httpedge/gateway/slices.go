@@ -6,11 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/OneOfOne/xxhash"
 
+	"github.com/troupe-storage/troupe/httpedge/access"
 	"github.com/troupe-storage/troupe/messages"
 	"github.com/troupe-storage/troupe/objects"
 	"github.com/troupe-storage/troupe/objects/clock"
@@ -124,12 +127,13 @@ type slicedRead struct {
 	left    int64            // bytes that are still to be given
 	hash    *xxhash.XXHash64 // of all that was; nil: it is not all of the payload
 
-	next    []int          // by index: how many givers were tried
+	tried   []int          // by index: how many givers were tried
 	streams []*sliceStream // by index, the last
 	late    []bool         // by index: it is the stream's lateness that it was left for
 	patient bool           // there are no others: what is late is waited for
 	took    []time.Duration
 	rest    []byte // of the last piece, for Read
+	given   int64  // bytes
 	err     error  // that ended it
 }
 
@@ -145,7 +149,7 @@ func (p *slicedPayload) read(op errs.Op, offset, length int64) (*slicedRead, err
 		return nil, errs.E(op, p.key, err)
 	}
 	r := &slicedRead{
-		payload: p, window: window, left: length, next: make([]int, form.Slices()), streams: make([]*sliceStream, form.Slices()), late: make([]bool, form.Slices()),
+		payload: p, window: window, left: length, tried: make([]int, form.Slices()), streams: make([]*sliceStream, form.Slices()), late: make([]bool, form.Slices()),
 	}
 	if offset == 0 && length == p.record.Size {
 		r.hash = xxhash.New64()
@@ -176,11 +180,11 @@ func (p *slicedPayload) read(op errs.Op, offset, length int64) (*slicedRead, err
 // another is the next giver of a slice as a source; nil: there is none.
 func (r *slicedRead) another(index int) erasure.Source {
 	givers := r.payload.givers[index]
-	if r.next[index] == len(givers) {
+	if r.tried[index] == len(givers) {
 		return nil
 	}
-	r.next[index]++
-	return &sliceSource{read: r, index: index, giver: givers[r.next[index]-1]}
+	r.tried[index]++
+	return &sliceSource{read: r, index: index, giver: givers[r.tried[index]-1]}
 }
 
 // failed is told by the decoder of a cell that could not be had, and supplies another giver of
@@ -242,6 +246,20 @@ func (r *slicedRead) wait() (some bool) {
 	return some
 }
 
+// next is piece, for a read that has failed, too: it stays so.
+func (r *slicedRead) next() ([]byte, error) {
+	if len(r.rest) == 0 && r.err == nil {
+		r.rest, r.err = r.piece()
+	}
+	piece := r.rest
+	r.rest = nil
+	if len(piece) == 0 {
+		return nil, r.err
+	}
+	r.given += int64(len(piece))
+	return piece, nil
+}
+
 // Read implements io.Reader. A read that has failed stays so.
 func (r *slicedRead) Read(room []byte) (int, error) {
 	if len(r.rest) == 0 && r.err == nil {
@@ -252,6 +270,7 @@ func (r *slicedRead) Read(room []byte) (int, error) {
 	}
 	n := copy(room, r.rest)
 	r.rest = r.rest[n:]
+	r.given += int64(n)
 	return n, nil
 }
 
@@ -456,4 +475,95 @@ func (s *sliceStream) end() {
 	if s.own {
 		s.window.Release()
 	}
+}
+
+// beginSlices begins a range of an object in slices, unless one is begun. With it the object's
+// window goes: bytes pass through that of the read.
+func (o *Object) beginSlices(offset, length int64) error {
+	if o.reading != nil || length == 0 {
+		return nil
+	}
+	o.release()
+	reading, err := o.sliced.read("gateway.Open", offset, length)
+	if err != nil {
+		return err
+	}
+	o.reading, o.readingFrom = reading, offset
+	return nil
+}
+
+// slicesReader reads a range of an object in slices: it begins with its first Read, unless the
+// object has begun with just that.
+type slicesReader struct {
+	object         *Object
+	offset, length int64
+	read           *slicedRead
+}
+
+// Read implements io.Reader.
+func (r *slicesReader) Read(room []byte) (int, error) {
+	if r.length == 0 {
+		return 0, io.EOF
+	}
+	if r.read == nil {
+		o := r.object
+		if o.reading != nil && (o.readingFrom != r.offset || o.reading.given > 0 || o.reading.left != r.length) {
+			_ = o.reading.Close() // another range was read before
+			o.reading = nil
+		}
+		if err := o.beginSlices(r.offset, r.length); err != nil {
+			return 0, err
+		}
+		r.read = o.reading
+	}
+	return r.read.Read(room)
+}
+
+// slicesBody is the body of an answer that comes from slices. It closes the object, once.
+type slicesBody struct {
+	slicesReader
+	conn   net.Conn
+	record *access.Record // is told how much was sent
+	sent   int64
+	once   sync.Once
+}
+
+// Read implements io.Reader; fasthttp uses WriteTo where it can.
+func (b *slicesBody) Read(room []byte) (int, error) {
+	n, err := b.slicesReader.Read(room)
+	b.sent += int64(n)
+	return n, err
+}
+
+// WriteTo implements io.WriterTo, without a copy, and gives the client time for each piece.
+func (b *slicesBody) WriteTo(w io.Writer) (total int64, err error) {
+	if err := b.object.beginSlices(b.offset, b.length); err != nil {
+		return 0, err
+	}
+	for {
+		piece, err := b.object.reading.next()
+		if err == io.EOF {
+			return total, nil
+		}
+		if err == nil {
+			err = extend(b.conn)
+		}
+		if err != nil {
+			return total, err
+		}
+		n, err := w.Write(piece)
+		total, b.sent = total+int64(n), b.sent+int64(n)
+		if err != nil {
+			return total, err
+		}
+	}
+}
+
+// Close implements io.Closer. Idempotent.
+func (b *slicesBody) Close() error {
+	b.once.Do(func() {
+		b.record.Sent(b.sent)
+		b.object.Close()
+	})
+	return nil
 }

@@ -55,6 +55,10 @@ func sendRange(ctx *fasthttp.RequestCtx, op errs.Op, key objects.Key, object *ga
 		object.Close()
 		return errs.E(op, key, errs.Invalid, fmt.Errorf("%w: %d bytes from %d of %d", objects.ErrInvalidRange, q.Length, q.Offset, size))
 	}
+	if err := object.Begin(q.Offset, q.Length); err != nil {
+		object.Close()
+		return err
+	}
 	object.Send(ctx, q.Offset, q.Length)
 	return nil
 }

@@ -49,6 +49,9 @@ func getObject(r *Request) error {
 	if err != nil {
 		return err
 	}
+	if err := object.Begin(offset, length); err != nil {
+		return explain(err, t)
+	}
 	r.describe(doc, object.Meta)
 	r.ctx.SetContentType("application/octet-stream")
 	sent = true

@@ -50,7 +50,9 @@ var stillBody = make([]byte, 4<<10)
 func (stillPayload) Send(ctx *fasthttp.RequestCtx, offset, length int64) {
 	ctx.Response.SetBodyRaw(stillBody[offset:length])
 }
-func (stillPayload) Reader(int64, int64) io.Reader       { return nil }
+func (stillPayload) Reader(int64, int64) io.Reader { return nil }
+func (stillPayload) Begin(int64, int64) error      { return nil }
+
 func (stillPayload) Part(int) (offset, n int64, ok bool) { return 0, 0, false }
 func (stillPayload) Close()                              {}
 

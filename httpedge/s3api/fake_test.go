@@ -274,6 +274,9 @@ func (p *modelPayload) Reader(offset, length int64) io.Reader {
 	return bytes.NewReader(p.object.data[offset : offset+length])
 }
 
+// Begin implements Payload: the model has everything.
+func (p *modelPayload) Begin(int64, int64) error { return nil }
+
 func (p *modelPayload) Part(n int) (offset, length int64, ok bool) {
 	if p.object.parts == nil {
 		return 0, p.object.meta.Size, n == 1

@@ -40,6 +40,9 @@ type Gateway interface {
 // Payload is an opened object's bytes, as *gateway.Object offers them. Its owner
 // closes it exactly once or hands it to Send. Not safe for concurrent use.
 type Payload interface {
+	// Begin makes sure that length bytes from offset can be read, as far as that can be
+	// told before the answer begins.
+	Begin(offset, length int64) error
 	// Send makes length bytes from offset the response's body and takes the
 	// payload over.
 	Send(ctx *fasthttp.RequestCtx, offset, length int64)

@@ -29,7 +29,7 @@ func getObject(r *request) error {
 			payload.Close()
 		}
 	}()
-	which, done, err := r.describe(meta, payload)
+	which, done, err := r.describe(meta, payload, payload.Begin)
 	if err != nil || done {
 		return err
 	}
@@ -59,7 +59,7 @@ func headObject(r *request) error {
 	} else if meta, err = r.h.config.Gateway.Head(r.context, bucket, r.target.key, version); err != nil {
 		return err
 	}
-	which, done, err := r.describe(meta, payload)
+	which, done, err := r.describe(meta, payload, nil)
 	if err != nil || done {
 		return err
 	}
@@ -89,14 +89,20 @@ type extent struct {
 
 // describe sets the status and headers of GetObject and HeadObject, and says
 // which bytes are asked. Done says that the answer is complete: 304. Payload tells
-// about parts of the object; it may be nil where none is asked for.
-func (r *request) describe(meta *objects.Meta, payload Payload) (which extent, done bool, err error) {
+// about parts of the object; it may be nil where none is asked for. Begin is called with the
+// bytes before any header is set, and fails where they cannot be read; nil: none are sent.
+func (r *request) describe(meta *objects.Meta, payload Payload, begin func(offset, length int64) error) (which extent, done bool, err error) {
 	r.record.SetObject(meta.Size, meta.VersionID)
 	if done, err = r.judge(meta); err != nil || done {
 		return extent{}, done, err
 	}
 	if which, err = r.extent(meta, payload); err != nil {
 		return extent{}, false, err
+	}
+	if begin != nil {
+		if err = begin(which.offset, which.length); err != nil {
+			return extent{}, false, err
+		}
 	}
 	if err = r.contentHeaders(meta); err != nil {
 		return extent{}, false, err

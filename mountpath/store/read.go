@@ -110,6 +110,7 @@ func (s *Store) open(op errs.Op, key objects.Key, room []byte, marked bool) (*me
 		err = s.openFile(key, opened)
 	case objects.Chunks:
 		err = s.openChunks(key, opened)
+	case objects.Slices: // the record alone: slices are opened by OpenSlice
 	default:
 		err = errs.E(op, key, errs.Corrupt, fmt.Errorf("the record says that the payload is at %d", meta.Where))
 	}
