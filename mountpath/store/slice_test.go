@@ -223,3 +223,19 @@ func TestDropBucketDropsWhatIsStaged(t *testing.T) {
 	b.must(b.DropBucket(key.Bucket)) // idempotent
 	b.wantNothing("dropped twice")
 }
+
+// A record whose payload lies in slices is opened as what it is: the record, and no file.
+func TestOpenRecordOfSlices(t *testing.T) {
+	b := newStageBench(t)
+	key := testKey("cat")
+	batch := b.index.NewBatch()
+	batch.Set(objectKey(key), layout.AppendRecord(nil, &objects.Meta{
+		Generation: testPayload, Payload: testPayload, Where: objects.Slices, Size: 5, Slicing: &objects.Slicing{Data: 2, Parity: 1, CellBytes: 64},
+	}))
+	b.must(b.index.Commit(batch))
+	opened, err := b.Open(key, make([]byte, b.inlineLimit))
+	if err != nil || opened.File != nil || opened.Parts != nil || opened.Meta.Where != objects.Slices {
+		t.Fatalf("%+v, %v", opened, err)
+	}
+	opened.Close()
+}
