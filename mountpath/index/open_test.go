@@ -281,7 +281,7 @@ func TestCloseWaitsForUsers(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	x = mustOpen(t, mem, func(o *Options) { o.Deadline = 50 * time.Millisecond })
+	x = mustOpen(t, mem, func(o *Options) { o.Deadline = time.Second }) // it holds for the opening, too
 	if v, err = x.Get([]byte("d0001")); err != nil {
 		t.Fatal(err)
 	}
