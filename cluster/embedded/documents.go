@@ -115,6 +115,7 @@ type Documents struct {
 type lax struct {
 	start   bool // it is served whoever is there
 	publish bool // it is published wherever it could be written
+	here    bool // a start publishes it to those alone that it calls up or recovering
 }
 
 const (
@@ -268,7 +269,8 @@ func inForce[T any](shelves []Shelf, name string, version func(*T) uint64) (*T, 
 // Begin attaches the shelves that are present, gives the node the mountpaths
 // named, takes the next start counter and brings every shelf up to date. It
 // returns once all of that is durable: generations may be taken from then on. From
-// then on the mount map is served as well, if the start rule allows it: see Mounts.
+// then on the mount map is served as well, if the start rule allows it and it can be
+// published: see Mounts and ClaimMounts.
 func (d *Documents) Begin(present []Shelf, mountpaths []Mountpath) (Node, error) {
 	const op errs.Op = "embedded.Begin"
 	d.mu.Lock()
@@ -312,9 +314,9 @@ func (d *Documents) Begin(present []Shelf, mountpaths []Mountpath) (Node, error)
 			return Node{}, errs.E(op, err)
 		}
 	}
-	if err := d.claim(); err != nil {
-		return Node{}, errs.E(op, err)
-	}
+	// A mount map that cannot be served yet is no reason not to start: ClaimMounts tries
+	// again, and tells why.
+	_ = d.claim()
 	return d.node, nil
 }
 

@@ -251,7 +251,7 @@ func (d *Documents) claim() error {
 	if in != d.node.Mounts {
 		next, err := without(in.Map, func(id string) bool { return !isOf(here, id) })
 		if err == nil {
-			err = d.propose(next)
+			err = d.propose(next, !d.lax.here)
 		}
 		if err != nil {
 			return errs.E(op, err)
@@ -331,12 +331,14 @@ func (d *Documents) PutMounts(next *smap.Smap) error {
 	case !next.Follows(latest):
 		return errs.E(op, what, errs.Conflict, fmt.Errorf("it does not follow version %d (%s) of lineage %s", latest.Version(), latest.Hash(), latest.Lineage()))
 	}
-	return errs.Wrap(op, d.propose(next))
+	return errs.Wrap(op, d.propose(next, false))
 }
 
 // propose writes a version as the one that is coming, and then, where it has reached
-// whom it has to, as the published one. With mu held.
-func (d *Documents) propose(next *smap.Smap) error {
+// whom it has to, as the published one. It goes to those that it calls up or recovering;
+// everywhere: to those, too, that it calls away and that are there, which a start has just
+// written to, and without which half of those before it may not be had. With mu held.
+func (d *Documents) propose(next *smap.Smap, everywhere bool) error {
 	const op errs.Op = "embedded.propose"
 	what := fmt.Sprintf("mount map, version %d", next.Version())
 	doc := d.node
@@ -358,8 +360,15 @@ func (d *Documents) propose(next *smap.Smap) error {
 		}
 		rest = slices.DeleteFunc(slices.Clone(rest), func(s Shelf) bool { return s.ID() == m.ID })
 	}
-	if len(rest) > 0 {
-		d.setShelves(rest)
+	leave := func() {
+		if len(rest) > 0 {
+			d.setShelves(rest)
+		}
+	}
+	if everywhere {
+		defer leave()
+	} else {
+		leave()
 	}
 	d.node = doc // even if it fails: what may be on a disk is followed, and not made again otherwise
 	took, err := d.writeEach(nodeDocument, &doc)
