@@ -115,7 +115,7 @@ type Documents struct {
 type lax struct {
 	start   bool // it is served whoever is there
 	publish bool // it is published wherever it could be written
-	here    bool // a start publishes it to those alone that it calls up or recovering
+	here    bool // it goes to those alone that it calls up or recovering
 }
 
 const (

@@ -37,7 +37,7 @@ func TestOneLineOfMountMapsNeedsItsRules(t *testing.T) {
 		shows error
 	}
 	for name, c := range map[string]control{
-		"more than half start": {lax{start: true}, errTwoLines}, "half have what is published": {lax{publish: true}, errTwoLines}, "a start writes to all that are there": {lax{here: true}, errNotServed},
+		"more than half start": {lax{start: true}, errTwoLines}, "half have what is published": {lax{publish: true}, errTwoLines}, "it goes to all that are there": {lax{here: true}, errNotServed},
 	} {
 		found := false
 		for seed := uint64(0); seed < 4000 && !found; seed++ {

@@ -246,18 +246,17 @@ func (d *Documents) claim() error {
 			return nil
 		}
 	}
-	blank := len(d.node.Blank) > 0
-	d.node.Blank = nil
 	if in != d.node.Mounts {
 		next, err := without(in.Map, func(id string) bool { return !isOf(here, id) })
 		if err == nil {
-			err = d.propose(next, !d.lax.here)
+			err = d.propose(next)
 		}
 		if err != nil {
 			return errs.E(op, err)
 		}
-	} else if blank {
+	} else if len(d.node.Blank) > 0 {
 		d.node.Version++
+		d.node.Blank = nil
 		if err := d.write(nodeDocument, &d.node); err != nil {
 			return errs.E(op, err)
 		}
@@ -331,17 +330,18 @@ func (d *Documents) PutMounts(next *smap.Smap) error {
 	case !next.Follows(latest):
 		return errs.E(op, what, errs.Conflict, fmt.Errorf("it does not follow version %d (%s) of lineage %s", latest.Version(), latest.Hash(), latest.Lineage()))
 	}
-	return errs.Wrap(op, d.propose(next, false))
+	return errs.Wrap(op, d.propose(next))
 }
 
 // propose writes a version as the one that is coming, and then, where it has reached
-// whom it has to, as the published one. It goes to those that it calls up or recovering;
-// everywhere: to those, too, that it calls away and that are there, which a start has just
-// written to, and without which half of those before it may not be had. With mu held.
-func (d *Documents) propose(next *smap.Smap, everywhere bool) error {
+// whom it has to, as the published one. A mountpath that it calls away, and its predecessor
+// did not, is out of use from then on. One that was away before and is here all the same,
+// since this start has brought it up to date, is written to like the others: without those
+// half of the mountpaths before it may not be had. With mu held.
+func (d *Documents) propose(next *smap.Smap) error {
 	const op errs.Op = "embedded.propose"
 	what := fmt.Sprintf("mount map, version %d", next.Version())
-	doc := d.node
+	was, doc := d.node.latest(), d.node
 	doc.Version++
 	doc.Coming = &MountMap{Map: next, Start: d.node.Start}
 	members, before := doc.Coming.members(), d.before()
@@ -355,20 +355,18 @@ func (d *Documents) propose(next *smap.Smap, everywhere bool) error {
 		if !ok || !node.State.Away() {
 			continue
 		}
+		if was != nil && !d.lax.here {
+			if node, ok := was.Map.Node(smap.NodeID(m.ID)); ok && node.State.Away() {
+				continue
+			}
+		}
 		if m.Disabled == "" && m.Away == "" {
 			doc.Mountpaths[i].Away = "the mount map calls it " + string(node.State)
 		}
 		rest = slices.DeleteFunc(slices.Clone(rest), func(s Shelf) bool { return s.ID() == m.ID })
 	}
-	leave := func() {
-		if len(rest) > 0 {
-			d.setShelves(rest)
-		}
-	}
-	if everywhere {
-		defer leave()
-	} else {
-		leave()
+	if len(rest) > 0 {
+		d.setShelves(rest)
 	}
 	d.node = doc // even if it fails: what may be on a disk is followed, and not made again otherwise
 	took, err := d.writeEach(nodeDocument, &doc)
@@ -386,6 +384,7 @@ func (d *Documents) propose(next *smap.Smap, everywhere bool) error {
 	}
 	doc.Version++
 	doc.Mounts, doc.Coming = doc.Coming, nil
+	doc.Blank = nil // it is served without the word of those
 	d.node = doc
 	// From here on any start goes on with this version, whatever becomes of this write: it
 	// only spares the next one the question. A disk that fails it is judged by its health.

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/troupe-storage/troupe/api/storage"
+	"github.com/troupe-storage/troupe/cluster/embedded"
 	"github.com/troupe-storage/troupe/messages"
 	"github.com/troupe-storage/troupe/mountpath/layout"
 	"github.com/troupe-storage/troupe/supervisors"
@@ -208,4 +210,57 @@ func TestUpgradeWithADiskThatFails(t *testing.T) {
 		}
 	}
 	s.close()
+}
+
+// Most disks fail together: the others are too few to publish a map without them. The node
+// starts all the same once they are well, serves a map, and has everything.
+func TestStartAfterMostDisksFailed(t *testing.T) {
+	s := newShelter(t, 5)
+	for d := 2; d < 5; d++ {
+		s.breaks(d, faults.Disk{Do: faults.Fail})
+	}
+	for d := 2; d < 5; d++ {
+		s.becomes(d, markedWithin, string(messages.MountpathDisabled))
+	}
+	s.coming(0, 3)
+	s.close()
+	s.open()
+	for d := range 5 {
+		s.becomes(d, markedWithin, string(messages.MountpathOK))
+		s.mapped(d, "up")
+	}
+	s.whole()
+	s.close()
+}
+
+// coming waits until the document on a disk has a version of the mount map that is not
+// published and calls so many disks down.
+func (s *shelter) coming(d, down int) {
+	s.Helper()
+	look := time.NewTicker(10 * time.Millisecond)
+	defer look.Stop()
+	patience := time.After(markedWithin)
+	for {
+		content, err := os.ReadFile(filepath.Join(s.path(d), layout.DocumentsDir, "node.json"))
+		var doc embedded.Node
+		if err = cmp.Or(err, json.Unmarshal(content, &doc)); err != nil {
+			s.Fatal(err)
+		}
+		if doc.Coming != nil {
+			away := 0
+			for _, node := range doc.Coming.Map.Nodes() {
+				if node.State.Away() {
+					away++
+				}
+			}
+			if away == down {
+				return
+			}
+		}
+		select {
+		case <-look.C:
+		case <-patience:
+			s.Fatalf("disk %d has %s", d, content)
+		}
+	}
 }
