@@ -3,6 +3,7 @@ package bucket
 import (
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -66,6 +67,7 @@ func Spec(c Config) actors.Spec {
 type documents struct {
 	byName   map[string]*objects.BucketDoc // live ones, and those being deleted
 	changing map[string]*change            // changes under way, by name; one that hangs goes on when its worker was killed
+	changes  uint64                        // how many were begun: the worker of one that has just ended still has its name
 }
 
 // buckets makes and destroys buckets, one change per name at a time.
@@ -261,8 +263,9 @@ func (b *buckets) change(ctx actor.Context, name string, c *change) {
 	if c.answer == nil {
 		c.answer = func(*objects.BucketDoc, error) {}
 	}
+	b.docs.changes++
 	_, err := b.System.Spawn(ctx, actors.Spec{
-		Name: "change-" + c.doc.ID.String(), Kind: "change", New: func() actor.Actor { return c }, Policy: actors.Policy{NoRestart: true},
+		Name: fmt.Sprintf("change-%s-%d", c.doc.ID, b.docs.changes), Kind: "change", New: func() actor.Actor { return c }, Policy: actors.Policy{NoRestart: true},
 		Subject: name, Handles: c.goal.handles(name),
 		// It goes on, and its bucket takes no other change until it has ended.
 		Abandoned: func(any) func() {
