@@ -131,6 +131,16 @@ func (b *stageBench) slices(body []byte) ([][]byte, objects.Sealing) {
 // with the test.
 func (b *stageBench) begin(index uint8, offset int64, cells io.Reader, length int64, last *objects.Sealing) *messages.StageSlice {
 	b.Helper()
+	m := b.send(index, offset, cells, length, last)
+	if m.Window != nil {
+		b.Cleanup(m.Window.Release)
+	}
+	return m
+}
+
+// send sends a stage on its way, whose window its caller gives back.
+func (b *stageBench) send(index uint8, offset int64, cells io.Reader, length int64, last *objects.Sealing) *messages.StageSlice {
+	b.Helper()
 	m := &messages.StageSlice{
 		Key: b.key, Payload: stagePayload, Form: stageForm, Index: index, Offset: offset, Length: length, SizeHint: -1, Cells: cells, Last: last,
 		Reply: messages.NewReply[messages.Staged](),
@@ -138,7 +148,6 @@ func (b *stageBench) begin(index uint8, offset int64, cells io.Reader, length in
 	if cells != nil {
 		window, err := b.slabs.Lease(2)
 		b.must(err)
-		b.Cleanup(window.Release)
 		m.Window = window
 	}
 	b.system.Root().Send(b.view.Coordinator, m)
@@ -153,7 +162,11 @@ func (b *stageBench) stage(index uint8, offset int64, cells []byte, last *object
 		if cells != nil {
 			from = bytes.NewReader(cells)
 		}
-		staged, err := b.begin(index, offset, from, int64(len(cells)), last).Reply.Wait("stage", stageWait)
+		m := b.send(index, offset, from, int64(len(cells)), last)
+		staged, err := m.Reply.Wait("stage", stageWait)
+		if m.Window != nil {
+			m.Window.Release() // it has answered: it is done with the window
+		}
 		if err == nil || !strings.Contains(err.Error(), "on their way already") || time.Now().After(end) {
 			return staged, err
 		}
